@@ -1,0 +1,11 @@
+"""Networks that predict the velocity."""
+
+from pixelflow.core.component import Component
+from pixelflow.core.hookspecs import hookimpl
+
+
+@hookimpl
+def register_components() -> list[type[Component]]:
+    from pixelflow.backbones.dit import DiT
+
+    return [DiT]

@@ -1,0 +1,164 @@
+"""The paper's network: a Diffusion Transformer on packed pixel patches (section 3.3; DiT, arXiv 2212.09748)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, field_validator
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from pixelflow.backbones.layers import (
+    MLP,
+    CrossAttention,
+    RMSNorm,
+    Rope,
+    ScalarEmbedding,
+    SelfAttention,
+    gate,
+    modulate,
+    rope_of,
+)
+from pixelflow.core.condition import Condition
+from pixelflow.core.interfaces import Backbone, Cost
+from pixelflow.core.packing import Layout, layout_of, patchify, unpatchify
+
+
+class Block(nn.Module):
+    """adaLN-modulated self-attention, cross-attention where there is a context, and an MLP."""
+
+    def __init__(self, heads: int, head_dim: int, hidden: int, context_dim: int | None) -> None:
+        super().__init__()
+        width = heads * head_dim
+        self.modulation = nn.Linear(width, 6 * width)
+        self.attention = SelfAttention(heads, head_dim)
+        self.cross_norm = None if context_dim is None else RMSNorm(width)
+        self.cross_attention = None if context_dim is None else CrossAttention(heads, head_dim, context_dim)
+        self.mlp_norm = RMSNorm(width)
+        self.mlp = MLP(width, hidden)
+
+    def forward(self, x: Tensor, signal: Tensor, condition: Condition, layout: Layout, rope: Rope) -> Tensor:
+        """X (n d), signal (images d), already through its SiLU -> (n d)"""
+        shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(signal).chunk(6, dim=-1)
+        normed = F.layer_norm(x, x.shape[-1:], eps=1e-6)
+        x = x + gate(self.attention(modulate(normed, shift1, scale1, layout), layout, rope), gate1, layout)
+        if self.cross_attention is not None and self.cross_norm is not None:
+            assert condition.tokens is not None and condition.mask is not None
+            x = x + self.cross_attention(self.cross_norm(x), condition.tokens, condition.mask, layout, rope)
+        return x + gate(self.mlp(modulate(self.mlp_norm(x), shift2, scale2, layout)), gate2, layout)
+
+
+class DiT(Backbone):
+    """Transformer with 2-D RoPE, qk RMSNorm and a resolution embedding; one pair of projections a patch size."""
+
+    class Params(Backbone.Params):
+        type: Literal["dit"] = "dit"
+        depth: int = Field(default=28, ge=1)
+        """Transformer blocks."""
+        heads: int = Field(default=16, ge=1)
+        """Attention heads."""
+        head_dim: int = Field(default=72, ge=4)
+        """Channels of a head; a multiple of 4 for the 2-D RoPE."""
+        mlp_ratio: float = Field(default=4.0, gt=0)
+        """Hidden channels of the MLP over the width."""
+
+        @field_validator("head_dim")
+        @classmethod
+        def _four_parts(cls, value: int) -> int:
+            if value % 4:
+                raise ValueError(
+                    f"must be a multiple of 4 for the 2-D RoPE; use {value // 4 * 4} or {value // 4 * 4 + 4}"
+                )
+            return value
+
+    params: Params
+
+    def __init__(self, params: Params, *, channels: int, patches: Sequence[int], context_dim: int | None) -> None:
+        super().__init__(params)
+        self.width = params.heads * params.head_dim
+        self.patches = tuple(patches)
+        self.channels = channels
+        self.context_dim = context_dim
+        sizes = sorted(set(patches))
+        self.patch_in = nn.ModuleDict({str(p): nn.Linear(channels * p * p, self.width) for p in sizes})
+        self.patch_out = nn.ModuleDict({str(p): nn.Linear(self.width, channels * p * p) for p in sizes})
+        self.time_embedding = ScalarEmbedding(self.width)
+        self.size_embedding = ScalarEmbedding(self.width)
+        hidden = int(self.width * params.mlp_ratio)
+        self.blocks = nn.ModuleList(
+            Block(params.heads, params.head_dim, hidden, context_dim) for _ in range(params.depth)
+        )
+        self.final_modulation = nn.Linear(self.width, 2 * self.width)
+        self.checkpointing = False
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """Xavier for linears, small normals for the embeddings, zeros where a residual branch ends."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+        for embedding in (self.time_embedding, self.size_embedding):
+            for layer in (embedding.inner, embedding.outer):
+                nn.init.normal_(layer.weight, std=0.02)
+        ends = [self.final_modulation, *self.patch_out.values(), *(block.modulation for block in self.blocks)]
+        if self.context_dim is not None:
+            ends += [block.cross_attention.out for block in self.blocks]
+        for layer in ends:
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(
+        self, images: Sequence[Tensor], stages: Sequence[int], time: Tensor, condition: Condition
+    ) -> list[Tensor]:
+        patches = [self.patches[stage] for stage in stages]
+        layout = layout_of(images, patches)
+        tokens = [self.patch_in[str(p)](patchify(x, p)).flatten(0, 1) for x, p in zip(images, patches, strict=True)]
+        x = tokens[0] if len(tokens) == 1 else torch.cat(tokens)
+        signal = F.silu(self._signal(layout, time, condition))
+        rope = rope_of(layout, self.params.head_dim)
+        for block in self.blocks:
+            run = partial(checkpoint, block, use_reentrant=False) if self.checkpointing and self.training else block
+            x = run(x, signal, condition, layout, rope)
+        shift, scale = self.final_modulation(signal).chunk(2, dim=-1)
+        x = modulate(F.layer_norm(x, x.shape[-1:], eps=1e-6), shift, scale, layout)
+        return [
+            unpatchify(self.patch_out[str(p)](part), p, group.rows, group.cols)
+            for part, p, group in zip(layout.split(x), patches, layout.groups, strict=True)
+        ]
+
+    def _signal(self, layout: Layout, time: Tensor, condition: Condition) -> Tensor:
+        """The conditioning vector (images d): time, tokens a side, and what the conditioners give.
+
+        A non-square image's resolution is the geometric mean of its sides, which is the side of a square.
+        """
+        sizes = torch.tensor(
+            [(group.rows * group.cols) ** 0.5 for group in layout.groups for _ in range(group.count)],
+            device=time.device,
+        )
+        signal = self.time_embedding(time) + self.size_embedding(sizes)
+        return signal if condition.vector is None else signal + condition.vector
+
+    def cost(self, rows: int, cols: int, stage: int, context_tokens: int) -> Cost:
+        return dit_cost(self.params, self.channels, self.patches[stage], rows * cols, self.context_dim, context_tokens)
+
+
+def dit_cost(
+    params: DiT.Params, channels: int, patch: int, tokens: int, context_dim: int | None, context_tokens: int
+) -> Cost:
+    """Cost of one evaluation of one image of `tokens` tokens."""
+    width, depth = params.heads * params.head_dim, params.depth
+    linear = (4 + 2 * params.mlp_ratio) * tokens * width**2 * depth
+    attention = 2.0 * tokens**2 * width * depth
+    modulation = 6.0 * width**2 * depth
+    projections = 2.0 * tokens * patch**2 * channels * width
+    kept = (11 + 2 * params.mlp_ratio) * tokens * width * depth
+    if context_dim is not None:
+        linear += depth * (2 * tokens * width**2 + 2 * context_tokens * context_dim * width)
+        attention += depth * 2.0 * tokens * context_tokens * width
+        kept += depth * (4 * tokens + 2 * context_tokens) * width
+    return Cost(linear + attention + modulation + projections, attention, kept)

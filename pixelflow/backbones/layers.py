@@ -1,0 +1,164 @@
+"""Layers shared by transformer backbones on packed sequences."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange, repeat
+from torch import Tensor, nn
+
+from pixelflow.core.attention import cross_attention, self_attention
+from pixelflow.core.packing import Group, Layout
+
+Rope = tuple[Tensor, Tensor]
+"""Cosines and sines, (n 1 head_dim) or, for a uniform batch, (l 1 head_dim)."""
+
+
+def sinusoid(position: Tensor, channels: int = 256) -> Tensor:
+    """Sinusoidal embedding (b) -> (b channels), cosines first, frequencies ``10000**(-k/(channels/2 - 1))``."""
+    half = channels // 2
+    exponents = torch.arange(half, device=position.device, dtype=torch.float32) / (half - 1)
+    angles = position.float()[:, None] * torch.exp(-math.log(10000.0) * exponents)
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)
+
+
+class ScalarEmbedding(nn.Module):
+    """A number to a conditioning vector: sinusoid, linear, SiLU, linear. (b) -> (b width)"""
+
+    def __init__(self, width: int, channels: int = 256) -> None:
+        super().__init__()
+        self.channels = channels
+        self.inner = nn.Linear(channels, width)
+        self.outer = nn.Linear(width, width)
+
+    def forward(self, position: Tensor) -> Tensor:
+        embedded = sinusoid(position, self.channels).to(self.inner.weight.dtype)
+        return self.outer(F.silu(self.inner(embedded)))
+
+
+class RMSNorm(nn.Module):
+    """Root-mean-square norm over the last axis, computed in float32, with a weight."""
+
+    def __init__(self, width: int, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x.float(), self.weight.shape, self.weight.float(), self.eps).to(x.dtype)
+
+
+@lru_cache(maxsize=64)
+def _axial_rope(rows: int, cols: int, head_dim: int, device: torch.device) -> Rope:
+    """2-D RoPE of one grid: (rows*cols 1 head_dim). The first half of the head turns with the column."""
+    quarter = head_dim // 4
+    frequencies = 10000.0 ** (-torch.arange(quarter, dtype=torch.float64) / quarter)
+    by_col = repeat(torch.arange(cols)[:, None] * frequencies, "w k -> (h w) (k two)", h=rows, two=2)
+    by_row = repeat(torch.arange(rows)[:, None] * frequencies, "h k -> (h w) (k two)", w=cols, two=2)
+    angles = rearrange(torch.cat([by_col, by_row], dim=-1), "l d -> l 1 d")
+    return angles.cos().float().to(device), angles.sin().float().to(device)
+
+
+@lru_cache(maxsize=64)
+def _packed_rope(groups: tuple[Group, ...], head_dim: int, device: torch.device) -> Rope:
+    tables = [_axial_rope(group.rows, group.cols, head_dim, device) for group in groups]
+    counts = [group.count for group in groups]
+    cos, sin = (
+        torch.cat([part.repeat(n, 1, 1) for part, n in zip(parts, counts, strict=True)])
+        for parts in zip(*tables, strict=True)
+    )
+    return cos, sin
+
+
+def rope_of(layout: Layout, head_dim: int) -> Rope:
+    """The rotation of every token of a packed batch, cached for the layout."""
+    if layout.is_uniform:
+        group = layout.groups[0]
+        return _axial_rope(group.rows, group.cols, head_dim, layout.device)
+    return _packed_rope(layout.groups, head_dim, layout.device)
+
+
+def rotate(x: Tensor, rope: Rope) -> Tensor:
+    """Turn interleaved pairs of x (n heads head_dim); source: RoFormer (arXiv 2104.09864) eq 34."""
+    cos, sin = rope
+    turned = torch.stack([-x[..., 1::2], x[..., 0::2]], dim=-1).flatten(-2)
+    if len(cos) != len(x):
+        shape = (-1, len(cos), *x.shape[1:])
+        x, turned = x.view(shape), turned.view(shape)
+    return (x * cos + turned * sin).to(x.dtype).flatten(0, -3)
+
+
+def modulate(x: Tensor, shift: Tensor, scale: Tensor, layout: Layout) -> Tensor:
+    """adaLN: ``x * (1 + scale) + shift`` with x (n d) packed and shift, scale (images d)."""
+    if layout.is_uniform:
+        per_image = x.view(layout.images, -1, x.shape[-1])
+        return (per_image * (1 + scale[:, None]) + shift[:, None]).flatten(0, 1)
+    index = layout.image_of_token
+    return x * (1 + scale[index]) + shift[index]
+
+
+def gate(x: Tensor, factor: Tensor, layout: Layout) -> Tensor:
+    """``x * factor`` with x (n d) packed and factor (images d)."""
+    if layout.is_uniform:
+        return (x.view(layout.images, -1, x.shape[-1]) * factor[:, None]).flatten(0, 1)
+    return x * factor[layout.image_of_token]
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention within each image; RMSNorm on q and k over the whole width, then RoPE."""
+
+    def __init__(self, heads: int, head_dim: int) -> None:
+        super().__init__()
+        width = heads * head_dim
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.q_norm = RMSNorm(width)
+        self.k_norm = RMSNorm(width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, layout: Layout, rope: Rope) -> Tensor:
+        """(n d) -> (n d)"""
+        q, k, v = self.qkv(x).chunk(3, dim=-1)
+        q, k, v = (
+            rearrange(part, "n (heads d) -> n heads d", heads=self.heads)
+            for part in (self.q_norm(q), self.k_norm(k), v)
+        )
+        attended = self_attention(rotate(q, rope), rotate(k, rope), v, layout)
+        return self.out(rearrange(attended, "n heads d -> n (heads d)"))
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention to the context. Queries get RoPE, keys do not, as in the release."""
+
+    def __init__(self, heads: int, head_dim: int, context_dim: int) -> None:
+        super().__init__()
+        width = heads * head_dim
+        self.heads = heads
+        self.q = nn.Linear(width, width)
+        self.kv = nn.Linear(context_dim, 2 * width)
+        self.q_norm = RMSNorm(width)
+        self.k_norm = RMSNorm(width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, context: Tensor, mask: Tensor, layout: Layout, rope: Rope) -> Tensor:
+        """X (n d), context (images m context_dim), mask (images m) -> (n d)"""
+        k, v = self.kv(context).chunk(2, dim=-1)
+        q = rearrange(self.q_norm(self.q(x)), "n (heads d) -> n heads d", heads=self.heads)
+        k, v = (rearrange(part, "b m (heads d) -> b m heads d", heads=self.heads) for part in (self.k_norm(k), v))
+        attended = cross_attention(rotate(q, rope), k, v, mask, layout)
+        return self.out(rearrange(attended, "n heads d -> n (heads d)"))
+
+
+class MLP(nn.Module):
+    """linear, tanh-GELU, linear; (n d) -> (n d)"""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.inner = nn.Linear(width, hidden)
+        self.outer = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.outer(F.gelu(self.inner(x), approximate="tanh"))

@@ -1,0 +1,62 @@
+"""Class labels through the adaLN conditioning vector (DiT, arXiv 2212.09748)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from pixelflow.core.condition import Condition
+from pixelflow.core.errors import DataError, UsageError
+from pixelflow.core.interfaces import Conditioner, Dataset
+
+
+class ClassLabel(Conditioner):
+    """A table of one vector a class and a last one for "no class"."""
+
+    reads: ClassVar[Literal["label", "caption"]] = "label"
+
+    class Params(Conditioner.Params):
+        type: Literal["class_label"] = "class_label"
+        classes: int | None = Field(default=None, ge=1)
+        """Number of classes; by default what the data set has."""
+
+        def resolved(self, dataset: Dataset) -> ClassLabel.Params:
+            found = len(dataset.classes)
+            if not found and self.classes is None:
+                raise DataError("conditioner class_label: the data set has no labels; use class subfolders or drop it")
+            if self.classes is not None and found > self.classes:
+                raise DataError(
+                    f"conditioner class_label has {self.classes} classes, the data set {found}; mend 'classes'"
+                )
+            return self.model_copy(update={"classes": self.classes or found})
+
+    params: Params
+
+    def __init__(self, params: Params, *, width: int) -> None:
+        super().__init__(params)
+        if params.classes is None:
+            raise UsageError("class_label needs 'classes' when there is no data set to count them in")
+        self.classes = params.classes
+        self.table = nn.Embedding(params.classes + 1, width)
+        nn.init.normal_(self.table.weight, std=0.02)
+
+    def prepare(self, values: Sequence[Any]) -> Tensor:
+        labels = torch.as_tensor(values)
+        if labels.is_floating_point() or labels.ndim != 1:
+            raise UsageError("labels must be whole numbers, one an image")
+        outside = labels[(labels < 0) | (labels > self.classes)]
+        if len(outside):
+            raise UsageError(
+                f"label {int(outside[0])} is outside 0..{self.classes - 1} ({self.classes} stands for no class)"
+            )
+        return labels.long().cpu()
+
+    def null(self, count: int) -> Tensor:
+        return torch.full((count,), self.classes)
+
+    def forward(self, prepared: Tensor) -> Condition:
+        return Condition(vector=self.table(prepared))

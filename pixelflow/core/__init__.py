@@ -1,0 +1,1 @@
+"""The theory and the contract; imports nothing of pixelflow outside core."""

@@ -1,0 +1,57 @@
+"""From a spec to objects: the one place that wires components together."""
+
+from __future__ import annotations
+
+from pixelflow.core.cascade import Cascade
+from pixelflow.core.errors import SpecError
+from pixelflow.core.generate import Plan
+from pixelflow.core.interfaces import Dataset
+from pixelflow.core.model import FlowModel
+from pixelflow.core.renoising import NotLinearError
+from pixelflow.core.spec import ExperimentSpec, SamplingSpec
+
+
+def build_cascade(spec: ExperimentSpec) -> Cascade:
+    """The cascade of a spec; raises SpecError if an operator admits no exact renoising."""
+    try:
+        return Cascade(spec.stages, spec.cascade.down.build(), spec.cascade.up.build())
+    except NotLinearError as error:
+        raise SpecError(f"cascade: {error}") from None
+
+
+def build_model(spec: ExperimentSpec) -> FlowModel:
+    """The model with fresh weights, drawn from torch's global generator."""
+    cascade = build_cascade(spec)
+    context = {dim for params in spec.conditioners if (dim := params.context_dim) is not None}
+    if len(context) > 1:
+        raise SpecError(
+            f"conditioners: their context tokens differ in width ({sorted(context)}); they cannot be joined"
+        )
+    backbone = spec.backbone.build(
+        channels=spec.image.channels, patches=spec.patches, context_dim=next(iter(context), None)
+    )
+    conditioners = [params.build(width=backbone.width) for params in spec.conditioners]
+    return FlowModel(cascade, backbone, conditioners, spec.objective.prediction.build())
+
+
+def build_plan(sampling: SamplingSpec, stages: int) -> Plan:
+    """How to sample, for a cascade of `stages` stages."""
+    return Plan(
+        sampler=sampling.sampler.build(),
+        grid=sampling.grid.build(),
+        guidance=sampling.guidance.build(),
+        steps=sampling.steps_of(stages),
+    )
+
+
+def build_dataset(spec: ExperimentSpec) -> Dataset:
+    """The data set, at the spec's size."""
+    image = spec.image
+    dataset: Dataset = spec.data.build(height=image.height, width=image.width, channels=image.channels)
+    return dataset
+
+
+def resolve(spec: ExperimentSpec, dataset: Dataset) -> ExperimentSpec:
+    """The spec with what only the data can tell (the number of classes) filled in."""
+    conditioners = tuple(params.resolved(dataset) for params in spec.conditioners)
+    return spec.model_copy(update={"conditioners": conditioners})

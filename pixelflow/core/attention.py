@@ -1,0 +1,150 @@
+"""The one seam to attention kernels: packed self-attention, and cross-attention to padded context.
+
+On CPUs, and wherever images of one shape lie together in numbers, one batched call a resolution is best.
+On GPUs a packed batch goes through a block-diagonal kernel (torch's varlen, else xformers) in one launch.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+from pixelflow.core.errors import MissingDependencyError, UsageError
+from pixelflow.core.packing import Layout
+
+BACKEND_VARIABLE = "PIXELFLOW_ATTENTION"
+
+Kernel = Callable[[Tensor, Tensor, Tensor, Layout], Tensor]
+
+
+def self_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
+    """Attention of every token to the tokens of its own image, scaled by 1/sqrt(head_dim).
+
+    Args:
+        q, k, v: (n heads head_dim), packed as `layout` says.
+
+    Returns:
+        (n heads head_dim)
+    """
+    if layout.is_uniform:
+        return grouped_attention(q, k, v, layout)
+    return _kernel(q.device.type, q.dtype)(q, k, v, layout)
+
+
+def cross_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, layout: Layout) -> Tensor:
+    """Attention of every token to its image's context.
+
+    Args:
+        q: (n heads head_dim), packed as `layout` says.
+        k, v: (images m heads head_dim)
+        mask: (images m), true where attended; every image attends to at least one position.
+
+    Returns:
+        (n heads head_dim)
+    """
+    outputs = []
+    counts = [group.count for group in layout.groups]
+    for queries, keys, values, allowed in zip(
+        layout.split(q), k.split(counts), v.split(counts), mask.bool().split(counts), strict=True
+    ):
+        bias = rearrange(allowed, "b m -> b 1 1 m")
+        outputs.append(_batched(queries, keys, values, bias))
+    return torch.cat(outputs)
+
+
+def grouped_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
+    """One batched call a group of equal shapes: no padding, works on every device."""
+    parts = zip(layout.split(q), layout.split(k), layout.split(v), strict=True)
+    outputs = [_batched(queries, keys, values) for queries, keys, values in parts]
+    return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+
+
+def _batched(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    """(b l heads head_dim) each -> (b*l heads head_dim)"""
+    q, k, v = (rearrange(part, "b l heads d -> b heads l d") for part in (q, k, v))
+    return rearrange(F.scaled_dot_product_attention(q, k, v, attn_mask=mask), "b heads l d -> (b l) heads d")
+
+
+def varlen_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
+    """Torch's own variable-length kernel (GPU, 16-bit)."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    return varlen_attn(q, k, v, layout.bounds, layout.bounds, layout.longest, layout.longest)
+
+
+def xformers_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
+    """Xformers' memory-efficient kernels with a block-diagonal mask (GPU)."""
+    from xformers.ops import memory_efficient_attention
+
+    mask = xformers_mask(layout)
+    return memory_efficient_attention(q[None], k[None], v[None], attn_bias=mask)[0]
+
+
+@functools.lru_cache(maxsize=64)
+def xformers_mask(layout: Layout) -> Any:
+    """Xformers' description of a packed batch; on CPUs a test oracle for the other kernels."""
+    from xformers.ops.fmha.attn_bias import BlockDiagonalMask
+
+    return BlockDiagonalMask.from_seqlens(list(layout.lengths), device=layout.device)
+
+
+KERNELS: dict[str, Kernel] = {
+    "grouped": grouped_attention,
+    "varlen": varlen_attention,
+    "xformers": xformers_attention,
+}
+
+
+@functools.cache
+def _kernel(device_type: str, dtype: torch.dtype) -> Kernel:
+    return KERNELS[choose_kernel(device_type, dtype)]
+
+
+def choose_kernel(device_type: str, dtype: torch.dtype) -> str:
+    """The kernel's name for packed batches; ``PIXELFLOW_ATTENTION`` overrides it.
+
+    Raises:
+        UsageError: the variable names no kernel.
+        MissingDependencyError: the kernel that it names cannot run here.
+    """
+    wanted = os.environ.get(BACKEND_VARIABLE, "auto")
+    if wanted not in ("auto", *KERNELS):
+        raise UsageError(f"{BACKEND_VARIABLE}={wanted} is unknown; use one of: auto, {', '.join(KERNELS)}")
+    usable = [name for name, reason in available_kernels(device_type, dtype).items() if reason is None]
+    if wanted == "auto":
+        return next((name for name in ("varlen", "xformers") if name in usable), "grouped")
+    if wanted not in usable:
+        reason = available_kernels(device_type, dtype)[wanted]
+        raise MissingDependencyError(f"{BACKEND_VARIABLE}={wanted} cannot be used here: {reason}")
+    return wanted
+
+
+def available_kernels(device_type: str, dtype: torch.dtype) -> dict[str, str | None]:
+    """For each kernel None if it can run on the device with this dtype, else why it cannot."""
+    reasons: dict[str, str | None] = {"grouped": None, "varlen": None, "xformers": None}
+    if device_type != "cuda":
+        return reasons | dict.fromkeys(("varlen", "xformers"), "needs a CUDA device")
+    if dtype not in (torch.float16, torch.bfloat16):
+        reasons["varlen"] = "needs 16-bit precision (training.precision: bfloat16)"
+    for name, module in (("varlen", "torch.nn.attention.varlen"), ("xformers", "xformers.ops")):
+        if reasons[name] is None and not _importable(module):
+            reasons[name] = f"{module} cannot be imported"
+    return reasons
+
+
+@functools.cache
+def _importable(module: str) -> bool:
+    import importlib
+
+    try:
+        importlib.import_module(module)
+    except Exception:
+        return False
+    return True

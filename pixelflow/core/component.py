@@ -1,0 +1,86 @@
+"""A component: a class of one kind, with its settings as a nested pydantic model.
+
+Settings (what an experiment varies) live in ``Params``; wiring (what other components supply) arrives as
+keyword-only constructor arguments. ``params.build(**wiring)`` makes the component.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, ValidatorFunctionWrapHandler, field_validator
+from pydantic_core import PydanticCustomError
+
+
+class Settings(BaseModel):
+    """Base of every settings model: no unknown keys, no mutation, no infinities, no silent conversions."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        defer_build=True,
+        validate_default=True,
+        use_attribute_docstrings=True,
+    )
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _as_written(cls, raw: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+        """Refuse what pydantic would convert in silence: ``true`` for 1, ``"3"`` for 3, ``"yes"`` for true."""
+        value = validate(raw)
+        if _was_converted(raw, value):
+            raise PydanticCustomError(
+                "converted",
+                "needs {wanted}, not the {given} {raw}",
+                {"wanted": _plain_name(value), "given": _plain_name(raw), "raw": repr(raw)},
+            )
+        return value
+
+
+def _was_converted(raw: Any, value: Any) -> bool:
+    if isinstance(raw, (list, tuple)) and isinstance(value, (list, tuple)):
+        return any(_was_converted(a, b) for a, b in zip(raw, value, strict=False))
+    if isinstance(value, bool) or isinstance(raw, bool):
+        return type(raw) is not type(value)
+    return isinstance(raw, str) and isinstance(value, (int, float))
+
+
+def _plain_name(value: Any) -> str:
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "list"}
+    return names.get(type(value), type(value).__name__)
+
+
+class ComponentParams(Settings):
+    """Settings of a component; concrete ones add ``type: Literal["name"] = "name"``."""
+
+    component: ClassVar[type[Component]]
+
+    def build(self, **wiring: Any) -> Any:
+        """Construct the component these settings describe."""
+        return self.component(self, **wiring)
+
+
+class Component:
+    """Base of all kinds. A kind sets ``kind``; a concrete class nests ``Params`` with its ``type``."""
+
+    kind: ClassVar[str] = ""
+    Params: ClassVar[type[ComponentParams]] = ComponentParams
+    params: ComponentParams
+
+    def __init__(self, params: ComponentParams) -> None:
+        super().__init__()
+        self.params = params
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "Params" in cls.__dict__:
+            cls.Params.component = cls
+
+    @classmethod
+    def type_name(cls) -> str:
+        """The name by which specs choose this class; raises TypeError on a class that has none."""
+        field = cls.Params.model_fields.get("type")
+        if field is None or not isinstance(field.default, str):
+            raise TypeError(f'{cls.__qualname__}.Params needs a field  type: Literal["name"] = "name"')
+        return field.default

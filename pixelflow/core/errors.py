@@ -1,0 +1,60 @@
+"""Errors that are the user's to mend: one line of cause and cure, and an exit code of their own.
+
+The codes follow sysexits.h where it has a fitting one, so that schedulers and scripts can tell causes apart.
+"""
+
+from __future__ import annotations
+
+
+class PixelflowError(Exception):
+    """Base of every error that is reported as one line; anything else is a bug and exits with 1."""
+
+    exit_code = 1
+
+
+class UsageError(PixelflowError):
+    """A command was called in a way that cannot work."""
+
+    exit_code = 2
+
+
+class DataError(PixelflowError):
+    """The data are there but unusable: unreadable images, an empty folder, a corrupt checkpoint."""
+
+    exit_code = 65
+
+
+class MissingInputError(PixelflowError):
+    """A file or folder that was named does not exist."""
+
+    exit_code = 66
+
+
+class MissingDependencyError(PixelflowError):
+    """An optional package or a model's weights are needed and not there."""
+
+    exit_code = 69
+
+
+class CannotWriteError(PixelflowError):
+    """The target cannot be written: disk full, no permission, a file where a folder should be."""
+
+    exit_code = 73
+
+
+class PreemptedError(PixelflowError):
+    """The run was asked to stop (SIGTERM), saved its state and can be continued by the same command."""
+
+    exit_code = 75
+
+
+class NonFiniteError(PixelflowError):
+    """The loss or a gradient became NaN or infinite; the state was not touched by it."""
+
+    exit_code = 76
+
+
+class SpecError(PixelflowError):
+    """A spec that does not validate; the message holds one line for every problem."""
+
+    exit_code = 78

@@ -1,0 +1,174 @@
+"""Generation: noise at the coarsest stage, integrate, upsample and renoise, again, up to full size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from pixelflow.core.cascade import noise_level
+from pixelflow.core.condition import Condition
+from pixelflow.core.errors import UsageError
+from pixelflow.core.interfaces import Grid, Guidance, NoiseSource, Sampler, Upsampler, Velocity
+from pixelflow.core.model import FlowModel
+from pixelflow.core.schedule import Stage
+
+
+@dataclass
+class Evaluations:
+    """Network evaluations spent, counted per image: a guided evaluation counts as two."""
+
+    by_stage: list[float] = field(default_factory=list)
+
+    @property
+    def total(self) -> float:
+        return sum(self.by_stage)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to integrate: solver, times, guidance, and steps for each stage."""
+
+    sampler: Sampler
+    grid: Grid
+    guidance: Guidance
+    steps: Sequence[int]
+
+
+@dataclass(frozen=True)
+class WeakModel:
+    """A weaker model of the same cascade, for autoguidance, with the condition as its own conditioners give it."""
+
+    model: FlowModel
+    condition: Condition
+
+
+class SeededNoise:
+    """White noise from one seed an image, the same whatever the batch or device."""
+
+    def __init__(self, seeds: Sequence[int], device: torch.device) -> None:
+        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self._device = device
+
+    def white(self, channels: int, height: int, width: int) -> Tensor:
+        shape = (channels, height, width)
+        return torch.stack([torch.randn(shape, generator=g) for g in self._generators]).to(self._device)
+
+    def renoising(self, up: Upsampler, channels: int, height: int, width: int) -> Tensor:
+        return up.shape_noise(self.white(channels, height, width))
+
+
+class GivenNoise:
+    """Recorded noise, one tensor a stage: white at the start, then the unit-scale renoising noise."""
+
+    def __init__(self, noise: Sequence[Tensor], device: torch.device) -> None:
+        self._noise = iter(noise)
+        self._device = device
+
+    def white(self, channels: int, height: int, width: int) -> Tensor:
+        noise = next(self._noise, None)
+        if noise is None:
+            raise UsageError("the given noise has fewer tensors than this generation draws")
+        if tuple(noise.shape[1:]) != (channels, height, width):
+            raise UsageError(
+                f"the given noise has shape {tuple(noise.shape)} where (b {channels} {height} {width}) is needed"
+            )
+        return noise.to(self._device)
+
+    def renoising(self, up: Upsampler, channels: int, height: int, width: int) -> Tensor:
+        return self.white(channels, height, width)
+
+
+class StageBranches:
+    """The evaluations of one stage (see `interfaces.Branches`), counted."""
+
+    def __init__(
+        self, model: FlowModel, stage: Stage, condition: Condition, null: Condition, weak: WeakModel | None = None
+    ) -> None:
+        self.stage = stage
+        self.spent = 0
+        self._model, self._weak = model, weak
+        self._condition, self._null = condition, null
+        self._pair = Condition.batched([null, condition])
+
+    def conditional(self, x: Tensor, tau: float) -> Tensor:
+        return self._evaluate(self._model, x, tau, self._condition)
+
+    def unconditional(self, x: Tensor, tau: float) -> Tensor:
+        return self._evaluate(self._model, x, tau, self._null)
+
+    def both(self, x: Tensor, tau: float) -> tuple[Tensor, Tensor]:
+        null, conditional = self._evaluate(self._model, torch.cat([x, x]), tau, self._pair).chunk(2)
+        self.spent += 1
+        return null, conditional
+
+    def weak(self, x: Tensor, tau: float) -> Tensor:
+        if self._weak is None:
+            raise UsageError("this guidance needs a second, weaker run")
+        return self._evaluate(self._weak.model, x, tau, self._weak.condition)
+
+    def clean_estimate(self, x: Tensor, velocity: Tensor, tau: float) -> Tensor:
+        return self._model.cascade.clean_estimate(x, velocity, tau, self.stage)
+
+    def velocity_from_clean(self, x: Tensor, clean: Tensor, tau: float) -> Tensor:
+        return self._model.cascade.velocity_from_clean(x, clean, tau, self.stage)
+
+    def _evaluate(self, model: FlowModel, x: Tensor, tau: float, condition: Condition) -> Tensor:
+        self.spent += 1
+        times = torch.full((x.shape[0],), tau, device=x.device, dtype=x.dtype)
+        return model([x], [self.stage], [times], condition)[0]
+
+
+class StageField:
+    """A guided velocity with what stochastic samplers ask of it (see `interfaces.Field`)."""
+
+    def __init__(self, velocity: Velocity, model: FlowModel, stage: Stage) -> None:
+        self._velocity, self._model, self._stage = velocity, model, stage
+
+    def __call__(self, x: Tensor, tau: float) -> Tensor:
+        return self._velocity(x, tau)
+
+    def noise_estimate(self, x: Tensor, velocity: Tensor, tau: float) -> Tensor:
+        return self._model.cascade.noise_estimate(x, velocity, tau, self._stage)
+
+    def noise_level(self, tau: float) -> float:
+        return float(noise_level(self._stage, tau))
+
+
+@torch.no_grad()
+def generate(
+    model: FlowModel,
+    plan: Plan,
+    condition: Condition,
+    null: Condition,
+    noise: NoiseSource,
+    shape: tuple[int, int, int],
+    weak: WeakModel | None = None,
+    on_stage: Callable[[Stage, Tensor], None] | None = None,
+) -> tuple[Tensor, Evaluations]:
+    """Images (b c h w) before clipping, and the evaluations that they took.
+
+    Args:
+        condition, null: of all images: what is asked for, and what guidance leads away from.
+        shape: (c h w) of the finished images.
+        on_stage: called with every finished stage and its state.
+    """
+    channels, height, width = shape
+    spent = Evaluations()
+    x = torch.empty(0)
+    for stage in model.cascade.stages:
+        size = model.cascade.size(stage, height, width)
+        if stage.index == 0:
+            x = noise.white(channels, *size)
+        else:
+            x = model.cascade.renoise(x, stage, noise.renoising(model.cascade.up, channels, *size))
+        branches = StageBranches(model, stage, condition, null, weak)
+        velocity = StageField(plan.guidance.guide(branches), model, stage)
+        points = plan.grid.points(plan.steps[stage.index])
+        x = plan.sampler.integrate(velocity, x, points, lambda size=size: noise.white(channels, *size))  # type: ignore[misc]
+        spent.by_stage.append(branches.spent)
+        if on_stage is not None:
+            on_stage(stage, x)
+    return x, spent

@@ -1,0 +1,114 @@
+"""The registry: (kind, name) -> component class and where it came from; and ``Slot``, a place for one in a spec."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from pixelflow.core.component import Component
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered component."""
+
+    cls: type[Component]
+    origin: str
+    """``pixelflow`` for built-ins, else the plugin's name and version."""
+
+
+class DuplicateNameError(ValueError):
+    """Two owners register one name of one kind."""
+
+
+class Registry:
+    """Components by kind and name. Filled by ``plugins.load()``; read by everyone else."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, dict[str, Entry]] = {}
+
+    def add(self, cls: type[Component], origin: str) -> None:
+        """Register `cls`; raises TypeError on what is not a component, DuplicateNameError on a taken name."""
+        if not (isinstance(cls, type) and issubclass(cls, Component) and cls.kind):
+            raise TypeError(f"{cls!r} is not a component class")
+        abstract = sorted(getattr(cls, "__abstractmethods__", ()))
+        if abstract:
+            raise TypeError(f"{cls.__qualname__} does not define {', '.join(abstract)}")
+        name = cls.type_name()
+        taken = self._entries.setdefault(cls.kind, {}).get(name)
+        if taken is not None:
+            raise DuplicateNameError(f"the {cls.kind} name {name!r} is already taken by {taken.origin}")
+        self._entries[cls.kind][name] = Entry(cls, origin)
+
+    def kinds(self) -> list[str]:
+        """All kinds that have at least one component, sorted."""
+        return sorted(self._entries)
+
+    def of_kind(self, kind: str) -> dict[str, Entry]:
+        """Name -> entry for one kind, in order of registration."""
+        return dict(self._entries.get(kind, {}))
+
+    def __iter__(self) -> Iterator[tuple[str, str, Entry]]:
+        for kind in self.kinds():
+            for name, entry in self._entries[kind].items():
+                yield kind, name, entry
+
+
+registry = Registry()
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Annotation ``Annotated[Kind.Params, Slot("kind")]``: any registered component of the kind.
+
+    A bare name stands for the component with its defaults: ``up: nearest`` is ``up: {type: nearest}``.
+    """
+
+    kind: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from pixelflow.core import plugins
+
+        plugins.load()
+        choices = {
+            name: handler.generate_schema(entry.cls.Params) for name, entry in registry.of_kind(self.kind).items()
+        }
+        union = core_schema.tagged_union_schema(choices, discriminator="type", strict=True)
+        return core_schema.no_info_before_validator_function(self._expand, union)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"enum": list(registry.of_kind(self.kind))}, handler(schema["schema"])]}  # type: ignore[typeddict-item]
+
+    def _expand(self, value: Any) -> Any:
+        """Turn a bare name into a block, and name what is registered when the type is missing or unknown."""
+        if isinstance(value, str):
+            value = {"type": value}
+        if isinstance(value, dict):
+            self._check_type(value.get("type"))
+        return value
+
+    def _check_type(self, name: Any) -> None:
+        from pixelflow.core import plugins
+
+        known = registry.of_kind(self.kind)
+        if name in known:
+            return
+        if name is None:
+            raise PydanticCustomError(
+                "slot_type_missing",
+                "needs 'type', one of: {known}",
+                {"known": ", ".join(known)},
+            )
+        near = difflib.get_close_matches(str(name), known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        broken = plugins.failure_note(str(name))
+        raise PydanticCustomError(
+            "slot_type_unknown",
+            "no {kind} is called {name}{hint} (there are: {known}){broken}",
+            {"kind": self.kind, "name": repr(name), "hint": hint, "known": ", ".join(known), "broken": broken},
+        )

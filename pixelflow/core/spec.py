@@ -1,0 +1,261 @@
+"""The experiment spec: everything that makes a run, frozen, with no unknown keys.
+
+A spec is read from YAML by `pixelflow.core.reading` and written, with every default, into the run folder.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from pixelflow.core.component import Settings
+from pixelflow.core.interfaces import (
+    Backbone,
+    Conditioner,
+    Dataset,
+    Downsampler,
+    Extractor,
+    Grid,
+    Guidance,
+    Prediction,
+    Sampler,
+    Times,
+    Upsampler,
+)
+from pixelflow.core.problems import problem
+from pixelflow.core.registry import Slot
+
+AnyBackbone = Annotated[Backbone.Params, Slot("backbone")]
+AnyConditioner = Annotated[Conditioner.Params, Slot("conditioner")]
+AnyDataset = Annotated[Dataset.Params, Slot("dataset")]
+AnyDownsampler = Annotated[Downsampler.Params, Slot("downsampler")]
+AnyUpsampler = Annotated[Upsampler.Params, Slot("upsampler")]
+AnyPrediction = Annotated[Prediction.Params, Slot("prediction")]
+AnyTimes = Annotated[Times.Params, Slot("times")]
+AnySampler = Annotated[Sampler.Params, Slot("sampler")]
+AnyGrid = Annotated[Grid.Params, Slot("grid")]
+AnyGuidance = Annotated[Guidance.Params, Slot("guidance")]
+AnyExtractor = Annotated[Extractor.Params, Slot("extractor")]
+
+Count = Annotated[int, Field(ge=1)]
+
+
+def _pair(value: Any) -> Any:
+    """``64`` means ``[64, 64]``."""
+    return [value, value] if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class ImageSpec(Settings):
+    """The finished images."""
+
+    size: Annotated[tuple[Count, Count], BeforeValidator(_pair)] = Field(default=(64, 64))
+    """Height and width in pixels; one number for a square."""
+    channels: Literal[1, 3] = 3
+    """3 for RGB, 1 for grey."""
+
+    @property
+    def height(self) -> int:
+        return self.size[0]
+
+    @property
+    def width(self) -> int:
+        return self.size[1]
+
+
+class CascadeSpec(Settings):
+    """The stages, and how their resolutions are joined."""
+
+    stages: Count | None = None
+    """Number of stages; 1 is plain flow matching. Give this or ``kickoff``."""
+    kickoff: Count | None = None
+    """Tokens along the shorter side at the coarsest stage (the paper's Table 1)."""
+    patch: Count | tuple[Count, ...] = Field(default=4)
+    """Side of a patch in pixels; a list gives one for each stage, coarse to fine."""
+    down: AnyDownsampler = Field(default="bilinear")  # type: ignore[assignment]
+    """Halves the resolution."""
+    up: AnyUpsampler = Field(default="nearest")  # type: ignore[assignment]
+    """Doubles the resolution."""
+
+    @model_validator(mode="after")
+    def _one_length(self) -> CascadeSpec:
+        if (self.stages is None) == (self.kickoff is None):
+            raise problem("give exactly one of 'stages' and 'kickoff'")
+        return self
+
+    def count(self, image: ImageSpec) -> int:
+        """Number of stages for images of the given size; a ValueError names sizes that do not fit."""
+        if self.stages is not None:
+            return self.stages
+        assert self.kickoff is not None
+        first = self.kickoff * (self.patch if isinstance(self.patch, int) else self.patch[0])
+        doublings = math.log2(min(image.size) / first) if min(image.size) >= first else -1.0
+        if doublings < 0 or doublings != int(doublings):
+            side = min(image.size)
+            raise problem(
+                f"a kickoff of {self.kickoff} tokens starts at {first} pixels, which doublings do not turn into {side}; "
+                f"use an image side of {first} times a power of two",
+                "kickoff",
+            )
+        return int(doublings) + 1
+
+    def patches(self, image: ImageSpec) -> tuple[int, ...]:
+        """Patch size of each stage, coarse to fine."""
+        count = self.count(image)
+        patches = (self.patch,) * count if isinstance(self.patch, int) else self.patch
+        if len(patches) != count:
+            raise problem(f"has {len(patches)} entries for {count} stages", "patch")
+        return patches
+
+
+class ObjectiveSpec(Settings):
+    """What the network is trained to predict, and on which times."""
+
+    prediction: AnyPrediction = Field(default="velocity")  # type: ignore[assignment]
+    """What the network's output means."""
+    times: AnyTimes = Field(default="uniform")  # type: ignore[assignment]
+    """Distribution of the times within a stage."""
+    stage_mix: tuple[Annotated[float, Field(ge=0)], ...] | None = Field(default=None)
+    """Share of each stage in a batch, coarse to fine; by default equal shares."""
+    condition_dropout: float = Field(default=0.1, ge=0, le=1)
+    """Probability with which an image is trained without its condition, for guidance."""
+
+
+class TrainingSpec(Settings):
+    """The optimisation."""
+
+    steps: Count = 10000
+    """Optimizer steps."""
+    batch_size: Count = 64
+    """Images an optimizer step, over all accumulation steps."""
+    accumulation: Count = 1
+    """Parts into which a batch is split to save memory."""
+    learning_rate: float = Field(default=1e-4, gt=0)
+    warmup: int = Field(default=0, ge=0)
+    """Steps over which the rate rises linearly from 0."""
+    decay: Literal["constant", "cosine"] = "constant"
+    """Course of the rate after the warm-up; cosine falls to 0 at the last step."""
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(default=(0.9, 0.999))
+    weight_decay: float = Field(default=0.0, ge=0)
+    clip: float | None = Field(default=1.0, gt=0)
+    """Largest norm of the gradient; null for none."""
+    ema: float = Field(default=0.9999, ge=0, lt=1)
+    """Decay of the averaged weights. Early on it is at most (1 + step) / (10 + step)."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16 runs the network under autocast; weights and optimizer stay in float32."""
+    checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, a third more time."""
+    compile: bool = False
+    """Compile the backbone with torch.compile."""
+    workers: int = Field(default=0, ge=0)
+    """Processes that read data; 0 reads in the training process."""
+    log_every: Count = 50
+    """Steps between lines of metrics."""
+    save_every: Count = 1000
+    """Steps between checkpoints."""
+    keep: Count = 2
+    """Checkpoints kept; older ones are deleted."""
+    sample_every: Count | None = 1000
+    """Steps between sample grids; null for none."""
+    samples: Count = 16
+    """Images in a sample grid."""
+    tensorboard: bool = False
+    """Also write TensorBoard events (needs the extra ``tensorboard``)."""
+    bad_images: int = Field(default=100, ge=0)
+    """Unreadable images after which training stops."""
+
+
+class SamplingSpec(Settings):
+    """How images are generated, unless a command says otherwise."""
+
+    sampler: AnySampler = Field(default="euler")  # type: ignore[assignment]
+    """The solver."""
+    grid: AnyGrid = Field(default="uniform")  # type: ignore[assignment]
+    """Where in each stage the solver evaluates."""
+    steps: Count | tuple[Count, ...] = Field(default=30)
+    """Steps of each stage; a list gives one number for each, coarse to fine."""
+    guidance: AnyGuidance = Field(default="none")  # type: ignore[assignment]
+    """How conditional and unconditional velocities are combined."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16 runs the network under autocast; the state stays in float32."""
+    batch_size: Count = 64
+    """Images generated at a time."""
+
+    def steps_of(self, stages: int) -> tuple[int, ...]:
+        """Steps of each stage; a ValueError if the list does not fit."""
+        steps = (self.steps,) * stages if isinstance(self.steps, int) else self.steps
+        if len(steps) != stages:
+            raise problem(f"has {len(steps)} entries for {stages} stages", "steps")
+        return steps
+
+
+class EvaluationSpec(Settings):
+    """How generated images are compared with the data."""
+
+    extractor: AnyExtractor = Field(default="random_conv")  # type: ignore[assignment]
+    """Features in which distributions are compared."""
+    images: int = Field(default=400, ge=2)
+    """Images to generate."""
+
+
+class ExperimentSpec(Settings):
+    """One experiment."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Names the run folder."""
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    """Fixes initial weights, data order, noise and augmentation."""
+    image: ImageSpec = Field(default_factory=ImageSpec)
+    data: AnyDataset
+    """Where the images come from."""
+    cascade: CascadeSpec
+    backbone: AnyBackbone = Field(default="dit")  # type: ignore[assignment]
+    """The network."""
+    conditioners: tuple[AnyConditioner, ...] = Field(default=())
+    """What images are conditioned on; several add up."""
+    objective: ObjectiveSpec = Field(default_factory=ObjectiveSpec)
+    training: TrainingSpec = Field(default_factory=TrainingSpec)
+    sampling: SamplingSpec = Field(default_factory=SamplingSpec)
+    evaluation: EvaluationSpec = Field(default_factory=EvaluationSpec)
+
+    @property
+    def stages(self) -> int:
+        """Number of stages of the cascade."""
+        return self.cascade.count(self.image)
+
+    @property
+    def patches(self) -> tuple[int, ...]:
+        """Patch size of each stage, coarse to fine."""
+        return self.cascade.patches(self.image)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> ExperimentSpec:
+        stages = problem.within(("cascade",), self.cascade.count, self.image)
+        patches = problem.within(("cascade",), self.cascade.patches, self.image)
+        self._check_divisible(stages, patches)
+        problem.within(("sampling",), self.sampling.steps_of, stages)
+        problem.within(("sampling", "guidance"), self.sampling.guidance.check, stages)
+        mix = self.objective.stage_mix
+        if mix is not None and (len(mix) != stages or sum(mix) <= 0):
+            raise problem(f"needs {stages} shares, one a stage, not all 0", "objective", "stage_mix")
+        if self.training.batch_size % self.training.accumulation:
+            raise problem(
+                f"{self.training.accumulation} does not divide the batch size {self.training.batch_size}",
+                "training",
+                "accumulation",
+            )
+        return self
+
+    def _check_divisible(self, stages: int, patches: tuple[int, ...]) -> None:
+        unit = math.lcm(*(patch << (stages - 1 - stage) for stage, patch in enumerate(patches)))
+        for name, side in zip(("height", "width"), self.image.size, strict=True):
+            if side % unit:
+                below, above = side // unit * unit, -(-side // unit) * unit
+                choices = f"{below} or {above}" if below else f"{above}"
+                raise problem(
+                    f"{name} {side} cannot be cut into patches of {self.cascade.patch} over {stages} stages: "
+                    f"it must be a multiple of {unit}; use {choices}",
+                    "image",
+                    "size",
+                )

@@ -1,0 +1,11 @@
+"""Data sets. Each element is read by index, augmented with the randomness it is handed."""
+
+from pixelflow.core.component import Component
+from pixelflow.core.hookspecs import hookimpl
+
+
+@hookimpl
+def register_components() -> list[type[Component]]:
+    from pixelflow.data.digits import Digits
+
+    return [Digits]

@@ -1,0 +1,26 @@
+"""Euler's method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Literal
+
+from torch import Tensor
+
+from pixelflow.core.interfaces import Field, Sampler
+
+
+class Euler(Sampler):
+    """First order, one evaluation a step."""
+
+    order = 1
+    evaluations_per_step = 1
+
+    class Params(Sampler.Params):
+        type: Literal["euler"] = "euler"
+
+    def integrate(self, field: Field, x: Tensor, points: Sequence[float], noise: Callable[[], Tensor]) -> Tensor:
+        for now, after in pairwise(points):
+            x = x + (after - now) * field(x, now)
+        return x
