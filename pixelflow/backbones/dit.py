@@ -47,7 +47,8 @@ class Block(nn.Module):
         normed = F.layer_norm(x, x.shape[-1:], eps=1e-6)
         x = x + gate(self.attention(modulate(normed, shift1, scale1, layout), layout, rope), gate1, layout)
         if self.cross_attention is not None and self.cross_norm is not None:
-            assert condition.tokens is not None and condition.mask is not None
+            assert condition.tokens is not None
+            assert condition.mask is not None
             x = x + self.cross_attention(self.cross_norm(x), condition.tokens, condition.mask, layout, rope)
         return x + gate(self.mlp(modulate(self.mlp_norm(x), shift2, scale2, layout)), gate2, layout)
 
@@ -105,12 +106,15 @@ class DiT(Backbone):
         for embedding in (self.time_embedding, self.size_embedding):
             for layer in (embedding.inner, embedding.outer):
                 nn.init.normal_(layer.weight, std=0.02)
-        ends = [self.final_modulation, *self.patch_out.values(), *(block.modulation for block in self.blocks)]
-        if self.context_dim is not None:
-            ends += [block.cross_attention.out for block in self.blocks]
+        ends = [self.final_modulation, *self.patch_out.values()]
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            ends += (
+                [block.modulation] if block.cross_attention is None else [block.modulation, block.cross_attention.out]
+            )
         for layer in ends:
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+            nn.init.zeros_(layer.get_parameter("weight"))
+            nn.init.zeros_(layer.get_parameter("bias"))
 
     def forward(
         self, images: Sequence[Tensor], stages: Sequence[int], time: Tensor, condition: Condition

@@ -76,7 +76,9 @@ def varlen_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
     """Torch's own variable-length kernel (GPU, 16-bit)."""
     from torch.nn.attention.varlen import varlen_attn
 
-    return varlen_attn(q, k, v, layout.bounds, layout.bounds, layout.longest, layout.longest)
+    output = varlen_attn(q, k, v, layout.bounds, layout.bounds, layout.longest, layout.longest)
+    assert isinstance(output, Tensor)
+    return output
 
 
 def xformers_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:

@@ -12,6 +12,7 @@ import os
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from typing import Any
 
@@ -133,7 +134,7 @@ def _register_classes(plugin: Plugin, classes: Any) -> None:
         _fail(plugin, f"register_components returned {type(classes).__name__}, not a list of component classes")
         return
     for cls in classes:
-        _guarded(plugin, "", lambda cls=cls: registry.add(cls, plugin.origin))
+        _guarded(plugin, "", partial(registry.add, cls, plugin.origin))
 
 
 def _guarded(plugin: Plugin, what: str, call: Callable[[], Any]) -> Any:

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 T = TypeVar("T")
 
 
-class problem(PydanticCustomError):  # noqa: N801 - reads as a statement: raise problem(...)
+class problem(PydanticCustomError):  # noqa: N801, N818 - reads as a statement: raise problem(...)
     """A validation error at `path` below the model that raises it.
 
     pydantic gives every error of a model-level check the model's own place; ``reading`` adds the path.

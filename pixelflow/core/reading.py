@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import difflib
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -101,7 +101,7 @@ def parse(text: str, source: str) -> Document:
         node = loader.get_single_node()
         document.data = None if node is None else _plain(loader, node, (), document)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+        mark: Any = error.problem_mark or error.context_mark
         where = f"{source}:{mark.line + 1}:{mark.column + 1}" if mark else source
         raise SpecError(f"{where} is not valid YAML: {error.problem or error.context}") from None
     except (yaml.YAMLError, RecursionError) as error:
@@ -115,7 +115,7 @@ def _refuse_aliases(text: str, source: str) -> None:
     """Aliases can blow a small file up to any size, and specs do not need them."""
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.AliasEvent):
-            mark = event.start_mark
+            mark: Any = event.start_mark
             raise SpecError(f"{source}:{mark.line + 1}:{mark.column + 1} aliases (*name) are not allowed in specs")
 
 
@@ -131,7 +131,7 @@ def _plain(loader: _Loader, node: yaml.Node, key: Key, document: Document) -> An
         return [_plain(loader, child, (*key, index), document) for index, child in enumerate(node.value)]
     if not node.tag.startswith("tag:yaml.org,2002:") or node.tag.rsplit(":", 1)[1] not in _SCALARS:
         raise SpecError(f"{where} the tag {node.tag!r} is not allowed in specs")
-    return loader.construct_object(node)  # type: ignore[no-untyped-call]
+    return loader.construct_object(node)
 
 
 _SCALARS = ("null", "bool", "int", "float", "str")
@@ -249,7 +249,7 @@ def _line(model: type[BaseModel], document: Document, details: Any) -> str:
     return f"{document.place(key)} {_dotted(key)}: {message}"
 
 
-def _key_in(data: Any, location: Sequence[Hashable]) -> Key:
+def _key_in(data: Any, location: Sequence[str | int]) -> Key:
     """Pydantic's location without the tags of unions, which are no keys of the document."""
     key: list[str | int] = []
     for position, part in enumerate(location):

@@ -82,7 +82,7 @@ class Slot:
         return core_schema.no_info_before_validator_function(self._expand, union)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"anyOf": [{"enum": list(registry.of_kind(self.kind))}, handler(schema["schema"])]}  # type: ignore[typeddict-item]
+        return {"anyOf": [{"enum": list(registry.of_kind(self.kind))}, handler(schema["schema"])]}
 
     def _expand(self, value: Any) -> Any:
         """Turn a bare name into a block, and name what is registered when the type is missing or unknown."""

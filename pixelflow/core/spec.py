@@ -94,7 +94,7 @@ class CascadeSpec(Settings):
         if doublings < 0 or doublings != int(doublings):
             side = min(image.size)
             raise problem(
-                f"a kickoff of {self.kickoff} tokens starts at {first} pixels, which doublings do not turn into {side}; "
+                f"a kickoff of {self.kickoff} tokens starts at {first} pixels, which doubling never makes {side}; "
                 f"use an image side of {first} times a power of two",
                 "kickoff",
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -35,7 +36,7 @@ class RandomConv(Extractor):
         widths = [3, params.width // 4, params.width // 2, params.width]
         self._kernels = [
             torch.randn(after, before, 3, 3, generator=generator) * (2 / (9 * before)) ** 0.5
-            for before, after in zip(widths, widths[1:], strict=False)
+            for before, after in pairwise(widths)
         ]
 
     def fit(self, images: Iterable[Tensor]) -> None:

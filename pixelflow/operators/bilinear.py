@@ -26,7 +26,7 @@ class BilinearUp(Upsampler):
     class Params(Upsampler.Params):
         type: Literal["bilinear"] = "bilinear"
 
-    gain = 2.0  # type: ignore[assignment]
+    gain = 2.0
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)

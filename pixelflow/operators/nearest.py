@@ -17,7 +17,7 @@ class NearestUp(Upsampler):
     class Params(Upsampler.Params):
         type: Literal["nearest"] = "nearest"
 
-    gain = 2.0  # type: ignore[assignment]
+    gain = 2.0
 
     def __call__(self, x: Tensor) -> Tensor:
         return repeat(x, "b c h w -> b c (h 2) (w 2)")
