@@ -1,0 +1,92 @@
+"""The command line: one table of commands, and the one place where errors become a line and an exit code.
+
+A command is the function in ``pixelflow/cli/<name>.py`` that has the file's name; its docstring is its help.
+These files import torch, plugins and anything else that is slow inside the function, so that ``--help`` is instant.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from pixelflow import __version__
+from pixelflow.core.errors import CannotWriteError, PixelflowError
+
+COMMANDS = ("validate",)
+"""Files of `pixelflow.cli`, in the order of ``pixelflow --help``; ``new_plugin`` becomes ``new-plugin``."""
+
+_BUG = 1
+_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="pixelflow",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pixelflow {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def pixelflow(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Train, sample and evaluate cascades of flow matching in pixels, from one YAML spec.
+
+    Start with:  pixelflow train specs/digits.yaml
+    """
+
+
+def _function(name: str) -> Callable[..., Any]:
+    """The function of the command `name`, from the file of the same name."""
+    function: Callable[..., Any] = vars(importlib.import_module(f"pixelflow.cli.{name}"))[name]
+    return function
+
+
+for _name in COMMANDS:
+    app.command()(_function(_name))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit with its code; see `pixelflow.core.errors`."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    ordered = ["--debug"] * debug + [argument for argument in given if argument != "--debug"]
+    try:
+        app(ordered, prog_name="pixelflow")
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        sys.exit(_report(error, ordered))
+
+
+def _report(error: Exception, arguments: Sequence[str]) -> int:
+    """Print what went wrong on stderr, a line for each problem; return the exit code."""
+    code, message = _BUG, f"{type(error).__name__}: {error}"
+    if isinstance(error, PixelflowError):
+        code, message = error.exit_code, str(error)
+    elif isinstance(error, OSError) and error.filename is not None:
+        code, message = CannotWriteError.exit_code, f"{error.filename}: {error.strerror}"
+    else:
+        first = next(iter(message.splitlines()), "")
+        message = f"this is a bug: {first}; for details: pixelflow --debug {' '.join(arguments)}"
+    for line in message.splitlines():
+        typer.echo(f"pixelflow: {line}", err=True)
+    return code

@@ -1,0 +1,28 @@
+"""Arguments that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pixelflow.core.spec import ExperimentSpec
+
+SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="A spec, e.g. specs/digits.yaml.")]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes, e.g. training.steps=100.")]
+
+
+def read_spec(path: Path, overrides: list[str] | None) -> ExperimentSpec:
+    """The validated spec with overrides applied.
+
+    Raises:
+        MissingInputError: there is no such file.
+        SpecError: a line for every problem.
+    """
+    from pixelflow.core import reading
+    from pixelflow.core.spec import ExperimentSpec
+
+    document = reading.override(reading.read_document(path), overrides or ())
+    return reading.validate(ExperimentSpec, document)
