@@ -276,7 +276,10 @@ class Branches(Protocol):
 
 
 class Guidance(Component, ABC):
-    """Combines conditional and other velocities into the one that is integrated."""
+    """Combines conditional and other velocities into the one that is integrated.
+
+    A guidance must spend exactly what `evaluations` says, so that ``pixelflow plan`` can count without a network.
+    """
 
     kind = "guidance"
 
@@ -287,6 +290,14 @@ class Guidance(Component, ABC):
     @abstractmethod
     def guide(self, branches: Branches) -> Velocity:
         """The guided velocity of one stage; called once at its start, so it may keep state within it."""
+
+    @abstractmethod
+    def evaluations(self, stage: Stage, tau: float) -> int:
+        """Network evaluations an image that one guided velocity at `tau` of `stage` costs, a weaker model's too.
+
+        A fixed-step sampler on the times ``points`` spends about the sum over ``points[:-1]``, times its
+        ``evaluations_per_step``.
+        """
 
 
 @dataclass(frozen=True)
@@ -305,7 +316,9 @@ class Dataset(Component, ABC):
     kind = "dataset"
 
     class Params(ComponentParams):
-        pass
+        def plain(self) -> ComponentParams:
+            """These settings without augmentation, as evaluation reads the data."""
+            return self
 
     classes: tuple[str, ...] = ()
     """Names of the labels; empty for unlabelled data."""

@@ -7,5 +7,6 @@ from pixelflow.core.hookspecs import hookimpl
 @hookimpl
 def register_components() -> list[type[Component]]:
     from pixelflow.data.digits import Digits
+    from pixelflow.data.image_folder import ImageFolder
 
-    return [Digits]
+    return [Digits, ImageFolder]

@@ -1,0 +1,66 @@
+"""Decoding image files of every common kind, safely, to 8-bit RGB or grey."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+"""Of the files that are read as images, in lower case."""
+
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+"""Decoders that a file may reach, whatever its suffix says; Pillow has others that start programs."""
+
+_DRAFT_MARGIN = 2
+"""A JPEG is shrunk while it is decoded to no less than this multiple of the wanted size, for quality."""
+
+
+class UnreadableImageError(ValueError):
+    """A file that is no image, or is one that must not or cannot be shown in 8 bits."""
+
+
+def read(path: Path, channels: int, side: int) -> Image.Image:
+    """The first frame of an image file, upright, on white where it is transparent.
+
+    Args:
+        channels: 1 for grey ("L"), 3 for colour ("RGB").
+        side: both sides may be reduced to this many pixels while decoding, but no further.
+
+    Raises:
+        UnreadableImageError: with the reason.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=_FORMATS) as image:
+                image.draft("L" if channels == 1 else "RGB", (_DRAFT_MARGIN * side, _DRAFT_MARGIN * side))
+                ImageOps.exif_transpose(image, in_place=True)
+                return _flattened(image).convert("L" if channels == 1 else "RGB")
+    except Exception as error:  # decoders of hostile files raise whatever their parsing runs into
+        raise UnreadableImageError(_reason(error)) from error
+
+
+def _flattened(image: Image.Image) -> Image.Image:
+    """Without alpha and with 8 bits a channel."""
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise UnreadableImageError(f"its pixels (mode {image.mode}) have no stated range")
+    if not image.has_transparency_data:
+        return image
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image.convert("RGBA"))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
+        return f"more than {Image.MAX_IMAGE_PIXELS} pixels"
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image of a known format"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return (str(error) or type(error).__name__).splitlines()[0]
