@@ -41,6 +41,7 @@ def build_plan(sampling: SamplingSpec, stages: int) -> Plan:
         grid=sampling.grid.build(),
         guidance=sampling.guidance.build(),
         steps=sampling.steps_of(stages),
+        precision=sampling.precision,
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -35,6 +37,8 @@ class Plan:
     grid: Grid
     guidance: Guidance
     steps: Sequence[int]
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the network; the state stays as it is."""
 
 
 @dataclass(frozen=True)
@@ -85,13 +89,29 @@ class StageBranches:
     """The evaluations of one stage (see `interfaces.Branches`), counted."""
 
     def __init__(
-        self, model: FlowModel, stage: Stage, condition: Condition, null: Condition, weak: WeakModel | None = None
+        self,
+        model: FlowModel,
+        stage: Stage,
+        condition: Condition,
+        null: Condition | None,
+        weak: WeakModel | None = None,
+        precision: Literal["float32", "bfloat16"] = "float32",
     ) -> None:
         self.stage = stage
         self.spent = 0
         self._model, self._weak = model, weak
-        self._condition, self._null = condition, null
-        self._pair = Condition.batched([null, condition])
+        self._condition, self._given_null = condition, null
+        self._is_half = precision == "bfloat16"
+
+    @property
+    def _null(self) -> Condition:
+        if self._given_null is None:
+            raise UsageError("this guidance needs a null condition; give uncond_text (and uncond_mask)")
+        return self._given_null
+
+    @cached_property
+    def _pair(self) -> Condition:
+        return Condition.batched([self._null, self._condition])
 
     def conditional(self, x: Tensor, tau: float) -> Tensor:
         return self._evaluate(self._model, x, tau, self._condition)
@@ -118,7 +138,8 @@ class StageBranches:
     def _evaluate(self, model: FlowModel, x: Tensor, tau: float, condition: Condition) -> Tensor:
         self.spent += 1
         times = torch.full((x.shape[0],), tau, device=x.device, dtype=x.dtype)
-        return model([x], [self.stage], [times], condition)[0]
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self._is_half):
+            return model([x], [self.stage], [times], condition)[0]
 
 
 class StageField:
@@ -142,7 +163,7 @@ def generate(
     model: FlowModel,
     plan: Plan,
     condition: Condition,
-    null: Condition,
+    null: Condition | None,
     noise: NoiseSource,
     shape: tuple[int, int, int],
     weak: WeakModel | None = None,
@@ -151,24 +172,25 @@ def generate(
     """Images (b c h w) before clipping, and the evaluations that they took.
 
     Args:
-        condition, null: of all images: what is asked for, and what guidance leads away from.
+        condition, null: of all images: what is asked for, and what guidance leads away from (if it does).
         shape: (c h w) of the finished images.
         on_stage: called with every finished stage and its state.
     """
     channels, height, width = shape
     spent = Evaluations()
     x = torch.empty(0)
-    for stage in model.cascade.stages:
-        size = model.cascade.size(stage, height, width)
-        if stage.index == 0:
-            x = noise.white(channels, *size)
-        else:
-            x = model.cascade.renoise(x, stage, noise.renoising(model.cascade.up, channels, *size))
-        branches = StageBranches(model, stage, condition, null, weak)
-        velocity = StageField(plan.guidance.guide(branches), model, stage)
-        points = plan.grid.points(plan.steps[stage.index])
-        x = plan.sampler.integrate(velocity, x, points, lambda size=size: noise.white(channels, *size))  # type: ignore[misc]
-        spent.by_stage.append(branches.spent)
-        if on_stage is not None:
-            on_stage(stage, x)
+    with torch.autocast(model.device.type, enabled=False):  # so that 16-bit weights are cast once, not at each step
+        for stage in model.cascade.stages:
+            size = model.cascade.size(stage, height, width)
+            if stage.index == 0:
+                x = noise.white(channels, *size)
+            else:
+                x = model.cascade.renoise(x, stage, noise.renoising(model.cascade.up, channels, *size))
+            branches = StageBranches(model, stage, condition, null, weak, plan.precision)
+            velocity = StageField(plan.guidance.guide(branches), model, stage)
+            points = plan.grid.points(plan.steps[stage.index])
+            x = plan.sampler.integrate(velocity, x, points, partial(noise.white, channels, *size))
+            spent.by_stage.append(branches.spent)
+            if on_stage is not None:
+                on_stage(stage, x)
     return x, spent

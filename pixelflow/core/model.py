@@ -47,10 +47,11 @@ class FlowModel(nn.Module):
         """
         time = torch.cat([stage.network_time(t) for stage, t in zip(stages, tau, strict=True)])
         outputs = self.backbone(images, [stage.index for stage in stages], time, condition)
-        return [
-            self.prediction.velocity(output.to(x.dtype), x, rearrange(t, "b -> b 1 1 1"), stage, self.cascade.blur)
-            for output, x, t, stage in zip(outputs, images, tau, stages, strict=True)
-        ]
+        with torch.autocast(self.device.type, enabled=False):  # arithmetic on states stays exact
+            return [
+                self.prediction.velocity(output.to(x.dtype), x, rearrange(t, "b -> b 1 1 1"), stage, self.cascade.blur)
+                for output, x, t, stage in zip(outputs, images, tau, stages, strict=True)
+            ]
 
     def prepare(self, values: Mapping[str, Sequence[Any]], drop: Tensor | None = None) -> list[Tensor]:
         """Raw labels and captions, by field, to one tensor a conditioner, on the model's device.

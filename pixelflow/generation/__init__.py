@@ -1,0 +1,1 @@
+"""Drawing images from a model, and laying them out as pictures."""
