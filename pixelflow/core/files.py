@@ -1,0 +1,59 @@
+"""Writing files so that a crash, a kill or a full disk never leaves half of one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pixelflow.core.errors import CannotWriteError
+
+
+@contextmanager
+def writing(target: Path, kept: str = "") -> Iterator[None]:
+    """Turn what the system says against writing `target` into a CannotWriteError; `kept` says what is not lost."""
+    try:
+        yield
+    except OSError as error:
+        raise CannotWriteError(f"{target}: cannot be written ({error.strerror or error}){kept}") from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace `path` by `text` in one step; whoever reads it sees the old text or the new one.
+
+    Raises:
+        CannotWriteError: the system refuses; the old file is kept.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with writing(path):
+        try:
+            write_through(draft, text)
+            draft.replace(path)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+
+
+def write_through(path: Path, text: str) -> None:
+    """Write a new file and wait until the disk has it."""
+    with path.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync(path: Path) -> None:
+    """Wait until the disk has a file that somebody else wrote."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until the disk has the folder's entries, where the system can do that."""
+    if os.name == "posix":
+        sync(path)

@@ -1,0 +1,133 @@
+"""A run's folder: the resolved spec, what it ran with, checkpoints, metrics and samples.
+
+::
+
+    runs/NAME/spec.yaml          every default written out
+             environment.json    versions, platform, plugins, names of the classes
+             metrics.jsonl       one line every `training.log_every` steps
+             checkpoints/        see `pixelflow.core.checkpoint`
+             samples/            pictures drawn while training
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pixelflow
+from pixelflow.core import plugins, reading
+from pixelflow.core.errors import CannotWriteError, DataError, MissingInputError
+from pixelflow.core.files import sync_folder, write_text, writing
+from pixelflow.core.spec import ExperimentSpec
+
+_SPEC = "spec.yaml"
+_ENVIRONMENT = "environment.json"
+_PACKAGES = (
+    "torch", "numpy", "einops", "pillow", "pluggy", "pydantic", "safetensors", "scikit-learn", "scipy", "torchdiffeq",
+    "clean-fid", "open-clip-torch", "transformers", "xformers",
+)  # fmt: skip
+
+
+class RunFolder:
+    """One run's folder.
+
+    Raises:
+        MissingInputError: there is no run at `path`.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.spec_file.is_file():
+            what = "is not a run (it holds no spec.yaml)" if self.path.is_dir() else "there is no such run"
+            raise MissingInputError(f"{self.path}: {what}; pixelflow train makes one")
+
+    @classmethod
+    def create(cls, path: str | Path, spec: ExperimentSpec, classes: Sequence[str]) -> RunFolder:
+        """Make the folder of a new run, complete or not at all.
+
+        Raises:
+            CannotWriteError: the system refuses, or something else is there already.
+        """
+        path = Path(path)
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise CannotWriteError(f"{path}: is there already and not empty; choose another name or remove it")
+        draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+        with writing(path):
+            try:
+                for folder in (draft, draft / "checkpoints", draft / "samples"):
+                    folder.mkdir(parents=True, exist_ok=True)
+                write_text(draft / _SPEC, reading.dump(spec))
+                write_text(draft / _ENVIRONMENT, json.dumps(environment(classes), indent=1, ensure_ascii=False))
+                draft.rename(path)
+            except BaseException:
+                shutil.rmtree(draft, ignore_errors=True)
+                raise
+            sync_folder(path.parent)
+        return cls(path)
+
+    @property
+    def spec_file(self) -> Path:
+        return self.path / _SPEC
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the labels that the run was trained on; empty for unlabelled data."""
+        return tuple(self.environment["classes"])
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """What the run was started with; see `environment`."""
+        path = self.path / _ENVIRONMENT
+        try:
+            found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        except FileNotFoundError:
+            raise MissingInputError(f"{path}: is missing; the run folder is incomplete") from None
+        except ValueError:
+            raise DataError(f"{path}: is damaged (not JSON)") from None
+        return found
+
+    def read_spec(self) -> ExperimentSpec:
+        """The resolved spec; raises SpecError if it was changed into something that does not validate."""
+        return reading.validate(ExperimentSpec, reading.read_document(self.spec_file))
+
+    def write_spec(self, spec: ExperimentSpec) -> None:
+        """Replace the spec, when a run is continued further than it was meant to go."""
+        write_text(self.spec_file, reading.dump(spec))
+
+
+def environment(classes: Sequence[str]) -> dict[str, Any]:
+    """Versions, platform and plugins of this process, with the names of the classes."""
+    return {
+        "pixelflow": pixelflow.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: version for name in _PACKAGES if (version := _version(name)) is not None},
+        "plugins": [plugin.origin for plugin in plugins.third_party()],
+        "broken_plugins": [f"{failure.plugin}: {failure.reason}" for failure in plugins.failures()],
+        "classes": list(classes),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
