@@ -6,10 +6,12 @@ keyword-only constructor arguments. ``params.build(**wiring)`` makes the compone
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidatorFunctionWrapHandler, field_validator
-from pydantic_core import PydanticCustomError
+
+from pixelflow.core.problems import problem, shown
 
 
 class Settings(BaseModel):
@@ -29,25 +31,26 @@ class Settings(BaseModel):
     def _as_written(cls, raw: Any, validate: ValidatorFunctionWrapHandler) -> Any:
         """Refuse what pydantic would convert in silence: ``true`` for 1, ``"3"`` for 3, ``"yes"`` for true."""
         value = validate(raw)
-        if _was_converted(raw, value):
-            raise PydanticCustomError(
-                "converted",
-                "needs {wanted}, not the {given} {raw}",
-                {"wanted": _plain_name(value), "given": _plain_name(raw), "raw": repr(raw)},
-            )
+        for path, given, wanted in _conversions(raw, value):
+            raise problem(f"needs {wanted}, not {shown(given)}", *path)
         return value
 
 
-def _was_converted(raw: Any, value: Any) -> bool:
+def _conversions(raw: Any, value: Any) -> Iterator[tuple[tuple[int, ...], Any, str]]:
+    """(path, what was given, what is needed) of every value that validation converted."""
     if isinstance(raw, (list, tuple)) and isinstance(value, (list, tuple)):
-        return any(_was_converted(a, b) for a, b in zip(raw, value, strict=False))
-    if isinstance(value, bool) or isinstance(raw, bool):
-        return type(raw) is not type(value)
-    return isinstance(raw, str) and isinstance(value, (int, float))
+        for index, pair in enumerate(zip(raw, value, strict=False)):
+            for path, given, wanted in _conversions(*pair):
+                yield (index, *path), given, wanted
+    elif isinstance(value, bool) or isinstance(raw, bool):
+        if type(raw) is not type(value):
+            yield (), raw, _plain_name(value)
+    elif isinstance(raw, str) and isinstance(value, (int, float)):
+        yield (), raw, _plain_name(value)
 
 
 def _plain_name(value: Any) -> str:
-    names = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "list"}
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
     return names.get(type(value), type(value).__name__)
 
 

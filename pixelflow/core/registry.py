@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from pixelflow.core.component import Component
+from pixelflow.core.problems import problem, shown
 
 
 @dataclass(frozen=True)
@@ -34,16 +35,16 @@ class Registry:
 
     def add(self, cls: type[Component], origin: str) -> None:
         """Register `cls`; raises TypeError on what is not a component, DuplicateNameError on a taken name."""
-        if not (isinstance(cls, type) and issubclass(cls, Component) and cls.kind):
-            raise TypeError(f"{cls!r} is not a component class")
-        abstract = sorted(getattr(cls, "__abstractmethods__", ()))
-        if abstract:
-            raise TypeError(f"{cls.__qualname__} does not define {', '.join(abstract)}")
+        _check_component(cls)
         name = cls.type_name()
         taken = self._entries.setdefault(cls.kind, {}).get(name)
         if taken is not None:
             raise DuplicateNameError(f"the {cls.kind} name {name!r} is already taken by {taken.origin}")
         self._entries[cls.kind][name] = Entry(cls, origin)
+
+    def remove(self, kind: str, name: str) -> None:
+        """Take a component out again, before any spec could name it."""
+        del self._entries[kind][name]
 
     def kinds(self) -> list[str]:
         """All kinds that have at least one component, sorted."""
@@ -57,6 +58,21 @@ class Registry:
         for kind in self.kinds():
             for name, entry in self._entries[kind].items():
                 yield kind, name, entry
+
+
+def _check_component(cls: Any) -> None:
+    """Raise TypeError, naming the cure, unless `cls` is a complete component class."""
+    if not (isinstance(cls, type) and issubclass(cls, Component) and cls.kind):
+        raise TypeError(f"{cls!r} is not a component class: derive it from a kind of pixelflow.core.interfaces")
+    abstract = sorted(getattr(cls, "__abstractmethods__", ()))
+    if abstract:
+        raise TypeError(f"{cls.__qualname__} does not define {', '.join(abstract)}")
+    kind = next(base for base in reversed(cls.__mro__) if base.__dict__.get("kind"))
+    if "Params" not in cls.__dict__ or not issubclass(cls.Params, kind.Params):
+        raise TypeError(f"{cls.__qualname__} needs  class Params({kind.__name__}.Params)  of its own")
+    name = cls.type_name()
+    if get_args(cls.Params.model_fields["type"].annotation) != (name,):
+        raise TypeError(f'{cls.__qualname__}.Params needs a field  type: Literal["{name}"] = "{name}"')
 
 
 registry = Registry()
@@ -90,13 +106,15 @@ class Slot:
             value = {"type": value}
         if isinstance(value, dict):
             self._check_type(value.get("type"))
+        elif value is None or isinstance(value, (bool, int, float, list, tuple)):
+            raise problem(f"needs the name of a {self.kind}, or a block with 'type', not {shown(value)}")
         return value
 
     def _check_type(self, name: Any) -> None:
         from pixelflow.core import plugins
 
         known = registry.of_kind(self.kind)
-        if name in known:
+        if isinstance(name, str) and name in known:
             return
         if name is None:
             raise PydanticCustomError(

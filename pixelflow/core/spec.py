@@ -6,9 +6,10 @@ A spec is read from YAML by `pixelflow.core.reading` and written, with every def
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from pixelflow.core.component import Settings
 from pixelflow.core.interfaces import (
@@ -24,7 +25,7 @@ from pixelflow.core.interfaces import (
     Times,
     Upsampler,
 )
-from pixelflow.core.problems import problem
+from pixelflow.core.problems import problem, shown
 from pixelflow.core.registry import Slot
 
 AnyBackbone = Annotated[Backbone.Params, Slot("backbone")]
@@ -39,12 +40,18 @@ AnyGrid = Annotated[Grid.Params, Slot("grid")]
 AnyGuidance = Annotated[Guidance.Params, Slot("guidance")]
 AnyExtractor = Annotated[Extractor.Params, Slot("extractor")]
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, lt=2**31)]
+
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
 def _pair(value: Any) -> Any:
     """``64`` means ``[64, 64]``."""
-    return [value, value] if isinstance(value, int) and not isinstance(value, bool) else value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return [value, value]
+    if not isinstance(value, (list, tuple)):
+        raise problem(f"needs a whole number or a list of two, not {shown(value)}")
+    return value
 
 
 class ImageSpec(Settings):
@@ -67,11 +74,11 @@ class ImageSpec(Settings):
 class CascadeSpec(Settings):
     """The stages, and how their resolutions are joined."""
 
-    stages: Count | None = None
+    stages: int | None = Field(default=None, ge=1, le=12)
     """Number of stages; 1 is plain flow matching. Give this or ``kickoff``."""
     kickoff: Count | None = None
     """Tokens along the shorter side at the coarsest stage (the paper's Table 1)."""
-    patch: Count | tuple[Count, ...] = Field(default=4)
+    patch: Count | Annotated[tuple[Count, ...], Field(min_length=1)] = Field(default=4)
     """Side of a patch in pixels; a list gives one for each stage, coarse to fine."""
     down: AnyDownsampler = Field(default="bilinear")  # type: ignore[assignment]
     """Halves the resolution."""
@@ -202,7 +209,7 @@ class EvaluationSpec(Settings):
 class ExperimentSpec(Settings):
     """One experiment."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(json_schema_extra={"pattern": _NAME})
     """Names the run folder."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Fixes initial weights, data order, noise and augmentation."""
@@ -218,6 +225,13 @@ class ExperimentSpec(Settings):
     training: TrainingSpec = Field(default_factory=TrainingSpec)
     sampling: SamplingSpec = Field(default_factory=SamplingSpec)
     evaluation: EvaluationSpec = Field(default_factory=EvaluationSpec)
+
+    @field_validator("name")
+    @classmethod
+    def _usable_as_folder(cls, name: str) -> str:
+        if not re.fullmatch(_NAME, name):
+            raise ValueError("may hold letters, digits, '.', '_' and '-', and begins with a letter or digit")
+        return name
 
     @property
     def stages(self) -> int:
@@ -249,12 +263,13 @@ class ExperimentSpec(Settings):
 
     def _check_divisible(self, stages: int, patches: tuple[int, ...]) -> None:
         unit = math.lcm(*(patch << (stages - 1 - stage) for stage, patch in enumerate(patches)))
+        shape = "/".join(str(patch) for patch in dict.fromkeys(patches))
         for name, side in zip(("height", "width"), self.image.size, strict=True):
             if side % unit:
                 below, above = side // unit * unit, -(-side // unit) * unit
                 choices = f"{below} or {above}" if below else f"{above}"
                 raise problem(
-                    f"{name} {side} cannot be cut into patches of {self.cascade.patch} over {stages} stages: "
+                    f"{name} {side} cannot be cut into patches of {shape} over {stages} stages: "
                     f"it must be a multiple of {unit}; use {choices}",
                     "image",
                     "size",

@@ -1,0 +1,176 @@
+"""YAML documents as plain data in which every key knows its line and column; only what a spec needs is allowed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from pixelflow.core.errors import SpecError
+
+Key = tuple[str | int, ...]
+
+_MAX_DEPTH = 50
+_SCALARS = ("null", "bool", "int", "float", "str")
+_CURES = {
+    "'\\t'": "indent with spaces, not tabs",
+    "mapping values": "check the indentation, and put text that holds ': ' in quotes",
+    "expected ':'": "a key needs a colon and a value",
+    "expected <block end>": "check the indentation and the brackets",
+    "expected ',' or": "a bracket is not closed",
+    "unexpected end of stream": "a quote is not closed",
+    "cannot start any token": "put the text in quotes",
+    "unknown escape": "use single quotes",
+    "another document": "a spec is one document; remove the line '---'",
+}
+"""What to do about some of PyYAML's messages."""
+
+
+@dataclass
+class Document:
+    """A YAML document as plain data, with the place (line, column) of every key."""
+
+    source: str
+    data: Any
+    places: dict[Key, tuple[int, int]] = field(default_factory=dict)
+    overridden: dict[Key, str] = field(default_factory=dict)
+    """Keys that an override set, with its text."""
+
+    def place(self, key: Key) -> str:
+        """``file:line:column`` of a key, or of the nearest key around it; an override names itself."""
+        for length in range(len(key), -1, -1):
+            if key[:length] in self.overridden:
+                return f"override {self.overridden[key[:length]]!r}"
+            if key[:length] in self.places:
+                return _at(self.source, *self.places[key[:length]])
+            below = [text for known, text in self.overridden.items() if known[:length] == key[:length]]
+            if below and length:
+                return f"override {below[-1]!r}"
+        return self.source
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2 numbers and booleans: ``1e-4`` is a number, ``no`` and ``on`` are text."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag.rsplit(":", 1)[1] in ("null", "merge")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|True|false|False)$"), list("tTfF"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9]+$"), list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"),
+    list("-+.0123456789"),
+)
+
+
+def _decimal(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    return int(str(node.value))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _decimal)
+
+
+def parse(text: str, source: str) -> Document:
+    """Parse YAML text; `source` names it in errors.
+
+    Raises:
+        SpecError: it is not YAML, or holds duplicate keys, aliases, tags or too deep nesting.
+    """
+    try:
+        return _parsed(text, source)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = _at(source, mark.line + 1, mark.column + 1) if mark else source
+        raise SpecError(f"{where} is not valid YAML: {_cured(error.problem or error.context or '')}") from None
+    except yaml.reader.ReaderError as error:
+        before = text[: error.position]
+        where = _at(source, before.count("\n") + 1, error.position - before.rfind("\n"))
+        raise SpecError(f"{where} holds the control character {error.character:#04x}; is this a text file?") from None
+    except RecursionError:
+        raise SpecError(f"{source}: is nested more than {_MAX_DEPTH} levels deep") from None
+
+
+def _parsed(text: str, source: str) -> Document:
+    _refuse_aliases(text, source)
+    loader = _Loader(text)
+    try:
+        document = Document(source, None)
+        node = loader.get_single_node()
+        document.data = None if node is None else _plain(loader, node, (), document)
+        return document
+    finally:
+        loader.dispose()
+
+
+def _refuse_aliases(text: str, source: str) -> None:
+    """Aliases can blow a small file up to any size, and specs do not need them."""
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.AliasEvent):
+            raise SpecError(f"{_where(source, event)} aliases (*name) are not allowed in specs; write the value out")
+
+
+def _plain(loader: _Loader, node: yaml.Node, key: Key, document: Document) -> Any:
+    """The node as dict, list or scalar; notes the place of every key below `key`."""
+    document.places.setdefault(key, (node.start_mark.line + 1, node.start_mark.column + 1))
+    if len(key) > _MAX_DEPTH:
+        raise SpecError(f"{_where(document.source, node)} is nested more than {_MAX_DEPTH} levels deep")
+    if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
+        return _plain_mapping(loader, node, key, document)
+    if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
+        return [_plain(loader, child, (*key, index), document) for index, child in enumerate(node.value)]
+    return _scalar(loader, node, document.source)
+
+
+def _scalar(loader: _Loader, node: yaml.Node, source: str) -> Any:
+    kind = node.tag.removeprefix("tag:yaml.org,2002:")
+    if kind not in _SCALARS or not isinstance(node, yaml.ScalarNode):
+        tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+        raise SpecError(f"{_where(source, node)} the tag {tag} is not allowed in specs; remove it")
+    try:
+        return loader.construct_object(node)
+    except (ValueError, KeyError):
+        raise SpecError(f"{_where(source, node)} {shortened(repr(node.value))} cannot be read as {kind}") from None
+
+
+def _plain_mapping(loader: _Loader, node: yaml.MappingNode, key: Key, document: Document) -> dict[str, Any]:
+    mapping: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        where = _where(document.source, key_node)
+        if not isinstance(key_node, yaml.ScalarNode) or key_node.tag != "tag:yaml.org,2002:str":
+            raise SpecError(f"{where} a key must be plain text; put numbers and the like in quotes")
+        name = str(key_node.value)
+        if name in mapping:
+            raise SpecError(f"{where} {dotted((*key, name))}: this key stands here twice; remove one")
+        document.places[*key, name] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+        mapping[name] = _plain(loader, value_node, (*key, name), document)
+    return mapping
+
+
+def _where(source: str, part: yaml.Node | yaml.Event) -> str:
+    mark: Any = part.start_mark
+    return _at(source, mark.line + 1, mark.column + 1)
+
+
+def _at(source: str, line: int, column: int) -> str:
+    return f"{source}:{line}:{column}"
+
+
+def _cured(problem: str) -> str:
+    cures = [cure for part, cure in _CURES.items() if part in problem]
+    return "; ".join([problem.removeprefix("but "), *cures[:1]])
+
+
+def dotted(key: Key) -> str:
+    """A key as it is written in overrides, on one line."""
+    parts = [str(part) if str(part).isprintable() else repr(part) for part in key]
+    return shortened(".".join(parts)) or "spec"
+
+
+def shortened(text: str, longest: int = 80) -> str:
+    """`text`, cut where it would not fit into a message."""
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."

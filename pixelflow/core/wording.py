@@ -1,0 +1,176 @@
+"""Pydantic's validation errors as lines for people: ``file:line:column key: what is wrong, and the cure``.
+
+Nobody else formats validation errors, so they look the same wherever a spec is used.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from pixelflow.core.document import Document, Key, dotted
+from pixelflow.core.problems import shown
+from pixelflow.core.registry import Slot, registry
+
+_WANTED = {
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a smaller whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_type": "text",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "a block of keys and values",
+    "model_type": "a block of keys and values",
+    "model_attributes_type": "a block of keys and values",
+}
+_TEXTS = {
+    "finite_number": "must be a finite number",
+    "greater_than_equal": "must be at least {ge}",
+    "greater_than": "must be greater than {gt}",
+    "less_than_equal": "must be at most {le}",
+    "less_than": "must be less than {lt}",
+    "multiple_of": "must be a multiple of {multiple_of}",
+    "literal_error": "must be {expected}",
+    "string_pattern_mismatch": "must match the pattern {pattern}",
+    "string_too_short": "must have at least {min_length} characters",
+}
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """One of pydantic's errors, at a key of the document."""
+
+    key: Key
+    kind: str
+    message: str
+    given: Any
+    context: dict[str, Any]
+
+    @property
+    def is_of_shape(self) -> bool:
+        """Whether the value is of another shape than a branch of a union wants."""
+        return self.kind in _WANTED and self.kind.endswith("_type")
+
+
+def lines(model: type[BaseModel], document: Document, error: ValidationError) -> list[str]:
+    """One line a problem, in the order of the model's fields."""
+    faults = _without_idle_branches([_fault(document.data, details) for details in error.errors(include_url=False)])
+    texts = [
+        f"{document.place(fault.key)} {dotted(fault.key)}: {_text(model, document.data, fault, faults)}"
+        for fault in faults
+    ]
+    return list(dict.fromkeys(texts))
+
+
+def _fault(data: Any, details: Any) -> _Fault:
+    context = details.get("ctx", {})
+    key = _key_in(data, (*details["loc"], *context.get("path", ())), details["type"])
+    return _Fault(key, details["type"], details["msg"], details["input"], context)
+
+
+def _key_in(data: Any, location: Sequence[Hashable], kind: str) -> Key:
+    """Pydantic's location without the tags of unions, which are no keys of the document."""
+    key: list[str | int] = []
+    for position, part in enumerate(location):
+        if not isinstance(part, (str, int)) or not isinstance(data, (dict, list)):
+            break
+        is_key = part in data if isinstance(data, dict) else isinstance(part, int) and part < len(data)
+        if is_key:
+            data = data[part]  # type: ignore[index]
+            key.append(part)
+        elif kind == "missing" and position == len(location) - 1 and isinstance(data, dict):
+            key.append(part)
+    return tuple(key)
+
+
+def _without_idle_branches(faults: list[_Fault]) -> list[_Fault]:
+    """Pydantic reports every branch of a union; keep those that the value's shape could have meant."""
+
+    def is_idle(fault: _Fault) -> bool:
+        rivals = [other for other in faults if other.key[: len(fault.key)] == fault.key and other is not fault]
+        return fault.is_of_shape and any(other.key != fault.key or not other.is_of_shape for other in rivals)
+
+    return [fault for fault in faults if not is_idle(fault)]
+
+
+def _text(model: type[BaseModel], data: Any, fault: _Fault, faults: Sequence[_Fault]) -> str:
+    if fault.kind == "extra_forbidden":
+        return f"unknown key{_near_key(model, data, fault.key)}"
+    if fault.kind == "missing":
+        return _missing(fault, faults)
+    if fault.kind in ("value_error", "assertion_error"):
+        return fault.message.partition(", ")[2] or fault.message
+    if fault.kind in _WANTED:
+        same = [other.kind for other in faults if other.key == fault.key and other.kind in _WANTED]
+        wanted = " or ".join(dict.fromkeys(_WANTED[kind] for kind in same))
+        quotes = "; put it in quotes" if wanted == "text" and isinstance(fault.given, (bool, int, float)) else ""
+        return f"needs {wanted}, not {shown(fault.given)}{quotes}"
+    if fault.kind in ("too_long", "too_short"):
+        limits = {"too_long": "at most {max_length}", "too_short": "at least {min_length}"}
+        return f"needs {limits[fault.kind].format(**fault.context)} entries, not {len(fault.given)}"
+    if fault.kind in _TEXTS:
+        limits = {name: f"{limit:g}" if isinstance(limit, float) else limit for name, limit in fault.context.items()}
+        return f"{_TEXTS[fault.kind].format(**limits)}, not {shown(fault.given)}"
+    return fault.message
+
+
+def _missing(fault: _Fault, faults: Sequence[_Fault]) -> str:
+    """Pydantic calls it missing when a list of fixed length is too short; then the key is the list's."""
+    if not isinstance(fault.given, (list, tuple)):
+        return "is missing; add this key"
+    lacking = sum(other.kind == "missing" and other.key == fault.key for other in faults)
+    return f"needs {len(fault.given) + lacking} entries, not {len(fault.given)}"
+
+
+def _near_key(model: type[BaseModel], data: Any, key: Key) -> str:
+    known = _known_keys(model, data, key[:-1])
+    name = str(key[-1])
+    near = difflib.get_close_matches(name, known, n=1) or list(_keys_called(model, name))
+    if near:
+        return f"; did you mean {' or '.join(repr(one) for one in near)}?"
+    return f" (there are: {', '.join(known)})" if known else ""
+
+
+def _keys_called(model: type[BaseModel], name: str, prefix: str = "") -> Iterator[str]:
+    """Full keys of that name in the blocks of `model` that are no components."""
+    for field, info in model.model_fields.items():
+        if field == name and prefix:
+            yield f"{prefix}{name}"
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from _keys_called(info.annotation, name, f"{prefix}{field}.")
+
+
+def _known_keys(model: type[BaseModel], data: Any, path: Key) -> list[str]:
+    """The keys that the block at `path` may have, following the validated types of components."""
+    current: type[BaseModel] | None = model
+    slot: str | None = None
+    for part in path:
+        data = data[part]
+        if isinstance(part, str):
+            info = current.model_fields.get(part) if current else None
+            found = [extra.kind for extra in info.metadata if isinstance(extra, Slot)] if info else []
+            annotation = info.annotation if info else None
+            slot = found[0] if found else _slot_in(annotation)
+            current = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+        if slot and isinstance(data, dict):
+            entry = registry.of_kind(slot).get(str(data.get("type")))
+            current = entry.cls.Params if entry else None
+    return list(current.model_fields) if current else []
+
+
+def _slot_in(annotation: Any) -> str | None:
+    """The kind of a slot inside a container annotation such as ``tuple[AnyConditioner, ...]``."""
+    for argument in getattr(annotation, "__args__", ()):
+        for extra in getattr(argument, "__metadata__", ()):
+            if isinstance(extra, Slot):
+                return extra.kind
+    return None
