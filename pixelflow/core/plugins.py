@@ -6,9 +6,9 @@ implementation is called in its own ``try``, and what went wrong is kept in ``fa
 
 from __future__ import annotations
 
-import functools
 import importlib
 import os
+import re
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from typing import Any
 import pluggy
 
 from pixelflow.core import hookspecs
+from pixelflow.core.component import ComponentParams
 from pixelflow.core.registry import registry
 
 ENTRY_POINT_GROUP = "pixelflow"
@@ -60,6 +61,11 @@ class Plugin:
 
 _failures: list[Failure] = []
 _plugins: list[Plugin] = []
+_managers: list[pluggy.PluginManager] = []
+"""The manager, once everything is registered; empty before."""
+
+_FAILED = object()
+_LONGEST_REASON = 300
 
 
 def failures() -> list[Failure]:
@@ -75,78 +81,133 @@ def third_party() -> list[Plugin]:
 
 
 def failure_note(name: str) -> str:
-    """A clause naming the broken plugin that probably owns component `name`, or an empty string."""
-    prefix = name.split(".", maxsplit=1)[0]
-    for failure in _failures:
-        if failure.plugin == prefix or prefix in failure.plugin:
-            return f"; plugin {failure.plugin} is broken: {failure.reason}"
-    return ""
+    """A clause on the broken plugins that may own component `name`, or an empty string.
+
+    The prefix of a name is its plugin's by convention only; where none fits, a prefixed name may be any's.
+    """
+    prefix, dot, _ = name.partition(".")
+    fitting = [failure for failure in _failures if prefix in failure.plugin]
+    chosen = fitting or (_failures if dot else [])
+    return "".join(f"; plugin {failure.plugin} is broken: {failure.reason}" for failure in chosen)
 
 
-@functools.cache
 def load() -> pluggy.PluginManager:
     """Register built-ins, then every installed plugin; idempotent and cheap after the first call."""
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
+    if not _managers:
+        manager = pluggy.PluginManager(hookspecs.PROJECT)
+        manager.add_hookspecs(hookspecs)
+        _load_built_ins(manager)
+        if not os.environ.get(DISABLE_VARIABLE):
+            for plugin, entry_point in _found():
+                _load_third_party(manager, plugin, entry_point)
+        _managers.append(manager)
+        _refuse_unusable_settings()
+    return _managers[0]
+
+
+def _load_built_ins(manager: pluggy.PluginManager) -> None:
+    if registry.kinds():
+        raise RuntimeError("a spec is validated while plugins are still being imported; do that inside a function")
     for module_name in BUILT_INS:
         module = importlib.import_module(module_name)
         manager.register(module, module_name)
         for cls in module.register_components():
             registry.add(cls, "pixelflow")
-    if not os.environ.get(DISABLE_VARIABLE):
-        for distribution in metadata.distributions():
-            for entry_point in distribution.entry_points:
-                if entry_point.group == ENTRY_POINT_GROUP:
-                    plugin = Plugin(entry_point.name, f"{distribution.name} {distribution.version}")
-                    _load_third_party(manager, plugin, entry_point)
-    return manager
+
+
+def _found() -> list[tuple[Plugin, metadata.EntryPoint]]:
+    """All entry points of the group. A distribution that lies on the path twice counts where it comes first."""
+    owners: dict[str, metadata.Distribution] = {}
+    found = []
+    for distribution in metadata.distributions():
+        for entry_point in distribution.entry_points.select(group=ENTRY_POINT_GROUP):
+            name = _guarded(Plugin(entry_point.name, ""), "its metadata cannot be read", _canonical, distribution)
+            if name is not _FAILED and owners.setdefault(name, distribution) is distribution:
+                plugin = Plugin(entry_point.name, f"{distribution.name} {distribution.version}")
+                found.append((plugin, entry_point))
+    return found
+
+
+def _canonical(distribution: metadata.Distribution) -> str:
+    """The normalised name of PEP 503; LookupError where the distribution has none."""
+    if not distribution.name:
+        raise LookupError("a distribution's METADATA file is missing or has no name; install it anew")
+    return re.sub(r"[-_.]+", "-", distribution.name).lower()
 
 
 def _load_third_party(manager: pluggy.PluginManager, plugin: Plugin, entry_point: metadata.EntryPoint) -> None:
-    if any(known.name == plugin.name for known in _plugins):
-        _fail(plugin, "another installed distribution registers a plugin of the same name")
+    taken = [known for known in _plugins if known.name == plugin.name]
+    if taken:
+        _fail(plugin, f"{plugin.distribution} and {taken[0].distribution} both register a plugin of this name")
         return
     _plugins.append(plugin)
     module = _guarded(plugin, "cannot be imported", entry_point.load)
-    if module is None or _guarded(plugin, "is refused", lambda: _register(manager, module, plugin.name)) is None:
+    if module is _FAILED:
         return
-    for implementation in manager.hook.register_components.get_hookimpls():
-        if implementation.plugin_name == plugin.name:
-            classes = _guarded(plugin, "register_components failed", implementation.function)
-            _register_classes(plugin, classes)
+    hook = _guarded(plugin, "is refused", _register, manager, module, plugin.name)
+    if hook is _FAILED:
+        return
+    classes = _guarded(plugin, "register_components failed", hook)
+    if classes is not _FAILED:
+        _register_classes(plugin, classes)
 
 
-def _register(manager: pluggy.PluginManager, module: Any, name: str) -> bool:
-    """Register with pluggy and check the hooks' names, which pluggy by itself lets pass misspelt."""
+def _register(manager: pluggy.PluginManager, module: Any, name: str) -> Callable[[], Any]:
+    """Register with pluggy, check what it lets pass, and return the plugin's hook."""
     manager.register(module, name)
     try:
         manager.check_pending()
-    except Exception:
+        for implementation in manager.hook.register_components.get_hookimpls():
+            if implementation.plugin_name == name:
+                return implementation.function
+        raise LookupError("it implements no hook; mark register_components with @pixelflow.hookimpl")
+    except BaseException:
         manager.unregister(name=name)
         raise
-    return True
 
 
 def _register_classes(plugin: Plugin, classes: Any) -> None:
-    if classes is None:
-        return
     if not isinstance(classes, (list, tuple)):
         _fail(plugin, f"register_components returned {type(classes).__name__}, not a list of component classes")
         return
     for cls in classes:
-        _guarded(plugin, "", partial(registry.add, cls, plugin.origin))
+        _guarded(plugin, "", registry.add, cls, plugin.origin)
 
 
-def _guarded(plugin: Plugin, what: str, call: Callable[[], Any]) -> Any:
-    """Call, and record any failure; SystemExit too, which a careless module may raise while imported."""
+def _refuse_unusable_settings() -> None:
+    """Take out components whose Params pydantic cannot handle: one of them would spoil every spec."""
+    for plugin in _plugins:
+        for kind, name, entry in list(registry):
+            if entry.origin == plugin.origin:
+                what = f"the Params of {kind} {name!r} cannot be used"
+                if _guarded(plugin, what, _build_schema, entry.cls.Params) is _FAILED:
+                    registry.remove(kind, name)
+
+
+def _build_schema(params: type[ComponentParams]) -> None:
+    params.model_rebuild(force=True)
+    params.model_json_schema()
+
+
+def _guarded(plugin: Plugin, what: str, call: Callable[..., Any], *args: Any) -> Any:
+    """Call; record any failure and return _FAILED. SystemExit too, which a careless module may raise."""
     try:
-        return call()
+        return call(*args)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        cause = f"{type(error).__name__}: {error}".splitlines()[0]
+        cause = _one_line(error)
         _fail(plugin, f"{what}: {cause}" if what else cause, traceback.format_exc())
-        return None
+        return _FAILED
+
+
+def _one_line(error: BaseException) -> str:
+    try:
+        text = " ".join(str(error).split())
+    except Exception:
+        text = "its message cannot be shown"
+    line = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return line if len(line) <= _LONGEST_REASON else line[: _LONGEST_REASON - 3] + "..."
 
 
 def _fail(plugin: Plugin, reason: str, details: str = "") -> None:

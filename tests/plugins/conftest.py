@@ -1,0 +1,86 @@
+"""Plugins as real distributions: written as files, or installed with pip, and met in a process of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+REPORT = """
+import json
+from pixelflow.core import plugins
+from pixelflow.core.registry import registry
+plugins.load()
+print(json.dumps({
+    "components": {f"{kind} {name}": entry.origin for kind, name, entry in registry},
+    "failures": {failure.plugin: failure.reason for failure in plugins.failures()},
+    "plugins": [plugin.name for plugin in plugins.third_party()],
+}))
+"""
+
+
+@dataclass
+class Site:
+    """A folder on the path that holds distributions."""
+
+    path: Path
+
+    def add(self, name: str, code: str | None, entry_point: str | None = None) -> None:
+        """A distribution whose entry point `name` leads to a module with `code` (none if it is None)."""
+        module = name.replace("-", "_")
+        if code is not None:
+            (self.path / f"{module}.py").write_text(textwrap.dedent(code))
+        self.metadata(f"dist_{module}", f"[pixelflow]\n{name} = {entry_point or module}\n")
+
+    def metadata(self, distribution: str, entry_points: str) -> None:
+        folder = self.path / f"{distribution}-1.2.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n")
+        (folder / "entry_points.txt").write_text(entry_points)
+
+    def run(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Python with this folder, then the repository, on its path."""
+        environment = {**os.environ, "PYTHONPATH": f"{self.path}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
+        return subprocess.run(
+            [sys.executable, *arguments], capture_output=True, text=True, env=environment, cwd=cwd, timeout=300
+        )
+
+    def report(self) -> dict[str, Any]:
+        """What a process sees that loads all plugins."""
+        done = self.run("-c", REPORT)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="session")
+def make_site(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Site]:
+    return lambda: Site(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture
+def site(make_site: Callable[[], Site]) -> Site:
+    return make_site()
+
+
+@pytest.fixture(scope="session")
+def pip_install() -> Callable[[Path, Path], None]:
+    """Install a source tree into a target folder with pip, without network."""
+
+    def install(source: Path, target: Path) -> None:
+        command = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation", "--no-index"]
+        done = subprocess.run(
+            [*command, "--quiet", "--target", str(target), str(source)], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+
+    return install
