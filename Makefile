@@ -1,0 +1,38 @@
+# Two commands do everything on a bare machine: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# Threads that spin while they wait are ten times slower when anything else runs.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: demo test lint bench clean
+
+demo: $(READY)
+	$(BIN)/pixelflow train specs/digits.yaml
+	$(BIN)/pixelflow sample runs/digits --labels 0,1,2,3,4,5,6,7,8,9 --count 60 --guidance 1.5 --out runs/digits/pictures
+	$(BIN)/pixelflow eval runs/digits --guidance 1.5
+	@echo "Pictures: runs/digits/pictures/grid.png, runs/digits/pictures/stages.png, runs/digits/samples/"
+
+test: $(READY)
+	$(BIN)/pytest -n auto
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Longer checks, and the figures in benchmarks/README.md.
+bench: $(READY)
+	$(BIN)/pytest -n auto -m slow
+	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+clean:
+	rm -rf $(VENV) build *.egg-info
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "pixelflow needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,clip,tensorboard,xformers]'
+	touch $@
