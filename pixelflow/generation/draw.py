@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from pixelflow.core.assembly import build_plan
-from pixelflow.core.condition import Condition
 from pixelflow.core.errors import UsageError
 from pixelflow.core.generate import SeededNoise, WeakModel, generate
 from pixelflow.core.interfaces import NoiseSource
 from pixelflow.core.model import FlowModel
 from pixelflow.core.schedule import Stage
 from pixelflow.core.spec import ExperimentSpec, SamplingSpec
+from pixelflow.generation.prompts import Prompt, condition_for
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,17 @@ class Drawn:
 
 
 @dataclass(frozen=True)
-class Conditions:
-    """What the images of one batch are conditioned on."""
+class Request:
+    """Images to draw."""
 
-    asked: Condition
-    null: Condition | None
-    """What guidance leads away from; None where it is not known."""
-    weak: WeakModel | None = None
+    prompt: Prompt
+    shape: tuple[int, int, int]
+    """(c h w) of an image."""
+    noise: Callable[[slice], NoiseSource]
+    """The noise of some of the images."""
+    null: Prompt | None = Prompt(1)
+    """What guidance leads away from; of one image or of all; None where it is not known."""
+    weak: FlowModel | None = None
     """The weaker model of autoguidance."""
 
 
@@ -59,86 +63,68 @@ def draw(
     matrix products. Adaptive solvers are the exception: they choose their steps by the whole batch's error.
 
     Args:
-        values: field ("label", "caption") -> one value an image.
+        values: field ("label", "caption") -> one value an image; a field left out means no condition.
         seeds: one an image.
         sampling: in place of the spec's own.
         keep_stages: also keep the final state of every stage.
         weak: a weaker model of the same cascade, for autoguidance.
 
     Raises:
-        UsageError: as many values as images are needed; a value that a conditioner does not know.
+        UsageError: there are not as many values as seeds, or a value that a conditioner does not know.
     """
-    sampling = sampling or spec.sampling
-    _check_lengths(model, values, len(seeds))
-    for part in batches(len(seeds), sampling.batch_size):
-        own = {field: column[part] for field, column in values.items()}
-        with evaluating(model, weak):
-            conditions = conditions_of(model, own, len(seeds[part]), weak)
-        noise = SeededNoise(seeds[part], model.device)
-        yield draw_batch(model, spec, sampling, conditions, noise, keep_stages)
+    request = Request(
+        prompt=Prompt(len(seeds), values),
+        shape=(spec.image.channels, *spec.image.size),
+        noise=lambda rows: SeededNoise(seeds[rows], model.device),
+        weak=weak,
+    )
+    return draw_request(model, request, sampling or spec.sampling, keep_stages)
 
 
-def draw_batch(
-    model: FlowModel,
-    spec: ExperimentSpec,
-    sampling: SamplingSpec,
-    conditions: Conditions,
-    noise: NoiseSource,
-    keep_stages: bool = False,
-) -> Drawn:
-    """One batch of images from given conditions and noise; see `draw`."""
+def draw_request(
+    model: FlowModel, request: Request, sampling: SamplingSpec, keep_stages: bool = False
+) -> Iterator[Drawn]:
+    """What was requested, in batches of ``sampling.batch_size``; see `draw`.
+
+    Raises:
+        UsageError: the weaker model has another cascade.
+    """
+    if request.weak is not None and request.weak.cascade.stages != model.cascade.stages:
+        raise UsageError("the weaker run has another cascade; autoguidance needs the same stages and operators")
+    count, size = request.prompt.count, sampling.batch_size
+    parts = [slice(start, min(start + size, count)) for start in range(0, count, size)]
+    return (_draw_part(model, request, part, sampling, keep_stages) for part in parts)
+
+
+def _draw_part(model: FlowModel, request: Request, rows: slice, sampling: SamplingSpec, keep_stages: bool) -> Drawn:
     kept: list[Tensor] = []
-    down = model.cascade.down
+    brightness = model.cascade.down.brightness
 
     def keep(stage: Stage, state: Tensor) -> None:
-        kept.append((state / down.brightness**stage.halvings).cpu())
+        kept.append((state / brightness**stage.halvings).cpu())
 
-    weak = conditions.weak
-    with evaluating(model, weak.model if weak else None):
+    weak, prompt, null = request.weak, request.prompt.part(rows), request.null
+    if null is not None and null.count > 1:
+        null = null.part(rows)
+    with evaluating(model, *([weak] if weak else [])):
         images, spent = generate(
             model,
-            build_plan(sampling, spec.stages),
-            conditions.asked,
-            conditions.null,
-            noise,
-            (spec.image.channels, *spec.image.size),
-            weak,
+            build_plan(sampling, len(model.cascade.stages)),
+            prompt.condition(model),
+            None if null is None else condition_for(null, model, prompt.count),
+            request.noise(rows),
+            request.shape,
+            WeakModel(weak, prompt.condition(weak)) if weak else None,
             keep if keep_stages else None,
         )
     return Drawn(images.cpu(), kept, spent.by_stage)
 
 
-def conditions_of(
-    model: FlowModel, values: Mapping[str, Sequence[Any]], count: int, weak: FlowModel | None = None
-) -> Conditions:
-    """Conditions of `count` images from raw labels and captions.
-
-    Raises:
-        UsageError: a value that a conditioner does not know, or a weaker model of another cascade.
-    """
-    asked = model.condition(model.prepare(values))
-    null = model.condition(model.null(1)).at(torch.zeros(count, dtype=torch.long, device=model.device))
-    return Conditions(asked, null, weak_model(model, weak, values) if weak else None)
-
-
-def weak_model(model: FlowModel, weak: FlowModel, values: Mapping[str, Sequence[Any]]) -> WeakModel:
-    """The weaker model with its own conditioners' reading of the same values."""
-    if weak.cascade.stages != model.cascade.stages:
-        raise UsageError("the weaker run has another cascade; autoguidance needs one of the same stages and operators")
-    return WeakModel(weak, weak.condition(weak.prepare(values)))
-
-
-def batches(count: int, size: int) -> list[slice]:
-    """`count` images in slices of at most `size`."""
-    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
-
-
 @contextmanager
-def evaluating(*models: FlowModel | None) -> Iterator[None]:
+def evaluating(*models: FlowModel) -> Iterator[None]:
     """No gradients, and the models in evaluation mode; afterwards as they were."""
-    present = [model for model in models if model is not None]
-    modes = [(module, module.training) for model in present for module in model.modules()]
-    for model in present:
+    modes = [(module, module.training) for model in models for module in model.modules()]
+    for model in models:
         model.eval()
     try:
         with torch.no_grad():
@@ -146,9 +132,3 @@ def evaluating(*models: FlowModel | None) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
-
-
-def _check_lengths(model: FlowModel, values: Mapping[str, Sequence[Any]], count: int) -> None:
-    for field in sorted({conditioner.reads for conditioner in model.conditioners}):
-        if len(values.get(field, ())) != count:
-            raise UsageError(f"{count} images need {count} {field}s, not {len(values.get(field, ()))}")

@@ -1,0 +1,55 @@
+"""What images are to show, image by image, and the condition that a model makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from pixelflow.core.condition import Condition
+from pixelflow.core.errors import UsageError
+from pixelflow.core.interfaces import Conditioner
+from pixelflow.core.model import FlowModel
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Labels and captions of `count` images; what is left out is left to the null condition."""
+
+    count: int
+    values: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """Field ("label", "caption") -> one value an image."""
+    context: Condition | None = None
+    """The captions' tokens (b m context_dim), in place of what a text encoder would make of them."""
+
+    def __post_init__(self) -> None:
+        for name, column in self.values.items():
+            if len(column) != self.count:
+                raise UsageError(f"{self.count} images need {self.count} {name}s, not {len(column)}")
+
+    def part(self, rows: slice) -> Prompt:
+        """The prompt of some of the images."""
+        values = {name: column[rows] for name, column in self.values.items()}
+        return Prompt(len(range(self.count)[rows]), values, self.context.at(rows) if self.context else None)
+
+    def condition(self, model: FlowModel) -> Condition:
+        """The condition of all the images; raises UsageError for values that a conditioner does not know."""
+        conditions = [
+            conditioner(self._prepared(conditioner).to(model.device))
+            for conditioner in model.conditioners
+            if self.context is None or conditioner.reads != "caption"
+        ]
+        return Condition.joined([*conditions, *([self.context] if self.context else [])])
+
+    def _prepared(self, conditioner: Conditioner) -> torch.Tensor:
+        values = self.values.get(conditioner.reads)
+        return conditioner.null(self.count) if values is None else conditioner.prepare(values)
+
+
+def condition_for(prompt: Prompt, model: FlowModel, count: int) -> Condition:
+    """The condition of `count` images; a prompt of one image, encoded once, holds for all of them."""
+    condition = prompt.condition(model)
+    same = torch.zeros(count, dtype=torch.long, device=model.device)
+    return condition.at(same) if prompt.count == 1 != count else condition

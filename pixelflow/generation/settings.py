@@ -1,0 +1,48 @@
+"""Sampling settings for one generation: the run's own with some of them changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pixelflow.core import reading
+from pixelflow.core.component import ComponentParams
+from pixelflow.core.spec import ExperimentSpec, SamplingSpec
+
+
+def changed_sampling(
+    spec: ExperimentSpec, changes: Mapping[str, Any], overrides: Sequence[str] = (), source: str = "the run's spec"
+) -> SamplingSpec:
+    """The spec's sampling settings with changes, validated against the whole spec.
+
+    Args:
+        changes: key of `SamplingSpec` -> number, list, a component's name, block or Params; None changes nothing.
+            A number for ``guidance`` is the scale of the run's own guidance, or a constant one where it has none.
+        overrides: ``key=value`` below the sampling block, applied last.
+
+    Raises:
+        SpecError: a line for every value that does not fit.
+    """
+    document = reading.Document(source, spec.model_dump(mode="json"))
+    sampling = document.data["sampling"]
+    for key, value in changes.items():
+        if value is not None:
+            sampling[key] = _guidance(sampling[key], value) if key == "guidance" else _plain(value)
+            document.overridden["sampling", key] = f"{key}={value}"
+    document = reading.override(document, [f"sampling.{text}" for text in overrides])
+    return reading.validate(ExperimentSpec, document).sampling
+
+
+def _guidance(own: Mapping[str, Any], value: Any) -> Any:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return {**own, "scale": value} if "scale" in own else {"type": "constant", "scale": value}
+    return _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    """Plain data, as YAML would give them."""
+    if isinstance(value, ComponentParams):
+        return value.model_dump(mode="json")
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return list(value)
+    return value
