@@ -94,7 +94,6 @@ class DiT(Backbone):
             Block(params.heads, params.head_dim, hidden, context_dim) for _ in range(params.depth)
         )
         self.final_modulation = nn.Linear(self.width, 2 * self.width)
-        self.checkpointing = False
         self._initialise()
 
     def _initialise(self) -> None:

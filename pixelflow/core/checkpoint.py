@@ -41,6 +41,8 @@ class Checkpoint:
     tensors: dict[str, dict[str, Tensor]]
     """Part ("model", "ema", "optimizer") -> name -> tensor."""
     state: dict[str, Any]
+    sha256: dict[str, str]
+    """File -> hash, of all files of the checkpoint."""
 
 
 def save(
@@ -122,9 +124,9 @@ def _write(draft: Path, step: int, tensors: Mapping[str, Mapping[str, Tensor]], 
     draft.mkdir()
     for part, named in tensors.items():
         _write_tensors(draft / f"{part}.safetensors", named)
-    write_through(draft / STATE, json.dumps(dict(state), indent=1))
+    write_through(draft / STATE, json.dumps(dict(state), indent=1).encode())
     sums = {path.name: _sha256(path) for path in sorted(draft.iterdir())}
-    write_through(draft / MANIFEST, _manifest_text(step, sums))
+    write_through(draft / MANIFEST, _manifest(step, sums))
     sync_folder(draft)
 
 
@@ -168,11 +170,11 @@ def _prune(folder: Path, step: int, keep: int) -> None:
         shutil.rmtree(doomed)
 
 
-def _manifest_text(step: int, sums: Mapping[str, str]) -> str:
-    """The manifest, with a hash of itself; for given sums there is only one text."""
+def _manifest(step: int, sums: Mapping[str, str]) -> bytes:
+    """The manifest, with a hash of itself; for given sums there is only one form."""
     body = {"step": step, "sha256": dict(sums)}
     own = hashlib.sha256(json.dumps(body).encode()).hexdigest()
-    return json.dumps({**body, "manifest_sha256": own}, indent=1)
+    return json.dumps({**body, "manifest_sha256": own}, indent=1).encode()
 
 
 def _read(path: Path, step: int, parts: Collection[str]) -> Checkpoint:
@@ -185,14 +187,14 @@ def _read(path: Path, step: int, parts: Collection[str]) -> Checkpoint:
         if not (path / name).is_file() or _sha256(path / name) != sums.get(name):
             raise DataError(f"{path / name}: is damaged (its SHA-256 is not the manifest's)")
     tensors = {part: load_file(path / f"{part}.safetensors") for part in parts}
-    return Checkpoint(step, tensors, json.loads((path / STATE).read_text("utf-8")))
+    return Checkpoint(step, tensors, json.loads((path / STATE).read_text("utf-8")), sums)
 
 
 def _read_manifest(path: Path, step: int) -> dict[str, str]:
     try:
-        text = (path / MANIFEST).read_text("utf-8")
-        sums: dict[str, str] = json.loads(text)["sha256"]
-        intact = text == _manifest_text(step, sums)
+        raw = (path / MANIFEST).read_bytes()
+        sums: dict[str, str] = json.loads(raw)["sha256"]
+        intact = raw == _manifest(step, sums)
     except (OSError, ValueError, KeyError, TypeError):
         intact = False
     if not intact:

@@ -20,7 +20,12 @@ def writing(target: Path, kept: str = "") -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace `path` by `text` in one step; whoever reads it sees the old text or the new one.
+    """`write_bytes` of UTF-8 text."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace `path` by `content` in one step; whoever reads it sees the old file or the new one.
 
     Raises:
         CannotWriteError: the system refuses; the old file is kept.
@@ -28,7 +33,7 @@ def write_text(path: Path, text: str) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     with writing(path):
         try:
-            write_through(draft, text)
+            write_through(draft, content)
             draft.replace(path)
         except BaseException:
             draft.unlink(missing_ok=True)
@@ -36,10 +41,10 @@ def write_text(path: Path, text: str) -> None:
         sync_folder(path.parent)
 
 
-def write_through(path: Path, text: str) -> None:
+def write_through(path: Path, content: bytes) -> None:
     """Write a new file and wait until the disk has it."""
-    with path.open("w", encoding="utf-8") as file:
-        file.write(text)
+    with path.open("wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
 

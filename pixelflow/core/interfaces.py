@@ -88,6 +88,8 @@ class Backbone(Component, nn.Module, ABC):
 
     width: int
     """Channels of the conditioning vector that it takes."""
+    checkpointing: bool = False
+    """Recompute activations in the backward pass; set by the trainer, honoured by backbones that can."""
 
     @abstractmethod
     def forward(
