@@ -7,7 +7,7 @@ that the network sees (see `pixelflow.core.schedule`).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Protocol
@@ -136,6 +136,11 @@ class Conditioner(Component, nn.Module, ABC):
         def context_dim(self) -> int | None:
             """Channels of the context tokens it gives, or None if it gives a vector only."""
             return None
+
+        @property
+        def context_tokens(self) -> int:
+            """Context tokens of one image, at most."""
+            return 0
 
         def resolved(self, dataset: Dataset) -> ComponentParams:
             """These settings with what only the data can tell filled in."""
@@ -341,8 +346,24 @@ class BadSample:
     reason: str
 
 
+@dataclass(frozen=True)
+class ImageBatch:
+    """Images to measure."""
+
+    images: Tensor
+    """(b c h w) in [-1, 1], on the CPU"""
+    labels: list[int] | None = None
+    """What each image shows, or was generated to show; None for unlabelled images."""
+
+
+class ImageSource(Protocol):
+    """A set of images to measure, in a fixed order; it may be iterated again and is never held in memory."""
+
+    def __iter__(self) -> Iterator[ImageBatch]: ...
+
+
 class Extractor(Component, ABC):
-    """Image features in which distributions are compared."""
+    """Image features in which distributions are compared. Built with ``device``; owns its preprocessing."""
 
     kind = "extractor"
 
@@ -351,8 +372,34 @@ class Extractor(Component, ABC):
 
     @abstractmethod
     def fit(self, images: Iterable[Tensor]) -> None:
-        """Learn from reference images (b c h w) in [-1, 1] whatever is learnt; may do nothing."""
+        """Learn from reference images (b c h w) in [-1, 1] whatever is learnt; may do nothing.
+
+        Raises:
+            DataError: there are too few.
+        """
 
     @abstractmethod
     def features(self, images: Tensor) -> Tensor:
-        """(b c h w) in [-1, 1] -> (b d)"""
+        """(b c h w) in [-1, 1], on any device -> (b d) on its own device"""
+
+
+class Metric(Component, ABC):
+    """Compares generated images with real ones. Built with ``device``."""
+
+    kind = "metric"
+
+    class Params(ComponentParams):
+        pass
+
+    @property
+    def title(self) -> str:
+        """Its name in reports, with whatever makes its numbers incomparable to those of another setting."""
+        return self.type_name()
+
+    @abstractmethod
+    def compute(self, generated: ImageSource, reference: ImageSource) -> dict[str, float]:
+        """Named figures; the first is the main one.
+
+        Raises:
+            DataError: the images cannot be measured so (too few, no labels).
+        """

@@ -20,6 +20,7 @@ from pixelflow.core.interfaces import (
     Extractor,
     Grid,
     Guidance,
+    Metric,
     Prediction,
     Sampler,
     Times,
@@ -39,6 +40,7 @@ AnySampler = Annotated[Sampler.Params, Slot("sampler")]
 AnyGrid = Annotated[Grid.Params, Slot("grid")]
 AnyGuidance = Annotated[Guidance.Params, Slot("guidance")]
 AnyExtractor = Annotated[Extractor.Params, Slot("extractor")]
+AnyMetric = Annotated[Metric.Params, Slot("metric")]
 
 Count = Annotated[int, Field(ge=1, lt=2**31)]
 
@@ -200,10 +202,12 @@ class SamplingSpec(Settings):
 class EvaluationSpec(Settings):
     """How generated images are compared with the data."""
 
-    extractor: AnyExtractor = Field(default="random_conv")  # type: ignore[assignment]
-    """Features in which distributions are compared."""
+    metrics: tuple[AnyMetric, ...] = Field(default=("frechet",))  # type: ignore[arg-type]
+    """What is measured."""
     images: int = Field(default=400, ge=2)
     """Images to generate."""
+    bad_images: int = Field(default=100, ge=0)
+    """Unreadable images after which an evaluation stops."""
 
 
 class ExperimentSpec(Settings):

@@ -6,6 +6,10 @@ from pixelflow.core.hookspecs import hookimpl
 
 @hookimpl
 def register_components() -> list[type[Component]]:
+    from pixelflow.evaluation.cleanfid import CleanFid
+    from pixelflow.evaluation.frechet import Frechet
+    from pixelflow.evaluation.label_agreement import LabelAgreement
+    from pixelflow.evaluation.pixels_pca import PixelsPca
     from pixelflow.evaluation.random_conv import RandomConv
 
-    return [RandomConv]
+    return [Frechet, CleanFid, LabelAgreement, RandomConv, PixelsPca]

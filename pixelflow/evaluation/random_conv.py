@@ -30,12 +30,13 @@ class RandomConv(Extractor):
 
     params: Params
 
-    def __init__(self, params: Params) -> None:
+    def __init__(self, params: Params, *, device: torch.device) -> None:
         super().__init__(params)
+        self._device = device
         generator = torch.Generator().manual_seed(params.seed)
         widths = [3, params.width // 4, params.width // 2, params.width]
         self._kernels = [
-            torch.randn(after, before, 3, 3, generator=generator) * (2 / (9 * before)) ** 0.5
+            (torch.randn(after, before, 3, 3, generator=generator) * (2 / (9 * before)) ** 0.5).to(device)
             for before, after in pairwise(widths)
         ]
 
@@ -43,7 +44,7 @@ class RandomConv(Extractor):
         """Nothing is learnt."""
 
     def features(self, images: Tensor) -> Tensor:
-        x = images.expand(-1, 3, -1, -1)
+        x = images.to(self._device).expand(-1, 3, -1, -1)
         for kernel in self._kernels:
-            x = F.relu(F.conv2d(x, kernel.to(x), stride=2 if min(x.shape[-2:]) > 2 else 1, padding=1))
+            x = F.relu(F.conv2d(x, kernel, stride=2 if min(x.shape[-2:]) > 2 else 1, padding=1))
         return torch.cat([x.mean((2, 3)), x.std((2, 3), correction=0)], dim=1)

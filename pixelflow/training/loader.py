@@ -7,11 +7,10 @@ changes nothing.
 
 from __future__ import annotations
 
-import logging
 import math
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,15 +19,12 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from pixelflow.core import seeds
+from pixelflow.core.bad_samples import Tally
 from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import BadSample, Dataset, Sample
 
-logger = logging.getLogger(__name__)
-
 _PREFETCH = 4
 """Batches that each worker reads ahead."""
-_NAMED = 3
-"""Unreadable images that the final error names; the log has named them all."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +75,7 @@ def batches(
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator(),  # or it would draw from the global one
     )
-    tally = _Tally(bad_images)
+    tally = Tally(bad_images, "training.bad_images")
     for batch, bad in loader:
         tally.add(bad)
         if batch is None:
@@ -164,28 +160,3 @@ def _leave_signals_to_parent(worker: int) -> None:
     """A signal to the whole process group must not kill workers while the parent still saves."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-
-@dataclass
-class _Tally:
-    """The unreadable images met so far."""
-
-    allowed: int
-    reasons: dict[str, str] = field(default_factory=dict)
-
-    def add(self, bad: list[BadSample]) -> None:
-        """Count and log what is new.
-
-        Raises:
-            DataError: there are more than allowed.
-        """
-        for sample in bad:
-            if sample.where not in self.reasons:
-                self.reasons[sample.where] = sample.reason
-                logger.warning("unreadable image %d: %s (%s)", len(self.reasons), sample.where, sample.reason)
-        if len(self.reasons) > self.allowed:
-            named = "; ".join(f"{where} ({reason})" for where, reason in list(self.reasons.items())[:_NAMED])
-            raise DataError(
-                f"{len(self.reasons)} unreadable images are more than the {self.allowed} that training.bad_images "
-                f"allows; the first: {named}; mend or delete them, or raise training.bad_images"
-            )

@@ -17,7 +17,7 @@ USE = "import torchvision; from torchvision.transforms import ToTensor; print(to
 CURED = f"from pixelflow.core import torchvision_compat as c; c.make_importable(); {USE}"
 
 
-@pytest.fixture()
+@pytest.fixture
 def without_operators(tmp_path: Path) -> Path:
     """A folder with the installed torchvision, its native library replaced by one that does not load."""
     origin = find_spec("torchvision").origin

@@ -1,0 +1,71 @@
+"""How often an independent classifier sees in a generated image what it was generated to show."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from pixelflow.core.errors import DataError
+from pixelflow.core.interfaces import ImageSource, Metric
+
+Pixels = NDArray[np.float32]
+Labels = NDArray[np.int64]
+
+
+class LabelAgreement(Metric):
+    """Share of generated images to which a support vector machine gives the label they were generated for.
+
+    The classifier (RBF kernel on pixels) is fitted on the even half of the real images; its accuracy on the odd half
+    says how far to trust it.
+    """
+
+    class Params(Metric.Params):
+        type: Literal["label_agreement"] = "label_agreement"
+        side: int = Field(default=8, ge=1)
+        """Images are averaged down to this many pixels on the longer side."""
+        fit_images: int = Field(default=5000, ge=2)
+        """At most so many real images are fitted, the first ones of the half; time grows with the square."""
+
+    params: Params
+
+    def __init__(self, params: Params, *, device: torch.device) -> None:
+        super().__init__(params)
+
+    def compute(self, generated: ImageSource, reference: ImageSource) -> dict[str, float]:
+        from sklearn.svm import SVC
+
+        pixels, labels = self._read(reference, "real")
+        shown, asked = self._read(generated, "generated")
+        half = slice(0, None, 2)
+        kept = self.params.fit_images
+        if len(np.unique(labels[half][:kept])) < 2:
+            raise DataError("label_agreement needs real images of at least two classes")
+        classifier = SVC(gamma="scale").fit(pixels[half][:kept], labels[half][:kept])
+        return {
+            "agreement": float(classifier.score(shown, asked)),
+            "accuracy_on_real": float(classifier.score(pixels[1::2], labels[1::2])),
+        }
+
+    def _read(self, source: ImageSource, what: str) -> tuple[Pixels, Labels]:
+        pixels: list[Tensor] = []
+        labels: list[int] = []
+        for batch in source:
+            if batch.labels is None:
+                raise DataError(f"label_agreement needs labels, and the {what} images have none; remove this metric")
+            pixels.append(self._reduced(batch.images))
+            labels.extend(batch.labels)
+        return torch.cat(pixels).numpy(), np.array(labels)
+
+    def _reduced(self, images: Tensor) -> Tensor:
+        """(b c h w) -> (b d)"""
+        longer = max(images.shape[-2:])
+        if longer > self.params.side:
+            size = [max(1, round(length * self.params.side / longer)) for length in images.shape[-2:]]
+            images = F.interpolate(images, size, mode="area")
+        return images.flatten(1)

@@ -1,0 +1,58 @@
+"""Principal components of the real images' pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from pixelflow.core.errors import DataError
+from pixelflow.core.interfaces import Extractor
+
+
+class PixelsPca(Extractor):
+    """Projections on the directions in which real pixels vary most: exact and cheap, right for small images."""
+
+    class Params(Extractor.Params):
+        type: Literal["pixels_pca"] = "pixels_pca"
+        components: int = Field(default=32, ge=1)
+        """Directions that are kept."""
+        side: int = Field(default=32, ge=1)
+        """Larger images are first averaged down to this many pixels on the longer side."""
+
+    params: Params
+
+    def __init__(self, params: Params, *, device: torch.device) -> None:
+        super().__init__(params)
+        self._device = device
+        self._mean = torch.empty(0)
+        self._directions = torch.empty(0)
+
+    def fit(self, images: Iterable[Tensor]) -> None:
+        count, total, products = 0, torch.tensor(0.0), torch.tensor(0.0)
+        for batch in images:
+            pixels = self._pixels(batch)
+            count, total, products = count + len(pixels), total + pixels.sum(0), products + pixels.mT @ pixels
+        if count <= self.params.components:
+            raise DataError(f"{self.params.components} principal components need more images than {count}")
+        self._mean = total / count
+        covariance = products / count - torch.outer(self._mean, self._mean)
+        if len(covariance) < self.params.components:
+            raise DataError(f"images of {len(covariance)} values have no {self.params.components} principal components")
+        self._directions = torch.linalg.eigh(covariance).eigenvectors[:, -self.params.components :]
+
+    def features(self, images: Tensor) -> Tensor:
+        return (self._pixels(images) - self._mean) @ self._directions
+
+    def _pixels(self, images: Tensor) -> Tensor:
+        """(b c h w) -> (b c*h*w), float64"""
+        images = images.to(self._device, torch.float64)
+        longer = max(images.shape[-2:])
+        if longer > self.params.side:
+            size = [max(1, round(length * self.params.side / longer)) for length in images.shape[-2:]]
+            images = F.interpolate(images, size, mode="area")
+        return images.flatten(1)
