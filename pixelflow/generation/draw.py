@@ -41,7 +41,7 @@ class Request:
     """(c h w) of an image."""
     noise: Callable[[slice], NoiseSource]
     """The noise of some of the images."""
-    null: Prompt | None = Prompt(1)
+    null: Prompt | None
     """What guidance leads away from; of one image or of all; None where it is not known."""
     weak: FlowModel | None = None
     """The weaker model of autoguidance."""
@@ -76,6 +76,7 @@ def draw(
         prompt=Prompt(len(seeds), values),
         shape=(spec.image.channels, *spec.image.size),
         noise=lambda rows: SeededNoise(seeds[rows], model.device),
+        null=Prompt(1),
         weak=weak,
     )
     return draw_request(model, request, sampling or spec.sampling, keep_stages)

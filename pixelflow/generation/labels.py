@@ -42,5 +42,5 @@ def _index(name: str, classes: Sequence[str]) -> int:
 
 
 def repeated(values: Sequence[T], count: int) -> list[T]:
-    """The first `count` of the values, begun again whenever they end."""
-    return [values[index % len(values)] for index in range(count)]
+    """The first `count` of the values, begun again whenever they end; nothing of nothing."""
+    return [values[index % len(values)] for index in range(count)] if values else []

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from pixelflow.core.condition import Condition
 from pixelflow.core.errors import UsageError
@@ -43,7 +44,7 @@ class Prompt:
         ]
         return Condition.joined([*conditions, *([self.context] if self.context else [])])
 
-    def _prepared(self, conditioner: Conditioner) -> torch.Tensor:
+    def _prepared(self, conditioner: Conditioner) -> Tensor:
         values = self.values.get(conditioner.reads)
         return conditioner.null(self.count) if values is None else conditioner.prepare(values)
 
@@ -53,3 +54,24 @@ def condition_for(prompt: Prompt, model: FlowModel, count: int) -> Condition:
     condition = prompt.condition(model)
     same = torch.zeros(count, dtype=torch.long, device=model.device)
     return condition.at(same) if prompt.count == 1 != count else condition
+
+
+def context(embeddings: Tensor, mask: Tensor | None, count: int, model: FlowModel) -> Condition:
+    """Token embeddings (b n d) of `count` captions, or of one for all of them, as a condition.
+
+    Args:
+        mask: (b n), other than 0 where a token counts; by default everywhere.
+
+    Raises:
+        UsageError: the shapes fit neither each other nor `count`.
+    """
+    if mask is None:
+        mask = torch.ones(embeddings.shape[:-1])
+    if embeddings.ndim != 3 or mask.shape != embeddings.shape[:-1]:
+        raise UsageError(
+            f"embeddings must be (b n d) and their mask (b n), not {tuple(embeddings.shape)} and {tuple(mask.shape)}"
+        )
+    if len(embeddings) not in (1, count):
+        raise UsageError(f"{count} images need {count} captions, not {len(embeddings)}")
+    tokens = embeddings.to(model.device, torch.float32).expand(count, -1, -1)
+    return Condition(tokens=tokens, mask=mask.to(model.device).bool().expand(count, -1))

@@ -1,0 +1,283 @@
+"""A trained run, opened: its spec and weights, velocities and samples. ``pixelflow.load`` gives one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pixelflow.conditioners.class_label import ClassLabel
+from pixelflow.core import checkpoint
+from pixelflow.core.assembly import build_model
+from pixelflow.core.device import choose_device
+from pixelflow.core.errors import DataError, UsageError
+from pixelflow.core.generate import GivenNoise, SeededNoise
+from pixelflow.core.interfaces import Grid, Guidance, NoiseSource, Sampler
+from pixelflow.core.model import FlowModel
+from pixelflow.core.runfolder import RunFolder
+from pixelflow.core.schedule import TRAIN_TIMESTEPS, Stage
+from pixelflow.core.spec import ExperimentSpec
+from pixelflow.generation.draw import Request, draw_request, evaluating
+from pixelflow.generation.labels import Labels, label_indices, repeated
+from pixelflow.generation.prompts import Prompt, context
+from pixelflow.generation.settings import changed_sampling
+
+Text = str | Sequence[str] | Tensor
+"""Captions, or their embeddings (b n d) as the run's text encoder gives them."""
+
+_PARTS = {"ema": "ema", "raw": "model"}
+_SHOWN = 3
+
+
+class Run:
+    """A model with the spec that it was trained by."""
+
+    def __init__(
+        self, spec: ExperimentSpec, model: FlowModel, classes: Sequence[str] = (), step: int = 0, sha256: str = ""
+    ) -> None:
+        self.spec = spec
+        self.model = model.eval()
+        self.classes = tuple(classes)
+        """Names of the labels, where they have any."""
+        self.step = step
+        """Training steps behind the weights."""
+        self.sha256 = sha256
+        """Hash of the file of weights."""
+
+    @classmethod
+    def open(cls, path: str | Path, *, step: int | None = None, weights: str = "ema", device: str | None = None) -> Run:
+        """Open a run folder; see `pixelflow.load`.
+
+        Raises:
+            MissingInputError: there is no run or no checkpoint.
+            DataError: the checkpoint is damaged, or does not fit the run's spec.
+            UsageError: `weights` or `device` is unknown.
+        """
+        if weights not in _PARTS:
+            raise UsageError(f"weights {weights!r} are unknown; use one of: {', '.join(_PARTS)}")
+        target, part = choose_device(device), _PARTS[weights]
+        folder = RunFolder(path)
+        spec = folder.read_spec()
+        found = checkpoint.load(folder.checkpoints, step, [part])
+        model = build_model(spec)
+        load_weights(model, found.tensors[part], f"{folder.path} step {found.step}")
+        return cls(spec, model.to(target), folder.classes, found.step, found.sha256[f"{part}.safetensors"])
+
+    def velocity(
+        self,
+        x: Tensor,
+        time: float | Tensor,
+        *,
+        labels: Labels | None = None,
+        text: Text | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """The network's velocity (b c h w), without guidance.
+
+        The stage is the one of x's resolution; for a size that the run itself does not have, the one in whose
+        window an image's time lies.
+
+        Args:
+            x: states (b c h w).
+            time: the network's own time in [0, 1000); one number, or one an image (b).
+            labels: indices or names, one or one an image; left out, no class.
+            text: captions or token embeddings (b n d), likewise; left out, no caption.
+            mask: (b n), 1 where a token of the embeddings counts; by default everywhere.
+
+        Raises:
+            UsageError: a size, time, label or text that does not fit the run.
+        """
+        x = x.to(self.model.device, torch.float32)
+        times = torch.as_tensor(time, dtype=torch.float64).cpu().expand(len(x))
+        stages = self._stages(x, times.tolist())
+        prompt = self._prompt(len(x), labels, text, mask)
+        velocity = torch.empty_like(x)
+        with evaluating(self.model):
+            condition = prompt.condition(self.model)
+            for stage in dict.fromkeys(stages):
+                rows = torch.tensor([index for index, own in enumerate(stages) if own == stage])
+                tau, rows = stage.tau(times[rows]).to(x.device), rows.to(x.device)
+                velocity[rows] = self.model([x[rows]], [stage], [tau], condition.at(rows))[0].to(x.dtype)
+        return velocity
+
+    def sample(
+        self,
+        *,
+        labels: Labels | None = None,
+        text: Text | None = None,
+        mask: Tensor | None = None,
+        uncond_text: Text | None = None,
+        uncond_mask: Tensor | None = None,
+        count: int | None = None,
+        seed: int = 0,
+        seeds: Sequence[int] | None = None,
+        noise: Sequence[Tensor] | None = None,
+        steps: int | Sequence[int] | None = None,
+        sampler: str | Mapping[str, Any] | Sampler.Params | None = None,
+        guidance: float | str | Mapping[str, Any] | Guidance.Params | None = None,
+        grid: str | Mapping[str, Any] | Grid.Params | None = None,
+        weak: Run | None = None,
+    ) -> Tensor:
+        """Images (b c h w) on the CPU, before clipping to [-1, 1]; what is left out is as in the run's spec.
+
+        Args:
+            labels: indices or names of classes, repeated in order up to `count`; by default all classes.
+            text: captions, repeated likewise, or token embeddings (b n d).
+            mask: (b n), 1 where a token of the embeddings counts; by default everywhere.
+            uncond_text: what guidance leads away from; needed if `text` holds embeddings and guidance is used.
+            uncond_mask: its mask.
+            count: number of images; by default as many as there are noises, seeds, texts or labels.
+            seed: of the first image; the next has ``seed + 1``.
+            seeds: one an image, in place of `seed`.
+            noise: one tensor (b c h w) a stage in place of seeds: the starting noise, then each unit-scale
+                renoising noise. Its size becomes the images' size.
+            steps: one number, or one a stage.
+            guidance: a number sets the scale of the run's own guidance (constant where it has none).
+            weak: a weaker run of the same cascade, for autoguidance.
+
+        Raises:
+            UsageError: labels, texts, seeds or noise that do not fit the run or each other.
+            SpecError: a sampler, grid, guidance or steps that do not fit.
+        """
+        changes = {"steps": steps, "sampler": sampler, "guidance": guidance, "grid": grid}
+        sampling = changed_sampling(self.spec, changes, source="sample()")
+        if "caption" in self._reads and text is None:
+            raise UsageError("this run draws from captions; give text=")
+        asked = self.labels if labels is None else label_indices(labels, self.classes)
+        text = [text] if isinstance(text, str) else text
+        total = count or _count(noise, seeds, text, asked)
+        null = None if isinstance(text, Tensor) else Prompt(1)
+        if uncond_text is not None:
+            null = self._prompt(total, None, uncond_text, uncond_mask)
+        request = Request(
+            prompt=self._prompt(total, repeated(asked, total) or None, _repeated(text, total), mask),
+            shape=self._shape(noise),
+            noise=_noise_source(total, range(seed, seed + total) if seeds is None else seeds, noise, self.model.device),
+            null=null,
+            weak=weak.model if weak else None,
+        )
+        return torch.cat([drawn.images for drawn in draw_request(self.model, request, sampling)])
+
+    @property
+    def labels(self) -> range:
+        """The labels of all classes; empty if the run is not conditioned on labels."""
+        counted = [params.classes or 0 for params in self.spec.conditioners if isinstance(params, ClassLabel.Params)]
+        return range(len(self.classes) or max(counted, default=0)) if "label" in self._reads else range(0)
+
+    @property
+    def _reads(self) -> set[str]:
+        """The fields that the run is conditioned on."""
+        return {conditioner.reads for conditioner in self.model.conditioners}
+
+    def _prompt(self, count: int, labels: Labels | None, text: Text | None, mask: Tensor | None) -> Prompt:
+        """The prompt of `count` images from a label and a text for all of them, or one for each."""
+        for field, given in (("label", labels), ("caption", text)):
+            if given is not None and field not in self._reads:
+                raise UsageError(f"this run is not conditioned on {field}s")
+        values: dict[str, Sequence[Any]] = {}
+        if labels is not None:
+            values["label"] = _for_all(label_indices(labels, self.classes), count)
+        if isinstance(text, Tensor):
+            self._check_width(text)
+            return Prompt(count, values, context(text, mask, count, self.model))
+        if text is not None:
+            values["caption"] = _for_all([text] if isinstance(text, str) else text, count)
+        return Prompt(count, values)
+
+    def _check_width(self, embeddings: Tensor) -> None:
+        wanted = [params.context_dim for params in self.spec.conditioners if params.context_dim is not None]
+        if embeddings.shape[-1] not in wanted:
+            raise UsageError(f"the embeddings have {embeddings.shape[-1]} channels, this run's {wanted[0]}")
+
+    def _shape(self, noise: Sequence[Tensor] | None) -> tuple[int, int, int]:
+        """Channels, height and width of the images; given noise decides the size."""
+        if not noise:
+            return (self.spec.image.channels, *self.spec.image.size)
+        doublings = len(self.model.cascade.stages) - 1
+        return self.spec.image.channels, noise[0].shape[-2] << doublings, noise[0].shape[-1] << doublings
+
+    def _stages(self, x: Tensor, times: Sequence[float]) -> list[Stage]:
+        """The stage of each image (b c h w), by its size, else by its time."""
+        channels, *full = self._shape(None)
+        if x.ndim != 4 or x.shape[1] != channels:
+            raise UsageError(f"x must be (b {channels} h w), not {tuple(x.shape)}")
+        outside = [time for time in times if not 0 <= time < TRAIN_TIMESTEPS]
+        if outside:
+            raise UsageError(f"time {outside[0]:g} is outside 0..{TRAIN_TIMESTEPS}; it is the network's own time")
+        cascade = self.model.cascade
+        by_size = [stage for stage in cascade.stages if cascade.size(stage, *full) == tuple(x.shape[-2:])]
+        stages = by_size * len(x) or [_stage_at(time, cascade.stages) for time in times]
+        for stage in stages:
+            patch = self.spec.patches[stage.index]
+            if x.shape[-2] % patch or x.shape[-1] % patch:
+                raise UsageError(f"an x of {x.shape[-2]}x{x.shape[-1]} pixels cannot be cut into patches of {patch}")
+        return stages
+
+
+def load_weights(model: FlowModel, weights: Mapping[str, Tensor], source: str) -> None:
+    """Put weights into a model, all or none.
+
+    Raises:
+        DataError: names or shapes differ; one line with some of each kind.
+    """
+    own = model.state_dict()
+    misshapen = [
+        f"{name} {tuple(weights[name].shape)} instead of {tuple(own[name].shape)}"
+        for name in own
+        if name in weights and weights[name].shape != own[name].shape
+    ]
+    faults = {
+        "missing": [name for name in own if name not in weights],
+        "unknown": [name for name in weights if name not in own],
+        "of another shape": misshapen,
+    }
+    found = "; ".join(f"{kind}: {_some(names)}" for kind, names in faults.items() if names)
+    if found:
+        raise DataError(f"{source}: the weights do not fit the spec of the run ({found})")
+    model.load_state_dict(weights)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def _stage_at(time: float, stages: Sequence[Stage]) -> Stage:
+    """The stage in whose window a network time lies."""
+    return next((stage for stage in stages if time < stage.window[1]), stages[-1])
+
+
+def _for_all(values: Sequence[Any], count: int) -> Sequence[Any]:
+    return list(values) * count if len(values) == 1 else values
+
+
+def _repeated(text: Text | None, count: int) -> Text | None:
+    return text if text is None or isinstance(text, Tensor) else repeated(text, count)
+
+
+def _count(
+    noise: Sequence[Tensor] | None, seeds: Sequence[int] | None, text: Text | None, labels: Sequence[int]
+) -> int:
+    """How many images are meant where no number is given."""
+    if noise:
+        return len(noise[0])
+    if seeds is not None:
+        return len(seeds)
+    return max(1, len(text) if text is not None else 0, len(labels))
+
+
+def _noise_source(
+    count: int, seeds: Sequence[int], noise: Sequence[Tensor] | None, device: torch.device
+) -> Callable[[slice], NoiseSource]:
+    """Noise of any part of the images, from their seeds or as given."""
+    if noise is None:
+        if len(seeds) != count:
+            raise UsageError(f"{count} images need {count} seeds, not {len(seeds)}")
+        return lambda rows: SeededNoise(seeds[rows], device)
+    if not noise or any(part.ndim != 4 or len(part) != count for part in noise):
+        shapes = ", ".join(str(tuple(part.shape)) for part in noise)
+        raise UsageError(f"noise for {count} images must be ({count} c h w), one tensor a stage, not [{shapes}]")
+    return lambda rows: GivenNoise([part[rows] for part in noise], device)
