@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -111,16 +112,16 @@ class DiT(Backbone):
             ends += (
                 [block.modulation] if block.cross_attention is None else [block.modulation, block.cross_attention.out]
             )
-        for layer in ends:
-            nn.init.zeros_(layer.get_parameter("weight"))
-            nn.init.zeros_(layer.get_parameter("bias"))
+        for end in ends:
+            nn.init.zeros_(end.get_parameter("weight"))
+            nn.init.zeros_(end.get_parameter("bias"))
 
     def forward(
         self, images: Sequence[Tensor], stages: Sequence[int], time: Tensor, condition: Condition
     ) -> list[Tensor]:
         patches = [self.patches[stage] for stage in stages]
         layout = layout_of(images, patches)
-        tokens = [self.patch_in[str(p)](patchify(x, p)).flatten(0, 1) for x, p in zip(images, patches, strict=True)]
+        tokens = [self._embed(x, p) for x, p in zip(images, patches, strict=True)]
         x = tokens[0] if len(tokens) == 1 else torch.cat(tokens)
         signal = F.silu(self._signal(layout, time, condition))
         rope = rope_of(layout, self.params.head_dim)
@@ -134,17 +135,31 @@ class DiT(Backbone):
             for part, p, group in zip(layout.split(x), patches, layout.groups, strict=True)
         ]
 
+    def _embed(self, images: Tensor, patch: int) -> Tensor:
+        """Images (b c h w) to embedded patches (b*l d).
+
+        A product and a convolution differ in the last bits; like the release, one trains and the other samples.
+        """
+        layer = self.patch_in[str(patch)]
+        assert isinstance(layer, nn.Linear)
+        if self.training:
+            return layer(patchify(images, patch)).flatten(0, 1)
+        kernel = rearrange(layer.weight, "d (c ph pw) -> d c ph pw", ph=patch, pw=patch)
+        return rearrange(F.conv2d(images, kernel, layer.bias, stride=patch), "b d h w -> (b h w) d")
+
     def _signal(self, layout: Layout, time: Tensor, condition: Condition) -> Tensor:
-        """The conditioning vector (images d): time, tokens a side, and what the conditioners give.
+        """The conditioning vector (images d): time, what the conditioners give, and tokens a side.
 
         A non-square image's resolution is the geometric mean of its sides, which is the side of a square.
         """
-        sizes = torch.tensor(
-            [(group.rows * group.cols) ** 0.5 for group in layout.groups for _ in range(group.count)],
-            device=time.device,
-        )
-        signal = self.time_embedding(time) + self.size_embedding(sizes)
-        return signal if condition.vector is None else signal + condition.vector
+        signal = self.time_embedding(time)
+        if condition.vector is not None:
+            signal = signal + condition.vector
+        sides = [torch.tensor([group.length**0.5], device=time.device) for group in layout.groups]
+        sizes = [
+            self.size_embedding(side).expand(group.count, -1) for side, group in zip(sides, layout.groups, strict=True)
+        ]
+        return signal + (sizes[0] if len(sizes) == 1 else torch.cat(sizes))
 
     def cost(self, rows: int, cols: int, stage: int, context_tokens: int) -> Cost:
         return dit_cost(self.params, self.channels, self.patches[stage], rows * cols, self.context_dim, context_tokens)

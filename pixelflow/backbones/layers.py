@@ -18,10 +18,14 @@ Rope = tuple[Tensor, Tensor]
 
 
 def sinusoid(position: Tensor, channels: int = 256) -> Tensor:
-    """Sinusoidal embedding (b) -> (b channels), cosines first, frequencies ``10000**(-k/(channels/2 - 1))``."""
+    """Sinusoidal embedding (b) -> (b channels), cosines first, frequencies ``10000**(-k/(channels/2 - 1))``.
+
+    Times reach 1000, so the last bit of a frequency shows in the fourth decimal of an angle: the order of these
+    operations is the release's.
+    """
     half = channels // 2
-    exponents = torch.arange(half, device=position.device, dtype=torch.float32) / (half - 1)
-    angles = position.float()[:, None] * torch.exp(-math.log(10000.0) * exponents)
+    exponents = -math.log(10000.0) * torch.arange(half, device=position.device, dtype=torch.float32)
+    angles = position.float()[:, None] * torch.exp(exponents / (half - 1))
     return torch.cat([angles.cos(), angles.sin()], dim=-1)
 
 
@@ -55,11 +59,11 @@ class RMSNorm(nn.Module):
 def _axial_rope(rows: int, cols: int, head_dim: int, device: torch.device) -> Rope:
     """2-D RoPE of one grid: (rows*cols 1 head_dim). The first half of the head turns with the column."""
     quarter = head_dim // 4
-    frequencies = 10000.0 ** (-torch.arange(quarter, dtype=torch.float64) / quarter)
+    frequencies = 1 / 10000.0 ** (torch.arange(quarter, dtype=torch.float32) / quarter)
     by_col = repeat(torch.arange(cols)[:, None] * frequencies, "w k -> (h w) (k two)", h=rows, two=2)
     by_row = repeat(torch.arange(rows)[:, None] * frequencies, "h k -> (h w) (k two)", w=cols, two=2)
     angles = rearrange(torch.cat([by_col, by_row], dim=-1), "l d -> l 1 d")
-    return angles.cos().float().to(device), angles.sin().float().to(device)
+    return angles.cos().to(device), angles.sin().to(device)
 
 
 @lru_cache(maxsize=64)

@@ -52,11 +52,13 @@ class Stage:
 def make_stages(count: int, gain: float) -> tuple[Stage, ...]:
     """Uniform split of [0, 1] into `count` stages, for an upsampler of largest singular value `gain`.
 
+    Like the release, it rounds the ends down to whole thousandths, so a third is 0.333.
+
     Source: PixelFlow (arXiv 2504.07963) section 3.2 and its release's scheduler; Pyramidal Flow Matching
     (arXiv 2410.05954) section 3.2 for the rewinding.
     """
-    ends = [(index + 1) / count for index in range(count)]
-    previous = [index / count for index in range(count)]
+    bounds = [int(TRAIN_TIMESTEPS * (index / count)) / TRAIN_TIMESTEPS for index in range(count + 1)]
+    previous, ends = bounds[:-1], bounds[1:]
     alphas = [1 / (p + (1 - p) * gain) if index else 1.0 for index, p in enumerate(previous)]
     starts = [alpha * p for alpha, p in zip(alphas, previous, strict=True)]
     windows = _windows([end - start for start, end in zip(starts, ends, strict=True)])
