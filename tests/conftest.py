@@ -10,7 +10,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 import torch
 
-from pixelflow.core import reading
+from pixelflow.core import checkpoint, reading
+from pixelflow.core.assembly import build_model
+from pixelflow.core.model import FlowModel
+from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec
 
 torch.set_num_threads(1)
@@ -31,6 +34,24 @@ sampling: {steps: 3, guidance: {type: constant, scale: 1.5}}
 def make_spec(*overrides: str, text: str = TINY) -> ExperimentSpec:
     """The tiny spec with ``key=value`` overrides."""
     return reading.validate(ExperimentSpec, reading.override(reading.parse(text, "tiny.yaml"), overrides))
+
+
+def lively_model(spec: ExperimentSpec, seed: int = 0) -> FlowModel:
+    """A fresh model whose zero-initialised weights are random too, so that every input matters."""
+    torch.manual_seed(seed)
+    model = build_model(spec)
+    for parameter in model.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.05)
+    return model
+
+
+def make_run(path: Path, spec: ExperimentSpec, *, seed: int = 0, step: int = 7) -> Path:
+    """A run folder with one checkpoint; its averaged and its raw weights differ."""
+    run = RunFolder.create(path, spec, [f"class {index}" for index in range(10)])
+    weights = {"ema": lively_model(spec, seed).state_dict(), "model": lively_model(spec, seed + 1).state_dict()}
+    checkpoint.save(run.checkpoints, step, weights, {}, keep=2)
+    return path
 
 
 @pytest.fixture()

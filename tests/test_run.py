@@ -1,0 +1,197 @@
+"""Opening runs, their velocities and their samples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import make_run, make_spec
+from torch import Tensor
+
+import pixelflow
+from pixelflow.core import checkpoint
+from pixelflow.core.errors import DataError, MissingInputError, SpecError, UsageError
+from pixelflow.core.runfolder import RunFolder
+from pixelflow.run import Run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("runs") / "tiny", make_spec())
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path) -> Run:
+    return pixelflow.load(folder)
+
+
+def test_opens_the_newest_averaged_weights_by_default(folder: Path, run: Run):
+    saved = checkpoint.load(RunFolder(folder).checkpoints, parts=["ema", "model"])
+    assert run.step == 7
+    assert run.classes[3] == "class 3"
+    assert run.sha256 == saved.sha256["ema.safetensors"]
+    raw = pixelflow.load(folder, weights="raw", step=7)
+    for name, tensor in run.model.state_dict().items():
+        assert torch.equal(tensor, saved.tensors["ema"][name])
+    for name, tensor in raw.model.state_dict().items():
+        assert torch.equal(tensor, saved.tensors["model"][name])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"weights": "best"}, UsageError, "one of: ema, raw"),
+        ({"device": "abacus"}, UsageError, "abacus"),
+        ({"step": 8}, MissingInputError, "no checkpoint of step 8"),
+    ],
+)
+def test_what_cannot_be_opened_is_one_line(folder: Path, arguments, error, message: str):
+    with pytest.raises(error, match=message) as caught:
+        pixelflow.load(folder, **arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_run_is_named(tmp_path: Path):
+    with pytest.raises(MissingInputError, match="nowhere"):
+        pixelflow.load(tmp_path / "nowhere")
+
+
+def test_weights_of_another_network_are_refused_with_every_kind_of_fault(tmp_path: Path):
+    path = make_run(tmp_path / "run", make_spec())
+    weights = checkpoint.load(RunFolder(path).checkpoints).tensors["ema"]
+    weights["extra.weight"] = weights.pop("backbone.final_modulation.bias")
+    weights["backbone.patch_in.2.weight"] = torch.zeros(3, 5)
+    checkpoint.save(RunFolder(path).checkpoints, 9, {"ema": weights}, {}, keep=2)
+    with pytest.raises(DataError) as caught:
+        pixelflow.load(path)
+    line = str(caught.value)
+    assert "\n" not in line
+    for part in ("step 9", "missing: backbone.final_modulation.bias", "unknown: extra.weight", "(3, 5) instead of"):
+        assert part in line
+
+
+def states(*size: int) -> Tensor:
+    return torch.randn(2, 1, *size, generator=torch.Generator().manual_seed(5))
+
+
+@pytest.mark.parametrize("stage", [0, 1])
+def test_velocity_is_the_networks_at_its_own_time(run: Run, stage: int):
+    own = run.model.cascade.stages[stage]
+    x, tau = states(8 << stage, 8 << stage), torch.tensor([0.25, 0.5])
+    condition = run.model.condition(run.model.prepare({"label": [1, 4]}))
+    with torch.no_grad():
+        expected = run.model([x], [own], [tau], condition)[0]
+    got = run.velocity(x, own.network_time(tau), labels=[1, "class 4"])
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_velocity_takes_one_time_and_one_label_for_all(run: Run):
+    x = states(16, 16)
+    spread = run.velocity(x, torch.tensor([700.0, 700.0]), labels=torch.tensor([2, 2]))
+    assert torch.equal(run.velocity(x, 700, labels=2), spread)
+    assert not torch.equal(run.velocity(x, 700, labels=3), spread)
+    assert torch.equal(run.velocity(x, 700), run.velocity(x, 700, labels=10))
+
+
+def test_velocity_of_another_size_finds_its_stage_by_time(tmp_path: Path):
+    """Stages with patches of their own differ in their weights, so a wrong stage would show."""
+    run = pixelflow.load(make_run(tmp_path / "run", make_spec("cascade.patch=[2,4]")))
+    first, last = run.model.cascade.stages
+    x = states(24, 32)
+    both = run.velocity(x, torch.tensor([first.network_time(0.5), last.network_time(0.5)]), labels=1)
+    condition = run.model.condition(run.model.prepare({"label": [1]}))
+    for row, stage in enumerate((first, last)):
+        with torch.no_grad():
+            alone = run.model([x[row : row + 1]], [stage], [torch.tensor([0.5])], condition)[0]
+        torch.testing.assert_close(both[row : row + 1], alone, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("x", "time", "labels", "message"),
+    [
+        (torch.zeros(1, 3, 16, 16), 5, 0, r"\(b 1 h w\), not \(1, 3, 16, 16\)"),
+        (torch.zeros(1, 1, 15, 16), 5, 0, "15x16 pixels cannot be cut into patches of 2"),
+        (torch.zeros(1, 1, 16, 16), 1000, 0, "time 1000 is outside"),
+        (torch.zeros(1, 1, 16, 16), float("nan"), 0, "time nan is outside"),
+        (torch.zeros(1, 1, 16, 16), 5, 11, "label 11 is outside 0..9"),
+        (torch.zeros(1, 1, 16, 16), 5, "clas 7", "did you mean 'class 7'"),
+        (torch.zeros(2, 1, 16, 16), 5, [1, 2, 3], "2 images need 2 labels, not 3"),
+    ],
+)
+def test_velocity_names_what_does_not_fit(run: Run, x: Tensor, time, labels, message: str):
+    with pytest.raises(UsageError, match=message):
+        run.velocity(x, time, labels=labels)
+
+
+def test_samples_repeat_by_seed(run: Run):
+    three = run.sample(labels=[1, 2, 3], seed=5)
+    assert three.shape == (3, 1, 16, 16)
+    assert torch.equal(three, run.sample(labels=[1, 2, 3], seeds=[5, 6, 7]))
+    torch.testing.assert_close(three[2:], run.sample(labels=3, seed=7), atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(three, run.sample(labels=[1, 2, 3], seed=6))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "count"),
+    [({}, 10), ({"count": 3}, 3), ({"labels": 4}, 1), ({"labels": [1, 2], "count": 5}, 5), ({"seeds": [4, 9]}, 2)],
+)
+def test_how_many_images_are_drawn(run: Run, arguments, count: int):
+    assert len(run.sample(steps=1, guidance="none", **arguments)) == count
+
+
+def test_labels_repeat_in_order(run: Run):
+    cycled = run.sample(labels=["class 1", 2], count=3, steps=1)
+    torch.testing.assert_close(cycled, run.sample(labels=[1, 2, 1], steps=1), atol=1e-5, rtol=1e-5)
+
+
+def test_given_noise_is_what_a_seed_would_draw(run: Run):
+    generator = torch.Generator().manual_seed(3)
+    noise = [torch.randn(1, 1, 8, 8, generator=generator)]
+    noise.append(run.model.cascade.up.shape_noise(torch.randn(1, 1, 16, 16, generator=generator)))
+    torch.testing.assert_close(run.sample(labels=4, noise=noise), run.sample(labels=4, seed=3))
+
+
+def test_given_noise_decides_the_size(run: Run):
+    noise = [states(12, 8), states(24, 16)]
+    assert run.sample(labels=[1, 2], noise=noise, steps=1).shape == (2, 1, 24, 16)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"noise": [states(8, 8)], "labels": 1}, UsageError, "fewer tensors"),
+        ({"noise": [states(8, 8), states(8, 8)], "labels": 1}, UsageError, "is needed"),
+        ({"noise": [states(8, 8), states(16, 16)[:1]]}, UsageError, "one tensor a stage"),
+        ({"noise": []}, UsageError, "one tensor a stage"),
+        ({"seeds": [1, 2], "count": 3}, UsageError, "3 images need 3 seeds"),
+        ({"text": "a cat"}, UsageError, "not conditioned on captions"),
+        ({"steps": 0}, SpecError, "sampling.steps"),
+        ({"steps": [1, 2, 3]}, SpecError, "has 3 entries for 2 stages"),
+        ({"sampler": "eular"}, SpecError, "did you mean 'euler'"),
+        ({"guidance": {"type": "stagewise", "shares": [1.0]}}, SpecError, "has 1 entries for 2 stages"),
+        ({"guidance": -1}, SpecError, "scale"),
+    ],
+)
+def test_sample_names_what_does_not_fit(run: Run, arguments, error, message: str):
+    with pytest.raises(error, match=message) as caught:
+        run.sample(**arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_components_are_given_by_name_block_params_or_number(run: Run):
+    from pixelflow.guidance.classifier_free import ConstantGuidance
+
+    two = run.sample(labels=1, guidance=2.0)
+    assert torch.equal(two, run.sample(labels=1, guidance={"type": "constant", "scale": 2.0}))
+    assert torch.equal(two, run.sample(labels=1, guidance=ConstantGuidance.Params(scale=2.0)))
+    assert not torch.equal(two, run.sample(labels=1))
+    assert not torch.equal(run.sample(labels=1, grid="official"), run.sample(labels=1, grid="uniform"))
+
+
+def test_autoguidance_takes_a_weaker_run_of_the_same_cascade(run: Run, folder: Path, tmp_path: Path):
+    weak = pixelflow.load(folder, weights="raw")
+    other = pixelflow.load(make_run(tmp_path / "other", make_spec("cascade.stages=1")))
+    assert torch.equal(run.sample(labels=1), run.sample(labels=1, weak=weak))
+    with pytest.raises(UsageError, match="another cascade"):
+        run.sample(labels=1, weak=other)
