@@ -174,7 +174,7 @@ def dit_cost(
     attention = 2.0 * tokens**2 * width * depth
     modulation = 6.0 * width**2 * depth
     projections = 2.0 * tokens * patch**2 * channels * width
-    kept = (11 + 2 * params.mlp_ratio) * tokens * width * depth
+    kept = (18 + 2 * params.mlp_ratio) * tokens * width * depth
     if context_dim is not None:
         linear += depth * (2 * tokens * width**2 + 2 * context_tokens * context_dim * width)
         attention += depth * 2.0 * tokens * context_tokens * width

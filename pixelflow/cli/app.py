@@ -17,7 +17,12 @@ import typer
 from pixelflow import __version__
 from pixelflow.core.errors import CannotWriteError, PixelflowError
 
-COMMANDS = ("validate",)
+COMMANDS = (
+    "train",
+    "validate",
+    "plan",
+    "schema",
+)
 """Files of `pixelflow.cli`, in the order of ``pixelflow --help``; ``new_plugin`` becomes ``new-plugin``."""
 
 _BUG = 1

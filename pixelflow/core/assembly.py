@@ -5,7 +5,7 @@ from __future__ import annotations
 from pixelflow.core.cascade import Cascade
 from pixelflow.core.errors import SpecError
 from pixelflow.core.generate import Plan
-from pixelflow.core.interfaces import Dataset
+from pixelflow.core.interfaces import Backbone, Conditioner, Dataset
 from pixelflow.core.model import FlowModel
 from pixelflow.core.renoising import NotLinearError
 from pixelflow.core.spec import ExperimentSpec, SamplingSpec
@@ -19,19 +19,27 @@ def build_cascade(spec: ExperimentSpec) -> Cascade:
         raise SpecError(f"cascade: {error}") from None
 
 
-def build_model(spec: ExperimentSpec) -> FlowModel:
-    """The model with fresh weights, drawn from torch's global generator."""
-    cascade = build_cascade(spec)
+def build_network(spec: ExperimentSpec) -> tuple[Backbone, list[Conditioner]]:
+    """All that has weights, drawn from torch's global generator, on torch's default device.
+
+    Raises:
+        SpecError: the conditioners do not go together.
+        UsageError: a conditioner needs what only the data can tell; see `resolve`.
+    """
     context = {dim for params in spec.conditioners if (dim := params.context_dim) is not None}
     if len(context) > 1:
         raise SpecError(
             f"conditioners: their context tokens differ in width ({sorted(context)}); they cannot be joined"
         )
-    backbone = spec.backbone.build(
+    backbone: Backbone = spec.backbone.build(
         channels=spec.image.channels, patches=spec.patches, context_dim=next(iter(context), None)
     )
-    conditioners = [params.build(width=backbone.width) for params in spec.conditioners]
-    return FlowModel(cascade, backbone, conditioners, spec.objective.prediction.build())
+    return backbone, [params.build(width=backbone.width) for params in spec.conditioners]
+
+
+def build_model(spec: ExperimentSpec) -> FlowModel:
+    """The model with fresh weights, drawn from torch's global generator."""
+    return FlowModel(build_cascade(spec), *build_network(spec), spec.objective.prediction.build())
 
 
 def build_plan(sampling: SamplingSpec, stages: int) -> Plan:

@@ -1,0 +1,120 @@
+"""``pixelflow plan``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pixelflow.cli.arguments import Overrides, SpecFile, read_spec
+from pixelflow.cli.tables import duration, quantity, table
+
+if TYPE_CHECKING:
+    from pixelflow.planning import Costs
+
+
+def plan(
+    spec: SpecFile,
+    overrides: Overrides = None,
+    tflops: Annotated[
+        float | None, typer.Option(min=1e-6, help="TFLOP/s that the machine sustains, to estimate times.")
+    ] = None,
+) -> None:
+    """Show what a spec will cost; allocates no weights."""
+    from pixelflow.planning import costs
+
+    found = costs(read_spec(spec, overrides))
+    speed = tflops * 1e12 if tflops else None
+    typer.echo("\n\n".join((_summary(found), _stages(found), _sample(found, speed), _training(found, speed))))
+
+
+def _summary(costs: Costs) -> str:
+    spec = costs.spec
+    frozen = costs.parameters - costs.trained
+    note = f", {quantity(frozen)} of them frozen" if frozen else ""
+    return (
+        f"{spec.name}: {spec.image.height}x{spec.image.width} pixels in {spec.stages} stages, "
+        f"{quantity(costs.parameters)} parameters{note}"
+    )
+
+
+def _stages(costs: Costs) -> str:
+    rows = [("stage", "pixels", "patch", "tokens", "GMAC", "share", "attention", "activations")]
+    rows += [
+        (
+            str(one.stage.index),
+            f"{one.height}x{one.width}",
+            str(one.patch),
+            str(one.tokens),
+            _giga(one.once.macs),
+            _percent(one.once.macs / costs.evaluation_macs),
+            _percent(one.once.attention_macs / one.once.macs),
+            quantity(costs.kept_bytes(one), "B"),
+        )
+        for one in costs.stages
+    ]
+    tokens = sum(one.tokens for one in costs.stages)
+    rows.append(("all", "", "", str(tokens), _giga(costs.evaluation_macs), "100%", "", ""))
+    head = (
+        "One evaluation of one image. 1 MAC is 2 FLOP; attention is its part of GMAC; training keeps the activations."
+    )
+    return f"{head}\n{table(rows)}"
+
+
+def _sample(costs: Costs, speed: float | None) -> str:
+    about = "about " if costs.is_adaptive else ""
+    rows = [("stage", "evaluations", "GMAC", "share")]
+    rows += [
+        (
+            str(one.stage.index),
+            f"{one.evaluations:g}",
+            _giga(one.sample_macs),
+            _percent(one.sample_macs / costs.sample_macs),
+        )
+        for one in costs.stages
+    ]
+    total = sum(one.evaluations for one in costs.stages)
+    rows.append(("all", f"{total:g}", _giga(costs.sample_macs), "100%"))
+    sampling, flop = costs.spec.sampling, costs.sample_macs * 2
+    lines = [
+        f"One sample: {about}{quantity(flop, 'FLOP')}{_time(flop, speed)}",
+        f"  {sampling.sampler.component.type_name()}, guidance {sampling.guidance.component.type_name()}; "
+        "a guided evaluation counts as the two that it takes",
+        table(rows),
+    ]
+    if costs.is_adaptive:
+        lines.append("  The sampler chooses its own steps: this is what it needs for Gaussian pixels.")
+    return "\n".join(lines)
+
+
+def _training(costs: Costs, speed: float | None) -> str:
+    training = costs.spec.training
+    images = training.steps * training.batch_size
+    kept = " if they were not recomputed" if training.checkpointing else ""
+    passes = "backward and recomputation" if training.checkpointing else "backward"
+    return "\n".join(
+        (
+            f"Training: {_peta(costs.training_flop)} PFLOP{_time(costs.training_flop, speed)}",
+            f"  {training.steps} steps of {training.batch_size} images: {quantity(images)} images",
+            f"  an image, in the mean over stages: {_giga(costs.forward_macs)} GMAC forward, "
+            f"{quantity(costs.training_flop / images, 'FLOP')} with {passes}",
+            f"  memory: {quantity(costs.state_bytes, 'B')} for weights, gradients, Adam and EMA, "
+            f"about {quantity(costs.activation_bytes, 'B')} for activations{kept}",
+        )
+    )
+
+
+def _giga(macs: float) -> str:
+    return f"{macs / 1e9:.1f}" if macs >= 1e9 else f"{macs / 1e9:.3g}"
+
+
+def _peta(flop: float) -> str:
+    return f"{flop / 1e15:,.0f}" if flop >= 1e17 else f"{flop / 1e15:.3g}"
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.1 else f"{share:.1%}"
+
+
+def _time(flop: float, speed: float | None) -> str:
+    return f", {duration(flop / speed)} at {quantity(speed, 'FLOP/s')}" if speed else ""

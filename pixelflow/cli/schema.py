@@ -1,0 +1,28 @@
+"""``pixelflow schema``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def schema(
+    out: Annotated[Path | None, typer.Option(help="Write the schema to this file instead of printing it.")] = None,
+) -> None:
+    """Print the JSON schema of specs, with every installed component; editors complete and check specs with it."""
+    import json
+
+    from pixelflow.core.files import write_text
+    from pixelflow.core.spec import ExperimentSpec
+
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    text = json.dumps(dialect | ExperimentSpec.model_json_schema(), indent=2)
+    if out is None:
+        typer.echo(text)
+        typer.echo("Write it to a file with --out FILE to see the line that makes editors use it.", err=True)
+        return
+    write_text(out, text + "\n")
+    typer.echo("Make this the first line of a spec, and editors with a YAML language server use the schema:")
+    typer.echo(f"# yaml-language-server: $schema={out.resolve()}")
