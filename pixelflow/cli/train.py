@@ -1,0 +1,31 @@
+"""``pixelflow train``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pixelflow.cli.arguments import Overrides, SpecFile, read_spec
+
+
+def train(
+    spec: SpecFile,
+    overrides: Overrides = None,
+    out: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("runs"),
+    run: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the run; by default the spec's.")] = None,
+    device: Annotated[str | None, typer.Option(help="A torch device; by default the first GPU, else the CPU.")] = None,
+) -> None:
+    """Train a spec, or go on with the run: the same command again continues where it stopped."""
+    from pixelflow.training.stopping import StopSignals
+
+    with StopSignals() as signals:
+        from pixelflow.core.device import choose_device
+        from pixelflow.training.session import train as train_run
+
+        name = [] if run is None else [f"name={json.dumps(run)}"]
+        wanted = read_spec(spec, [*(overrides or ()), *name])
+        finished = train_run(wanted, out / wanted.name, choose_device(device), signals)
+    typer.echo(str(finished.path))

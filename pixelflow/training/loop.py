@@ -1,0 +1,165 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import closing
+
+import torch
+from torch import Tensor
+
+from pixelflow.core import seeds
+from pixelflow.core.errors import DataError, NonFiniteError
+from pixelflow.core.interfaces import Dataset
+from pixelflow.core.runfolder import RunFolder
+from pixelflow.core.spec import ExperimentSpec
+from pixelflow.training import metrics
+from pixelflow.training.loader import Batch, batches
+from pixelflow.training.objective import Group, Objective
+from pixelflow.training.optimizer import clip_gradients, rate_at, set_rate
+from pixelflow.training.previews import Previews
+from pixelflow.training.reporting import Events, Progress, duration, events, make_progress
+from pixelflow.training.state import TrainState
+from pixelflow.training.stopping import Stop, StopSignals
+
+
+class Trainer:
+    """Carries a run from where its checkpoints leave it to its last step."""
+
+    def __init__(
+        self, run: RunFolder, spec: ExperimentSpec, dataset: Dataset, device: torch.device, signals: StopSignals
+    ) -> None:
+        self.run, self.spec, self.settings = run, spec, spec.training
+        self.dataset, self.device, self.signals = dataset, device, signals
+        self.state = TrainState.fresh(spec, device)
+        self.state.restore(run.checkpoints)
+        self.objective = Objective(self.state.model, spec)
+        self.previews = Previews(run.samples, spec, dataset)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every step is done and every picture drawn."""
+        return self.state.step >= self.settings.steps and not self.previews.is_due(self.state.step)
+
+    def train(self) -> None:
+        """All remaining steps. Whatever ends them early, but for a spoilt loss, is saved first.
+
+        Raises:
+            Stop: a signal came; the state is saved.
+            NonFiniteError: the loss or gradient is not finite; the last checkpoint stands.
+            DataError: too many unreadable images; the state is saved.
+            CannotWriteError: the disk refuses; the last checkpoint stands.
+        """
+        first = self.state.step
+        metrics.truncate(self.run.metrics_file, first)
+        tensorboard = events(self.run.path / "tensorboard", first, self.settings.tensorboard)
+        with make_progress(self.settings.steps, first) as progress, tensorboard as written:
+            try:
+                self._steps(progress, written)
+            except (Stop, DataError):
+                self.save()
+                raise
+            self.save()
+
+    def _steps(self, progress: Progress, written: Events | None) -> None:
+        self._preview(progress)
+        stream = batches(
+            self.dataset,
+            batch_size=self.settings.batch_size,
+            seed=self.spec.seed,
+            workers=self.settings.workers,
+            first_step=self.state.step,
+            bad_images=self.settings.bad_images,
+        )
+        with closing(stream):  # type: ignore[type-var]
+            while self.state.step < self.settings.steps:
+                self.signals.check()
+                began = time.perf_counter()
+                with self.signals.interruptible():
+                    batch = next(stream)
+                self.step(batch, began)
+                progress.advance(self.state.step)
+                if self._is_due(self.settings.log_every):
+                    self._report(progress, written)
+                if self._is_due(self.settings.save_every):
+                    self.save()
+                self._preview(progress)
+
+    def step(self, batch: Batch, began: float) -> None:
+        """One optimizer step.
+
+        Raises:
+            NonFiniteError: the loss or gradient is not finite; the state is as before.
+        """
+        state, step = self.state, self.state.step
+        torch.manual_seed(seeds.derive(self.spec.seed, "network", step))  # for backbones that draw, as dropout does
+        work = self.objective.work(batch, step)
+        sums = torch.zeros(self.spec.stages, device=self.device)
+        for part in work.parts(self.settings.accumulation):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
+                losses = self.objective.losses(part)
+            (torch.cat(losses).sum() / len(batch.images)).backward()
+            _add_by_stage(sums, part.groups, losses)
+        norm = clip_gradients(state.model, self.settings.clip)
+        *by_stage, gradient_norm = torch.cat([sums, norm[None]]).tolist()
+        self._refuse_non_finite(by_stage, gradient_norm)
+        set_rate(state.optimizer, rate_at(step, self.settings))
+        state.optimizer.step()
+        state.optimizer.zero_grad()
+        state.ema.update(step)
+        state.step += 1
+        counts = _counts(work.groups, self.spec.stages)
+        state.window.add(by_stage, counts, gradient_norm, time.perf_counter() - began)
+
+    def save(self) -> None:
+        """Write a checkpoint of the present step."""
+        metrics.sync_lines(self.run.metrics_file)
+        self.state.save(self.run.checkpoints, self.settings.keep)
+
+    def _refuse_non_finite(self, losses: Sequence[float], gradient_norm: float) -> None:
+        numbers = torch.tensor([*losses, gradient_norm])
+        if numbers.isfinite().all():
+            return
+        what = "loss" if not numbers[:-1].isfinite().all() else "gradient"
+        kept = self.state.saved_step
+        raise NonFiniteError(
+            f"the {what} of step {self.state.step + 1} is not finite; the weights are not touched by it and "
+            + (f"the checkpoint of step {kept} is kept" if kept is not None else "no checkpoint was written yet")
+            + "; try a lower training.learning_rate, a longer training.warmup, a smaller training.clip or "
+            "training.precision=float32, under another name"
+        )
+
+    def _is_due(self, every: int) -> bool:
+        return self.state.step % every == 0 or self.state.step == self.settings.steps
+
+    def _report(self, progress: Progress, written: Events | None) -> None:
+        state, window = self.state, self.state.window
+        line = window.line(state.step, rate_at(state.step - 1, self.settings))
+        left = (self.settings.steps - state.step) * window.seconds / window.steps
+        metrics.append(self.run.metrics_file, line)
+        progress.show(line, left)
+        if written is not None:
+            written.write(line)
+        state.window = metrics.Window()
+
+    def _preview(self, progress: Progress) -> None:
+        """Draw pictures of this step if they are due and not there: also those that a stop prevented."""
+        if not self.previews.is_due(self.state.step):
+            return
+        began = time.perf_counter()
+        with self.signals.interruptible():
+            self.previews.draw(self.state.ema.model, self.state.step)
+        progress.say(f"step {self.state.step}: drew {self.run.samples} in {duration(time.perf_counter() - began)}")
+
+
+def _add_by_stage(sums: Tensor, groups: Sequence[Group], losses: Sequence[Tensor]) -> None:
+    for group, loss in zip(groups, losses, strict=True):
+        sums[group.stage.index] += loss.detach().sum()
+
+
+def _counts(groups: Sequence[Group], stages: int) -> list[int]:
+    counts = [0] * stages
+    for group in groups:
+        counts[group.stage.index] = len(group.members)
+    return counts

@@ -1,0 +1,83 @@
+"""Pictures of what the averaged weights draw, from the same seeds every time: a grid and a filmstrip of the stages."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL.Image import Image
+
+from pixelflow.core.errors import UsageError
+from pixelflow.core.files import write_bytes
+from pixelflow.core.interfaces import Dataset, Sample
+from pixelflow.core.model import FlowModel
+from pixelflow.core.spec import ExperimentSpec
+
+logger = logging.getLogger(__name__)
+
+_STRIP = 8
+"""Most rows of a filmstrip."""
+
+
+class Previews:
+    """Draws ``samples/step-NNNNNNNN.png`` and ``samples/step-NNNNNNNN-stages.png``."""
+
+    def __init__(self, folder: Path, spec: ExperimentSpec, dataset: Dataset) -> None:
+        self._folder, self._spec = folder, spec
+        self._count = spec.training.samples
+        self._dataset = dataset
+
+    def is_due(self, step: int) -> bool:
+        """Whether `step` has a picture (the first, the last and every `sample_every`) that is not there yet."""
+        every = self._spec.training.sample_every
+        wanted = every is not None and (step % every == 0 or step == self._spec.training.steps)
+        return wanted and not self._grid_file(step).exists()
+
+    def draw(self, model: FlowModel, step: int) -> None:
+        """Draw and write both pictures; settings of sampling that cannot work here are only warned of."""
+        from pixelflow.generation.draw import draw
+        from pixelflow.generation.pictures import filmstrip, grid
+
+        fields: set[str] = {conditioner.reads for conditioner in model.conditioners}
+        values = {field: self._values(field) for field in sorted(fields)}
+        try:
+            drawn = list(draw(model, self._spec, values, range(self._count), keep_stages=True))
+        except UsageError as error:
+            logger.warning("no pictures at step %d: %s", step, error)
+            return
+        stages = [torch.cat(states)[:_STRIP] for states in zip(*(part.stages for part in drawn), strict=True)]
+        titles = self._titles(values)
+        _write(self._folder / f"step-{step:08d}-stages.png", filmstrip(stages))
+        _write(self._grid_file(step), grid(torch.cat([part.images for part in drawn]), titles))
+
+    def _grid_file(self, step: int) -> Path:
+        return self._folder / f"step-{step:08d}.png"
+
+    def _values(self, field: str) -> list[Any]:
+        """Every class in turn, or the data set's first captions."""
+        if field == "label":
+            return [index % max(1, len(self._dataset.classes)) for index in range(self._count)]
+        captions = []
+        for index in range(len(self._dataset)):
+            sample = self._dataset.sample(index, torch.Generator())
+            if isinstance(sample, Sample) and sample.caption is not None:
+                captions.append(sample.caption)
+            if len(captions) == self._count:
+                break
+        return [captions[index % len(captions)] for index in range(self._count)] if captions else []
+
+    def _titles(self, values: dict[str, list[Any]]) -> Sequence[str] | None:
+        if "caption" in values:
+            return values["caption"]
+        return [self._dataset.classes[label] for label in values["label"]] if "label" in values else None
+
+
+def _write(path: Path, picture: Image) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    write_bytes(path, buffer.getvalue())

@@ -1,0 +1,144 @@
+"""What a person sees of a training run: a progress bar on a terminal, else plain lines; TensorBoard if wanted."""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from pixelflow.core.errors import MissingDependencyError
+
+
+class Progress(AbstractContextManager["Progress"], ABC):
+    """Shows how far training is."""
+
+    @abstractmethod
+    def advance(self, step: int) -> None:
+        """One more step is done."""
+
+    @abstractmethod
+    def show(self, line: Mapping[str, Any], seconds_left: float) -> None:
+        """A line of metrics is there."""
+
+    @abstractmethod
+    def say(self, text: str) -> None:
+        """Print a message without spoiling the display."""
+
+
+class Bar(Progress):
+    """A progress bar with loss, images a second and time left."""
+
+    def __init__(self, steps: int, first: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+        from rich.progress import Progress as RichProgress
+
+        columns = (
+            TextColumn("step"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"),
+        )  # fmt: skip
+        self._bar = RichProgress(*columns, console=Console(stderr=True))
+        self._task = self._bar.add_task("", total=steps, completed=first)
+
+    def __enter__(self) -> Bar:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def advance(self, step: int) -> None:
+        self._bar.update(self._task, completed=step)
+
+    def show(self, line: Mapping[str, Any], seconds_left: float) -> None:
+        self._bar.update(self._task, description=_summary(line, seconds_left))
+
+    def say(self, text: str) -> None:
+        self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+class Lines(Progress):
+    """A plain line on stderr for every line of metrics."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def advance(self, step: int) -> None:
+        return None
+
+    def show(self, line: Mapping[str, Any], seconds_left: float) -> None:
+        self.say(f"step {line['step']}/{self._steps}  {_summary(line, seconds_left)}")
+
+    def say(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+
+def make_progress(steps: int, first: int) -> Progress:
+    """A bar when stderr is a terminal, else lines."""
+    return Bar(steps, first) if sys.stderr.isatty() else Lines(steps)
+
+
+def _summary(line: Mapping[str, Any], seconds_left: float) -> str:
+    return f"loss {line['loss']:.4f}  {line['images_per_second']:.4g} images/s  {duration(seconds_left)} left"
+
+
+def duration(seconds: float) -> str:
+    """``3 s``, ``2:05 min`` or ``1:02:03 h``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02} min"
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02} h"
+
+
+class Events:
+    """TensorBoard events beside the metrics; events after `first` of an earlier process are hidden.
+
+    Raises:
+        MissingDependencyError: the package tensorboard is not installed.
+    """
+
+    def __init__(self, folder: Path, first: int) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise MissingDependencyError(
+                "training.tensorboard needs the package tensorboard: pip install 'pixelflow[tensorboard]'"
+            ) from None
+        self._writer: Any = SummaryWriter(str(folder), purge_step=first + 1)
+
+    def write(self, line: Mapping[str, Any]) -> None:
+        """All numbers of a line of metrics."""
+        step = line["step"]
+        for name in ("loss", "learning_rate", "gradient_norm", "images_per_second"):
+            self._writer.add_scalar(name, line[name], step)
+        for stage, loss in enumerate(line["loss_by_stage"]):
+            if loss is not None:
+                self._writer.add_scalar(f"loss_of_stage/{stage}", loss, step)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+@contextmanager
+def events(folder: Path, first: int, wanted: bool) -> Iterator[Events | None]:
+    """TensorBoard events if they are wanted, closed at the end."""
+    if not wanted:
+        yield None
+        return
+    opened = Events(folder, first)
+    try:
+        yield opened
+    finally:
+        opened.close()

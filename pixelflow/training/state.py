@@ -1,0 +1,82 @@
+"""All that training changes: weights, their average, the optimizer, the step; to and from checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW
+
+from pixelflow.core import checkpoint, seeds
+from pixelflow.core.assembly import build_model
+from pixelflow.core.ema import Ema
+from pixelflow.core.errors import DataError
+from pixelflow.core.model import FlowModel
+from pixelflow.core.spec import ExperimentSpec
+from pixelflow.training.metrics import Window
+from pixelflow.training.optimizer import make_optimizer, optimizer_tensors, restore_optimizer
+
+
+@dataclass
+class TrainState:
+    """The state after `step` steps."""
+
+    model: FlowModel
+    ema: Ema
+    optimizer: AdamW
+    step: int = 0
+    window: Window = field(default_factory=Window)
+    saved_step: int | None = None
+    """The step of the newest checkpoint, if there is one."""
+
+    @classmethod
+    def fresh(cls, spec: ExperimentSpec, device: torch.device) -> TrainState:
+        """New weights, drawn from the spec's seed."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seeds.derive(spec.seed, "weights"))
+            model = build_model(spec)
+        model.to(device).train()
+        model.backbone.checkpointing = spec.training.checkpointing
+        ema = Ema(model, spec.training.ema)
+        if spec.training.compile:
+            model.backbone.compile()
+        return cls(model, ema, make_optimizer(model, spec.training))
+
+    def save(self, folder: Path, keep: int) -> None:
+        """Write a checkpoint, unless this step has one; raises CannotWriteError."""
+        if self.saved_step == self.step:
+            return
+        tensors = {
+            "model": self.model.state_dict(),
+            "ema": self.ema.model.state_dict(),
+            "optimizer": optimizer_tensors(self.optimizer, self.model),
+        }
+        checkpoint.save(folder, self.step, tensors, {"step": self.step, "window": self.window.to_json()}, keep)
+        self.saved_step = self.step
+
+    def restore(self, folder: Path) -> None:
+        """Continue from the newest undamaged checkpoint, if there is one.
+
+        Raises:
+            DataError: every checkpoint is damaged, or the newest is of another model.
+        """
+        checkpoint.clean(folder)
+        if not checkpoint.steps(folder):
+            return
+        found = checkpoint.load(folder, parts=("model", "ema", "optimizer"))
+        _load(self.model, found.tensors["model"], folder)
+        _load(self.ema.model, found.tensors["ema"], folder)
+        restore_optimizer(self.optimizer, self.model, found.tensors["optimizer"])
+        self.step = self.saved_step = found.step
+        self.window = Window(**found.state["window"])
+
+
+def _load(model: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> None:
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{folder}: the checkpoint does not fit the run's spec: {reason[:300]}") from None

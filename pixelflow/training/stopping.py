@@ -1,0 +1,59 @@
+"""SIGTERM and Ctrl-C while training: stop where nothing is lost."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Stop(BaseException):
+    """Leave the training loop, save and end. A BaseException: no reader's ``except Exception`` may swallow it."""
+
+
+class StopSignals:
+    """While entered, SIGTERM and SIGINT are requests; `Stop` is raised only where the state is whole.
+
+    That is at `check` (between steps) and at once within `interruptible` (waiting for data, drawing pictures).
+    A second Ctrl-C ends the process without saving; what is on disk stays whole.
+    """
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+        self._interruptible = False
+        self._before: dict[signal.Signals, object] = {}
+
+    def __enter__(self) -> StopSignals:
+        if threading.current_thread() is threading.main_thread():  # signals cannot be had elsewhere
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._before[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def check(self) -> None:
+        """Raise Stop if a signal has come."""
+        if self.received is not None:
+            raise Stop
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Within, a signal raises Stop at once: use it where nothing is being changed."""
+        self._interruptible = True
+        try:
+            self.check()
+            yield
+        finally:
+            self._interruptible = False
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self.received is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.received = self.received or signal.Signals(number)
+        if self._interruptible:
+            self._interruptible = False
+            raise Stop

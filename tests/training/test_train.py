@@ -1,0 +1,250 @@
+"""The training loop: what it writes, how it stops, what it refuses."""
+
+import errno
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from PIL import Image
+
+from pixelflow.core import checkpoint
+from pixelflow.core.errors import CannotWriteError, MissingDependencyError, NonFiniteError, PreemptedError, UsageError
+from pixelflow.generation import draw as drawing
+from pixelflow.training.loop import Trainer
+from pixelflow.training.stopping import StopSignals
+from tests.conftest import TINY
+from tests.training.conftest import lines_of
+from tests.training.test_resume import stop_at
+
+
+def test_a_run_holds_checkpoints_metrics_and_pictures(trained):
+    run = trained("run", "training.sample_every=2", "training.samples=3")
+    assert checkpoint.steps(run.checkpoints) == [2, 4]
+    lines = lines_of(run)
+    assert [line["step"] for line in lines] == [1, 2, 3, 4]
+    for line in lines:
+        assert len(line["loss_by_stage"]) == 2
+        assert line["loss"] == pytest.approx(sum(line["loss_by_stage"]) / 2)  # the stages have equal shares
+        assert line["gradient_norm"] > 0
+    pictures = sorted(path.name for path in run.samples.iterdir())
+    assert pictures == [f"step-0000000{step}{kind}.png" for step in (0, 2, 4) for kind in ("-stages", "")]
+    with Image.open(run.samples / "step-00000004.png") as picture:
+        assert picture.width > 64
+
+
+def test_the_last_step_is_logged_and_saved_whatever_the_intervals(trained):
+    run = trained("run", "training.steps=5", "training.log_every=3", "training.save_every=100")
+    assert checkpoint.steps(run.checkpoints) == [5]
+    assert [line["step"] for line in lines_of(run)] == [3, 5]
+
+
+def test_training_lowers_the_loss(trained):
+    run = trained("run", "training.steps=60", "training.log_every=15", "training.save_every=60", "image.size=8",
+                  "training.batch_size=32", "training.learning_rate=3e-3")  # fmt: skip
+    losses = [line["loss"] for line in lines_of(run)]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_accumulation_is_the_whole_batch(trained):
+    whole, parts = trained("whole"), trained("parts", "training.accumulation=4")
+    for a, b in zip(lines_of(whole), lines_of(parts), strict=True):
+        assert a["loss"] == pytest.approx(b["loss"], rel=1e-5)
+        assert a["gradient_norm"] == pytest.approx(b["gradient_norm"], rel=1e-4)
+
+
+def test_recomputed_activations_give_the_same_weights(trained):
+    plain, recomputed = trained("plain"), trained("recomputed", "training.checkpointing=true")
+    a, b = (checkpoint.load(run.checkpoints).tensors["ema"] for run in (plain, recomputed))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_bfloat16_trains_float32_weights(trained):
+    run = trained("run", "training.precision=bfloat16")
+    assert all(tensor.dtype == torch.float32 for tensor in checkpoint.load(run.checkpoints).tensors["ema"].values())
+    exact = trained("exact")
+    for a, b in zip(lines_of(run), lines_of(exact), strict=True):
+        assert a["loss"] == pytest.approx(b["loss"], rel=0.02)
+        assert a["loss"] != b["loss"] or a["step"] == 1  # a zero-initialised network says 0 in every precision
+
+
+def test_a_finished_run_says_so(trained, capsys):
+    trained("run")
+    capsys.readouterr()
+    trained("run")
+    assert "is finished: 4 steps" in capsys.readouterr().err
+
+
+def test_what_does_not_alter_a_step_may_change(trained):
+    trained("run")
+    run = trained("run", "training.save_every=3", "sampling.steps=2", "evaluation.images=5", "training.steps=5")
+    assert run.read_spec().sampling.steps == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("training.learning_rate=0.5", "training.learning_rate: 0.001 there, 0.5 here"),
+        ("backbone.depth=1", "backbone.depth: 2 there, 1 here"),
+        ("seed=4", "seed: 3 there, 4 here"),
+        ("cascade.up=bilinear", "cascade.up"),
+    ],
+)
+def test_another_spec_is_refused(trained, change, said):
+    trained("run")
+    with pytest.raises(UsageError, match=re.escape(said)) as caught:
+        trained("run", change)
+    assert "--run NAME" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def spoil(monkeypatch, step: int, what: str) -> None:
+    original = Trainer.step
+
+    def spoilt(self, batch, began):
+        if self.state.step == step - 1:
+            weight = self.state.model.backbone.blocks[0].modulation.weight
+            if what == "gradient":
+                weight.register_hook(lambda gradient: gradient * float("inf"))
+            else:
+                batch.images[0] = float("nan")
+        original(self, batch, began)
+
+    monkeypatch.setattr(Trainer, "step", spoilt)
+
+
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+def test_not_a_number_stops_before_the_state_is_spoilt(trained, tmp_path, monkeypatch, what):
+    with monkeypatch.context() as patch:
+        spoil(patch, 4, what)
+        with pytest.raises(NonFiniteError, match=f"the {what} of step 4 .* checkpoint of step 2 is kept") as caught:
+            trained("run")
+    assert caught.value.exit_code == 76
+    found = checkpoint.load(tmp_path / "run" / "checkpoints", parts=("model", "ema", "optimizer"))
+    assert found.step == 2
+    assert all(tensor.isfinite().all() for named in found.tensors.values() for tensor in named.values())
+    assert checkpoint.steps(trained("run").checkpoints) == [2, 4]
+
+
+def test_a_full_disk_keeps_what_is_there(trained, tmp_path, monkeypatch):
+    original = checkpoint.save_file
+
+    def full(named, path):
+        if "step-00000004" in str(path):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        original(named, path)
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(CannotWriteError, match="No space left"):
+        trained("run")
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000002"]
+    monkeypatch.undo()
+    assert checkpoint.steps(trained("run").checkpoints) == [2, 4]
+
+
+def test_ctrl_c_saves_too(trained, tmp_path, monkeypatch, capsys):
+    stop_at(monkeypatch, 3, signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        trained("run")
+    assert checkpoint.steps(tmp_path / "run" / "checkpoints") == [2, 3]
+    assert "stopped after step 3 and saved" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("phase", ["data", "pictures", "saving"])
+def test_sigterm_in_every_phase(trained, tmp_path, monkeypatch, phase):
+    """Waiting for data and drawing end at once; a save is finished first."""
+    sent = []
+
+    def terminate() -> None:
+        if not sent:
+            sent.append(True)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        if phase == "data":
+            patch.setattr("pixelflow.training.loop.batches", stuck(terminate))
+        elif phase == "pictures":
+            patch.setattr(drawing, "draw", stuck(terminate))
+        else:
+            original = checkpoint.save_file
+            patch.setattr(checkpoint, "save_file", lambda named, path: (terminate(), original(named, path)))
+        with pytest.raises(PreemptedError) as caught:
+            trained("run", "training.sample_every=2", "training.samples=1")
+    assert caught.value.exit_code == 75
+    assert checkpoint.steps(tmp_path / "run" / "checkpoints") == ([2] if phase == "saving" else [0])
+    run = trained("run", "training.sample_every=2", "training.samples=1")
+    assert checkpoint.steps(run.checkpoints) == [2, 4]
+    assert len(list(run.samples.iterdir())) == 6
+
+
+def stuck(terminate):
+    """A stream that never gives anything, as of a file server that hangs."""
+
+    def stream(*args, **kwargs):
+        terminate()
+        time.sleep(60)
+        yield
+
+    return stream
+
+
+def test_a_second_ctrl_c_ends_at_once():
+    with StopSignals() as signals:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert signals.received == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_two_processes_do_not_train_one_run(trained):
+    run = trained("run")
+    with run.locked(), pytest.raises(UsageError, match="another process"):
+        trained("run", "training.steps=9")
+
+
+def test_tensorboard_is_written_beside_the_metrics(trained):
+    pytest.importorskip("tensorboard")
+    run = trained("run", "training.tensorboard=true")
+    assert list((run.path / "tensorboard").iterdir())
+
+
+def test_missing_tensorboard_is_named(trained, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(MissingDependencyError, match=r"pixelflow\[tensorboard\]"):
+        trained("run", "training.tensorboard=true")
+
+
+@pytest.mark.slow
+def test_the_compiled_backbone_trains_and_keeps_its_names(trained):
+    plain, compiled = trained("plain"), trained("compiled", "training.compile=true")
+    a, b = (checkpoint.load(run.checkpoints).tensors["ema"] for run in (plain, compiled))
+    assert a.keys() == b.keys()
+    assert lines_of(plain)[-1]["loss"] == pytest.approx(lines_of(compiled)[-1]["loss"], rel=1e-3)
+
+
+def command(tmp_path, *overrides: str) -> list[str]:
+    spec = tmp_path / "tiny.yaml"
+    spec.write_text(TINY)
+    return [sys.executable, "-m", "pixelflow", "train", str(spec), *overrides, "--out", str(tmp_path / "runs")]
+
+
+def test_the_command_stops_on_sigterm_with_75_and_goes_on(tmp_path):
+    arguments = command(tmp_path, "training.steps=1000000", "training.save_every=1000000", "training.log_every=5")
+    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    while "step 5/" not in (line := process.stderr.readline()):
+        assert line, "it ended by itself"
+    process.send_signal(signal.SIGTERM)
+    said = process.stderr.read()
+    assert process.wait(timeout=60) == 75
+    assert "saved; the same command continues" in said
+    assert "Traceback" not in said
+    (reached,) = checkpoint.steps(tmp_path / "runs" / "tiny" / "checkpoints")
+    again = subprocess.run([*arguments, f"training.steps={reached + 1}"], capture_output=True, text=True)
+    assert again.returncode == 0
+    assert f"continuing after step {reached}" in again.stderr
+    assert checkpoint.steps(tmp_path / "runs" / "tiny" / "checkpoints") == [reached, reached + 1]
