@@ -19,9 +19,12 @@ from pixelflow.core.errors import CannotWriteError, PixelflowError
 
 COMMANDS = (
     "train",
+    "eval",
     "validate",
     "plan",
+    "components",
     "schema",
+    "doctor",
 )
 """Files of `pixelflow.cli`, in the order of ``pixelflow --help``; ``new_plugin`` becomes ``new-plugin``."""
 

@@ -20,7 +20,7 @@ def plan(
         float | None, typer.Option(min=1e-6, help="TFLOP/s that the machine sustains, to estimate times.")
     ] = None,
 ) -> None:
-    """Show what a spec will cost; allocates no weights."""
+    """Show what a spec will cost. Allocates no weights."""
     from pixelflow.planning import costs
 
     found = costs(read_spec(spec, overrides))

@@ -11,7 +11,7 @@ import typer
 def schema(
     out: Annotated[Path | None, typer.Option(help="Write the schema to this file instead of printing it.")] = None,
 ) -> None:
-    """Print the JSON schema of specs, with every installed component; editors complete and check specs with it."""
+    """Print the schema of specs. It knows every installed component; editors complete and check specs with it."""
     import json
 
     from pixelflow.core.files import write_text

@@ -8,7 +8,7 @@ from pixelflow.cli.arguments import Overrides, SpecFile, read_spec
 
 
 def validate(spec: SpecFile, overrides: Overrides = None) -> None:
-    """Check a spec: says ok, or names every problem with its line and cure."""
+    """Check a spec. Says ok, or names every problem with its line and cure."""
     checked = read_spec(spec, overrides)
     height, width = checked.image.size
     stages, patches = checked.stages, "/".join(str(patch) for patch in dict.fromkeys(checked.patches))

@@ -6,10 +6,12 @@ keyword-only constructor arguments. ``params.build(**wiring)`` makes the compone
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, ValidatorFunctionWrapHandler, field_validator
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, ValidatorFunctionWrapHandler, field_validator
+from pydantic_core import CoreSchema
 
 from pixelflow.core.problems import problem, shown
 
@@ -62,6 +64,16 @@ class ComponentParams(Settings):
     def build(self, **wiring: Any) -> Any:
         """Construct the component these settings describe."""
         return self.component(self, **wiring)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Under the component's name and description; ``type`` is required, as wherever there is a choice."""
+        reference = handler(schema)
+        described = handler.resolve_ref_schema(reference)
+        described["title"] = cls.component.type_name()
+        described["description"] = inspect.getdoc(cls.component) or ""
+        described["required"] = sorted({"type", *described.get("required", ())})
+        return reference
 
 
 class Component:

@@ -56,10 +56,13 @@ def _pair(value: Any) -> Any:
     return value
 
 
+Size = Annotated[tuple[Count, Count], BeforeValidator(_pair, json_schema_input_type=Count | tuple[Count, Count])]
+
+
 class ImageSpec(Settings):
     """The finished images."""
 
-    size: Annotated[tuple[Count, Count], BeforeValidator(_pair)] = Field(default=(64, 64))
+    size: Size = Field(default=(64, 64))
     """Height and width in pixels; one number for a square."""
     channels: Literal[1, 3] = 3
     """3 for RGB, 1 for grey."""

@@ -1,0 +1,94 @@
+"""``pixelflow components``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from pixelflow.core.registry import Entry
+
+
+def components(
+    kind: Annotated[str | None, typer.Argument(metavar="KIND", help="Only this kind, e.g. sampler.")] = None,
+) -> None:
+    """List all components. Every one that a spec can name, with its origin and parameters."""
+    from pixelflow.core import plugins
+    from pixelflow.core.registry import registry
+
+    failures = plugins.failures()
+    kinds = registry.kinds()
+    if kind is not None and kind not in kinds:
+        raise _unknown(kind, kinds)
+    for name in kinds if kind is None else [kind]:
+        typer.echo(f"{name}\n")
+        for entry in registry.of_kind(name).values():
+            typer.echo(_described(entry) + "\n")
+    for failure in failures:
+        typer.echo(f"broken plugin {failure.plugin}: {failure.reason}")
+
+
+def _unknown(kind: str, kinds: list[str]) -> Exception:
+    import difflib
+
+    from pixelflow.core.errors import UsageError
+
+    near = difflib.get_close_matches(kind, kinds, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return UsageError(f"no kind of component is called {kind!r}{hint} (there are: {', '.join(kinds)})")
+
+
+def _described(entry: Entry) -> str:
+    """A component's name, origin and first line, and a line or two for each parameter."""
+    import inspect
+
+    cls = entry.cls
+    summary = (inspect.getdoc(cls) or "").partition("\n\n")[0].replace("\n", " ")
+    lines = [f"  {cls.type_name()}  [{entry.origin}]", f"      {summary}"]
+    properties = cls.Params.model_json_schema()["properties"]
+    for name, info in cls.Params.model_fields.items():
+        if name != "type":
+            default = "" if info.is_required() else f" = {_plain(info.get_default(call_default_factory=True))}"
+            lines.append(f"      {name}{default}  ({_values(properties[name])})")
+            lines.append(f"          {' '.join((info.description or '').split())}")
+    return "\n".join(line.rstrip() for line in lines if line.strip())
+
+
+def _plain(value: Any) -> str:
+    """A default as it is written in a spec."""
+    import json
+
+    from pydantic import BaseModel
+
+    return json.dumps(value.model_dump(mode="json") if isinstance(value, BaseModel) else value, default=str)
+
+
+_NOUNS = {
+    "integer": "whole number",
+    "number": "number",
+    "string": "text",
+    "boolean": "true or false",
+    "null": "null",
+    "array": "list",
+    "object": "block",
+}
+_LIMITS = {
+    "minimum": "at least {}",
+    "exclusiveMinimum": "greater than {}",
+    "maximum": "at most {}",
+    "exclusiveMaximum": "less than {}",
+}
+
+
+def _values(schema: dict[str, Any]) -> str:
+    """What a parameter may be, from its JSON schema."""
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(_values(branch) for branch in schema["anyOf"]))
+    if "enum" in schema or "const" in schema:
+        return " | ".join(str(choice) for choice in schema.get("enum", [schema.get("const")]))
+    noun = _NOUNS.get(schema.get("type", "object"), "block")
+    if "items" in schema:
+        noun += f" of {_values(schema['items'])}"
+    limits = [text.format(schema[name]) for name, text in _LIMITS.items() if name in schema]
+    return ", ".join([noun, *limits])

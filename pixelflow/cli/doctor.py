@@ -1,0 +1,124 @@
+"""``pixelflow doctor``."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from pixelflow import __version__
+from pixelflow.cli.tables import quantity
+
+if TYPE_CHECKING:
+    import torch
+
+
+def doctor() -> None:
+    """Show what is installed. Versions, devices, attention kernels, missing optional parts and how to get them, plugins."""
+    for title, lines in (
+        ("versions", _versions()),
+        ("devices", _devices()),
+        ("attention of packed batches", _attention()),
+        ("optional parts", _optional()),
+        ("plugins", _plugins()),
+    ):
+        typer.echo("\n".join([title, *(f"  {line}" for line in lines), ""]))
+
+
+def _versions() -> list[str]:
+    packages = sorted({package for package, _, extra in _requirements() if not extra}, key=str.lower)
+    return [
+        f"pixelflow {__version__}",
+        f"python {platform.python_version()} ({sys.executable})",
+        *(f"{name} {_version(name) or 'MISSING: reinstall pixelflow'}" for name in packages),
+    ]
+
+
+def _requirements() -> list[tuple[str, str, str]]:
+    """(package, whole requirement, extra) of all that pixelflow asks for; no extra for what it always needs."""
+    found = []
+    for line in _requirement_lines():
+        requirement, _, condition = (part.strip() for part in line.partition(";"))
+        package = re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]
+        extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)", condition)
+        found.append((package, requirement, extra.group(1) if extra else ""))
+    return found
+
+
+def _requirement_lines() -> list[str]:
+    """From the installed package, or from the sources it runs from."""
+    try:
+        return metadata.requires("pixelflow") or []
+    except metadata.PackageNotFoundError:
+        project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        extras = project["optional-dependencies"].items()
+        return project["dependencies"] + [f"{line}; extra == '{extra}'" for extra, lines in extras for line in lines]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _optional() -> list[str]:
+    return [
+        f"{package} {version} ({extra})"
+        if (version := _version(package))
+        else f"{package} is missing ({extra}): {sys.executable} -m pip install '{requirement}'"
+        for package, requirement, extra in _requirements()
+        if extra not in ("", "dev")
+    ]
+
+
+def _devices() -> list[str]:
+    import torch
+
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if sys.platform != "win32" else 0
+    lines = [f"cpu: {os.cpu_count()} cores, {torch.get_num_threads()} threads, {quantity(memory, 'B')} of memory"]
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        lines.append(f"cuda:{index}: {properties.name}, {quantity(properties.total_memory, 'B')} of memory")
+    if torch.backends.mps.is_available():
+        lines.append("mps: available")
+    return lines
+
+
+def _attention() -> list[str]:
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return [line for dtype in (torch.float32, torch.bfloat16) for line in _kernels(device, dtype)]
+
+
+def _kernels(device: str, dtype: torch.dtype) -> list[str]:
+    from pixelflow.core.attention import available_kernels, choose_kernel
+    from pixelflow.core.errors import PixelflowError
+
+    try:
+        chosen = choose_kernel(device, dtype)
+    except PixelflowError as error:
+        return [str(error)]
+    precision = str(dtype).removeprefix("torch.")
+    lines = [f"{device}, {precision}: {chosen}"]
+    for name, reason in available_kernels(device, dtype).items():
+        if name != chosen:
+            lines.append(f"    not {name}: {reason or f'{chosen} is preferred'}")
+    return lines
+
+
+def _plugins() -> list[str]:
+    from pixelflow.core import plugins
+
+    broken = {failure.plugin for failure in plugins.failures()}
+    lines = [plugin.origin for plugin in plugins.third_party() if plugin.name not in broken]
+    lines += [f"{failure.plugin} is broken: {failure.reason}" for failure in plugins.failures()]
+    return lines or ["none installed"]
