@@ -22,6 +22,7 @@ from pixelflow.core.schedule import TRAIN_TIMESTEPS, Stage
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.generation.draw import Request, draw_request, evaluating
 from pixelflow.generation.labels import Labels, label_indices, repeated
+from pixelflow.generation.orders import Source
 from pixelflow.generation.prompts import Prompt, context
 from pixelflow.generation.settings import changed_sampling
 
@@ -35,17 +36,18 @@ _SHOWN = 3
 class Run:
     """A model with the spec that it was trained by."""
 
-    def __init__(
-        self, spec: ExperimentSpec, model: FlowModel, classes: Sequence[str] = (), step: int = 0, sha256: str = ""
-    ) -> None:
+    def __init__(self, spec: ExperimentSpec, model: FlowModel, classes: Sequence[str], source: Source) -> None:
         self.spec = spec
         self.model = model.eval()
         self.classes = tuple(classes)
         """Names of the labels, where they have any."""
-        self.step = step
+        self.source = source
+        """Where the weights are from."""
+
+    @property
+    def step(self) -> int:
         """Training steps behind the weights."""
-        self.sha256 = sha256
-        """Hash of the file of weights."""
+        return self.source.step
 
     @classmethod
     def open(cls, path: str | Path, *, step: int | None = None, weights: str = "ema", device: str | None = None) -> Run:
@@ -64,7 +66,22 @@ class Run:
         found = checkpoint.load(folder.checkpoints, step, [part])
         model = build_model(spec)
         load_weights(model, found.tensors[part], f"{folder.path} step {found.step}")
-        return cls(spec, model.to(target), folder.classes, found.step, found.sha256[f"{part}.safetensors"])
+        source = Source(
+            run=str(folder.path), step=found.step, weights=weights, sha256=found.sha256[f"{part}.safetensors"]
+        )
+        return cls(spec, model.to(target), folder.classes, source)
+
+    @classmethod
+    def reopen(cls, source: Source, *, path: str | Path | None = None, device: str | None = None) -> Run:
+        """Open the very weights of a source, wherever its run lies now.
+
+        Raises:
+            DataError: the run holds other weights; and as `open` raises.
+        """
+        run = cls.open(path or source.run, step=source.step, weights=source.weights, device=device)
+        if run.source.sha256 != source.sha256:
+            raise DataError(f"{path or source.run}: its weights of step {source.step} are not the recorded ones")
+        return run
 
     def velocity(
         self,
@@ -144,7 +161,7 @@ class Run:
         """
         changes = {"steps": steps, "sampler": sampler, "guidance": guidance, "grid": grid}
         sampling = changed_sampling(self.spec, changes, source="sample()")
-        if "caption" in self._reads and text is None:
+        if "caption" in self.reads and text is None:
             raise UsageError("this run draws from captions; give text=")
         asked = self.labels if labels is None else label_indices(labels, self.classes)
         text = [text] if isinstance(text, str) else text
@@ -165,18 +182,22 @@ class Run:
     def labels(self) -> range:
         """The labels of all classes; empty if the run is not conditioned on labels."""
         counted = [params.classes or 0 for params in self.spec.conditioners if isinstance(params, ClassLabel.Params)]
-        return range(len(self.classes) or max(counted, default=0)) if "label" in self._reads else range(0)
+        return range(len(self.classes) or max(counted, default=0)) if "label" in self.reads else range(0)
 
     @property
-    def _reads(self) -> set[str]:
+    def reads(self) -> set[str]:
         """The fields that the run is conditioned on."""
         return {conditioner.reads for conditioner in self.model.conditioners}
 
+    def check_reads(self, *, label: bool, caption: bool) -> None:
+        """Raise UsageError if a field is given that the run is not conditioned on."""
+        for field, is_given in (("label", label), ("caption", caption)):
+            if is_given and field not in self.reads:
+                raise UsageError(f"this run is not conditioned on {field}s")
+
     def _prompt(self, count: int, labels: Labels | None, text: Text | None, mask: Tensor | None) -> Prompt:
         """The prompt of `count` images from a label and a text for all of them, or one for each."""
-        for field, given in (("label", labels), ("caption", text)):
-            if given is not None and field not in self._reads:
-                raise UsageError(f"this run is not conditioned on {field}s")
+        self.check_reads(label=labels is not None, caption=text is not None)
         values: dict[str, Sequence[Any]] = {}
         if labels is not None:
             values["label"] = _for_all(label_indices(labels, self.classes), count)

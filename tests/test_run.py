@@ -30,7 +30,7 @@ def test_opens_the_newest_averaged_weights_by_default(folder: Path, run: Run):
     saved = checkpoint.load(RunFolder(folder).checkpoints, parts=["ema", "model"])
     assert run.step == 7
     assert run.classes[3] == "class 3"
-    assert run.sha256 == saved.sha256["ema.safetensors"]
+    assert run.source.sha256 == saved.sha256["ema.safetensors"]
     raw = pixelflow.load(folder, weights="raw", step=7)
     for name, tensor in run.model.state_dict().items():
         assert torch.equal(tensor, saved.tensors["ema"][name])

@@ -19,12 +19,15 @@ from pixelflow.core.errors import CannotWriteError, PixelflowError
 
 COMMANDS = (
     "train",
+    "sample",
     "eval",
     "validate",
     "plan",
     "components",
     "schema",
     "doctor",
+    "new_plugin",
+    "check_plugin",
 )
 """Files of `pixelflow.cli`, in the order of ``pixelflow --help``; ``new_plugin`` becomes ``new-plugin``."""
 

@@ -18,7 +18,7 @@ def changed_sampling(
     Args:
         changes: key of `SamplingSpec` -> number, list, a component's name, block or Params; None changes nothing.
             A number for ``guidance`` is the scale of the run's own guidance, or a constant one where it has none.
-        overrides: ``key=value`` below the sampling block, applied last.
+        overrides: ``key=value`` within the sampling block, with or without ``sampling.`` before it; applied last.
 
     Raises:
         SpecError: a line for every value that does not fit.
@@ -27,22 +27,22 @@ def changed_sampling(
     sampling = document.data["sampling"]
     for key, value in changes.items():
         if value is not None:
-            sampling[key] = _guidance(sampling[key], value) if key == "guidance" else _plain(value)
+            sampling[key] = _guidance(sampling[key], value) if key == "guidance" else _changed(sampling[key], value)
             document.overridden["sampling", key] = f"{key}={value}"
-    document = reading.override(document, [f"sampling.{text}" for text in overrides])
+    document = reading.override(document, [f"sampling.{text.removeprefix('sampling.')}" for text in overrides])
     return reading.validate(ExperimentSpec, document).sampling
 
 
 def _guidance(own: Mapping[str, Any], value: Any) -> Any:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return {**own, "scale": value} if "scale" in own else {"type": "constant", "scale": value}
-    return _plain(value)
+    return _changed(own, value)
 
 
-def _plain(value: Any) -> Any:
-    """Plain data, as YAML would give them."""
+def _changed(own: Any, value: Any) -> Any:
+    """Plain data, as YAML would give them; naming the component that is there already keeps its settings."""
+    if isinstance(value, str):
+        return own if isinstance(own, dict) and own["type"] == value else value
     if isinstance(value, ComponentParams):
         return value.model_dump(mode="json")
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return list(value)
-    return value
+    return list(value) if isinstance(value, Sequence) else value

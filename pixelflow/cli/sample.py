@@ -1,0 +1,173 @@
+"""``pixelflow sample``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from pixelflow.core.spec import SamplingSpec
+    from pixelflow.generation.orders import Order
+    from pixelflow.run import Run
+
+_DEFAULT_COUNT = 16
+_WIDEST = 20
+"""Most columns of a grid that has one for each class."""
+
+
+def sample(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, e.g. runs/digits.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes to the spec's sampling, e.g. batch_size=8.")
+    ] = None,
+    labels: Annotated[str | None, typer.Option(help="Classes by number or name, e.g. 0,1,2; by default all.")] = None,
+    text: Annotated[list[str] | None, typer.Option(help="A caption; may be given several times.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="Images; labels and captions repeat in order.")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**62, help="Of the first image; the next has SEED + 1.")] = 0,
+    steps: Annotated[str | None, typer.Option(help="Steps of each stage: one number or several, e.g. 10,20.")] = None,
+    sampler: Annotated[str | None, typer.Option(metavar="NAME", help="The solver.")] = None,
+    guidance: Annotated[str | None, typer.Option(metavar="NAME", help="The guidance, or its scale (a number).")] = None,
+    grid: Annotated[str | None, typer.Option(metavar="NAME", help="The solver's time grid.")] = None,
+    weak: Annotated[Path | None, typer.Option(metavar="RUN", help="A weaker run, for autoguidance.")] = None,
+    weights: Annotated[str, typer.Option(metavar="NAME", help="ema or raw.")] = "ema",
+    step: Annotated[int | None, typer.Option(help="Step of the checkpoint; by default the newest.")] = None,
+    repeat: Annotated[
+        Path | None, typer.Option(help="Draw what this samples.json records; only --out and --device count then.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write; by default RUN/samples/drawn.")] = None,
+    device: Annotated[str | None, typer.Option(help="A torch device; by default the first GPU, else the CPU.")] = None,
+) -> None:
+    """Draw images from a run: numbered PNGs, a grid, a filmstrip of the stages, and a record that repeats them."""
+    from pixelflow.generation.settings import changed_sampling
+    from pixelflow.run import Run
+
+    if repeat is not None:
+        opened, weaker, order = _recorded(repeat, run, device)
+    else:
+        opened = Run.open(run, step=step, weights=weights, device=device)
+        weaker = Run.open(weak, device=device) if weak else None
+        changes = {"steps": _steps(steps), "sampler": sampler, "guidance": _number(guidance), "grid": grid}
+        sampling = changed_sampling(opened.spec, changes, overrides or ())
+        order = _order(opened, weaker, sampling, _names(labels, opened), text or [], count, seed)
+    _draw(opened, weaker, order, out or run / "samples" / "drawn")
+
+
+def _recorded(record: Path, run: Path, device: str | None) -> tuple[Run, Run | None, Order]:
+    """What a record holds, with its very weights opened."""
+    from pixelflow.generation.gallery import read_order
+    from pixelflow.generation.settings import changed_sampling
+    from pixelflow.run import Run
+
+    order = read_order(record)
+    device = device or order.device
+    opened = Run.reopen(order.source, path=run, device=device)
+    weaker = Run.reopen(order.weak, device=device) if order.weak else None
+    sampling = changed_sampling(opened.spec, order.sampling.model_dump(mode="json"), source=str(record))
+    return opened, weaker, order.model_copy(update={"sampling": sampling})
+
+
+def _order(
+    run: Run,
+    weak: Run | None,
+    sampling: SamplingSpec,
+    labels: list[str] | None,
+    captions: list[str],
+    count: int | None,
+    seed: int,
+) -> Order:
+    from pixelflow.core.errors import UsageError
+    from pixelflow.generation.labels import label_indices, repeated
+    from pixelflow.generation.orders import Order
+
+    run.check_reads(label=labels is not None, caption=bool(captions))
+    if "caption" in run.reads and not captions:
+        raise UsageError('this run draws from captions; give --text "..."')
+    indices = list(run.labels) if labels is None else label_indices(labels, run.classes)
+    own_count = max(len(captions), len(indices) if labels is not None else min(len(indices), _DEFAULT_COUNT))
+    total = count or own_count or _DEFAULT_COUNT
+    return Order(
+        source=run.source,
+        weak=weak.source if weak else None,
+        sampling=sampling,
+        labels=tuple(repeated(indices, total)) if "label" in run.reads else None,
+        captions=tuple(repeated(captions, total)) if "caption" in run.reads else None,
+        seeds=tuple(range(seed, seed + total)),
+        device=str(run.model.device),
+    )
+
+
+def _draw(run: Run, weak: Run | None, order: Order, folder: Path) -> None:
+    """Carry the order out, write the gallery and say where it is."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from pixelflow.core.runfolder import environment
+    from pixelflow.generation.draw import draw
+    from pixelflow.generation.gallery import Gallery, Record
+
+    gallery = Gallery(folder)
+    count, size = len(order.seeds), order.sampling.batch_size
+    began = time.perf_counter()
+    drawn = draw(
+        run.model,
+        run.spec,
+        order.values,
+        order.seeds,
+        sampling=order.sampling,
+        keep_stages=True,
+        weak=weak.model if weak else None,
+    )
+    console = Console(stderr=True)
+    for part in track(drawn, "drawing", -(-count // size), console=console, disable=not sys.stderr.isatty()):
+        gallery.add(part)
+    seconds = time.perf_counter() - began
+    record = Record(
+        order=order,
+        images=count,
+        evaluations=gallery.evaluations,
+        seconds=round(seconds, 3),
+        environment=environment(run.classes),
+    )
+    gallery.finish(record, _titles(order, run), _columns(order))
+    typer.echo(
+        f"{count} image{'s' * (count > 1)} in {seconds:.1f} s, {sum(record.evaluations):g} evaluations each: {folder}"
+    )
+
+
+def _titles(order: Order, run: Run) -> list[str]:
+    """Class names (or numbers), captions, or seeds."""
+    if order.labels is not None:
+        return [run.classes[label] if label < len(run.classes) else str(label) for label in order.labels]
+    return list(order.captions or (f"seed {seed}" for seed in order.seeds))
+
+
+def _columns(order: Order) -> int | None:
+    """One column a class where the classes repeat in order; else None."""
+    classes = len(set(order.labels or ()))
+    return classes if 1 < classes <= min(_WIDEST, len(order.seeds) // 2) else None
+
+
+def _names(labels: str | None, run: Run) -> list[str] | None:
+    """Labels between commas; a class whose name holds a comma can only be given alone."""
+    if labels is None:
+        return None
+    return [labels] if labels in run.classes else [name.strip() for name in labels.split(",")]
+
+
+def _steps(text: str | None) -> Any:
+    """``10`` or ``10,20``; what is no number is left for the spec's own check to refuse."""
+    if text is None:
+        return None
+    parts = [int(part) if part.strip().isdecimal() else part for part in text.split(",")]
+    return parts if len(parts) > 1 else parts[0]
+
+
+def _number(text: str | None) -> float | str | None:
+    try:
+        return text if text is None else float(text)
+    except ValueError:
+        return text

@@ -1,0 +1,127 @@
+"""A folder of generated images: numbered PNGs, a grid, a filmstrip, and the record that repeats them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL.Image import Image
+from torch import Tensor
+
+from pixelflow.core import reading
+from pixelflow.core.component import Settings
+from pixelflow.core.document import Document
+from pixelflow.core.errors import DataError, MissingInputError, NonFiniteError
+from pixelflow.core.files import write_text, writing
+from pixelflow.generation.draw import Drawn
+from pixelflow.generation.orders import Order
+from pixelflow.generation.pictures import filmstrip, grid, to_pil
+
+RECORD = "samples.json"
+
+_GRID, _STAGES = "grid.png", "stages.png"
+_NUMBERED = re.compile(r"\d{6,}\.png")
+_IN_GRID, _IN_STRIP = 100, 8
+"""Most images in the grid and in the filmstrip."""
+
+
+class Record(Settings):
+    """An order and what came of it."""
+
+    order: Order
+    images: int
+    evaluations: tuple[float, ...]
+    """Network evaluations that an image took, by stage."""
+    seconds: float
+    environment: dict[str, Any]
+    """Versions and platform."""
+
+
+def read_order(path: Path) -> Order:
+    """The order in a record.
+
+    Raises:
+        MissingInputError: there is no such file.
+        DataError: it is not JSON.
+        SpecError: it is not a record.
+    """
+    try:
+        data = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise MissingInputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError):
+        raise DataError(f"{path}: is not JSON; give the {RECORD} of earlier samples") from None
+    return reading.validate(Record, Document(str(path), data)).order
+
+
+class Gallery:
+    """Writes images into a folder as they come; what an earlier gallery left there is replaced.
+
+    Raises:
+        CannotWriteError: the system refuses.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._count = 0
+        self._evaluations: list[tuple[int, list[float]]] = []
+        self._shown: list[Tensor] = []
+        self._stages: list[Tensor] = []
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f".{RECORD}").write_text("")  # an unwritable folder shows before the work, not after it
+            (folder / f".{RECORD}").unlink()
+            self._clear()
+
+    def _clear(self) -> None:
+        """Remove an earlier gallery; a folder without a record holds none, and its files are left alone."""
+        if not (self.folder / RECORD).exists():
+            return
+        for path in self.folder.iterdir():
+            if _NUMBERED.fullmatch(path.name) or path.name in (RECORD, _GRID, _STAGES):
+                path.unlink()
+
+    def add(self, drawn: Drawn) -> None:
+        """Write a batch.
+
+        Raises:
+            NonFiniteError: an image is not finite; the ones before it are written.
+        """
+        finite = drawn.images.flatten(1).isfinite().all(dim=1)
+        for own_finite, picture in zip(finite.tolist(), to_pil(drawn.images), strict=True):
+            if not own_finite:
+                raise NonFiniteError(
+                    f"image {self._count} is not finite: the run's weights or the sampling settings diverge; "
+                    "try more steps, less guidance or an earlier --step"
+                )
+            self._save(picture, f"{self._count:06d}.png")
+            self._count += 1
+        self._evaluations.append((len(drawn.images), drawn.evaluations))
+        if sum(map(len, self._shown)) < _IN_GRID:
+            self._shown.append(drawn.images)
+        if not self._stages:
+            self._stages = [stage[:_IN_STRIP] for stage in drawn.stages]
+
+    @property
+    def evaluations(self) -> tuple[float, ...]:
+        """Network evaluations an image, by stage; the mean over batches, in which adaptive solvers differ."""
+        by_stage = zip(*(spent for _, spent in self._evaluations), strict=True)
+        counts = [count for count, _ in self._evaluations]
+        return tuple(
+            sum(count * spent for count, spent in zip(counts, stage, strict=True)) / sum(counts) for stage in by_stage
+        )
+
+    def finish(self, record: Record, titles: Sequence[str], columns: int | None) -> None:
+        """Write the grid, the filmstrip and, last, the record."""
+        shown = torch.cat(self._shown)[:_IN_GRID]
+        self._save(grid(shown, titles[: len(shown)], columns), _GRID)
+        self._save(filmstrip(self._stages), _STAGES)
+        write_text(self.folder / RECORD, record.model_dump_json(indent=1))
+
+    def _save(self, picture: Image, name: str) -> None:
+        with writing(self.folder / name):
+            picture.save(self.folder / name)

@@ -1,0 +1,43 @@
+"""An order of images: everything that decides what they look like, so that they can be drawn again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import Field
+
+from pixelflow.core.component import Settings
+from pixelflow.core.spec import SamplingSpec
+
+
+class Source(Settings):
+    """Which weights a model has."""
+
+    run: str
+    """The run's folder."""
+    step: int
+    weights: str
+    """``ema`` or ``raw``."""
+    sha256: str
+    """Hash of the file of weights."""
+
+
+class Order(Settings):
+    """All that decides what is drawn."""
+
+    source: Source
+    weak: Source | None = None
+    """The weaker model of autoguidance."""
+    sampling: SamplingSpec
+    labels: tuple[int, ...] | None = None
+    captions: tuple[str, ...] | None = None
+    seeds: tuple[int, ...] = Field(min_length=1)
+    """One an image."""
+    device: str
+
+    @property
+    def values(self) -> dict[str, Sequence[Any]]:
+        """Field -> one value an image, as `pixelflow.generation.draw.draw` takes them."""
+        given = {"label": self.labels, "caption": self.captions}
+        return {field: column for field, column in given.items() if column is not None}
