@@ -1,4 +1,4 @@
-"""Training and sampling speed as a share of this machine's matrix-multiply peak: python benchmarks/throughput.py [SPEC ...]
+"""Training and sampling speed as a share of the matrix-multiply peak: python benchmarks/throughput.py [SPEC ...]
 
 Every figure is a ratio of things measured in this run. The peak is the best of square float32 (or bfloat16) products.
 """
@@ -17,7 +17,7 @@ from pixelflow.core.assembly import build_model
 from pixelflow.core.model import FlowModel
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.generation.draw import draw
-from pixelflow.planning import FLOP_PER_MAC, plan
+from pixelflow.planning import FLOP_PER_MAC, costs
 from pixelflow.training.loader import Batch
 from pixelflow.training.objective import Objective
 
@@ -33,19 +33,20 @@ def main(names: Sequence[str]) -> None:
     for name in names or ("specs/digits.yaml", "specs/cifar10.yaml"):
         spec = read(ROOT / name)
         model = scrambled(build_model(spec)).to(device)
-        costs = plan(spec)
+        cost = costs(spec)
         peak = matmul_peak(DTYPES[spec.training.precision], device)
         rate = training_rate(model, spec, device)
-        flops = 3 * FLOP_PER_MAC * costs.forward_macs * rate
-        print(
-            f"{name}: training {rate:.1f} images/s, {flops / peak:.0%} of {peak / 1e9:.0f} GFLOP/s ({spec.training.precision})"
-        )
+        share = 3 * FLOP_PER_MAC * cost.forward_macs * rate / peak
+        print(f"{name}: training {rate:.1f} images/s, {share:.0%} of {shown(spec.training.precision, peak)}")
         peak = matmul_peak(DTYPES[spec.sampling.precision], device)
         seconds = sampling_seconds(model, spec)
-        share = FLOP_PER_MAC * costs.sample_macs / seconds / peak
-        print(
-            f"{name}: sampling {seconds:.4f} s/image, {share:.0%} of {peak / 1e9:.0f} GFLOP/s ({spec.sampling.precision})"
-        )
+        share = FLOP_PER_MAC * cost.sample_macs / seconds / peak
+        print(f"{name}: sampling {seconds:.4f} s/image, {share:.0%} of {shown(spec.sampling.precision, peak)}")
+
+
+def shown(precision: str, peak: float) -> str:
+    """A peak for people."""
+    return f"{peak / 1e9:.0f} GFLOP/s ({precision})"
 
 
 def read(path: Path) -> ExperimentSpec:
