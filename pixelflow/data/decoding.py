@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,9 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 """Decoders that a file may reach, whatever its suffix says; Pillow has others that start programs."""
+
+_GREY = ("1", "L", "I;16", "I;16B", "I;16L", "I;16N")
+"""Modes without colour."""
 
 _DRAFT_MARGIN = 2
 """A JPEG is shrunk while it is decoded to no less than this multiple of the wanted size, for quality."""
@@ -32,14 +37,33 @@ def read(path: Path, channels: int, side: int) -> Image.Image:
     Raises:
         UnreadableImageError: with the reason.
     """
+    mode = "L" if channels == 1 else "RGB"
+    with _opened(path) as image:
+        image.draft(mode, (_DRAFT_MARGIN * side, _DRAFT_MARGIN * side))
+        ImageOps.exif_transpose(image, in_place=True)
+        return _flattened(image).convert(mode)
+
+
+def shape(path: Path) -> tuple[int, int, int]:
+    """Channels (1 for grey, else 3), height and width of an image file, upright.
+
+    Raises:
+        UnreadableImageError: with the reason.
+    """
+    with _opened(path) as image:
+        ImageOps.exif_transpose(image, in_place=True)
+        return 1 if image.mode in _GREY else 3, image.height, image.width
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The file as an image; whatever goes wrong with it becomes an UnreadableImageError."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=_FORMATS) as image:
-                image.draft("L" if channels == 1 else "RGB", (_DRAFT_MARGIN * side, _DRAFT_MARGIN * side))
-                ImageOps.exif_transpose(image, in_place=True)
-                return _flattened(image).convert("L" if channels == 1 else "RGB")
+                yield image
     except Exception as error:  # decoders of hostile files raise whatever their parsing runs into
         raise UnreadableImageError(_reason(error)) from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,6 +88,18 @@ class ImageFolder(Dataset):
         if self.params.crop == "center":
             return slack // 2
         return int(torch.randint(slack + 1, (), generator=generator))
+
+
+def first_shape(root: Path) -> tuple[int, int, int]:
+    """Channels, height and width of the first readable image below a folder.
+
+    Raises:
+        MissingInputError, DataError: as `ImageFolder`, or no image can be read.
+    """
+    for file in _image_files(root):
+        with contextlib.suppress(decoding.UnreadableImageError):
+            return decoding.shape(root / file)
+    raise DataError(f"{root}: none of its images can be read")
 
 
 def _to_tensor(picture: Image.Image) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -17,12 +18,17 @@ _BATCH = 64
 class DatasetSource:
     """All readable images of a data set, in its order; unreadable ones are named and left out (an ImageSource).
 
+    Args:
+        bad_images: how many may be unreadable.
+        labels: one an image, in place of the data set's own.
+
     Raises:
         DataError: while iterating: more than `bad_images` cannot be read, or all of them.
     """
 
-    def __init__(self, dataset: Dataset, bad_images: int) -> None:
+    def __init__(self, dataset: Dataset, bad_images: int, labels: Sequence[int] | None = None) -> None:
         self._dataset = dataset
+        self._labels = labels
         self.tally = Tally(bad_images, "evaluation.bad_images")
 
     def __len__(self) -> int:
@@ -37,7 +43,7 @@ class DatasetSource:
             if isinstance(sample, BadSample):
                 self.tally.add([sample])
                 continue
-            samples.append(sample)
+            samples.append(sample if self._labels is None else replace(sample, label=self._labels[index]))
             found += 1
             if len(samples) == _BATCH:
                 yield _batch(samples)
