@@ -6,6 +6,7 @@ PixelFlow (arXiv 2504.07963) section 3.2. ``n`` is the noise, ``y`` the clean im
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -123,17 +124,29 @@ class Cascade:
         return (end - (1 - stage.end) * self.noise_estimate(x, velocity, tau, stage)) / stage.end
 
     def velocity_from_clean(self, x: Tensor, y: Tensor, tau: Tensor | float, stage: Stage) -> Tensor:
-        """The velocity that a state and an estimate of its clean image imply (b c h w).
-
-        Shapes as in `states`, but `tau` broadcasts against (b c h w). The noise level is kept from below.
-        """
-        blurred = stage.start * self.blur(y) if stage.index else 0 * y
-        level = noise_level(stage, tau)
-        level = level.clamp_min(_MIN_NOISE) if isinstance(level, Tensor) else max(level, _MIN_NOISE)
-        noise = (x - tau * stage.end * y - (1 - tau) * blurred) / level
-        return stage.end * y - blurred - (stage.end - stage.start) * noise
+        """The velocity that a state and an estimate of its clean image imply (b c h w)."""
+        return velocity_from_clean(x, y, tau, stage, self.blur)
 
 
 def noise_level(stage: Stage, tau: Any) -> Any:
     """The factor b of the noise in x_tau; floats and tensors alike."""
     return tau * (1 - stage.end) + (1 - tau) * (1 - stage.start)
+
+
+def velocity_from_clean(
+    x: Tensor, y: Tensor, tau: Tensor | float, stage: Stage, blur: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """The velocity that a state and an estimate of its clean image imply (b c h w); the inverse of `clean_estimate`.
+
+    The one place that divides by the noise level, which is kept from below (JiT, arXiv 2511.13720).
+
+    Args:
+        x, y: state and clean image at the stage's resolution (b c h w).
+        tau: a number, or a tensor that broadcasts against (b c h w).
+        blur: the cascade's up(down(.)).
+    """
+    blurred = stage.start * blur(y) if stage.index else torch.zeros_like(y)
+    level = noise_level(stage, tau)
+    level = level.clamp_min(_MIN_NOISE) if isinstance(level, Tensor) else max(level, _MIN_NOISE)
+    noise = (x - tau * stage.end * y - (1 - tau) * blurred) / level
+    return stage.end * y - blurred - (stage.end - stage.start) * noise

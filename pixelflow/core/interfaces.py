@@ -88,6 +88,8 @@ class Backbone(Component, nn.Module, ABC):
 
     width: int
     """Channels of the conditioning vector that it takes."""
+    context_dim: int | None = None
+    """Channels of the context tokens that it attends to; None if it attends to none."""
     checkpointing: bool = False
     """Recompute activations in the backward pass; set by the trainer, honoured by backbones that can."""
 
@@ -239,7 +241,7 @@ class Sampler(Component, ABC):
     evaluations_per_step: ClassVar[float]
     """Evaluations of the velocity that one step costs; nan for adaptive solvers."""
     is_adaptive: ClassVar[bool] = False
-    """Whether the solver chooses its own steps, by an error over the whole batch."""
+    """Whether the solver chooses its own steps, by an error over the whole batch; settings ``rtol`` and ``atol``."""
 
     class Params(ComponentParams):
         pass

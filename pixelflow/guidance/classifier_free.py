@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pixelflow.core.interfaces import Branches, Guidance, Velocity
 from pixelflow.core.problems import problem
+from pixelflow.core.schedule import Stage
 
 
 def combined(branches: Branches, weight: float) -> Velocity:
@@ -26,6 +27,11 @@ def combined(branches: Branches, weight: float) -> Velocity:
     return guided
 
 
+def combined_evaluations(weight: float) -> int:
+    """What an evaluation of `combined` costs."""
+    return 1 if weight in (0, 1) else 2
+
+
 class NoGuidance(Guidance):
     """The conditional velocity as it is."""
 
@@ -34,6 +40,9 @@ class NoGuidance(Guidance):
 
     def guide(self, branches: Branches) -> Velocity:
         return branches.conditional
+
+    def evaluations(self, stage: Stage, tau: float) -> int:
+        return 1
 
 
 class ConstantGuidance(Guidance):
@@ -48,6 +57,9 @@ class ConstantGuidance(Guidance):
 
     def guide(self, branches: Branches) -> Velocity:
         return combined(branches, self.params.scale)
+
+    def evaluations(self, stage: Stage, tau: float) -> int:
+        return combined_evaluations(self.params.scale)
 
 
 class StagewiseGuidance(Guidance):
@@ -67,9 +79,15 @@ class StagewiseGuidance(Guidance):
     params: Params
 
     def guide(self, branches: Branches) -> Velocity:
-        stage = branches.stage
+        return combined(branches, self.weight(branches.stage))
+
+    def evaluations(self, stage: Stage, tau: float) -> int:
+        return combined_evaluations(self.weight(stage))
+
+    def weight(self, stage: Stage) -> float:
+        """The weight of one stage."""
         shares = self.params.shares or paper_shares(stage.count)
-        return combined(branches, 1 + (self.params.scale - 1) * shares[stage.index])
+        return 1 + (self.params.scale - 1) * shares[stage.index]
 
 
 def paper_shares(stages: int) -> tuple[float, ...]:

@@ -1,0 +1,31 @@
+"""The classical Runge-Kutta method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Literal
+
+from torch import Tensor
+
+from pixelflow.core.interfaces import Field, Sampler
+
+
+class RK4(Sampler):
+    """Fourth order, four evaluations a step."""
+
+    order = 4
+    evaluations_per_step = 4
+
+    class Params(Sampler.Params):
+        type: Literal["rk4"] = "rk4"
+
+    def integrate(self, field: Field, x: Tensor, points: Sequence[float], noise: Callable[[], Tensor]) -> Tensor:
+        for now, after in pairwise(points):
+            step, middle = after - now, (now + after) / 2
+            first = field(x, now)
+            second = field(x + step / 2 * first, middle)
+            third = field(x + step / 2 * second, middle)
+            fourth = field(x + step * third, after)
+            x = x + step / 6 * (first + 2 * second + 2 * third + fourth)
+        return x
