@@ -19,12 +19,13 @@ from pixelflow.core.interfaces import Grid, Guidance, NoiseSource, Sampler
 from pixelflow.core.model import FlowModel
 from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.schedule import TRAIN_TIMESTEPS, Stage
-from pixelflow.core.spec import ExperimentSpec
+from pixelflow.core.spec import ExperimentSpec, SamplingSpec
 from pixelflow.generation.draw import Request, draw_request, evaluating
 from pixelflow.generation.labels import Labels, label_indices, repeated
 from pixelflow.generation.orders import Source
-from pixelflow.generation.prompts import Prompt, context
+from pixelflow.generation.prompts import Prompt, condition_for, context
 from pixelflow.generation.settings import changed_sampling
+from pixelflow.official.replay import is_recording, replayed
 
 Text = str | Sequence[str] | Tensor
 """Captions, or their embeddings (b n d) as the run's text encoder gives them."""
@@ -150,7 +151,8 @@ class Run:
             seed: of the first image; the next has ``seed + 1``.
             seeds: one an image, in place of `seed`.
             noise: one tensor (b c h w) a stage in place of seeds: the starting noise, then each unit-scale
-                renoising noise. Its size becomes the images' size.
+                renoising noise. Its size becomes the images' size. If all but the first have 2b rows, it is a
+                recording of the release's Dopri5, which is repeated; see `pixelflow.official.replay`.
             steps: one number, or one a stage.
             guidance: a number sets the scale of the run's own guidance (constant where it has none).
             weak: a weaker run of the same cascade, for autoguidance.
@@ -169,8 +171,11 @@ class Run:
         null = None if isinstance(text, Tensor) else Prompt(1)
         if uncond_text is not None:
             null = self._prompt(total, None, uncond_text, uncond_mask)
+        prompt = self._prompt(total, repeated(asked, total) or None, _repeated(text, total), mask)
+        if noise is not None and is_recording(noise):
+            return self._replayed(prompt, null, sampling, noise)
         request = Request(
-            prompt=self._prompt(total, repeated(asked, total) or None, _repeated(text, total), mask),
+            prompt=prompt,
             shape=self._shape(noise),
             noise=_noise_source(total, range(seed, seed + total) if seeds is None else seeds, noise, self.model.device),
             null=null,
@@ -187,13 +192,21 @@ class Run:
     @property
     def reads(self) -> set[str]:
         """The fields that the run is conditioned on."""
-        return {conditioner.reads for conditioner in self.model.conditioners}
+        fields: set[str] = {conditioner.reads for conditioner in self.model.conditioners}
+        return fields if self.model.backbone.context_dim is None else fields | {"caption"}
 
     def check_reads(self, *, label: bool, caption: bool) -> None:
         """Raise UsageError if a field is given that the run is not conditioned on."""
         for field, is_given in (("label", label), ("caption", caption)):
             if is_given and field not in self.reads:
                 raise UsageError(f"this run is not conditioned on {field}s")
+
+    def _replayed(self, prompt: Prompt, null: Prompt | None, sampling: SamplingSpec, noise: Sequence[Tensor]) -> Tensor:
+        if null is None:
+            raise UsageError("the release's Dopri5 needs a null condition; give uncond_text (and uncond_mask)")
+        with evaluating(self.model):
+            conditions = prompt.condition(self.model), condition_for(null, self.model, prompt.count)
+            return replayed(self.model, sampling, *conditions, noise).cpu()
 
     def _prompt(self, count: int, labels: Labels | None, text: Text | None, mask: Tensor | None) -> Prompt:
         """The prompt of `count` images from a label and a text for all of them, or one for each."""
@@ -205,13 +218,15 @@ class Run:
             self._check_width(text)
             return Prompt(count, values, context(text, mask, count, self.model))
         if text is not None:
+            if all(conditioner.reads != "caption" for conditioner in self.model.conditioners):
+                raise UsageError("this run has no text encoder; give text= as token embeddings (b n d)")
             values["caption"] = _for_all([text] if isinstance(text, str) else text, count)
         return Prompt(count, values)
 
     def _check_width(self, embeddings: Tensor) -> None:
-        wanted = [params.context_dim for params in self.spec.conditioners if params.context_dim is not None]
-        if embeddings.shape[-1] not in wanted:
-            raise UsageError(f"the embeddings have {embeddings.shape[-1]} channels, this run's {wanted[0]}")
+        wanted = self.model.backbone.context_dim
+        if embeddings.shape[-1] != wanted:
+            raise UsageError(f"the embeddings have {embeddings.shape[-1]} channels, this run's {wanted}")
 
     def _shape(self, noise: Sequence[Tensor] | None) -> tuple[int, int, int]:
         """Channels, height and width of the images; given noise decides the size."""

@@ -46,15 +46,17 @@ def read_order(path: Path) -> Order:
 
     Raises:
         MissingInputError: there is no such file.
-        DataError: it is not JSON.
-        SpecError: it is not a record.
+        DataError: it is not a record.
+        SpecError: it is one that was changed into something that does not validate.
     """
     try:
         data = json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise MissingInputError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError):
-        raise DataError(f"{path}: is not JSON; give the {RECORD} of earlier samples") from None
+        data = None
+    if not isinstance(data, dict) or "order" not in data:
+        raise DataError(f"{path}: is no record; give the {RECORD} of earlier samples")
     return reading.validate(Record, Document(str(path), data)).order
 
 
@@ -75,7 +77,6 @@ class Gallery:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / f".{RECORD}").write_text("")  # an unwritable folder shows before the work, not after it
             (folder / f".{RECORD}").unlink()
-            self._clear()
 
     def _clear(self) -> None:
         """Remove an earlier gallery; a folder without a record holds none, and its files are left alone."""
@@ -91,6 +92,9 @@ class Gallery:
         Raises:
             NonFiniteError: an image is not finite; the ones before it are written.
         """
+        if not self._count:
+            with writing(self.folder):
+                self._clear()
         finite = drawn.images.flatten(1).isfinite().all(dim=1)
         for own_finite, picture in zip(finite.tolist(), to_pil(drawn.images), strict=True):
             if not own_finite:

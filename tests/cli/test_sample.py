@@ -1,0 +1,202 @@
+"""``pixelflow sample``, on real run folders."""
+
+from __future__ import annotations
+
+import json
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import make_run, make_spec
+from PIL import Image
+
+import pixelflow
+from pixelflow.cli.app import main
+from pixelflow.core import checkpoint
+from pixelflow.core.runfolder import RunFolder
+from pixelflow.generation.pictures import to_pil
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("runs") / "tiny", make_spec())
+
+
+def sample(*arguments: object) -> int:
+    """Run the command; its exit code."""
+    with pytest.raises(SystemExit) as caught:
+        main(["sample", *map(str, arguments)])
+    return int(caught.value.code or 0)
+
+
+def pictures(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.png"))}
+
+
+def test_writes_pictures_grid_filmstrip_and_record(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    out = tmp_path / "out"
+    assert sample(run, "--labels", "3,class 7", "--count", 5, "--seed", 9, "--out", out) == 0
+    assert str(out) in capsys.readouterr().out
+    assert list(pictures(out)) == [f"{index:06d}.png" for index in range(5)] + ["grid.png", "stages.png"]
+    expected = pixelflow.load(run).sample(labels=[3, 7, 3, 7, 3], seed=9)
+    for index, picture in enumerate(to_pil(expected)):
+        with Image.open(out / f"{index:06d}.png") as written:
+            assert written.mode == "L"
+            assert np.array_equal(written, picture)
+    order = json.loads((out / "samples.json").read_text())["order"]
+    assert order["labels"] == [3, 7, 3, 7, 3]
+    assert order["seeds"] == [9, 10, 11, 12, 13]
+    assert order["sampling"]["guidance"] == {"type": "constant", "scale": 1.5}
+
+
+def test_the_record_tells_weights_cost_and_versions(run: Path, tmp_path: Path):
+    assert sample(run, "--labels", "0", "--steps", "2,4", "--weights", "raw", "--out", tmp_path) == 0
+    record = json.loads((tmp_path / "samples.json").read_text())
+    found = checkpoint.load(RunFolder(run).checkpoints, parts=["model"])
+    assert record["order"]["source"] == {
+        "run": str(run),
+        "step": 7,
+        "weights": "raw",
+        "sha256": found.sha256["model.safetensors"],
+    }
+    assert record["evaluations"] == [4, 8]
+    assert record["seconds"] > 0
+    assert record["environment"]["packages"]["torch"] == metadata.version("torch")
+
+
+def test_a_record_repeats_to_the_bit(run: Path, tmp_path: Path):
+    first, again = tmp_path / "first", tmp_path / "again"
+    options = (
+        "--labels",
+        "1,2",
+        "--count",
+        7,
+        "--seed",
+        4,
+        "--sampler",
+        "heun",
+        "--guidance",
+        2.5,
+        "--grid",
+        "official",
+    )
+    assert sample(run, "batch_size=3", *options, "--out", first) == 0
+    assert sample(run, "--repeat", first / "samples.json", "--out", again) == 0
+    assert pictures(first) == pictures(again)
+    orders = [json.loads((folder / "samples.json").read_text())["order"] for folder in (first, again)]
+    assert orders[0] == orders[1]
+
+
+def test_a_record_of_other_weights_is_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    assert sample(run, "--out", tmp_path / "out", "--count", 1) == 0
+    other = make_run(tmp_path / "other", make_spec(), seed=5)
+    assert sample(other, "--repeat", tmp_path / "out" / "samples.json") == 65
+    assert "are not the recorded ones" in capsys.readouterr().err
+
+
+def test_options_change_what_the_spec_says(run: Path, tmp_path: Path):
+    options = ("--steps", 5, "--sampler", "heun", "--guidance", "stagewise", "--grid", "official")
+    assert (
+        sample(run, "sampling.guidance.scale=3", "precision=bfloat16", *options, "--count", 2, "--out", tmp_path) == 0
+    )
+    sampling = json.loads((tmp_path / "samples.json").read_text())["order"]["sampling"]
+    assert sampling["steps"] == 5
+    assert sampling["sampler"]["type"] == "heun"
+    assert (sampling["guidance"]["type"], sampling["guidance"]["scale"]) == ("stagewise", 3)
+    assert sampling["grid"]["type"] == "official"
+    assert sampling["precision"] == "bfloat16"
+
+
+def test_autoguidance_records_its_weaker_run(run: Path, tmp_path: Path):
+    weak = make_run(tmp_path / "weak", make_spec("backbone.depth=1"), seed=8)
+    options = ("--weak", weak, "--guidance", "autoguidance", "--count", 2)
+    assert sample(run, *options, "--out", tmp_path / "a") == 0
+    assert sample(run, "--repeat", tmp_path / "a" / "samples.json", "--out", tmp_path / "b") == 0
+    assert sample(run, "--guidance", "none", "--count", 2, "--out", tmp_path / "c") == 0
+    assert pictures(tmp_path / "a") == pictures(tmp_path / "b") != pictures(tmp_path / "c")
+
+
+def test_by_default_every_class_in_turn_into_the_runs_own_folder(tmp_path: Path):
+    run = make_run(tmp_path / "run", make_spec())
+    assert sample(run) == 0
+    assert json.loads((run / "samples/drawn/samples.json").read_text())["order"]["labels"] == list(range(10))
+
+
+def test_a_smaller_gallery_leaves_nothing_of_a_larger_one(run: Path, tmp_path: Path):
+    (tmp_path / "notes.txt").write_text("mine")
+    assert sample(run, "--count", 6, "--out", tmp_path) == 0
+    assert sample(run, "--count", 2, "--out", tmp_path) == 0
+    assert list(pictures(tmp_path)) == ["000000.png", "000001.png", "grid.png", "stages.png"]
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_an_unconditional_run_of_wide_colour_images(tmp_path: Path):
+    run = make_run(tmp_path / "run", make_spec("conditioners=[]", "image.size=[16,32]", "image.channels=3"))
+    assert sample(run, "--guidance", "none", "--count", 3) == 0
+    with Image.open(run / "samples/drawn/000002.png") as picture:
+        assert (picture.mode, picture.size) == ("RGB", (32, 16))
+    assert sample(run, "--labels", "1") == 2
+
+
+def test_diverged_weights_are_said_to_be_so(tmp_path: Path, capsys: pytest.CaptureFixture):
+    run = make_run(tmp_path / "run", make_spec())
+    weights = checkpoint.load(RunFolder(run).checkpoints).tensors["ema"]
+    weights["backbone.patch_in.2.bias"] += float("nan")
+    checkpoint.save(RunFolder(run).checkpoints, 8, {"ema": weights}, {}, keep=2)
+    assert sample(run) == 76
+    assert "image 0 is not finite" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--labels", "11"], 2, "label 11 is outside 0..9"),
+        (["--labels", "clas 1"], 2, "did you mean 'class 1'"),
+        (["--text", "a cat"], 2, "not conditioned on captions"),
+        (["--weights", "best"], 2, "one of: ema, raw"),
+        (["--device", "abacus"], 2, "abacus"),
+        (["--step", "9"], 66, "there are: 7"),
+        (["--weak", "nowhere"], 66, "nowhere"),
+        (["--repeat", "nowhere.json"], 66, "nowhere.json"),
+        (["--out", __file__], 73, "cannot be written"),
+        (["--steps", "0"], 78, "at least 1"),
+        (["--steps", "1,2,3"], 78, "has 3 entries for 2 stages"),
+        (["--sampler", "eular"], 78, "did you mean 'euler'"),
+        (["--guidance", "-1"], 78, "scale"),
+        (["--grid", "even"], 78, "no grid is called 'even'"),
+        (["stesp=3"], 78, "did you mean 'steps'"),
+        (["image.size=32"], 78, "sampling.image: unknown key"),
+    ],
+)
+def test_bad_input_is_one_line(run: Path, capsys: pytest.CaptureFixture, arguments: list[str], code: int, message: str):
+    assert sample(run, *arguments) == code
+    errors = capsys.readouterr().err
+    assert message in errors
+    assert errors.startswith("pixelflow: ")
+    assert errors.count("\n") == 1
+
+
+def test_bad_input_does_not_touch_earlier_samples(run: Path, tmp_path: Path):
+    assert sample(run, "--count", 2, "--out", tmp_path) == 0
+    before = pictures(tmp_path)
+    assert sample(run, "--labels", "11", "--out", tmp_path) == 2
+    assert pictures(tmp_path) == before
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"images": 1}', "[" * 100_000])
+def test_what_is_no_record_is_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture, text: str):
+    path = tmp_path / "samples.json"
+    path.write_text(text)
+    assert sample(run, "--repeat", path) == 65
+    assert "is no record" in capsys.readouterr().err
+
+
+def test_a_record_that_was_spoilt_names_the_place(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    assert sample(run, "--count", 1, "--out", tmp_path) == 0
+    path = tmp_path / "samples.json"
+    record = json.loads(path.read_text())
+    record["order"]["sampling"]["steps"] = [1, 2, 3]
+    path.write_text(json.dumps(record))
+    assert sample(run, "--repeat", path) == 78
+    assert "sampling.steps: has 3 entries for 2 stages" in capsys.readouterr().err
