@@ -21,7 +21,7 @@ from pixelflow.core.schedule import Stage, make_stages
 _MIN_NOISE = 0.05
 """Floor on the noise level when dividing by it; only the last stage's end comes below."""
 
-_SERIES_ERROR = 1e-8
+_SERIES_ERROR = 1e-6
 """Relative size at which the series in `noise_estimate` is cut off."""
 
 

@@ -89,8 +89,7 @@ def measured_gain(apply: Apply) -> float:
     """
     *small, half, full = [_axis_gains(apply, length) for length in (*range(1, 17), 64, 128)]
     limits = [
-        max(*others, whole, whole + (whole - part) / 3)
-        for *others, part, whole in zip(*small, half, full, strict=True)
+        max(*others, whole, whole + (whole - part) / 3) for *others, part, whole in zip(*small, half, full, strict=True)
     ]
     return math.prod(limits)
 

@@ -6,6 +6,10 @@ from pixelflow.core.hookspecs import hookimpl
 
 @hookimpl
 def register_components() -> list[type[Component]]:
+    from pixelflow.guidance.apg import APG
+    from pixelflow.guidance.autoguidance import Autoguidance
+    from pixelflow.guidance.cfg_zero_star import CFGZeroStar
     from pixelflow.guidance.classifier_free import ConstantGuidance, NoGuidance, StagewiseGuidance
+    from pixelflow.guidance.interval import IntervalGuidance
 
-    return [NoGuidance, ConstantGuidance, StagewiseGuidance]
+    return [NoGuidance, ConstantGuidance, StagewiseGuidance, IntervalGuidance, APG, CFGZeroStar, Autoguidance]

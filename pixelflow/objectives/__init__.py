@@ -6,7 +6,10 @@ from pixelflow.core.hookspecs import hookimpl
 
 @hookimpl
 def register_components() -> list[type[Component]]:
+    from pixelflow.objectives.clean import CleanPrediction
+    from pixelflow.objectives.logit_normal_times import LogitNormalTimes
+    from pixelflow.objectives.official_times import OfficialTimes
     from pixelflow.objectives.uniform_times import UniformTimes
     from pixelflow.objectives.velocity import VelocityPrediction
 
-    return [VelocityPrediction, UniformTimes]
+    return [VelocityPrediction, CleanPrediction, UniformTimes, LogitNormalTimes, OfficialTimes]
