@@ -25,6 +25,7 @@ from pixelflow.backbones.layers import (
     rope_of,
 )
 from pixelflow.core.condition import Condition
+from pixelflow.core.errors import SpecError, UsageError
 from pixelflow.core.interfaces import Backbone, Cost
 from pixelflow.core.packing import Layout, layout_of, patchify, unpatchify
 
@@ -48,8 +49,8 @@ class Block(nn.Module):
         normed = F.layer_norm(x, x.shape[-1:], eps=1e-6)
         x = x + gate(self.attention(modulate(normed, shift1, scale1, layout), layout, rope), gate1, layout)
         if self.cross_attention is not None and self.cross_norm is not None:
-            assert condition.tokens is not None
-            assert condition.mask is not None
+            if condition.tokens is None or condition.mask is None:
+                raise UsageError("this network attends to text and got none; give embeddings, or add a conditioner")
             x = x + self.cross_attention(self.cross_norm(x), condition.tokens, condition.mask, layout, rope)
         return x + gate(self.mlp(modulate(self.mlp_norm(x), shift2, scale2, layout)), gate2, layout)
 
@@ -67,6 +68,8 @@ class DiT(Backbone):
         """Channels of a head; a multiple of 4 for the 2-D RoPE."""
         mlp_ratio: float = Field(default=4.0, gt=0)
         """Hidden channels of the MLP over the width."""
+        context_dim: int | None = Field(default=None, ge=1)
+        """Channels of context tokens that come from outside, as embeddings; by default those of the conditioners."""
 
         @field_validator("head_dim")
         @classmethod
@@ -84,7 +87,7 @@ class DiT(Backbone):
         self.width = params.heads * params.head_dim
         self.patches = tuple(patches)
         self.channels = channels
-        self.context_dim = context_dim
+        self.context_dim = _one_context(params.context_dim, context_dim)
         sizes = sorted(set(patches))
         self.patch_in = nn.ModuleDict({str(p): nn.Linear(channels * p * p, self.width) for p in sizes})
         self.patch_out = nn.ModuleDict({str(p): nn.Linear(self.width, channels * p * p) for p in sizes})
@@ -92,7 +95,7 @@ class DiT(Backbone):
         self.size_embedding = ScalarEmbedding(self.width)
         hidden = int(self.width * params.mlp_ratio)
         self.blocks = nn.ModuleList(
-            Block(params.heads, params.head_dim, hidden, context_dim) for _ in range(params.depth)
+            Block(params.heads, params.head_dim, hidden, self.context_dim) for _ in range(params.depth)
         )
         self.final_modulation = nn.Linear(self.width, 2 * self.width)
         self._initialise()
@@ -163,6 +166,12 @@ class DiT(Backbone):
 
     def cost(self, rows: int, cols: int, stage: int, context_tokens: int) -> Cost:
         return dit_cost(self.params, self.channels, self.patches[stage], rows * cols, self.context_dim, context_tokens)
+
+
+def _one_context(own: int | None, conditioners: int | None) -> int | None:
+    if own is not None and conditioners is not None and own != conditioners:
+        raise SpecError(f"backbone.context_dim is {own}, but the conditioners' tokens have {conditioners} channels")
+    return conditioners if own is None else own
 
 
 def dit_cost(

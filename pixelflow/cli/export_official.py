@@ -1,0 +1,22 @@
+"""``pixelflow export-official``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def export_official(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    target: Annotated[Path, typer.Argument(metavar="DST", help="The folder to write: config.yaml and model.pt.")],
+    step: Annotated[int | None, typer.Option(help="The checkpoint's step; by default the newest.")] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="The weights as trained, not their average.")] = False,
+) -> None:
+    """Write a run in the form in which PixelFlow's authors publish their models."""
+    from pixelflow.core.runfolder import RunFolder
+    from pixelflow.official.exchange import export_release
+
+    done = export_release(RunFolder(run), target, step=step, part="model" if raw else "ema")
+    typer.echo(f"{done.path}: {done.weights} weights, {done.parameters:,} parameters")

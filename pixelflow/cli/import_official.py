@@ -1,0 +1,22 @@
+"""``pixelflow import-official``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def import_official(
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="The authors' folder: config.yaml and model.pt.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder to write.")],
+    size: Annotated[
+        int | None, typer.Option(metavar="PIXELS", help="Side of the images; by default the config's.")
+    ] = None,
+) -> None:
+    """Make a run of weights that PixelFlow's authors (or their training script) published."""
+    from pixelflow.official.exchange import import_release
+
+    done = import_release(source, run, size)
+    typer.echo(f"{done.path}: {done.weights} weights, {done.parameters:,} parameters, none missing, none left over")

@@ -1,0 +1,183 @@
+"""Reading the tensors of a ``torch.save`` file without running anything that is in it.
+
+The file is a zip archive of one pickle and the tensors' bytes. The pickle may name any function of any module to be
+called, which is how such files attack. Here no name is ever looked up: a handful that tensors need are answered by
+this module, and every other becomes a `Placeholder`, which takes whatever it is given and does nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import pickle
+import zipfile
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pixelflow.core.errors import DataError, MissingInputError
+
+_DTYPES = {
+    "FloatStorage": torch.float32,
+    "DoubleStorage": torch.float64,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+}
+
+
+class Placeholder:
+    """Stands for every object that is no tensor; whatever a pickle does to it is ignored."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        pass
+
+    def __call__(self, *args: object, **kwargs: object) -> Placeholder:
+        return self
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+    def __setitem__(self, key: object, value: object) -> None:
+        pass
+
+    def append(self, value: object) -> None:
+        pass
+
+    def extend(self, values: object) -> None:
+        pass
+
+    def add(self, value: object) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor that lies in the archive and is not read yet."""
+
+    key: str
+    dtype: torch.dtype
+    offset: int
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Storage:
+    key: str
+    dtype: torch.dtype
+
+
+class _Reader(pickle.Unpickler):
+    """Unpickles containers, numbers, text and references to stored tensors; all else as placeholders."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module == "torch" and name in _DTYPES:
+            return _DTYPES[name]
+        known = {
+            "collections.OrderedDict": OrderedDict,
+            "torch._utils._rebuild_tensor_v2": self._tensor,  # bound methods, which a pickle cannot alter
+            "torch._utils._rebuild_parameter": self._parameter,
+        }
+        return known.get(f"{module}.{name}", Placeholder)
+
+    def persistent_load(self, pid: Any) -> _Storage:
+        _, dtype, key, *_ = pid
+        if not isinstance(dtype, torch.dtype) or not isinstance(key, str):
+            raise pickle.UnpicklingError("a storage of an unknown type")
+        return _Storage(key, dtype)
+
+    def _tensor(self, storage: _Storage, offset: int, shape: Any, stride: Any, *_: object) -> StoredTensor:
+        return StoredTensor(storage.key, storage.dtype, int(offset), tuple(map(int, shape)), tuple(map(int, stride)))
+
+    def _parameter(self, data: StoredTensor, *_: object) -> StoredTensor:
+        return data
+
+
+class Archive:
+    """A ``torch.save`` file, opened; its tensors are read one by one.
+
+    Raises:
+        MissingInputError: there is no such file.
+        DataError: it is not such a file, or damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._zip = zipfile.ZipFile(path)
+            pickles = [name for name in self._zip.namelist() if name.endswith("/data.pkl")]
+            if len(pickles) != 1:
+                raise DataError(f"{path}: is a zip archive but not one that torch.save wrote")
+            self._prefix = pickles[0].removesuffix("data.pkl")
+            with self._zip.open(self._stored("data.pkl")) as file:
+                self.content: Any = _Reader(file).load()
+        except FileNotFoundError:
+            raise MissingInputError(f"{path}: there is no such file") from None
+        except zipfile.BadZipFile:
+            raise DataError(f"{path}: is not a checkpoint of torch.save, or cut off (no whole zip archive)") from None
+        except DataError:
+            raise
+        except Exception as error:  # a hostile pickle can raise anything
+            raise DataError(f"{path}: its pickle cannot be read ({type(error).__name__}); nothing was run") from None
+
+    def _stored(self, name: str) -> zipfile.ZipInfo:
+        """An uncompressed member, as torch.save writes them; a compressed one could blow up to any size."""
+        info = self._zip.getinfo(self._prefix + name)
+        if info.compress_type != zipfile.ZIP_STORED:
+            raise DataError(f"{self.path}: {info.filename} is compressed; torch.save never does that")
+        return info
+
+    def tensor(self, stored: StoredTensor) -> Tensor:
+        """Read one tensor; raises DataError if its bytes are missing or damaged."""
+        try:
+            data = bytearray(self._zip.read(self._stored(f"data/{stored.key}")))
+            values = torch.frombuffer(data, dtype=stored.dtype) if data else torch.empty(0, dtype=stored.dtype)
+            if math.prod(stored.shape) > len(values):
+                raise ValueError("larger than its storage")
+            return values.as_strided(stored.shape, stored.stride, stored.offset).contiguous()
+        except DataError:
+            raise
+        except Exception as error:
+            raise DataError(f"{self.path}: the tensor of storage {stored.key!r} is damaged ({error})") from None
+
+    def tensors(self, state: Mapping[str, StoredTensor]) -> dict[str, Tensor]:
+        """Read all tensors of a state dict."""
+        return {name: self.tensor(stored) for name, stored in state.items()}
+
+
+def state_dicts(archive: Archive) -> dict[str, dict[str, StoredTensor]]:
+    """Our part ("ema", "model") -> state dict, of a bare state dict or of a training checkpoint.
+
+    A bare one is the released, averaged weights. Of a training checkpoint nothing but the two is looked at.
+
+    Raises:
+        DataError: it is neither.
+    """
+    content = archive.content
+    if _is_state(content):
+        return {"ema": dict(content)}
+    if isinstance(content, dict):
+        found = {part: dict(content[part]) for part in ("ema", "model") if _is_state(content.get(part))}
+        if found:
+            return found
+    raise DataError(
+        f"{archive.path}: holds neither a state dict (names to tensors) nor a training checkpoint (model, ema)"
+    )
+
+
+def _is_state(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and bool(value)
+        and all(isinstance(name, str) and isinstance(tensor, StoredTensor) for name, tensor in value.items())
+    )

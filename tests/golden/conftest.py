@@ -1,0 +1,74 @@
+"""The release's recorded numbers, and its weights published and imported as a user would do it.
+
+The .npz files were recorded from the authors' implementation in float32 on a CPU, with small random weights:
+``weights/NAME`` is the state dict, the other keys are inputs and outputs (see the tests for each).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from torch import Tensor
+
+import pixelflow
+from pixelflow.core.schedule import Stage
+from pixelflow.official.exchange import import_release
+from pixelflow.run import Run
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Golden:
+    """One recording and the run made of its weights."""
+
+    run: Run
+    values: Mapping[str, np.ndarray]
+
+    def __getitem__(self, key: str) -> Tensor:
+        return torch.from_numpy(self.values[key])
+
+    def noise(self, solver: str) -> list[Tensor]:
+        return [self[f"sample/{solver}/noise/{stage.index}"] for stage in self.stages]
+
+    def steps(self, solver: str) -> list[int]:
+        return self[f"sample/{solver}/steps"].tolist()
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        return self.run.model.cascade.stages
+
+
+def publish(folder: Path, values: Mapping[str, np.ndarray]) -> Path:
+    """Write a folder as the authors do."""
+    config = json.loads(str(values["config"]))
+    folder.mkdir()
+    scheduler = {key: config[key] for key in ("num_train_timesteps", "num_stages", "gamma")}
+    (folder / "config.yaml").write_text(yaml.safe_dump({"model": {"params": config["model"]}, "scheduler": scheduler}))
+    state = {key.removeprefix("weights/"): values[key] for key in values if key.startswith("weights/")}
+    torch.save({name: torch.from_numpy(value) for name, value in state.items()}, folder / "model.pt")
+    return folder
+
+
+def _golden(name: str, folder: Path) -> Golden:
+    with np.load(HERE / f"official_{name}_4stage.npz") as file:
+        values = dict(file)
+    import_release(publish(folder / "published", values), folder / "run")
+    return Golden(pixelflow.load(folder / "run", device="cpu"), values)
+
+
+@pytest.fixture(scope="session")
+def class_model(tmp_path_factory: pytest.TempPathFactory) -> Golden:
+    return _golden("c2i", tmp_path_factory.mktemp("c2i"))
+
+
+@pytest.fixture(scope="session")
+def text_model(tmp_path_factory: pytest.TempPathFactory) -> Golden:
+    return _golden("t2i", tmp_path_factory.mktemp("t2i"))
