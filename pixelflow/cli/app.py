@@ -28,6 +28,8 @@ COMMANDS = (
     "doctor",
     "new_plugin",
     "check_plugin",
+    "import_official",
+    "export_official",
 )
 """Files of `pixelflow.cli`, in the order of ``pixelflow --help``; ``new_plugin`` becomes ``new-plugin``."""
 
