@@ -6,6 +6,9 @@ from pixelflow.core.hookspecs import hookimpl
 
 @hookimpl
 def register_components() -> list[type[Component]]:
+    from pixelflow.conditioners.byte_text import ByteText
     from pixelflow.conditioners.class_label import ClassLabel
+    from pixelflow.conditioners.clip_text import ClipText
+    from pixelflow.conditioners.t5 import T5
 
-    return [ClassLabel]
+    return [ClassLabel, ByteText, T5, ClipText]

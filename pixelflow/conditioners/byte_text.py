@@ -1,0 +1,111 @@
+"""Captions through a small transformer over their UTF-8 bytes, trained with the backbone: no files, no vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from pixelflow.conditioners.captions import Rows, checked, trimmed
+from pixelflow.core.condition import Condition
+from pixelflow.core.interfaces import Conditioner
+from pixelflow.core.problems import problem
+
+_END = 256
+"""The token behind a caption's last byte; the empty caption is this token alone."""
+
+
+class ByteText(Conditioner):
+    """Bytes to context tokens: embedding, a convolution that sees words, transformer layers.
+
+    Bytes instead of a vocabulary as in ByT5 (arXiv 2105.13626); the convolution before the layers as in CANINE
+    (arXiv 2103.06874), so that a shallow network need not spell.
+    """
+
+    reads: ClassVar[Literal["label", "caption"]] = "caption"
+
+    class Params(Conditioner.Params):
+        type: Literal["bytes"] = "bytes"
+        dim: int = Field(default=256, ge=8)
+        """Channels of the encoder and of its tokens."""
+        depth: int = Field(default=2, ge=0)
+        """Transformer layers."""
+        heads: int = Field(default=4, ge=1)
+        """Attention heads; they divide ``dim``."""
+        kernel: int = Field(default=7, ge=1)
+        """Bytes that the convolution sees at once; an odd number."""
+        max_bytes: int = Field(default=256, ge=2)
+        """Longest caption, its end included; the rest of a longer one is cut off."""
+
+        @model_validator(mode="after")
+        def _fits(self) -> ByteText.Params:
+            if self.dim % self.heads:
+                raise problem(f"{self.heads} heads do not divide the {self.dim} channels", "heads")
+            if self.kernel % 2 == 0:
+                raise problem(f"must be odd; use {self.kernel - 1} or {self.kernel + 1}", "kernel")
+            return self
+
+        @property
+        def context_dim(self) -> int:
+            return self.dim
+
+        @property
+        def context_tokens(self) -> int:
+            return self.max_bytes
+
+    params: Params
+
+    def __init__(self, params: Params, *, width: int) -> None:
+        super().__init__(params)
+        self._rows = Rows(params.max_bytes, self.type_name())
+        self.table = nn.Embedding(_END + 1, params.dim)
+        self.places = nn.Parameter(torch.empty(params.max_bytes, params.dim))
+        self.mixing = nn.Conv1d(params.dim, params.dim, params.kernel, padding=params.kernel // 2)
+        self.layers = nn.ModuleList(_Layer(params.dim, params.heads) for _ in range(params.depth))
+        self.norm = nn.LayerNorm(params.dim)
+        nn.init.normal_(self.table.weight, std=0.5)
+        nn.init.normal_(self.places, std=0.02)
+
+    def prepare(self, values: Sequence[Any]) -> Tensor:
+        captions = checked(values)
+        return self._rows(captions, [[*caption.encode(), _END] for caption in captions])
+
+    def null(self, count: int) -> Tensor:
+        return self.prepare([""]).expand(count, -1)
+
+    def forward(self, prepared: Tensor) -> Condition:
+        tokens, mask = trimmed(prepared)
+        x = self.table(tokens) * mask[..., None]
+        near = rearrange(self.mixing(rearrange(x, "b m d -> b d m")), "b d m -> b m d")
+        x = x + F.gelu(near) + self.places[: x.shape[1]]
+        for layer in self.layers:
+            x = layer(x, mask)
+        return Condition(tokens=self.norm(x), mask=mask)
+
+
+class _Layer(nn.Module):
+    """Pre-norm self-attention and MLP."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_norm = nn.LayerNorm(dim)
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.out = nn.Linear(dim, dim)
+        self.mlp_norm = nn.LayerNorm(dim)
+        self.inner = nn.Linear(dim, 4 * dim)
+        self.outer = nn.Linear(4 * dim, dim)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """X (b m d), mask (b m) -> (b m d)"""
+        q, k, v = rearrange(
+            self.qkv(self.attention_norm(x)), "b m (three heads d) -> three b heads m d", three=3, heads=self.heads
+        )
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=rearrange(mask, "b m -> b 1 1 m"))
+        x = x + self.out(rearrange(attended, "b heads m d -> b m (heads d)"))
+        return x + self.outer(F.gelu(self.inner(self.mlp_norm(x))))

@@ -1,0 +1,114 @@
+"""Captions through the frozen text tower of an open-clip model (CLIP, arXiv 2103.00020)."""
+
+from __future__ import annotations
+
+import json
+from functools import cache, lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from pixelflow.conditioners.captions import PAD
+from pixelflow.conditioners.frozen import FrozenText, frozen
+from pixelflow.core import torchvision_compat
+from pixelflow.core.condition import Condition
+from pixelflow.core.errors import DataError, MissingDependencyError
+
+_CONFIG, _WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
+
+
+class ClipText(FrozenText):
+    """Token states behind the tower's last norm, or its pooled and projected caption."""
+
+    files = (_CONFIG, _WEIGHTS)
+
+    class Params(FrozenText.Params):
+        type: Literal["clip_text"] = "clip_text"
+        model: str = "laion/CLIP-ViT-L-14-laion2B-s32B-b82K"
+        """A name on the Hugging Face hub, or a folder, in open-clip's form. Nothing is downloaded."""
+        max_tokens: int = Field(default=77, ge=2)
+        """Longest caption, its end included, at most the tower's own limit; the rest of a longer one is cut off."""
+        gives: Literal["tokens", "pooled"] = "tokens"
+        """"tokens": context for cross-attention; "pooled": one vector, through a trained layer, beside the time."""
+
+        @property
+        def context_dim(self) -> int | None:
+            return None if self.gives == "pooled" else super().context_dim
+
+        @property
+        def context_tokens(self) -> int:
+            return 0 if self.gives == "pooled" else self.max_tokens
+
+        def dim_in(self, folder: Path) -> int:
+            try:
+                config = json.loads((folder / _CONFIG).read_text("utf-8"))["model_cfg"]
+                width = config["text_cfg"]["width"]  # which towers of other kinds do not have
+                return int(config["embed_dim"] if self.gives == "pooled" else width)
+            except (OSError, ValueError, KeyError, TypeError):
+                raise DataError(
+                    f"clip_text: {folder / _CONFIG} describes no text tower of open-clip's own kind"
+                ) from None
+
+    params: Params
+
+    def __init__(self, params: Params, *, width: int) -> None:
+        super().__init__(params, width=width)
+        self.to_vector = nn.Linear(params.encoder_dim, width) if params.gives == "pooled" else None
+
+    def tokenise(self, captions: list[str]) -> list[list[int]]:
+        tokeniser = _tokeniser()
+        first, last = tokeniser.sot_token_id, tokeniser.eot_token_id
+        return [[first, *tokeniser.encode(caption), last] for caption in captions]
+
+    def forward(self, prepared: Tensor) -> Condition:
+        mask = prepared != PAD
+        length = prepared.shape[1]
+        with frozen(prepared.device):
+            tower: Any = _tower(self.folder, prepared.device, getattr(torch, self.params.precision))
+            longest = tower.context_length
+            if length > longest:
+                raise DataError(
+                    f"clip_text: {self.params.model} reads {longest} tokens, not {length}; mend 'max_tokens'"
+                )
+            pooled, tokens = tower(F.pad(prepared.clamp(min=0), (0, longest - length)))
+        if self.to_vector is not None:
+            return Condition(vector=self.to_vector(pooled.float()))
+        return Condition(tokens=self.projected(tokens[:, :length].float()), mask=mask)
+
+
+@cache
+def _tokeniser() -> Any:
+    return _open_clip().SimpleTokenizer()
+
+
+@lru_cache(maxsize=2)
+def _tower(folder: Path, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    """The text tower of a folder in open-clip's form, read from safetensors alone."""
+    clip = _open_clip()
+    try:
+        config = json.loads((folder / _CONFIG).read_text("utf-8"))["model_cfg"]
+        model = clip.CustomTextCLIP(**config)
+        clip.load_checkpoint(model, str(folder / _WEIGHTS))
+    except Exception as error:  # it raises whatever its parsers of hostile files raise
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DataError(f"clip_text: the model in {folder} cannot be read ({reason})") from None
+    tower = model.text
+    tower.output_tokens = True
+    network: nn.Module = tower.to(device, dtype).eval().requires_grad_(False)
+    return network
+
+
+def _open_clip() -> ModuleType:
+    torchvision_compat.make_importable()
+    try:
+        import open_clip
+    except ImportError:
+        raise MissingDependencyError(
+            "clip_text needs the package open-clip-torch: pip install 'pixelflow[clip]'"
+        ) from None
+    return open_clip

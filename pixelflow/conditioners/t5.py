@@ -1,0 +1,104 @@
+"""Captions through a frozen T5 encoder, as in the paper (section 3.3: Flan-T5-XL, arXiv 2210.11416)."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from pixelflow.conditioners.captions import trimmed
+from pixelflow.conditioners.frozen import FrozenText, frozen
+from pixelflow.core import torchvision_compat
+from pixelflow.core.condition import Condition
+from pixelflow.core.errors import DataError, MissingDependencyError
+
+_KNOWN_DIMS = {
+    "google/flan-t5-small": 512,
+    "google/flan-t5-base": 768,
+    "google/flan-t5-large": 1024,
+    "google/flan-t5-xl": 2048,
+    "google/flan-t5-xxl": 4096,
+}
+"""So that costs can be counted and embeddings used where the files are not."""
+
+
+class T5(FrozenText):
+    """The last hidden states of transformers' T5 encoder: any T5, mT5 or ByT5, by name or folder."""
+
+    files = ("config.json", "*.safetensors", "tokenizer*.json")
+
+    class Params(FrozenText.Params):
+        type: Literal["t5"] = "t5"
+        model: str = "google/flan-t5-xl"
+        """A name on the Hugging Face hub, or a folder. Nothing is downloaded: fetch it beforehand."""
+        max_tokens: int = Field(default=512, ge=2)
+        """Longest caption, its end included; the rest of a longer one is cut off."""
+
+        @property
+        def encoder_dim(self) -> int:
+            return self.dim or _KNOWN_DIMS.get(self.model) or super().encoder_dim
+
+        def dim_in(self, folder: Path) -> int:
+            try:
+                return int(json.loads((folder / "config.json").read_text("utf-8"))["d_model"])
+            except (OSError, ValueError, KeyError, TypeError):
+                raise DataError(f"t5: {folder / 'config.json'} is not the configuration of a T5") from None
+
+    params: Params
+
+    def tokenise(self, captions: list[str]) -> list[list[int]]:
+        rows: list[list[int]] = _tokeniser(self.folder)(captions, truncation=False).input_ids
+        return rows
+
+    def forward(self, prepared: Tensor) -> Condition:
+        tokens, mask = trimmed(prepared)
+        with frozen(prepared.device):
+            encoder = _encoder(self.folder, prepared.device, getattr(torch, self.params.precision))
+            hidden = encoder(input_ids=tokens, attention_mask=mask.long()).last_hidden_state.float()
+        return Condition(tokens=self.projected(hidden), mask=mask)
+
+
+@lru_cache(maxsize=2)
+def _tokeniser(folder: Path) -> Any:
+    tokeniser = _transformers().AutoTokenizer
+    try:
+        return tokeniser.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # it raises whatever its parsers of hostile files raise
+        raise DataError(f"t5: the tokenizer in {folder} cannot be read ({_first_line(error)})") from None
+
+
+@lru_cache(maxsize=2)
+def _encoder(folder: Path, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    """The encoder of a folder, read from safetensors alone."""
+    model = _transformers().T5EncoderModel
+    try:
+        encoder, report = model.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True
+        )
+    except Exception as error:
+        raise DataError(f"t5: the weights in {folder} cannot be read ({_first_line(error)})") from None
+    if report["missing_keys"]:
+        raise DataError(f"t5: the weights in {folder} lack {sorted(report['missing_keys'])[0]}; are they a T5's?")
+    network: nn.Module = encoder.to(device).eval().requires_grad_(False)
+    return network
+
+
+def _transformers() -> Any:
+    """The one seam to transformers, which imports torchvision where it finds it."""
+    try:
+        torchvision_compat.make_importable()
+        import transformers
+    except ImportError:
+        raise MissingDependencyError("t5 needs the package transformers: pip install 'pixelflow[t5]'") from None
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    return transformers
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

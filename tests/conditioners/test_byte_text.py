@@ -1,0 +1,76 @@
+"""The byte-level text encoder."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pixelflow.conditioners.byte_text import ByteText
+from pixelflow.core.errors import UsageError
+
+
+def encoder(**changes) -> ByteText:
+    torch.manual_seed(0)
+    return ByteText.Params(**{"dim": 32, "depth": 2, "max_bytes": 40, **changes}).build(width=16)
+
+
+def test_masks_what_is_behind_a_caption():
+    condition = encoder()(encoder().prepare(["a red circle", "", "ü"]))
+    assert condition.tokens.shape == (3, 13, 32)
+    assert condition.mask.sum(dim=1).tolist() == [13, 1, 3]
+
+
+def test_padding_changes_nothing():
+    text = encoder()
+    alone = text(text.prepare(["a red"])).tokens[0]
+    beside = text(text.prepare(["a red", "a much longer caption"])).tokens[0]
+    torch.testing.assert_close(beside[: len(alone)], alone, rtol=0, atol=1e-6)
+
+
+def test_the_null_condition_is_the_empty_caption():
+    text = encoder()
+    assert torch.equal(text.null(2), text.prepare(["", ""]))
+
+
+def test_long_captions_are_cut_counted_and_said(caplog):
+    text = encoder(max_bytes=8)
+    with caplog.at_level(logging.WARNING):
+        rows = text.prepare(["short", *["a long caption"] * 12])
+    assert rows.shape == (13, 8)
+    assert rows[1].tolist() == [*b"a long ", 256]
+    assert text._rows.cut == 12
+    assert [record.message for record in caplog.records] == [
+        f"bytes: a caption of 15 tokens was cut to 8 (captions cut so far: {count}): 'a long caption'"
+        for count in (1, 10)
+    ]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.text(max_size=60), min_size=1, max_size=4))
+def test_any_text_can_be_prepared(captions):
+    text = encoder(depth=0)
+    condition = text(text.prepare(captions))
+    assert condition.tokens.isfinite().all()
+    assert condition.mask.any(dim=1).all()
+
+
+@pytest.mark.parametrize("caption", [None, 3, "\ud800"])
+def test_refuses_what_is_no_text(caption):
+    with pytest.raises(UsageError):
+        encoder().prepare(["fine", caption])
+
+
+@pytest.mark.parametrize("changes", [{"heads": 5}, {"kernel": 4}])
+def test_refuses_settings_that_do_not_fit(changes):
+    with pytest.raises(ValueError, match=r"do not divide|must be odd"):
+        ByteText.Params(**changes)
+
+
+def test_every_weight_is_trained():
+    text = encoder()
+    text(text.prepare(["a red circle"])).tokens.square().sum().backward()
+    assert [name for name, weight in text.named_parameters() if weight.grad is None] == []

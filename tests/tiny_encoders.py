@@ -1,0 +1,59 @@
+"""Real encoders, a few kilobytes large, written to disk as their publishers write them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from pixelflow.core import torchvision_compat
+
+SENTENCES = [
+    "a red circle above a blue square",
+    "three yellow crosses on a grey background",
+    "a photo of two dogs in the snow",
+    "a red house",
+]
+
+
+def make_t5(folder: Path, dim: int = 32) -> Path:
+    """A whole T5 (encoder and decoder, as hubs hold it): config.json, model.safetensors, tokenizer files."""
+    torchvision_compat.make_importable()
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+
+    tokens = Tokenizer(models.Unigram())
+    tokens.pre_tokenizer = pre_tokenizers.Metaspace()
+    specials = ["<pad>", "</s>", "<unk>"]
+    tokens.train_from_iterator(
+        SENTENCES * 5, trainers.UnigramTrainer(vocab_size=80, special_tokens=specials, unk_token="<unk>")
+    )
+    tokens.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokens, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
+    fast.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = T5Config(
+        vocab_size=len(fast), d_model=dim, d_kv=8, d_ff=64, num_layers=2, num_heads=4, dense_act_fn="gelu_new",
+        feed_forward_proj="gated-gelu",
+    )  # fmt: skip
+    T5ForConditionalGeneration(config).save_pretrained(folder)
+    return folder
+
+
+def make_clip(folder: Path, width: int = 32, context: int = 20) -> Path:
+    """A whole CLIP (both towers): open_clip_config.json and open_clip_model.safetensors."""
+    torchvision_compat.make_importable()
+    import open_clip
+    from safetensors.torch import save_file
+
+    config = {
+        "embed_dim": 24,
+        "vision_cfg": {"image_size": 8, "layers": 1, "width": 64, "patch_size": 4},
+        "text_cfg": {"context_length": context, "vocab_size": 49408, "width": width, "heads": 4, "layers": 2},
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(0)
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
+    save_file(open_clip.CLIP(**config).state_dict(), folder / "open_clip_model.safetensors")
+    return folder
