@@ -18,14 +18,19 @@ def train(
     run: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the run; by default the spec's.")] = None,
     device: Annotated[str | None, typer.Option(help="A torch device; by default the first GPU, else the CPU.")] = None,
 ) -> None:
-    """Train a spec, or go on with the run: the same command again continues where it stopped."""
+    """Train a spec, or go on with the run: the same command again continues where it stopped.
+
+    With several GPUs:  torchrun --nproc-per-node 8 -m pixelflow train SPEC
+    """
     from pixelflow.training.stopping import StopSignals
 
     with StopSignals() as signals:
-        from pixelflow.core.device import choose_device
+        from pixelflow.training.distributed import joined
         from pixelflow.training.session import train as train_run
 
         name = [] if run is None else [f"name={json.dumps(run)}"]
         wanted = read_spec(spec, [*(overrides or ()), *name])
-        finished = train_run(wanted, out / wanted.name, choose_device(device), signals)
-    typer.echo(str(finished.path))
+        with joined(device) as world:
+            finished = train_run(wanted, out / wanted.name, world, signals)
+            if world.is_first:
+                typer.echo(str(finished.path))

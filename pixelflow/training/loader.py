@@ -50,7 +50,14 @@ class Place:
 
 
 def batches(
-    dataset: Dataset, *, batch_size: int, seed: int, workers: int, first_step: int, bad_images: int
+    dataset: Dataset,
+    *,
+    batch_size: int,
+    seed: int,
+    workers: int,
+    first_step: int,
+    bad_images: int,
+    share: slice = slice(None),
 ) -> Iterator[Batch]:
     """Batches `first_step`, `first_step + 1`, ... without end; an epoch's rest joins the next epoch's start.
 
@@ -59,6 +66,7 @@ def batches(
     Args:
         workers: processes that read; 0 reads in this one.
         bad_images: unreadable images that are tolerated.
+        share: the part of each batch that this process reads, where several train together.
 
     Raises:
         DataError: the data set is empty, or has more than `bad_images` unreadable images.
@@ -67,7 +75,7 @@ def batches(
         raise DataError("the data set is empty: there is nothing to train on")
     loader = DataLoader(
         _Reader(dataset, seed, bad_images),
-        batch_sampler=_Places(len(dataset), batch_size, seed, first_step),
+        batch_sampler=_Places(len(dataset), batch_size, seed, first_step, share),
         num_workers=workers,
         collate_fn=_collate,
         worker_init_fn=_leave_signals_to_parent,
@@ -91,6 +99,7 @@ class _Places:
     batch_size: int
     seed: int
     first_step: int
+    share: slice
 
     def __iter__(self) -> Iterator[list[Place]]:
         epoch, offset = divmod(self.first_step * self.batch_size, self.count)
@@ -100,7 +109,7 @@ class _Places:
             for index in order[offset:].tolist():
                 batch.append(Place(epoch, index))
                 if len(batch) == self.batch_size:
-                    yield batch
+                    yield batch[self.share]
                     batch = []
             epoch, offset = epoch + 1, 0
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from contextlib import closing
 
 import torch
-from torch import Tensor
 
 from pixelflow.core import seeds
 from pixelflow.core.errors import DataError, NonFiniteError
@@ -15,9 +14,10 @@ from pixelflow.core.interfaces import Dataset
 from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.training import metrics
+from pixelflow.training.distributed import World
 from pixelflow.training.loader import Batch, batches
-from pixelflow.training.objective import Group, Objective
-from pixelflow.training.optimizer import clip_gradients, rate_at, set_rate
+from pixelflow.training.objective import Objective, Work
+from pixelflow.training.optimizer import clip_gradients, rate_at, set_rate, trained
 from pixelflow.training.previews import Previews
 from pixelflow.training.reporting import Events, Progress, duration, events, make_progress
 from pixelflow.training.state import TrainState
@@ -28,13 +28,14 @@ class Trainer:
     """Carries a run from where its checkpoints leave it to its last step."""
 
     def __init__(
-        self, run: RunFolder, spec: ExperimentSpec, dataset: Dataset, device: torch.device, signals: StopSignals
+        self, run: RunFolder, spec: ExperimentSpec, dataset: Dataset, world: World, signals: StopSignals
     ) -> None:
         self.run, self.spec, self.settings = run, spec, spec.training
-        self.dataset, self.device, self.signals = dataset, device, signals
-        self.state = TrainState.fresh(spec, device)
+        self.dataset, self.world, self.signals = dataset, world, signals
+        self.signals.immediate = world.size == 1
+        self.state = TrainState.fresh(spec, world.device)
         self.state.restore(run.checkpoints)
-        self.objective = Objective(self.state.model, spec)
+        self.objective = Objective(self.state.model, spec, world.rank)
         self.previews = Previews(run.samples, spec, dataset)
 
     @property
@@ -51,10 +52,11 @@ class Trainer:
             DataError: too many unreadable images; the state is saved.
             CannotWriteError: the disk refuses; the last checkpoint stands.
         """
-        first = self.state.step
-        metrics.truncate(self.run.metrics_file, first)
-        tensorboard = events(self.run.path / "tensorboard", first, self.settings.tensorboard)
-        with make_progress(self.settings.steps, first) as progress, tensorboard as written:
+        first, is_writer = self.state.step, self.world.is_first
+        if is_writer:
+            metrics.truncate(self.run.metrics_file, first)
+        tensorboard = events(self.run.path / "tensorboard", first, self.settings.tensorboard and is_writer)
+        with make_progress(self.settings.steps, first, silent=not is_writer) as progress, tensorboard as written:
             try:
                 self._steps(progress, written)
             except (Stop, DataError):
@@ -71,10 +73,12 @@ class Trainer:
             workers=self.settings.workers,
             first_step=self.state.step,
             bad_images=self.settings.bad_images,
+            share=slice(self.world.rank, None, self.world.size),
         )
         with closing(stream):  # type: ignore[type-var]
             while self.state.step < self.settings.steps:
-                self.signals.check()
+                if self.world.any(self.signals.received is not None):
+                    raise Stop
                 began = time.perf_counter()
                 with self.signals.interruptible():
                     batch = next(stream)
@@ -93,29 +97,38 @@ class Trainer:
             NonFiniteError: the loss or gradient is not finite; the state is as before.
         """
         state, step = self.state, self.state.step
-        torch.manual_seed(seeds.derive(self.spec.seed, "network", step))  # for backbones that draw, as dropout does
-        work = self.objective.work(batch, step)
-        sums = torch.zeros(self.spec.stages, device=self.device)
-        for part in work.parts(self.settings.accumulation):
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
-                losses = self.objective.losses(part)
-            (torch.cat(losses).sum() / len(batch.images)).backward()
-            _add_by_stage(sums, part.groups, losses)
+        torch.manual_seed(seeds.derive(self.spec.seed, "network", self.world.rank, step))  # for dropout and its like
+        losses, counts = self._backward(self.objective.work(batch, step), len(batch.images))
         norm = clip_gradients(state.model, self.settings.clip)
-        *by_stage, gradient_norm = torch.cat([sums, norm[None]]).tolist()
-        self._refuse_non_finite(by_stage, gradient_norm)
+        self._refuse_non_finite(losses, norm.item())
         set_rate(state.optimizer, rate_at(step, self.settings))
         state.optimizer.step()
         state.optimizer.zero_grad()
         state.ema.update(step)
         state.step += 1
-        counts = _counts(work.groups, self.spec.stages)
-        state.window.add(by_stage, counts, gradient_norm, time.perf_counter() - began)
+        state.window.add(losses, counts, norm.item(), time.perf_counter() - began)
+
+    def _backward(self, work: Work, images: int) -> tuple[list[float], list[int]]:
+        """Gradients of the mean loss, over all parts and processes; returns the losses' sum and number, by stage."""
+        sums = torch.zeros(2, self.spec.stages, device=self.world.device)
+        for part in work.parts(self.settings.accumulation):
+            with torch.autocast(self.world.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
+                losses = self.objective.losses(part)
+            (torch.cat(losses).sum() / images).backward()
+            for group, loss in zip(part.groups, losses, strict=True):
+                sums[0, group.stage.index] += loss.detach().sum()
+                sums[1, group.stage.index] += len(loss)
+        self.world.average_gradients(list(trained(self.state.model).values()))
+        self.world.sum(sums)
+        of_stages, counts = sums.tolist()
+        return of_stages, [int(count) for count in counts]
 
     def save(self) -> None:
-        """Write a checkpoint of the present step."""
-        metrics.sync_lines(self.run.metrics_file)
-        self.state.save(self.run.checkpoints, self.settings.keep)
+        """Write a checkpoint of the present step; every process waits for it."""
+        if self.world.is_first:
+            metrics.sync_lines(self.run.metrics_file)
+            self.state.save(self.run.checkpoints, self.settings.keep)
+        self.world.wait()
 
     def _refuse_non_finite(self, losses: Sequence[float], gradient_norm: float) -> None:
         numbers = torch.tensor([*losses, gradient_norm])
@@ -137,7 +150,8 @@ class Trainer:
         state, window = self.state, self.state.window
         line = window.line(state.step, rate_at(state.step - 1, self.settings))
         left = (self.settings.steps - state.step) * window.seconds / window.steps
-        metrics.append(self.run.metrics_file, line)
+        if self.world.is_first:
+            metrics.append(self.run.metrics_file, line)
         progress.show(line, left)
         if written is not None:
             written.write(line)
@@ -145,21 +159,9 @@ class Trainer:
 
     def _preview(self, progress: Progress) -> None:
         """Draw pictures of this step if they are due and not there: also those that a stop prevented."""
-        if not self.previews.is_due(self.state.step):
+        if not (self.world.is_first and self.previews.is_due(self.state.step)):
             return
         began = time.perf_counter()
         with self.signals.interruptible():
             self.previews.draw(self.state.ema.model, self.state.step)
         progress.say(f"step {self.state.step}: drew {self.run.samples} in {duration(time.perf_counter() - began)}")
-
-
-def _add_by_stage(sums: Tensor, groups: Sequence[Group], losses: Sequence[Tensor]) -> None:
-    for group, loss in zip(groups, losses, strict=True):
-        sums[group.stage.index] += loss.detach().sum()
-
-
-def _counts(groups: Sequence[Group], stages: int) -> list[int]:
-    counts = [0] * stages
-    for group in groups:
-        counts[group.stage.index] = len(group.members)
-    return counts

@@ -62,11 +62,12 @@ class Work:
 
 
 class Objective:
-    """Flow matching over the stages of a cascade."""
+    """Flow matching over the stages of a cascade; `rank` tells processes that train together apart."""
 
-    def __init__(self, model: FlowModel, spec: ExperimentSpec) -> None:
+    def __init__(self, model: FlowModel, spec: ExperimentSpec, rank: int = 0) -> None:
         self._model = model
         self._seed = spec.seed
+        self._rank = rank
         self._times = spec.objective.times.build()
         self._dropout = spec.objective.condition_dropout
         self._shares = spec.objective.stage_mix or (1.0,) * spec.stages
@@ -79,9 +80,9 @@ class Objective:
         """
         images = batch.images.to(self._model.device, non_blocking=True)
         count = len(images)
-        stages = stages_of(count, self._shares, seeds.generator(self._seed, "stages", step))
-        tau = self._times.sample(count, seeds.generator(self._seed, "times", step))
-        dropped = torch.rand(count, generator=seeds.generator(self._seed, "dropout", step)) < self._dropout
+        stages = stages_of(count, self._shares, self._generator("stages", step))
+        tau = self._times.sample(count, self._generator("times", step))
+        dropped = torch.rand(count, generator=self._generator("dropout", step)) < self._dropout
         for conditioner in self._model.conditioners:
             if conditioner.reads not in batch.values:
                 raise DataError(
@@ -95,12 +96,15 @@ class Objective:
         return Work(groups, self._model.prepare(batch.values, dropped))
 
     def _group(self, images: Tensor, stage: Stage, members: Tensor, tau: Tensor, step: int) -> Group:
-        generator = seeds.generator(self._seed, "noise", step, stage.index, device=images.device)
+        generator = self._generator("noise", step, stage.index, device=images.device)
         own_tau, members = tau[members].to(images.device), members.to(images.device)
         clean = self._model.cascade.at_stage(images[members], stage)
         noise = torch.randn(clean.shape, generator=generator, device=images.device)
         states, targets = self._model.cascade.states(clean, noise, own_tau, stage)
         return Group(stage, members, own_tau, states, targets)
+
+    def _generator(self, purpose: str, *indices: int, device: torch.device | str = "cpu") -> torch.Generator:
+        return seeds.generator(self._seed, purpose, self._rank, *indices, device=device)
 
     def losses(self, work: Work) -> list[Tensor]:
         """The mean squared error of each image's velocity, in float32: one (n) a group."""

@@ -83,8 +83,28 @@ class Lines(Progress):
         print(text, file=sys.stderr, flush=True)
 
 
-def make_progress(steps: int, first: int) -> Progress:
+class Silence(Progress):
+    """Nothing: for all processes but the first of several."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def advance(self, step: int) -> None:
+        return None
+
+    def show(self, line: Mapping[str, Any], seconds_left: float) -> None:
+        return None
+
+    def say(self, text: str) -> None:
+        return None
+
+
+def make_progress(steps: int, first: int, silent: bool) -> Progress:
     """A bar when stderr is a terminal, else lines."""
+    if silent:
+        return Silence()
     return Bar(steps, first) if sys.stderr.isatty() else Lines(steps)
 
 

@@ -7,15 +7,16 @@ import logging
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from pixelflow.core import checkpoint
 from pixelflow.core.assembly import build_dataset, resolve
 from pixelflow.core.errors import PreemptedError, UsageError
 from pixelflow.core.runfolder import RunFolder, environment
 from pixelflow.core.spec import ExperimentSpec
+from pixelflow.training.distributed import World
 from pixelflow.training.loop import Trainer
 from pixelflow.training.stopping import Stop, StopSignals
 
@@ -40,35 +41,61 @@ CHANGEABLE = (
 _SHOWN = 3
 
 
-def train(spec: ExperimentSpec, folder: Path, device: torch.device, signals: StopSignals) -> RunFolder:
+def train(spec: ExperimentSpec, folder: Path, world: World, signals: StopSignals) -> RunFolder:
     """Train `spec` in `folder` up to its last step, from the newest checkpoint if there is one.
 
     Raises:
-        UsageError: the folder holds a run of another spec, or is being trained by another process.
+        UsageError: the folder holds a run of another spec, or is being trained by another process; or the batch
+            cannot be shared evenly by the processes that train together.
         PreemptedError: SIGTERM came; the state is saved.
         KeyboardInterrupt: Ctrl-C came; the state is saved.
         NonFiniteError, DataError, MissingInputError, CannotWriteError: see `Trainer.train`.
     """
     dataset = build_dataset(spec)
     spec = resolve(spec, dataset)
-    run = open_run(folder, spec, dataset.classes)
-    with run.locked():
-        trainer = Trainer(run, spec, dataset, device, signals)
-        step = trainer.state.step
-        if trainer.is_finished:
-            _say(f"{run.path} is finished: {step} steps; to train further, raise training.steps")
+    _check_shares(spec, world)
+    with opened(folder, spec, dataset.classes, world) as run:
+        trainer = Trainer(run, spec, dataset, world, signals)
+        say = _say if world.is_first else _say_nothing
+        step, is_finished = trainer.state.step, trainer.is_finished
+        world.wait()  # is_finished looks for pictures that the first process may now draw
+        if is_finished:
+            say(f"{run.path} is finished: {step} steps; to train further, raise training.steps")
             return run
-        _say(f"{run.path}: {'continuing after' if step else 'starting at'} step {step} of {spec.training.steps}")
+        say(f"{run.path}: {'continuing after' if step else 'starting at'} step {step} of {spec.training.steps}")
         try:
             trainer.train()
         except Stop:
-            _end_early(run, trainer.state.step, signals.received)
-    _say(f"finished {spec.training.steps} steps; the run is in {run.path}, its pictures in {run.samples}")
+            _end_early(f"{run.path}: stopped after step {trainer.state.step} and saved", signals.received)
+        say(f"finished {spec.training.steps} steps; the run is in {run.path}, its pictures in {run.samples}")
     return run
 
 
-def _end_early(run: RunFolder, step: int, received: signal.Signals | None) -> None:
-    message = f"{run.path}: stopped after step {step} and saved; the same command continues"
+@contextmanager
+def opened(folder: Path, spec: ExperimentSpec, classes: tuple[str, ...], world: World) -> Iterator[RunFolder]:
+    """The run, made and locked by the first process before the others open it."""
+    if not world.is_first:
+        world.wait()
+        yield RunFolder(folder)
+        return
+    run = open_run(folder, spec, classes)
+    with run.locked():
+        checkpoint.clean(run.checkpoints)
+        world.wait()
+        yield run
+
+
+def _check_shares(spec: ExperimentSpec, world: World) -> None:
+    parts = world.size * spec.training.accumulation
+    if spec.training.batch_size % parts:
+        raise UsageError(
+            f"training.batch_size {spec.training.batch_size} is not a multiple of {parts} "
+            f"({world.size} processes x {spec.training.accumulation} accumulation steps)"
+        )
+
+
+def _end_early(what: str, received: signal.Signals | None) -> None:
+    message = f"{what}; the same command continues"
     if received == signal.SIGINT:
         _say(message)
         raise KeyboardInterrupt
@@ -128,3 +155,7 @@ def _warn_of_other_versions(run: RunFolder) -> None:
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
+
+
+def _say_nothing(text: str) -> None:
+    return None

@@ -63,7 +63,6 @@ class TrainState:
         Raises:
             DataError: every checkpoint is damaged, or the newest is of another model.
         """
-        checkpoint.clean(folder)
         if not checkpoint.steps(folder):
             return
         found = checkpoint.load(folder, parts=("model", "ema", "optimizer"))

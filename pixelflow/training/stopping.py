@@ -17,11 +17,13 @@ class StopSignals:
     """While entered, SIGTERM and SIGINT are requests; `Stop` is raised only where the state is whole.
 
     That is at `check` (between steps) and at once within `interruptible` (waiting for data, drawing pictures).
+    With `immediate` off, signals wait for `check` everywhere: several processes must stop at the same step.
     A second Ctrl-C ends the process without saving; what is on disk stays whole.
     """
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
+        self.immediate = True
         self._interruptible = False
         self._before: dict[signal.Signals, object] = {}
 
@@ -43,9 +45,10 @@ class StopSignals:
     @contextmanager
     def interruptible(self) -> Iterator[None]:
         """Within, a signal raises Stop at once: use it where nothing is being changed."""
-        self._interruptible = True
+        self._interruptible = self.immediate
         try:
-            self.check()
+            if self.immediate:
+                self.check()
             yield
         finally:
             self._interruptible = False

@@ -45,7 +45,7 @@ def test_the_loss_is_that_of_each_image_alone(stages):
     assert sum(len(group.members) for group in work.groups) == 7
     for group, group_losses in zip(work.groups, losses, strict=True):
         stage = group.stage
-        noise = torch.randn(group.states.shape, generator=seeds.generator(spec.seed, "noise", 5, stage.index))
+        noise = torch.randn(group.states.shape, generator=seeds.generator(spec.seed, "noise", 0, 5, stage.index))
         for row, image in enumerate(group.members.tolist()):
             clean = batch.images[image : image + 1]
             for _ in range(stage.halvings):

@@ -1,0 +1,80 @@
+"""Two processes that train one run together, over gloo on the CPU, as torchrun starts them."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from pixelflow.core import checkpoint
+from pixelflow.core.errors import UsageError
+from pixelflow.training.distributed import World
+from pixelflow.training.session import train
+from pixelflow.training.stopping import StopSignals
+from tests.conftest import TINY, make_spec
+from tests.training.conftest import lines_of
+
+PARTS = ("model", "ema", "optimizer")
+
+
+def start(tmp_path, name: str, *overrides: str) -> list[subprocess.Popen]:
+    """Both ranks of ``torchrun --nproc-per-node 2 -m pixelflow train``."""
+    spec = tmp_path / "tiny.yaml"
+    spec.write_text(TINY)
+    command = [sys.executable, "-m", "pixelflow", "train", str(spec), *overrides, "--out", str(tmp_path)]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    return [
+        subprocess.Popen(
+            [*command, "--run", name, "--device", "cpu"],
+            env=os.environ | {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1",
+                              "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)},
+            stderr=subprocess.PIPE, text=True,
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+
+
+def ended(processes: list[subprocess.Popen]) -> list[tuple[int, str]]:
+    said = [process.communicate(timeout=120)[1] for process in processes]
+    return [(process.returncode, text) for process, text in zip(processes, said, strict=True)]
+
+
+@pytest.mark.slow
+def test_two_processes_train_stop_together_and_resume_bitwise(tmp_path):
+    options = ("training.steps=120", "training.save_every=50", "image.size=8")
+    assert [code for code, _ in ended(start(tmp_path, "whole", *options))] == [0, 0]
+    processes = start(tmp_path, "parts", *options)
+    assert processes[0].stderr is not None
+    while "step 5/" not in (line := processes[0].stderr.readline()):
+        assert line, "it ended by itself"
+    processes[1].send_signal(signal.SIGTERM)  # to one of them only
+    assert [code for code, _ in ended(processes)] == [75, 75]
+    (stopped,) = checkpoint.steps(tmp_path / "parts" / "checkpoints")
+    assert 5 <= stopped < 120
+    (first, said), (second, silence) = ended(start(tmp_path, "parts", *options))
+    assert (first, second) == (0, 0)
+    assert f"continuing after step {stopped}" in said
+    assert "step" not in silence
+    a, b = (checkpoint.load(tmp_path / name / "checkpoints", parts=PARTS).tensors for name in ("whole", "parts"))
+    assert all(torch.equal(a[part][name], b[part][name]) for part in PARTS for name in a[part])
+    assert lines_of(tmp_path / "whole") == lines_of(tmp_path / "parts")
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
+    world = World(torch.device("cpu"), rank=0, size=3)
+    with pytest.raises(UsageError, match="batch_size 8 is not a multiple of 3"):
+        train(make_spec(), tmp_path / "run", world, StopSignals())
+
+
+def test_alone_nothing_is_exchanged():
+    world = World(torch.device("cpu"))
+    weight = torch.nn.Parameter(torch.ones(2))
+    world.average_gradients([weight])
+    assert weight.grad is None
+    assert world.any(True)
+    assert not world.any(False)
