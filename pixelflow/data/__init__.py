@@ -6,7 +6,8 @@ from pixelflow.core.hookspecs import hookimpl
 
 @hookimpl
 def register_components() -> list[type[Component]]:
+    from pixelflow.data.captioned_folder import CaptionedFolder
     from pixelflow.data.digits import Digits
     from pixelflow.data.image_folder import ImageFolder
 
-    return [Digits, ImageFolder]
+    return [Digits, ImageFolder, CaptionedFolder]

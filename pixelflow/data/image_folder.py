@@ -59,6 +59,11 @@ class ImageFolder(Dataset):
         label_of = {name: label for label, name in enumerate(self.classes)}
         self._labels = [label_of[_first_part(file)] for file in self._files] if self.classes else None
 
+    @property
+    def files(self) -> list[str]:
+        """Paths of the images relative to the root, by index."""
+        return self._files
+
     def __len__(self) -> int:
         return len(self._files)
 

@@ -1,0 +1,98 @@
+"""A folder of images with captions: ``.txt`` files beside them, or a table."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import Field
+
+from pixelflow.core.errors import DataError
+from pixelflow.core.interfaces import BadSample, Dataset, Sample
+from pixelflow.data.captions import TABLES, BadCaptionError, Captions
+from pixelflow.data.image_folder import ImageFolder
+
+logger = logging.getLogger(__name__)
+
+
+class CaptionedFolder(Dataset):
+    """The images of `image_folder`, each with one of its captions, drawn at random.
+
+    Captions stand in ``NAME.txt`` beside ``NAME.jpg``, one a line, or in ``metadata.jsonl`` or ``metadata.csv``
+    (Hugging Face's imagefolder convention). An image whose caption cannot be read counts as unreadable.
+
+    Raises:
+        MissingInputError: the folder does not exist.
+        DataError: there are no images in it, a table cannot be read, or images have no caption.
+    """
+
+    class Params(Dataset.Params):
+        type: Literal["captioned_folder"] = "captioned_folder"
+        root: Path
+        """The folder; a relative path starts at the current directory."""
+        column: str | None = None
+        """The table's column that holds a caption or a list of them; by default text, caption, captions or prompt."""
+        uncaptioned: Literal["refuse", "skip"] = "refuse"
+        """What becomes of images that have no caption at all."""
+        labels: Literal["auto", "folder", "none"] = "none"
+        """Whether subfolders are classes as well, as in ``image_folder``."""
+        resize: float = Field(default=1.125, ge=1, le=8)
+        """Shorter side before cropping, as a multiple of the target."""
+        crop: Literal["random", "center"] = "random"
+        """Where the window is cut out."""
+        flip: bool = False
+        """Mirror every other image, at random; captions that speak of left and right then lie."""
+
+        def plain(self) -> CaptionedFolder.Params:
+            return self.model_copy(update={"resize": 1.0, "crop": "center", "flip": False})
+
+    params: Params
+
+    def __init__(self, params: Params, *, height: int, width: int, channels: int) -> None:
+        super().__init__(params)
+        pictures = ImageFolder.Params(
+            root=params.root, labels=params.labels, resize=params.resize, crop=params.crop, flip=params.flip
+        )
+        self._images: ImageFolder = pictures.build(height=height, width=width, channels=channels)
+        self.classes = self._images.classes
+        root = params.root.expanduser()
+        self._captions = Captions(root, self._images.files, params.column)
+        self._indices = self._captioned(root)
+
+    def _captioned(self, root: Path) -> list[int]:
+        """The indices of the images that have captions.
+
+        Raises:
+            DataError: one has none, and such are refused, or all have none.
+        """
+        has = [self._captions.has(file) for file in self._images.files]
+        lacking = has.count(False)
+        if lacking == len(has) or (lacking and self.params.uncaptioned == "refuse"):
+            first = self._images.files[has.index(False)]
+            raise DataError(
+                f"{root}: {lacking} of {len(has)} images have no caption, the first: {first}; write "
+                f"{Path(first).with_suffix('.txt').name} beside it, add it to {' or '.join(TABLES)}, "
+                "or set data.uncaptioned to skip"
+            )
+        if lacking:
+            logger.warning("%s: %d of %d images have no caption and are skipped", root, lacking, len(has))
+        return [index for index, captioned in enumerate(has) if captioned]
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def sample(self, index: int, generator: torch.Generator) -> Sample | BadSample:
+        own = self._indices[index]
+        file = self._images.files[own]
+        try:
+            captions = self._captions.of(file)
+        except BadCaptionError as error:
+            return BadSample(str(self.params.root / file), str(error))
+        sample = self._images.sample(own, generator)
+        if isinstance(sample, BadSample):
+            return sample
+        chosen = int(torch.randint(len(captions), (), generator=generator)) if len(captions) > 1 else 0
+        return replace(sample, caption=captions[chosen])

@@ -1,0 +1,151 @@
+"""Captions of the images in a folder: ``.txt`` files beside them, or tables in Hugging Face's imagefolder convention.
+
+A table ``metadata.jsonl`` or ``metadata.csv`` names images in the column ``file_name``, relative to its own folder.
+A ``.txt`` file holds one caption a line. An image in a table needs no ``.txt`` file.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pixelflow.core.errors import DataError
+
+TABLES = ("metadata.jsonl", "metadata.csv")
+_COLUMNS = ("text", "caption", "captions", "prompt")
+"""Where a table's captions are looked for."""
+_MAX_BYTES = 1 << 20
+"""Of a ``.txt`` file; a larger one holds no captions."""
+
+
+class BadCaptionError(ValueError):
+    """An image's captions cannot be read; the message says why."""
+
+
+class Captions:
+    """The captions of images, by their paths relative to `root`.
+
+    Raises:
+        DataError: a table cannot be read, or names an image that is not there.
+    """
+
+    def __init__(self, root: Path, files: Sequence[str], column: str | None) -> None:
+        self._root = root
+        self._of_file: dict[str, list[str]] = {}
+        known = set(files)
+        for folder in _folders(files):
+            for name in TABLES:
+                self._read_table(root / folder / name, folder, column, known)
+
+    def _read_table(self, path: Path, folder: str, column: str | None, known: set[str]) -> None:
+        if not path.is_file():
+            return
+        for place, file, captions in _rows(path, column):
+            relative = os.path.normpath(Path(folder) / file)
+            if relative not in known:
+                raise DataError(f"{place}: names {file!r}, and no such image is below {path.parent}; mend or remove it")
+            self._of_file.setdefault(relative, []).extend(captions)
+
+    def has(self, file: str) -> bool:
+        """Whether an image is in a table or has a ``.txt`` file."""
+        return file in self._of_file or self._text_file(file).exists()
+
+    def of(self, file: str) -> list[str]:
+        """The captions of an image, one or more.
+
+        Raises:
+            BadCaptionError: they cannot be read, or all are empty.
+        """
+        if file not in self._of_file:
+            return _lines(self._text_file(file))
+        captions = [caption.strip() for caption in self._of_file[file] if caption.strip()]
+        if not captions:
+            raise BadCaptionError("its captions are empty in the table")
+        return captions
+
+    def _text_file(self, file: str) -> Path:
+        return (self._root / file).with_suffix(".txt")
+
+
+def _folders(files: Sequence[str]) -> list[str]:
+    """Every folder with an image somewhere below it, the root ("") first."""
+    found = {""}
+    for folder in {os.path.dirname(file) for file in files}:  # noqa: PTH120 - a million paths
+        while folder not in found:
+            found.add(folder)
+            folder = os.path.dirname(folder)  # noqa: PTH120
+    return sorted(found)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_MAX_BYTES + 1)
+        if len(raw) > _MAX_BYTES:
+            raise BadCaptionError(f"its caption {path.name} is larger than {_MAX_BYTES} bytes")
+        captions = [line.strip() for line in raw.decode("utf-8-sig").splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise BadCaptionError(f"its caption {path.name} is not UTF-8 text (byte {error.start})") from None
+    except OSError as error:
+        raise BadCaptionError(f"its caption {path.name} cannot be read ({error.strerror})") from None
+    if not captions:
+        raise BadCaptionError(f"its caption {path.name} is empty")
+    return captions
+
+
+def _rows(path: Path, column: str | None) -> Iterator[tuple[str, str, list[str]]]:
+    """(place, file name, captions) of every row of a table; raises DataError."""
+    try:
+        text = path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    for line, row in _json_rows(path, text) if path.suffix == ".jsonl" else _csv_rows(path, text):
+        place = f"{path}:{line}"
+        file = row.get("file_name")
+        if not isinstance(file, str) or not file:
+            raise DataError(f"{place}: has no 'file_name', the image's path relative to {path.parent}")
+        yield place, file, _captions(place, row, column)
+
+
+def _captions(place: str, row: Mapping[str, Any], column: str | None) -> list[str]:
+    name = column or next((name for name in _COLUMNS if name in row), None)
+    if name is None or name not in row:
+        wanted = f"'{column}'" if column else f"any of {', '.join(_COLUMNS)}"
+        there = ", ".join(str(key) for key in row)
+        raise DataError(f"{place}: has no column {wanted} (there are: {there}); set data.column")
+    found = row[name]
+    captions = found if isinstance(found, list) else [found]
+    if not all(isinstance(caption, str) for caption in captions):
+        raise DataError(f"{place}: {name!r} must be text or a list of texts")
+    return captions
+
+
+def _json_rows(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict):
+            raise DataError(f"{path}:{number}: is not a JSON object")
+        yield number, row
+
+
+def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    try:
+        for row in reader:
+            if None in row or None in row.values():
+                raise DataError(f"{path}:{reader.line_num}: has another number of fields than the first line")
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise DataError(f"{path}:{reader.line_num}: is not CSV ({error})") from None
