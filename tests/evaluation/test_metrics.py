@@ -1,0 +1,98 @@
+"""What the metrics say about real digits, spoilt digits and unlabelled images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+
+from pixelflow.core.errors import DataError
+from pixelflow.core.interfaces import ImageBatch, ImageSource
+from pixelflow.data.digits import Digits
+from pixelflow.evaluation.frechet import Frechet
+from pixelflow.evaluation.label_agreement import LabelAgreement
+from pixelflow.evaluation.pixels_pca import PixelsPca
+from pixelflow.evaluation.sources import DatasetSource
+
+CPU = torch.device("cpu")
+PCA = Frechet(Frechet.Params(extractor=PixelsPca.Params(components=32)), device=CPU)
+AGREEMENT = LabelAgreement(LabelAgreement.Params(), device=CPU)
+
+
+@dataclass
+class Changed:
+    """The images of another source, changed."""
+
+    source: ImageSource
+    change: object
+
+    def __iter__(self) -> Iterator[ImageBatch]:
+        return (self.change(batch) for batch in self.source)
+
+
+def digits(split: str = "all") -> DatasetSource:
+    return DatasetSource(Digits(Digits.Params(split=split), height=16, width=16, channels=1), bad_images=0)
+
+
+def test_real_digits_are_recognised_and_near():
+    figures = AGREEMENT.compute(digits("odd"), digits())
+    assert figures["agreement"] == figures["accuracy_on_real"]
+    assert figures["accuracy_on_real"] >= 0.97
+    assert PCA.compute(digits("odd"), digits())["ratio"] < 0.5
+
+
+def test_wrong_labels_are_noticed():
+    shifted = Changed(digits("odd"), lambda batch: replace(batch, labels=[(y + 1) % 10 for y in batch.labels]))
+    assert AGREEMENT.compute(shifted, digits())["agreement"] < 0.05
+
+
+def test_samples_that_do_not_vary_are_far():
+    single = next(iter(digits())).images[:1]
+    same = Changed(digits("odd"), lambda batch: replace(batch, images=single.expand(len(batch.images), -1, -1, -1)))
+    assert PCA.compute(same, digits())["ratio"] > 10
+
+
+def test_more_noise_is_farther():
+    def noisy(level: float) -> Changed:
+        noise = torch.Generator().manual_seed(0)
+        return Changed(
+            digits("odd"),
+            lambda batch: replace(
+                batch, images=batch.images + level * torch.randn(batch.images.shape, generator=noise)
+            ),
+        )
+
+    for metric in (PCA, Frechet(Frechet.Params(), device=CPU)):
+        distances = [metric.compute(noisy(level), digits())["distance"] for level in (0.0, 0.2, 0.4)]
+        assert distances == sorted(distances)
+        assert distances[2] > 2 * distances[0]
+
+
+def test_unlabelled_images_have_no_agreement():
+    unlabelled = Changed(digits("odd"), lambda batch: replace(batch, labels=None))
+    with pytest.raises(DataError, match="the generated images have none"):
+        AGREEMENT.compute(unlabelled, digits())
+    with pytest.raises(DataError, match="the real images have none"):
+        AGREEMENT.compute(digits(), unlabelled)
+
+
+def test_the_principal_components_are_those_of_numpy():
+    extractor = PixelsPca(PixelsPca.Params(components=5), device=CPU)
+    images = torch.cat([batch.images for batch in digits("even")])
+    extractor.fit(images.split(100))
+    pixels = images.flatten(1).double()
+    centred = pixels - pixels.mean(0)
+    _, values, _ = torch.linalg.svd(centred, full_matrices=False)
+    found = extractor.features(images)
+    assert torch.allclose(found.mean(0), torch.zeros(5, dtype=torch.float64), atol=1e-9)
+    assert torch.allclose(found.norm(dim=0).sort(descending=True).values, values[:5], rtol=1e-6)
+
+
+def test_principal_components_need_enough_images():
+    extractor = PixelsPca(PixelsPca.Params(components=32), device=CPU)
+    with pytest.raises(DataError, match="more images than 8"):
+        extractor.fit([torch.zeros(8, 1, 16, 16)])
+    with pytest.raises(DataError, match="16 values"):
+        extractor.fit([torch.zeros(64, 1, 4, 4)])
