@@ -46,13 +46,20 @@ def _described(entry: Entry) -> str:
     cls = entry.cls
     summary = (inspect.getdoc(cls) or "").partition("\n\n")[0].replace("\n", " ")
     lines = [f"  {cls.type_name()}  [{entry.origin}]", f"      {summary}"]
-    properties = cls.Params.model_json_schema()["properties"]
+    properties = _properties(cls.Params.model_json_schema())
     for name, info in cls.Params.model_fields.items():
         if name != "type":
             default = "" if info.is_required() else f" = {_plain(info.get_default(call_default_factory=True))}"
             lines.append(f"      {name}{default}  ({_values(properties[name])})")
             lines.append(f"          {' '.join((info.description or '').split())}")
     return "\n".join(line.rstrip() for line in lines if line.strip())
+
+
+def _properties(schema: dict[str, Any]) -> dict[str, Any]:
+    """Settings that may hold a component of their own kind are described behind a reference."""
+    block = schema["$defs"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    properties: dict[str, Any] = block["properties"]
+    return properties
 
 
 def _plain(value: Any) -> str:

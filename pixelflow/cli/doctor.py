@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def doctor() -> None:
-    """Show what is installed. Versions, devices, attention kernels, missing optional parts and how to get them, plugins."""
+    """Show what is installed. Versions, devices, attention kernels, optional parts that are missing, plugins."""
     for title, lines in (
         ("versions", _versions()),
         ("devices", _devices()),

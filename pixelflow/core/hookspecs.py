@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pluggy
 
-from pixelflow.core.component import Component
+if TYPE_CHECKING:  # importing pixelflow for its hookimpl must not cost pydantic's time
+    from pixelflow.core.component import Component
 
 PROJECT = "pixelflow"
 hookspec = pluggy.HookspecMarker(PROJECT)

@@ -1,0 +1,132 @@
+"""The application: instant help, one line and one code an error."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import pixelflow
+from pixelflow.cli import app as application
+from pixelflow.core import errors
+
+ROOT = Path(pixelflow.__file__).parents[1]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """``python -m pixelflow`` in a process of its own."""
+    return subprocess.run([sys.executable, "-m", "pixelflow", *arguments], capture_output=True, text=True, check=False)
+
+
+def test_help_takes_less_than_half_a_second_of_a_processor():
+    before = os.times()
+    assert "Commands:" in run("--help").stdout
+    after = os.times()
+    spent = after.children_user + after.children_system - before.children_user - before.children_system
+    assert spent < 0.5
+
+
+def test_help_imports_neither_torch_nor_components():
+    code = (
+        "import sys\n"
+        "from pixelflow.cli.app import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr.split()
+    assert "pixelflow.cli.app" in modules
+    heavy = ("torch", "numpy", "pixelflow.samplers", "pixelflow.core.plugins", "pydantic", "yaml", "rich")
+    assert not set(heavy) & set(modules)
+
+
+def test_version():
+    assert run("--version").stdout == f"pixelflow {pixelflow.__version__}\n"
+
+
+def test_the_installed_command_is_the_same_function():
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    module, _, name = scripts["pixelflow"].partition(":")
+    assert (module, name) == (application.__name__, application.main.__name__)
+
+
+def test_every_command_has_a_help_of_its_own(capsys):
+    for name in application.COMMANDS:
+        with pytest.raises(SystemExit) as stopped:
+            application.main([name.replace("_", "-"), "--help"])
+        assert stopped.value.code == 0
+        summary = capsys.readouterr().out.splitlines()[2]
+        assert summary.strip().endswith((".", ":")) or len(summary) > 40, name
+
+
+def raising(error: BaseException, monkeypatch: pytest.MonkeyPatch, *options: str) -> None:
+    """Run a command that raises `error`."""
+
+    def fail(path: Path, overrides: list[str] | None) -> None:
+        raise error
+
+    monkeypatch.setattr("pixelflow.cli.validate.read_spec", fail)
+    application.main(["validate", "x.yaml", *options])
+
+
+def subclasses(cls: type) -> list[type]:
+    return [cls, *(below for one in cls.__subclasses__() for below in subclasses(one))]
+
+
+OURS = [cls for cls in subclasses(errors.PixelflowError) if cls.__module__.startswith("pixelflow.")]
+
+
+@pytest.mark.parametrize("cls", OURS)
+def test_an_error_of_ours_is_its_lines_and_its_code(cls, monkeypatch, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        raising(cls("first\nsecond"), monkeypatch)
+    assert stopped.value.code == cls.exit_code
+    assert capsys.readouterr().err == "pixelflow: first\npixelflow: second\n"
+
+
+def test_codes_tell_causes_apart():
+    codes = [cls.exit_code for cls in errors.PixelflowError.__subclasses__() if cls.__module__ == errors.__name__]
+    assert len(set(codes)) == len(codes)
+
+
+def test_anything_else_is_called_a_bug(monkeypatch, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        raising(KeyError("boom\nmore"), monkeypatch)
+    message = capsys.readouterr().err
+    assert stopped.value.code == 1
+    assert len(message.splitlines()) == 1
+    assert "this is a bug: KeyError" in message
+    assert message.rstrip().endswith("pixelflow --debug validate x.yaml")
+
+
+def test_what_the_system_refuses_is_no_bug(monkeypatch, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        raising(PermissionError(13, "Permission denied", "/somewhere"), monkeypatch)
+    assert stopped.value.code == errors.CannotWriteError.exit_code
+    assert capsys.readouterr().err == "pixelflow: /somewhere: Permission denied\n"
+
+
+@pytest.mark.parametrize("place", ["before", "behind"])
+def test_debug_shows_the_traceback(place, tmp_path):
+    arguments = ["--debug", "validate", "x.yaml"] if place == "before" else ["validate", "x.yaml", "--debug"]
+    shown = run(*arguments)
+    assert shown.returncode == 66
+    assert "Traceback" in shown.stderr
+    assert shown.stderr.splitlines()[-1].startswith("pixelflow: x.yaml: there is no such file")
+    assert "Traceback" not in run("validate", "x.yaml").stderr
+
+
+def test_an_interrupt_is_130(monkeypatch):
+    with pytest.raises(SystemExit) as stopped:
+        raising(KeyboardInterrupt(), monkeypatch)
+    assert stopped.value.code == 130
+
+
+def test_a_wrong_command_names_the_right_one():
+    shown = run("validat", "x")
+    assert shown.returncode == 2
+    assert "Did you mean 'validate'?" in shown.stderr

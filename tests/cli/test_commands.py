@@ -1,0 +1,146 @@
+"""schema, components, doctor and plan, as a user calls them."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from pixelflow.cli.app import main
+from pixelflow.core import plugins, reading
+from pixelflow.core.registry import registry
+from tests.conftest import TINY, make_spec
+
+ROOT = Path(__file__).parents[2]
+SPECS = [file for file in sorted((ROOT / "specs").rglob("*.yaml")) if "sweeps" not in file.parts]
+
+
+def output(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What a command that succeeds prints."""
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    captured = capsys.readouterr()
+    assert stopped.value.code == 0, captured.err
+    return captured.out
+
+
+@pytest.fixture
+def validator(capsys):
+    return jsonschema.Draft202012Validator(json.loads(output(capsys, "schema")))
+
+
+def test_the_schema_is_a_schema(validator):
+    jsonschema.Draft202012Validator.check_schema(validator.schema)
+
+
+def test_the_schema_knows_every_component_and_setting(validator):
+    blocks = list(validator.schema["$defs"].values())
+    for _, name, entry in registry:
+        fields = entry.cls.Params.model_fields
+        mine = [one for one in blocks if one["title"] == name and set(one["properties"]) == set(fields)]
+        assert mine, f"{name} is not in the schema"
+        assert any(one["description"] for one in mine)
+        for field in fields.keys() - {"type"}:
+            assert any(one["properties"][field].get("description") for one in mine), f"{name}.{field} has no docstring"
+
+
+@pytest.mark.parametrize("file", SPECS, ids=lambda file: file.stem)
+def test_our_specs_validate_against_the_schema(file, validator):
+    validator.validate(reading.read_document(file).data)
+
+
+def test_a_resolved_spec_validates_against_the_schema(validator):
+    validator.validate(reading.parse(reading.dump(make_spec()), "dumped").data)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("seed: 3", "sead: 3"),
+        ("seed: 3", "seed: x"),
+        ("data: digits", "data: digit"),
+        ("type: constant, scale: 1.5", "type: constant, skale: 1.5"),
+        ("type: constant, scale: 1.5", "scale: 1.5"),
+        ("size: 16", "size: [16]"),
+    ],
+)
+def test_the_schema_refuses_what_is_broken(old, new, validator):
+    assert validator.is_valid(reading.parse(TINY, "tiny").data)
+    assert not validator.is_valid(reading.parse(TINY.replace(old, new), "tiny").data)
+
+
+def test_schema_in_a_file_comes_with_the_line_for_editors(tmp_path, capsys):
+    shown = output(capsys, "schema", "--out", str(tmp_path / "spec.json"))
+    assert shown.splitlines()[-1] == f"# yaml-language-server: $schema={tmp_path / 'spec.json'}"
+    assert json.loads((tmp_path / "spec.json").read_text())["title"] == "ExperimentSpec"
+
+
+def test_schema_into_nowhere(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["schema", "--out", str(tmp_path / "none" / "spec.json")])
+    assert stopped.value.code == 73
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_components_lists_all_with_origin_and_parameters(capsys):
+    shown = output(capsys, "components")
+    for kind, name, entry in registry:
+        block = shown.split(f"\n{kind}\n" if not shown.startswith(kind) else f"{kind}\n", 1)[1]
+        assert f"\n  {name}  [{entry.origin}]\n" in f"\n{block}"
+    assert "      rtol = 0.001  (number, greater than 0)\n          Relative tolerance.\n" in shown
+    assert '      split = "all"  (all | even | odd)\n' in shown
+
+
+def test_components_of_one_kind(capsys):
+    shown = output(capsys, "components", "sampler")
+    assert shown.startswith("sampler\n")
+    assert set(re.findall(r"^  (\S+)  \[", shown, re.MULTILINE)) == set(registry.of_kind("sampler"))
+
+
+def test_components_of_no_kind(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["components", "samplers"])
+    assert stopped.value.code == 2
+    assert "did you mean 'sampler'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["components", "doctor"])
+def test_broken_plugins_are_named(command, capsys, monkeypatch):
+    monkeypatch.setattr(plugins, "_failures", [plugins.Failure("acme", "cannot be imported: no luck", "")])
+    (line,) = [line for line in output(capsys, command).splitlines() if "acme" in line]
+    assert "broken" in line
+    assert "cannot be imported: no luck" in line
+
+
+def test_doctor_names_versions_devices_and_kernels(capsys):
+    import torch
+
+    shown = output(capsys, "doctor")
+    for line in (f"torch {torch.__version__}", "cpu:", "float32: ", "not varlen: ", "plugins"):
+        assert line in shown
+
+
+def test_doctor_says_how_to_get_what_is_missing(capsys, monkeypatch):
+    from pixelflow.cli import doctor
+
+    version = doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda package: None if package == "xformers" else version(package))
+    shown = output(capsys, "doctor")
+    assert f"xformers is missing (xformers): {sys.executable} -m pip install 'xformers>=" in shown
+
+
+def test_plan_of_the_tiny_spec(tiny_file, capsys):
+    shown = output(capsys, "plan", str(tiny_file), "training.steps=1000000", "--tflops", "0.001")
+    assert "tiny: 16x16 pixels in 2 stages," in shown
+    assert "1 MAC is 2 FLOP" in shown
+    assert re.search(r"^Training: \S+ PFLOP, \S+ (days|hours) at 1.00 GFLOP/s$", shown, re.MULTILINE)
+
+
+def test_plan_refuses_what_validate_refuses(tiny_file, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["plan", str(tiny_file), "seed=x"])
+    assert stopped.value.code == 78

@@ -1,0 +1,125 @@
+"""The house keeps its shape: imports point one way, siblings leave each other alone, files stay short."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import pixelflow
+
+PACKAGE = Path(pixelflow.__file__).parent
+FILES = sorted(file for file in PACKAGE.rglob("*.py") if "skeleton" not in file.parts)
+
+LAYERS = (
+    {"core"},
+    {"operators", "backbones", "conditioners", "objectives", "samplers", "guidance", "data", "evaluation"},
+    {"generation", "training", "official", "run", "evaluate", "planning", "sweep", "contracts"},
+    {"cli"},
+)
+"""Rooms of the package, lowest first. A room imports from lower layers; core and the components only from core."""
+
+LONGEST_FILE = 350
+HEAVY = {"torch", "torchvision", "torchdiffeq", "numpy", "scipy", "sklearn", "cleanfid", "transformers", "xformers",
+         "open_clip", "PIL", "rich", "einops", "safetensors", "pluggy", "yaml", "pydantic"}  # fmt: skip
+
+
+def room(file: Path) -> str:
+    """The first part of a file's path inside the package: ``core``, ``run``, ..."""
+    return file.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imports(file: Path, tree: ast.AST | None = None) -> Iterator[tuple[int, str]]:
+    """(line, module) of every import in a file, also inside functions and under TYPE_CHECKING."""
+    for node in ast.walk(tree or ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{file}:{node.lineno} is a relative import"
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def own_rooms(file: Path) -> Iterator[tuple[int, str]]:
+    """(line, room) of every import from pixelflow itself."""
+    for line, module in imports(file):
+        parts = module.split(".")
+        if parts[0] == "pixelflow" and len(parts) > 1:
+            known = (PACKAGE / parts[1]).is_dir() or (PACKAGE / f"{parts[1]}.py").is_file()
+            yield line, parts[1] if known else "__init__"
+
+
+def layer(name: str) -> int:
+    return next(index for index, rooms in enumerate(LAYERS) if name in rooms)
+
+
+def test_every_room_has_its_layer():
+    known = set().union(*LAYERS) | {"__init__", "__main__"}
+    assert {room(file) for file in FILES} <= known, "put the new room into LAYERS above"
+
+
+@pytest.mark.parametrize(
+    "file",
+    [f for f in FILES if room(f) not in ("__init__", "__main__")],
+    ids=lambda file: str(file.relative_to(PACKAGE)),
+)
+def test_imports_point_one_way(file):
+    home = room(file)
+    for line, other in own_rooms(file):
+        if other in (home, "__init__"):
+            continue
+        assert layer(other) <= layer(home), f"{file}:{line} {home} must not import {other}"
+        if layer(home) < 2:
+            assert other == "core", f"{file}:{line} {home} must not import its sibling {other}"
+
+
+def test_core_stands_alone():
+    for file in FILES:
+        if room(file) == "core":
+            assert {other for _, other in own_rooms(file)} <= {"core"}, file
+
+
+def test_upper_rooms_do_not_import_in_circles():
+    arrows = {name: set() for name in LAYERS[2]}
+    for file in FILES:
+        if room(file) in arrows:
+            arrows[room(file)] |= {other for _, other in own_rooms(file) if other in arrows} - {room(file)}
+    while arrows:
+        free = [name for name, targets in arrows.items() if not targets & arrows.keys()]
+        assert free, f"these import each other in a circle: {arrows}"
+        for name in free:
+            del arrows[name]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_files_stay_short(file):
+    lines = len(file.read_text(encoding="utf-8").splitlines())
+    assert lines <= LONGEST_FILE, f"{file} has {lines} lines; split it by what its parts are about"
+
+
+@pytest.mark.parametrize(
+    "file", [file for file in FILES if room(file) == "cli"], ids=lambda file: str(file.relative_to(PACKAGE))
+)
+def test_commands_import_nothing_heavy_at_the_top(file):
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for statement in tree.body:
+        if not isinstance(statement, (ast.Import, ast.ImportFrom)):
+            continue
+        for line, module in imports(file, statement):
+            parts = module.split(".")
+            assert parts[0] not in HEAVY, f"{file}:{line} import {module} inside the function"
+            light = parts[:2] == ["pixelflow", "cli"] or parts[:3] == ["pixelflow", "core", "errors"] or len(parts) == 2
+            assert parts[0] != "pixelflow" or light, f"{file}:{line} import {module} inside the function"
+
+
+def test_importing_the_package_is_light():
+    code = "import sys, pixelflow; print('torch' in sys.modules, any(m.startswith('pixelflow.s') for m in sys.modules))"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.split() == ["False", "False"]
+
+
+def test_no_module_is_named_for_leftovers():
+    assert not {"utils", "helpers", "common", "misc"} & {file.stem for file in FILES}
