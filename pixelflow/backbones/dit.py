@@ -150,6 +150,10 @@ class DiT(Backbone):
         kernel = rearrange(layer.weight, "d (c ph pw) -> d c ph pw", ph=patch, pw=patch)
         return rearrange(F.conv2d(images, kernel, layer.bias, stride=patch), "b d h w -> (b h w) d")
 
+    @property
+    def compiled_parts(self) -> Sequence[nn.Module]:
+        return list(self.blocks)
+
     def _signal(self, layout: Layout, time: Tensor, condition: Condition) -> Tensor:
         """The conditioning vector (images d): time, what the conditioners give, and tokens a side.
 

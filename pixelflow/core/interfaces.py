@@ -93,6 +93,11 @@ class Backbone(Component, nn.Module, ABC):
     checkpointing: bool = False
     """Recompute activations in the backward pass; set by the trainer, honoured by backbones that can."""
 
+    @property
+    def compiled_parts(self) -> Sequence[nn.Module]:
+        """The modules that ``training.compile`` compiles; repeated blocks alone compile faster than the whole."""
+        return [self]
+
     @abstractmethod
     def forward(
         self, images: Sequence[Tensor], stages: Sequence[int], time: Tensor, condition: Condition

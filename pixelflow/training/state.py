@@ -42,7 +42,8 @@ class TrainState:
         model.backbone.checkpointing = spec.training.checkpointing
         ema = Ema(model, spec.training.ema)
         if spec.training.compile:
-            model.backbone.compile()
+            for part in model.backbone.compiled_parts:
+                part.compile()
         return cls(model, ema, make_optimizer(model, spec.training))
 
     def save(self, folder: Path, keep: int) -> None:
