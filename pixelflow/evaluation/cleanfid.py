@@ -6,6 +6,7 @@ with a fixed number of workers, and keep statistics inside the installed package
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
 from typing import Literal
@@ -39,7 +40,9 @@ def distance(first: Array, second: Array) -> float:
         MissingDependencyError: SciPy is a release that it does not work with.
     """
     try:
-        return float(_module().fid_from_feats(first, second))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of what the pinned SciPy still has
+            return float(_module().fid_from_feats(first, second))
     except TypeError as error:
         raise MissingDependencyError(f"clean-fid needs scipy below 1.18 ({error}); pip install 'scipy<1.18'") from None
 

@@ -68,9 +68,11 @@ def against_halves(distance: Callable[[Array, Array], float], generated: Array, 
     """The distance, and what to read it against: the same between the even and the odd half of the real images.
 
     Raises:
-        DataError: fewer than four real images.
+        DataError: fewer than four real images, or all alike.
     """
     if len(reference) < 4:
         raise DataError(f"two halves of the real data need 4 images, not {len(reference)}")
     whole, halves = distance(generated, reference), distance(reference[0::2], reference[1::2])
+    if halves <= 0:
+        raise DataError("the two halves of the real data are the same; use real images that differ")
     return {"distance": whole, "distance_between_real_halves": halves, "ratio": whole / halves}

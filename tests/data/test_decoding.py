@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,12 +16,12 @@ def read(tmp_path, content: bytes, channels: int = 3, side: int = 8) -> np.ndarr
     return np.asarray(decoding.read(path, channels, side))
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", BAD_IMAGES)
 def test_bad_images_are_refused_with_a_reason(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(BAD_IMAGES[name])
-    with warnings.catch_warnings(), pytest.raises(decoding.UnreadableImageError, match=r"\w"):
-        warnings.simplefilter("error")
+    with pytest.raises(decoding.UnreadableImageError, match=r"\w"):
         decoding.read(path, 3, 32)
 
 

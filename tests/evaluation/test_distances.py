@@ -58,6 +58,8 @@ def test_too_few_images_are_refused():
         frechet(features(1, 4, 0), features(9, 4, 0))
     with pytest.raises(DataError, match="need 4 images"):
         against_halves(frechet, features(9, 4, 0), features(3, 4, 0))
+    with pytest.raises(DataError, match="are the same"):
+        against_halves(frechet, features(9, 4, 0), np.ones((8, 4)))
 
 
 def test_the_halves_are_the_even_and_the_odd_images():

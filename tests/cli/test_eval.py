@@ -1,0 +1,135 @@
+"""``pixelflow eval``: a run or a folder, measured, recorded, and gone on with where it stopped."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from pixelflow.cli.app import main
+from tests.conftest import make_run, make_spec
+
+METRICS = "evaluation.metrics=[{type: frechet, extractor: {type: pixels_pca, components: 8}}, label_agreement]"
+
+
+@pytest.fixture
+def run(tmp_path):
+    return make_run(tmp_path / "tiny", make_spec("image.size=8", "sampling.steps=1", "sampling.batch_size=8"))
+
+
+@pytest.fixture
+def digits_folder(tmp_path):
+    """Real digits in class folders."""
+    digits = load_digits()
+    for index, (image, label) in enumerate(zip(digits.images[:200], digits.target[:200], strict=True)):
+        folder = tmp_path / "digits" / str(label)
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((image / 16 * 255).astype(np.uint8)).save(folder / f"{index}.png")
+    return tmp_path / "digits"
+
+
+def call(*arguments) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main(["eval", *map(str, arguments)])
+    return int(stop.value.code or 0)
+
+
+def recorded(text: str) -> dict:
+    return json.loads(Path(re.search(r"written to (.*)", text)[1]).read_text())
+
+
+def test_a_run_is_measured_against_its_data(run, capsys):
+    assert call(run, "--images", 20, "--guidance", 2.5, METRICS) == 0
+    printed = capsys.readouterr().out
+    body = recorded(printed)
+    subject = body["subject"]
+    assert (subject["images"], subject["seed"], subject["step"], subject["weights"]) == (20, 0, 7, "ema")
+    assert subject["sampling"]["guidance"] == {"type": "constant", "scale": 2.5}
+    assert subject["sampling"]["sampler"] == {"type": "euler"}
+    assert body["reference"]["measured"] == 1797
+    frechet, agreement = body["results"]
+    assert frechet["settings"]["extractor"] == {"type": "pixels_pca", "components": 8, "side": 32}
+    assert frechet["values"]["ratio"] > 3
+    assert agreement["values"]["accuracy_on_real"] > 0.97
+    for name in ("distance", "distance between real halves", "ratio", "agreement", "accuracy on real"):
+        assert name in printed
+
+
+def test_the_images_are_those_of_the_api(run, capsys):
+    from pixelflow.generation.pictures import to_uint8
+    from pixelflow.run import Run
+
+    assert call(run, "--images", 20, "--seed", 5, METRICS) == 0
+    folder = run / "evaluations"
+    files = sorted(folder.glob("*/images/*.png"))
+    expected = to_uint8(Run.open(run).sample(labels=[i % 10 for i in range(20)], seed=5))
+    assert len(files) == 20
+    for file, image in zip(files, expected.numpy(), strict=True):
+        assert np.abs(np.asarray(Image.open(file)).astype(int) - image[..., 0]).max() <= 1
+
+
+def test_a_stopped_evaluation_goes_on(run, capsys):
+    assert call(run, "--images", 20, METRICS) == 0
+    first = recorded(capsys.readouterr().out)
+    files = sorted((run / "evaluations").glob("*/images/*.png"))
+    kept = {file: file.stat().st_mtime_ns for file in files[:11]}
+    for file in files[11:]:
+        file.unlink()
+    assert call(run, "--images", 20, METRICS) == 0
+    assert {file: file.stat().st_mtime_ns for file in kept} == kept
+    again = recorded(capsys.readouterr().out)
+    for one, other in zip(first["results"], again["results"], strict=True):
+        assert one["values"] == pytest.approx(other["values"], rel=1e-3)
+
+
+def test_a_folder_is_measured_against_a_folder(digits_folder, tmp_path, capsys):
+    assert call(digits_folder, METRICS, "--reference", digits_folder, "--out", tmp_path / "out") == 0
+    frechet, agreement = recorded(capsys.readouterr().out)["results"]
+    assert frechet["values"]["distance"] == pytest.approx(0, abs=1e-9)
+    assert agreement["values"]["agreement"] > 0.9
+    assert (tmp_path / "out" / "evaluation.json").is_file()
+
+
+def test_a_run_is_measured_against_a_folder(run, digits_folder, capsys):
+    assert call(run, "--images", 20, "--reference", digits_folder, METRICS) == 0
+    assert recorded(capsys.readouterr().out)["reference"]["measured"] == 200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["{tmp}/nowhere"], 66, "no such run or folder"),
+        (["{tmp}/digits"], 2, "--reference"),
+        (["{tmp}/digits", "--reference", "{tmp}/nowhere"], 66, "no such folder"),
+        (["{tmp}/digits", "--reference", "{tmp}/digits", "evaluation.metrics=[fid]"], 78, "frechet"),
+        (["{run}", "image.size=16"], 2, "only evaluation"),
+        (["{run}", "--images", "20", "--guidance", "strong"], 78, "guidance"),
+        (["{run}", "--weights", "best"], 2, "unknown"),
+        (["{run}", "--step", "8"], 66, "8"),
+        (["{run}", "--out", "{tmp}/digits", "--images", "4"], 73, "is not empty"),
+    ],
+)
+def test_mistakes_are_one_line_with_a_code(run, digits_folder, tmp_path, capsys, arguments, code, message):
+    (tmp_path / "digits" / "images").mkdir()
+    (tmp_path / "digits" / "images" / "other.txt").touch()
+    assert call(*(text.format(tmp=tmp_path, run=run) for text in arguments)) == code
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+
+
+def test_images_of_another_recipe_are_not_mixed(run, tmp_path, capsys):
+    assert call(run, "--images", 4, "--out", tmp_path / "out", "evaluation.metrics=[frechet]") == 0
+    assert call(run, "--images", 4, "--seed", 9, "--out", tmp_path / "out", "evaluation.metrics=[frechet]") == 73
+    assert "another recipe" in capsys.readouterr().err
+
+
+def test_a_metric_that_needs_labels_says_so(run, tmp_path, capsys):
+    Image.new("L", (8, 8)).save(tmp_path / "1.png")
+    assert call(run, "--images", 4, "--reference", tmp_path, "evaluation.metrics=[label_agreement]") == 65
+    assert "label_agreement" in capsys.readouterr().err

@@ -1,0 +1,68 @@
+"""What every registered extractor and metric promises."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from pixelflow.core import plugins
+from pixelflow.core.registry import registry
+from pixelflow.data.digits import Digits
+from pixelflow.evaluation.sources import DatasetSource
+
+plugins.load()
+CPU = torch.device("cpu")
+EXTRACTORS = registry.of_kind("extractor")
+METRICS = registry.of_kind("metric")
+
+
+class Some(DatasetSource):
+    """The first images of the digits' even or odd half, for speed."""
+
+    def __len__(self) -> int:
+        return 128
+
+    def __iter__(self):
+        batches = super().__iter__()
+        return iter([next(batches), next(batches)])
+
+
+def digits(split: str) -> Some:
+    return Some(Digits(Digits.Params(split=split), height=8, width=8, channels=1), bad_images=0)
+
+
+@pytest.fixture(params=EXTRACTORS)
+def extractor(request):
+    return EXTRACTORS[request.param].cls.Params().build(device=CPU)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 16, 16), (3, 20, 36)])
+def test_features_are_one_finite_row_an_image_whatever_the_batch(extractor, shape):
+    images = torch.rand(64, *shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    extractor.fit(images.split(20))
+    features = extractor.features(images[:6])
+    assert features.ndim == 2
+    assert len(features) == 6
+    assert features.isfinite().all()
+    assert features.std(0).max() > 0
+    assert torch.allclose(features[2:4], extractor.features(images[2:4]), rtol=1e-4, atol=1e-5)
+
+
+def test_two_extractors_of_equal_settings_agree(extractor):
+    images = torch.rand(64, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    other = extractor.params.build(device=CPU)
+    for one in (extractor, other):
+        one.fit([images])
+    assert torch.equal(extractor.features(images), other.features(images))
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_figures_are_named_finite_and_repeatable(name):
+    metric = METRICS[name].cls.Params().build(device=CPU)
+    figures = metric.compute(digits("odd"), digits("even"))
+    assert figures
+    assert all(isinstance(key, str) and math.isfinite(value) for key, value in figures.items())
+    assert metric.compute(digits("odd"), digits("even")) == figures
+    assert name in metric.title
