@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from distributions import Site
 
 GOOD = """
     from typing import Literal
@@ -107,9 +108,9 @@ BROKEN = {
 
 
 @pytest.fixture(scope="module")
-def site(make_site):
+def site(tmp_path_factory):
     """All broken plugins at once, between two that work, and three that are broken by their metadata."""
-    site = make_site()
+    site = Site(tmp_path_factory.mktemp("site"))
     site.add("a-good", GOOD.format(name="a_good.still") + HOOK)
     for name, (code, _) in BROKEN.items():
         site.add(name, code)
@@ -186,16 +187,16 @@ for wanted in ("a_good.still", "exits.fast", "stranger.fast"):
     assert "plugin import-error is broken" in stranger
 
 
-def test_ctrl_c_passes(make_site):
-    site = make_site()
+def test_ctrl_c_passes(tmp_path):
+    site = Site(tmp_path)
     site.add("interrupted", "raise KeyboardInterrupt")
     done = site.run("-c", "from pixelflow.core import plugins\nplugins.load()")
     assert "KeyboardInterrupt" in done.stderr
     assert done.returncode != 0
 
 
-def test_plugins_can_be_switched_off(make_site, monkeypatch):
-    site = make_site()
+def test_plugins_can_be_switched_off(tmp_path, monkeypatch):
+    site = Site(tmp_path)
     site.add("exits", "raise SystemExit")
     monkeypatch.setenv("PIXELFLOW_DISABLE_PLUGINS", "1")
     report = site.report()
@@ -204,8 +205,8 @@ def test_plugins_can_be_switched_off(make_site, monkeypatch):
     assert "sampler euler" in report["components"]
 
 
-def test_a_distribution_that_lies_on_the_path_twice_is_one(make_site):
-    site, other = make_site(), make_site()
+def test_a_distribution_that_lies_on_the_path_twice_is_one(tmp_path_factory):
+    site, other = (Site(tmp_path_factory.mktemp("site")) for _ in range(2))
     for each in (site, other):
         each.add("good", GOOD.format(name="good.still") + HOOK)
     code = f"import sys; sys.path.append({str(other.path)!r})\n"

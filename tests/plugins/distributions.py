@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pytest
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[2]
+
+COMMANDS = """
+import contextlib, io, json, sys
+from pixelflow.cli.app import main
+answers = []
+for arguments in json.loads(sys.argv[1]):
+    code, out, err = 0, io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main(arguments)
+        except SystemExit as stopped:
+            code = stopped.code or 0
+    answers.append([code, out.getvalue(), err.getvalue()])
+print(json.dumps(answers))
+"""
 
 REPORT = """
 import json
@@ -27,6 +41,14 @@ print(json.dumps({
     "plugins": [plugin.name for plugin in plugins.third_party()],
 }))
 """
+
+
+class Answer(NamedTuple):
+    """What a command line left."""
+
+    code: int
+    out: str
+    err: str
 
 
 @dataclass
@@ -48,6 +70,12 @@ class Site:
         (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n")
         (folder / "entry_points.txt").write_text(entry_points)
 
+    def pixelflow(self, *commands: Sequence[str], cwd: Path | None = None) -> list[Answer]:
+        """Several command lines, answered by one process: importing torch takes seconds."""
+        done = self.run("-c", COMMANDS, json.dumps(commands), cwd=cwd)
+        assert done.returncode == 0, done.stderr
+        return [Answer(*answer) for answer in json.loads(done.stdout)]
+
     def run(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Python with this folder, then the repository, on its path."""
         environment = {**os.environ, "PYTHONPATH": f"{self.path}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
@@ -62,25 +90,9 @@ class Site:
         return json.loads(done.stdout)
 
 
-@pytest.fixture(scope="session")
-def make_site(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Site]:
-    return lambda: Site(tmp_path_factory.mktemp("site"))
-
-
-@pytest.fixture
-def site(make_site: Callable[[], Site]) -> Site:
-    return make_site()
-
-
-@pytest.fixture(scope="session")
-def pip_install() -> Callable[[Path, Path], None]:
-    """Install a source tree into a target folder with pip, without network."""
-
-    def install(source: Path, target: Path) -> None:
-        command = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation", "--no-index"]
-        done = subprocess.run(
-            [*command, "--quiet", "--target", str(target), str(source)], capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-
-    return install
+def pip_install(sources: Sequence[Path], target: Path) -> None:
+    """Install source trees into a target folder with pip, without network; builds in copies, as it leaves traces."""
+    copies = [shutil.copytree(source, target / "build" / source.name) for source in sources]
+    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation", "--no-index", "--quiet"]
+    done = subprocess.run([*command, "--target", target, *copies], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,92 @@
+"""``pixelflow check-plugin``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pixelflow.core.errors import DataError, MissingInputError, SpecError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pixelflow.contracts import Outcome
+    from pixelflow.core.component import ComponentParams
+    from pixelflow.core.registry import Entry
+
+
+def check_plugin(
+    name: Annotated[str, typer.Argument(help="An installed plugin, as pixelflow components names it.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME.SETTING=VALUE]...", help="Settings, such as acme.folder.root=/pictures."),
+    ] = None,
+) -> None:
+    """Run the contract checks on every component of a plugin: shapes, gradients, orders, exactness.
+
+    Exit code 65 tells that a promise is broken, or that the plugin does not load.
+    """
+    from pixelflow.contracts import check
+
+    given = dict(_split(assignment) for assignment in settings or ())
+    broken = 0
+    components = _components(name)
+    _refuse_strangers(given, [component for _, component, _ in components])
+    for kind, component, entry in components:
+        typer.echo(f"{kind} {component}")
+        outcomes = check(_params(component, entry, given))
+        for outcome in outcomes:
+            typer.echo(f"  {_line(outcome)}")
+        broken += sum(outcome.status == "broken" for outcome in outcomes)
+    if broken:
+        raise DataError(f"{name} breaks {broken} promise{'s' * (broken > 1)} of its kind")
+
+
+def _line(outcome: Outcome) -> str:
+    return f"{outcome.status:12}{outcome.promise}" + (f"  {outcome.reason}" if outcome.reason else "")
+
+
+def _components(plugin: str) -> Sequence[tuple[str, str, Entry]]:
+    """What the plugin registered.
+
+    Raises:
+        MissingInputError: no such plugin is installed.
+        DataError: the plugin, or a part of it, does not load.
+    """
+    from pixelflow.core import plugins
+    from pixelflow.core.registry import registry
+
+    found = [known for known in plugins.third_party() if known.name == plugin]
+    if not found:
+        known = ", ".join(sorted(other.name for other in plugins.third_party())) or "none"
+        raise MissingInputError(f"no plugin is called {plugin!r} (installed: {known}); install it with pip first")
+    reasons = [failure.reason for failure in plugins.failures() if failure.plugin == plugin]
+    if reasons:
+        raise DataError("\n".join(f"plugin {plugin}: {reason}" for reason in reasons))
+    return [each for each in registry if each[2].origin == found[0].origin]
+
+
+def _split(assignment: str) -> tuple[str, str]:
+    key, equals, value = assignment.partition("=")
+    if not equals or "." not in key:
+        raise UsageError(f"{assignment!r}: write it as NAME.SETTING=VALUE, such as acme.folder.root=/pictures")
+    return key, value
+
+
+def _refuse_strangers(given: dict[str, str], components: Sequence[str]) -> None:
+    for key in given:
+        if key.rpartition(".")[0] not in components:
+            raise UsageError(f"{key}: the plugin has no such component (there are: {', '.join(components)})")
+
+
+def _params(component: str, entry: Entry, given: dict[str, str]) -> ComponentParams:
+    """The component's default settings, with those given; raises SpecError where they do not validate."""
+    from pixelflow.core import reading
+
+    mine = [f"{key.rpartition('.')[2]}={value}" for key, value in given.items() if key.rpartition(".")[0] == component]
+    document = reading.override(reading.parse(f"type: {component}", component), mine)
+    try:
+        return reading.validate(entry.cls.Params, document)
+    except SpecError as error:
+        raise SpecError(f"{error}\nsettings are given as  {component}.SETTING=VALUE") from None

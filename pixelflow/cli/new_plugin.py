@@ -1,0 +1,107 @@
+"""``pixelflow new-plugin``.
+
+The modules in ``skeleton/`` are working components named ``acme.*``, which are also the examples of docs/kinds;
+the new plugin's name takes the place of ``acme``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+from string import Template
+from typing import Annotated
+
+import typer
+
+from pixelflow.core.errors import CannotWriteError, UsageError
+
+SKELETON = Path(__file__).with_name("skeleton")
+
+CHOICES = {
+    "backbone": "backbone={}",
+    "conditioner": "'conditioners=[{}]'",
+    "dataset": "data={}",
+    "downsampler": "cascade.down={}",
+    "extractor": "'evaluation.metrics=[{{type: frechet, extractor: {}}}]'",
+    "grid": "sampling.grid={}",
+    "guidance": "sampling.guidance={}",
+    "metric": "'evaluation.metrics=[{}]'",
+    "prediction": "objective.prediction={}",
+    "sampler": "sampling.sampler={}",
+    "times": "objective.times={}",
+    "upsampler": "cascade.up={}",
+}
+"""How a component of each kind is chosen on the command line, quoted for a shell."""
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_LONGEST_NAME = 40
+
+
+def new_plugin(
+    name: Annotated[str, typer.Argument(help="Its name, and the prefix of its components: acme gives acme.something.")],
+    kind: Annotated[str, typer.Option(help=f"What it adds: {', '.join(CHOICES)}.")] = "sampler",
+    out: Annotated[Path, typer.Option(help="Where its folder is made.")] = Path(),
+) -> None:
+    """Write a plugin that works as written: a folder to install with pip, with a component and its test."""
+    _check(name, kind)
+    folder = out / f"pixelflow-{name}"
+    _write(folder, files(name, kind))
+    typer.echo(f"{folder}: a new {kind}; next:  pip install -e {folder}  and  pixelflow check-plugin {name}")
+
+
+def files(name: str, kind: str) -> dict[str, str]:
+    """The plugin's files: path -> text."""
+    package = f"pixelflow_{name.replace('-', '_')}"
+    module = (SKELETON / f"{kind}.py").read_text(encoding="utf-8").replace('"acme.', f'"{name}.')
+    words = {
+        "name": name,
+        "package": package,
+        "kind": kind,
+        "title": module.partition('"""')[2].partition(".")[0],
+        "component": _only(rf"^class (\w+)\({kind.title()}\):", module),
+        "type": _only(r'type: Literal\["([^"]+)"\]', module),
+    }
+    words["choice"] = CHOICES[kind].format(words["type"])
+    return {
+        f"{package}/{kind}.py": module,
+        f"{package}/__init__.py": _filled("__init__.py", words),
+        "pyproject.toml": _filled("pyproject.toml", words),
+        "README.md": _filled("README.md", words),
+        "tests/test_plugin.py": _filled("test_plugin.py", words),
+    }
+
+
+def _only(pattern: str, text: str) -> str:
+    (found,) = re.findall(pattern, text, re.MULTILINE)
+    return str(found)
+
+
+def _filled(file: str, words: dict[str, str]) -> str:
+    return Template((SKELETON / f"{file}.txt").read_text(encoding="utf-8")).substitute(words)
+
+
+def _check(name: str, kind: str) -> None:
+    """Raise UsageError on a name that pip or Python would not take, and on an unknown kind."""
+    if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
+        raise UsageError(
+            f"a plugin cannot be called {name!r}: use at most {_LONGEST_NAME} small letters, digits and single "
+            "dashes between them, a letter first, such as acme-samplers"
+        )
+    if name == "pixelflow" or name.startswith("pixelflow-"):
+        raise UsageError(f"leave 'pixelflow' out of the name {name!r}: the folder gets it in front anyway")
+    if kind not in CHOICES:
+        near = difflib.get_close_matches(kind, CHOICES, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise UsageError(f"there is no kind {kind!r}{hint} (there are: {', '.join(CHOICES)})")
+
+
+def _write(folder: Path, contents: dict[str, str]) -> None:
+    if folder.exists():
+        raise CannotWriteError(f"{folder} is there already; choose another name or --out, or remove it")
+    try:
+        for path, text in contents.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CannotWriteError(f"{error.filename or folder}: {error.strerror}") from None

@@ -1,0 +1,29 @@
+"""Whether generated images are as bright as real ones."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from pixelflow.core.interfaces import ImageSource, Metric
+
+
+class Brightness(Metric):
+    """Difference of the mean brightness, and of its deviation from image to image; 0 is best."""
+
+    class Params(Metric.Params):
+        type: Literal["acme.brightness"] = "acme.brightness"
+
+    def __init__(self, params: Params, *, device: torch.device) -> None:
+        super().__init__(params)
+        self._device = device
+
+    def compute(self, generated: ImageSource, reference: ImageSource) -> dict[str, float]:
+        mean, deviation = self._brightness(generated)
+        real_mean, real_deviation = self._brightness(reference)
+        return {"brightness": abs(mean - real_mean), "brightness_deviation": abs(deviation - real_deviation)}
+
+    def _brightness(self, source: ImageSource) -> tuple[float, float]:
+        values = torch.cat([batch.images.to(self._device).mean((1, 2, 3)) for batch in source])
+        return float(values.mean()), float(values.std(correction=0))

@@ -1,0 +1,108 @@
+"""Checks of data sets, feature extractors and metrics."""
+
+from __future__ import annotations
+
+import math
+import pickle
+from collections.abc import Iterator
+
+import torch
+
+from pixelflow.contracts.checking import Check, expect, expect_close, expect_like
+from pixelflow.core.interfaces import BadSample, Dataset, Extractor, ImageBatch, Metric, Sample
+
+_SHAPE = {"height": 16, "width": 24}
+_IMAGES = 50
+_CPU = torch.device("cpu")
+
+
+def _read(dataset: Dataset, index: int, seed: int = 0) -> Sample | BadSample:
+    return dataset.sample(index, torch.Generator().manual_seed(seed))
+
+
+def gives_images(params: Dataset.Params) -> None:
+    """Images of the asked size and channels, in [-1, 1]; what cannot be read is a BadSample."""
+    for channels in (1, 3):
+        dataset: Dataset = params.build(**_SHAPE, channels=channels)
+        expect(len(dataset) > 0, "it is empty")
+        for index in {0, len(dataset) // 2, len(dataset) - 1}:
+            sample = _read(dataset, index)
+            if isinstance(sample, Sample):
+                expect_like(sample.image, (channels, 16, 24), torch.float32, f"image {index}")
+                expect(float(sample.image.abs().max()) <= 1 + 1e-5, f"image {index} leaves [-1, 1]")
+            else:
+                expect(isinstance(sample, BadSample), f"element {index} is a {type(sample).__name__}")
+
+
+def names_its_labels(params: Dataset.Params) -> None:
+    """Every label has a name in ``classes``; without classes there are no labels."""
+    dataset: Dataset = params.build(**_SHAPE, channels=3)
+    for index in range(0, len(dataset), max(1, len(dataset) // 50)):
+        sample = _read(dataset, index)
+        if isinstance(sample, Sample) and sample.label is not None:
+            expect(
+                0 <= sample.label < len(dataset.classes),
+                f"element {index} has label {sample.label}, and there are {len(dataset.classes)} classes",
+            )
+
+
+def follows_the_generator(params: Dataset.Params) -> None:
+    """The generator alone decides on augmentation, also in a worker's copy."""
+    dataset: Dataset = params.build(**_SHAPE, channels=3)
+    copy: Dataset = pickle.loads(pickle.dumps(dataset))
+    first, again, copied = _read(dataset, 0), _read(dataset, 0), _read(copy, 0)
+    if isinstance(first, Sample) and isinstance(again, Sample) and isinstance(copied, Sample):
+        expect(torch.equal(first.image, again.image), "one seed gave two images")
+        expect(torch.equal(first.image, copied.image), "a pickled copy gives another image")
+
+
+def gives_features(params: Extractor.Params) -> None:
+    """One row of finite features an image, grey or in colour, large or small."""
+    for channels, side in ((1, 8), (3, 8), (3, 40)):
+        extractor: Extractor = params.build(device=_CPU)
+        images = torch.rand(_IMAGES, channels, side, side) * 2 - 1
+        extractor.fit(images.split(20))
+        features = extractor.features(images)
+        expect(features.ndim == 2, f"the features have shape {tuple(features.shape)}, not (b d)")
+        expect_like(features, (_IMAGES, features.shape[-1]), features.dtype, "the features")
+
+
+def measures_images_alone(params: Extractor.Params) -> None:
+    """An image's features do not depend on the batch around it, nor on when they are asked for."""
+    extractor: Extractor = params.build(device=_CPU)
+    images = torch.rand(_IMAGES, 3, 16, 16) * 2 - 1
+    extractor.fit([images])
+    together, alone = extractor.features(images)[2:3], extractor.features(images[2:3])
+    expect_close(together.double(), alone.double(), 1e-4, "alone it has other features")
+    different = float((extractor.features(images)[0] - extractor.features(images)[1]).abs().max())
+    expect(different > 0, "two images have the same features")
+
+
+class _Pictures:
+    """Smooth random images of ten labels, in batches."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def __iter__(self) -> Iterator[ImageBatch]:
+        generator = torch.Generator().manual_seed(self._seed)
+        for _ in range(4):
+            coarse = torch.rand(20, 3, 4, 4, generator=generator) * 2 - 1
+            yield ImageBatch(coarse.repeat_interleave(4, -1).repeat_interleave(4, -2), [*range(10)] * 2)
+
+
+def gives_figures(params: Metric.Params) -> None:
+    """Named finite figures, the same when they are asked for again."""
+    metric: Metric = params.build(device=_CPU)
+    figures = metric.compute(_Pictures(0), _Pictures(1))
+    expect(bool(figures), "there are no figures")
+    odd = [name for name, figure in figures.items() if not math.isfinite(figure)]
+    expect(not odd, f"{', '.join(odd)} is not finite")
+    again = metric.compute(_Pictures(0), _Pictures(1))
+    changed = [name for name, figure in figures.items() if not math.isclose(figure, again[name], rel_tol=1e-4)]
+    expect(not changed, f"{', '.join(changed)} differs when it is computed again")
+
+
+DATASET_CHECKS: tuple[Check, ...] = (gives_images, names_its_labels, follows_the_generator)
+EXTRACTOR_CHECKS: tuple[Check, ...] = (gives_features, measures_images_alone)
+METRIC_CHECKS: tuple[Check, ...] = (gives_figures,)

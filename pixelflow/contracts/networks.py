@@ -1,0 +1,170 @@
+"""Checks of backbones and conditioners."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pixelflow.contracts.checking import Check, expect, expect_close, expect_gradient, expect_like
+from pixelflow.contracts.partners import built_in
+from pixelflow.core.condition import Condition
+from pixelflow.core.errors import UsageError
+from pixelflow.core.interfaces import Backbone, Conditioner
+
+_PATCHES = (2, 2)
+_CONTEXT = 12
+_WIDTH = 24
+
+
+def _awake(network: Any) -> Any:
+    """The network with small random weights everywhere: those that start at zero would hide mistakes."""
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.05)
+    return network.eval()
+
+
+def _backbone(params: Backbone.Params, context_dim: int | None = None) -> Backbone:
+    backbone: Backbone = _awake(params.build(channels=3, patches=_PATCHES, context_dim=context_dim))
+    return backbone
+
+
+def _batch(width: int, context_dim: int | None = None) -> tuple[list[Tensor], Tensor, Condition]:
+    """Two groups of unequal resolution, neither square."""
+    images = [torch.randn(2, 3, 4, 8), torch.randn(1, 3, 8, 12)]
+    time = torch.tensor([10.0, 300.0, 900.0])
+    vector = torch.randn(3, width)
+    if context_dim is None:
+        return images, time, Condition(vector=vector)
+    mask = torch.tensor([[True] * 5, [True, True, False, False, False], [True] * 4 + [False]])
+    return images, time, Condition(vector, torch.randn(3, 5, context_dim), mask)
+
+
+def gives_velocities(params: Backbone.Params) -> None:
+    """One output of each group's shape, with or without context tokens."""
+    for context_dim in (None, _CONTEXT):
+        backbone = _backbone(params, context_dim)
+        images, time, condition = _batch(backbone.width, context_dim)
+        for output, group in zip(backbone(images, [0, 1], time, condition), images, strict=True):
+            expect_like(output, group.shape, group.dtype, "an output")
+
+
+def packs_without_mixing(params: Backbone.Params) -> None:
+    """A packed batch gives what its images give alone."""
+    for context_dim in (None, _CONTEXT):
+        backbone = _backbone(params, context_dim)
+        images, time, condition = _batch(backbone.width, context_dim)
+        first, second = backbone(images, [0, 1], time, condition)
+        (alone,) = backbone([images[0][1:]], [0], time[1:2], condition.at(slice(1, 2)))
+        expect_close(first[1:], alone, 1e-4, "an image of the first group comes out otherwise alone")
+        (alone,) = backbone([images[1]], [1], time[2:], condition.at(slice(2, 3)))
+        expect_close(second, alone, 1e-4, "an image of the second group comes out otherwise alone")
+
+
+def heeds_its_inputs(params: Backbone.Params) -> None:
+    """The output depends on the image, the time and the condition."""
+    backbone = _backbone(params)
+    images, time, condition = _batch(backbone.width)
+    (output,) = backbone(images[:1], [0], time[:2], condition.at(slice(0, 2)))
+    changed = {
+        "image": backbone([images[0] + 1], [0], time[:2], condition.at(slice(0, 2))),
+        "time": backbone(images[:1], [0], time[:2] + 100, condition.at(slice(0, 2))),
+        "condition": backbone(images[:1], [0], time[:2], condition.at(slice(1, 3))),
+    }
+    for what, (other,) in changed.items():
+        expect(not torch.allclose(output, other, rtol=0, atol=1e-7), f"the output ignores the {what}")
+
+
+def trains(params: Backbone.Params) -> None:
+    """A gradient reaches every weight of a network on its way."""
+    backbone = _backbone(params)
+    images, time, condition = _batch(backbone.width)
+    torch.cat([output.flatten() for output in backbone(images, [0, 1], time, condition)]).square().sum().backward()
+    idle = [name for name, parameter in backbone.named_parameters() if parameter.grad is None]
+    expect(not idle, f"no gradient reaches {', '.join(idle[:3])}")
+
+
+def states_its_cost(params: Backbone.Params) -> None:
+    """``cost`` is positive, and more tokens cost more."""
+    backbone = _backbone(params)
+    small, large = backbone.cost(2, 4, 0, 0), backbone.cost(4, 4, 0, 0)
+    expect(0 < small.macs < large.macs, f"8 tokens cost {small.macs} and 16 {large.macs} multiply-accumulates")
+    expect(0 <= small.attention_macs <= small.macs, "attention costs more than everything")
+    expect(0 < small.activations < large.activations, "more tokens do not keep more activations")
+
+
+def _conditioner(params: Conditioner.Params) -> Conditioner:
+    digits = built_in("dataset", "digits", height=8, width=8, channels=1)
+    conditioner: Conditioner = params.resolved(digits).build(width=_WIDTH)
+    return conditioner
+
+
+def _values(conditioner: Conditioner) -> Sequence[Any]:
+    known: dict[str, list[Any]] = {"label": [0, 1, 2], "caption": ["a red house", "", "two dogs in the snow"]}
+    return known[conditioner.reads]
+
+
+def prepares_values(params: Conditioner.Params) -> None:
+    """``prepare`` and ``null`` give tensors of one kind, the batch first."""
+    conditioner = _conditioner(params)
+    prepared, null = conditioner.prepare(_values(conditioner)), conditioner.null(3)
+    expect(len(prepared) == 3, f"three values were prepared to {len(prepared)}")
+    expect_like(null, prepared.shape, prepared.dtype, "the null condition")
+
+
+def gives_conditions(params: Conditioner.Params) -> None:
+    """Conditions of all images, of the width and the context that the settings state."""
+    conditioner = _conditioner(params)
+    condition = conditioner(conditioner.prepare(_values(conditioner)))
+    expect(condition.vector is not None or condition.tokens is not None, "the condition is empty")
+    if condition.vector is not None:
+        expect_like(condition.vector, (3, _WIDTH), torch.float32, "the vector")
+    stated = params.context_dim
+    given = None if condition.tokens is None else condition.tokens.shape[-1]
+    expect(given == stated, f"the context has {given} channels; context_dim says {stated}")
+    if condition.tokens is not None:
+        expect(condition.mask is not None, "there are context tokens but no mask")
+
+
+def tells_values_apart(params: Conditioner.Params) -> None:
+    """Different values give different conditions, and no value a third."""
+    conditioner = _conditioner(params)
+    prepared = torch.cat([conditioner.prepare(_values(conditioner)), conditioner.null(1)])
+    condition = conditioner(prepared)
+    rows = condition.vector if condition.vector is not None else condition.tokens
+    assert rows is not None
+    same = [(i, j) for i in (0, 2, 3) for j in (0, 2, 3) if i < j and torch.equal(rows[i], rows[j])]
+    expect(not same, "two values give one condition")
+
+
+def refuses_nonsense(params: Conditioner.Params) -> None:
+    """A value that it cannot know raises UsageError."""
+    conditioner = _conditioner(params)
+    nonsense: dict[str, list[Any]] = {"label": [10**9], "caption": [3.5]}
+    try:
+        conditioner.prepare(nonsense[conditioner.reads])
+    except UsageError:
+        return
+    expect(False, f"it prepared {nonsense[conditioner.reads][0]!r}")
+
+
+def can_be_trained(params: Conditioner.Params) -> None:
+    """Where it has trainable weights, a gradient reaches one."""
+    conditioner = _conditioner(params)
+    weights = [parameter for parameter in conditioner.parameters() if parameter.requires_grad]
+    condition = conditioner(conditioner.prepare(_values(conditioner)))
+    rows = condition.vector if condition.vector is not None else condition.tokens
+    if weights and rows is not None:
+        expect_gradient(rows, weights[0], "the conditioner")
+
+
+BACKBONE_CHECKS: tuple[Check, ...] = (gives_velocities, packs_without_mixing, heeds_its_inputs, trains, states_its_cost)
+CONDITIONER_CHECKS: tuple[Check, ...] = (
+    prepares_values,
+    gives_conditions,
+    tells_values_apart,
+    refuses_nonsense,
+    can_be_trained,
+)

@@ -1,0 +1,71 @@
+"""What new-plugin writes installs and passes its own test; what cannot be written is refused in a line."""
+
+from __future__ import annotations
+
+import pytest
+from typer.testing import CliRunner
+
+from pixelflow.cli.app import app, main
+from pixelflow.cli.new_plugin import CHOICES, SKELETON
+
+
+def exit_code(capsys, *arguments):
+    """The command's exit code and what it said on stderr."""
+    with pytest.raises(SystemExit) as stopped:
+        main(["new-plugin", *arguments])
+    return stopped.value.code, capsys.readouterr().err
+
+
+def test_there_is_a_skeleton_for_every_choice():
+    assert {path.stem for path in SKELETON.glob("*.py")} == set(CHOICES)
+
+
+def test_the_name_takes_the_place_of_the_prefix(tmp_path):
+    done = CliRunner().invoke(app, ["new-plugin", "my-lab", "--out", str(tmp_path)])
+    assert done.exit_code == 0
+    folder = tmp_path / "pixelflow-my-lab"
+    assert "pip install -e" in done.stdout
+    texts = {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*.*") if path.is_file()}
+    assert set(texts) == {
+        "README.md",
+        "pyproject.toml",
+        "pixelflow_my_lab/__init__.py",
+        "pixelflow_my_lab/sampler.py",
+        "tests/test_plugin.py",
+    }
+    assert not any("acme" in text or "$" in text for text in texts.values())
+    assert 'type: Literal["my-lab.two_stage"]' in texts["pixelflow_my_lab/sampler.py"]
+
+
+@pytest.mark.parametrize("name", ["", "Acme", "a b", "../acme", "acme_heun", "1acme", "acme-", "a" * 41, "ä", "acme\n"])
+def test_bad_names_are_refused(capsys, tmp_path, name):
+    code, said = exit_code(capsys, name, "--out", str(tmp_path))
+    assert code == 2
+    assert said.startswith(f"pixelflow: a plugin cannot be called {name!r}: use at most 40 small letters")
+    assert said.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_prefix_is_not_doubled(capsys, tmp_path):
+    assert exit_code(capsys, "pixelflow-acme", "--out", str(tmp_path))[0] == 2
+
+
+def test_an_unknown_kind_is_refused(capsys, tmp_path):
+    code, said = exit_code(capsys, "acme", "--kind", "samplr", "--out", str(tmp_path))
+    assert code == 2
+    assert "did you mean 'sampler'?" in said
+
+
+def test_an_existing_folder_is_left_alone(capsys, tmp_path):
+    (tmp_path / "pixelflow-acme").mkdir()
+    code, said = exit_code(capsys, "acme", "--out", str(tmp_path))
+    assert code == 73
+    assert "is there already" in said
+    assert not list((tmp_path / "pixelflow-acme").iterdir())
+
+
+def test_a_place_that_cannot_be_written_is_named(capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    code, said = exit_code(capsys, "acme", "--out", str(tmp_path / "file"))
+    assert code == 73
+    assert "Not a directory" in said

@@ -1,0 +1,49 @@
+"""Every registered component keeps the promises of its kind; so do plugins, by ``pixelflow check-plugin``."""
+
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+
+from pixelflow import contracts
+from pixelflow.contracts.checking import run
+from pixelflow.core import plugins
+from pixelflow.core.registry import registry
+
+plugins.load()
+
+SMALL = {"backbone dit": {"depth": 2, "heads": 2, "head_dim": 8}}
+"""Settings where the defaults are too large to try."""
+
+CASES = [
+    pytest.param(kind, name, check, id=f"{kind}-{name}-{check.__name__}")
+    for kind, name, entry in registry
+    for check in contracts.checks_of(kind)
+    if entry.origin == "pixelflow"
+]
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    """A folder of two classes, for data sets that read one."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for label, colour in (("blue", (0, 0, 255)), ("red", (255, 0, 0))):
+        (folder / label).mkdir()
+        for index in range(2):
+            Image.linear_gradient("L").convert("RGB").resize((30 + index, 20)).save(folder / label / f"{index}.png")
+            Image.new("RGB", (24, 40), colour).save(folder / label / f"plain{index}.png")
+    return folder
+
+
+@pytest.mark.parametrize(("kind", "name", "check"), CASES)
+def test_is_kept(kind, name, check, pictures):
+    settings = {"dataset image_folder": {"root": str(pictures)}, **SMALL}
+    params = registry.of_kind(kind)[name].cls.Params(**settings.get(f"{kind} {name}", {}))
+    outcome = run(check, params)
+    if outcome.status == "not checked":
+        pytest.skip(outcome.reason)
+    assert outcome.status == "kept", outcome.reason
+
+
+def test_every_kind_has_checks():
+    assert set(registry.kinds()) <= set(contracts.CHECKS)

@@ -1,0 +1,123 @@
+"""The example plugins, installed with pip, work by name; what they are tested for is what any plugin gets."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from distributions import ROOT, Site, pip_install
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    site = Site(tmp_path_factory.mktemp("site"))
+    pip_install([ROOT / "plugins" / name for name in ("pixelflow-ralston", "pixelflow-fourpoint")], site.path)
+    return site
+
+
+@pytest.mark.parametrize(("name", "test"), [("ralston", "test_rk3.py"), ("fourpoint", "test_dual.py")])
+def test_brings_a_test_that_passes(site, name, test):
+    done = site.run(
+        "-m", "pytest", "-q", "-p", "no:cacheprovider", str(ROOT / f"plugins/pixelflow-{name}/tests/{test}")
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.fixture(scope="module")
+def answers(site):
+    """What the commands say that need no spec."""
+    commands = {
+        "components": ["components"],
+        "schema": ["schema"],
+        "check": ["check-plugin", "ralston"],
+        "check with": ["check-plugin", "ralston", "ralston.rk3.third=1.0"],
+        "check with wrong": ["check-plugin", "ralston", "ralston.rk3.third=7"],
+        "check a stranger": ["check-plugin", "ralston", "ralston.rk4.third=1"],
+        "check nobody": ["check-plugin", "nobody"],
+    }
+    return dict(zip(commands, site.pixelflow(*commands.values()), strict=True))
+
+
+def test_is_listed_with_origin_and_parameters(answers):
+    code, listed, said = answers["components"]
+    assert code == 0, said
+    assert "ralston.rk3  [ralston (pixelflow-ralston 1.0.0)]" in listed
+    assert "fourpoint.dual  [fourpoint (pixelflow-fourpoint 1.0.0)]" in listed
+    assert "second = 0.5" in listed
+    assert "Where in the step the third evaluation lies." in listed
+
+
+def test_appears_in_the_schema(answers):
+    schema = answers["schema"].out
+    json.loads(schema)
+    assert '"ralston.rk3"' in schema
+    assert '"fourpoint.dual"' in schema
+    assert "Where in the step the third evaluation lies." in schema
+
+
+def test_check_plugin_names_every_promise(answers):
+    code, said, _ = answers["check"]
+    assert code == 0, said
+    assert "sampler ralston.rk3" in said
+    assert said.count("kept") >= 6
+
+
+def test_check_plugin_takes_settings(answers):
+    assert answers["check with"].code == 0
+    assert answers["check with wrong"].code == 78
+    assert "third" in answers["check with wrong"].err
+    assert answers["check a stranger"].code == 2
+
+
+def test_check_plugin_knows_what_is_installed(answers):
+    assert answers["check nobody"].code == 66
+    assert "ralston" in answers["check nobody"].err
+
+
+SAMPLED = """
+import torch
+from pathlib import Path
+from pixelflow.core import assembly, reading
+from pixelflow.core.generate import SeededNoise, generate
+from pixelflow.core.spec import ExperimentSpec
+spec = reading.validate(ExperimentSpec, reading.read_document(Path("named.yaml")))
+model = assembly.build_model(spec).eval()
+plan = assembly.build_plan(spec.sampling, spec.stages)
+labels = model.prepare({"label": [1, 2]})
+condition, null = model.condition(labels), model.condition(model.null(2))
+noise = SeededNoise([1, 2], torch.device("cpu"))
+images, spent = generate(model, plan, condition, null, noise, (1, 16, 16))
+assert images.isfinite().all()
+print(tuple(images.shape), spent.by_stage)
+"""
+
+
+def test_is_used_by_name(site, tiny_file, tmp_path):
+    text = tiny_file.read_text().replace(
+        "sampling: {steps: 3,", "sampling: {steps: 3, sampler: {type: ralston.rk3, third: 1.0},"
+    )
+    (tmp_path / "named.yaml").write_text(text.replace("patch: 2}", "patch: 2, up: fourpoint.dual}"))
+    done = site.run("-c", SAMPLED, cwd=tmp_path)
+    assert done.stdout.strip() == "(2, 1, 16, 16) [18, 18]", done.stderr
+
+
+MISTAKES = {
+    "third: 2.0": "sampling.sampler.third: must be at most 1",
+    "thrid: 0.9": "did you mean 'third'?",
+    "third: 0.5": "must differ from 'second'",
+}
+
+
+def test_its_settings_are_checked_at_their_own_line(site, tiny_file, tmp_path):
+    plain = tiny_file.read_text().rpartition("sampling:")[0].strip()
+    row = plain.count("\n") + 6
+    commands = []
+    for number, mistake in enumerate(MISTAKES):
+        block = f"sampling:\n  steps: 3\n  sampler:\n    type: ralston.rk3\n    {mistake}\n"
+        (tmp_path / f"{number}.yaml").write_text(f"{plain}\n{block}")
+        commands.append(["validate", f"{number}.yaml"])
+    answers = site.pixelflow(*commands, cwd=tmp_path)
+    for number, (answer, said) in enumerate(zip(answers, MISTAKES.values(), strict=True)):
+        assert answer.code == 78
+        assert f"{number}.yaml:{row}:5" in answer.err
+        assert said in answer.err
