@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from pixelflow.core.assembly import build_cascade, build_dataset, build_network, build_plan, resolve
 from pixelflow.core.cascade import noise_level
 from pixelflow.core.condition import Condition
-from pixelflow.core.errors import UsageError
+from pixelflow.core.errors import MissingInputError, UsageError
 from pixelflow.core.generate import SeededNoise, WeakModel, generate
 from pixelflow.core.interfaces import Backbone, Conditioner, Cost
 from pixelflow.core.model import FlowModel
@@ -140,8 +140,11 @@ def _on_meta(spec: ExperimentSpec) -> tuple[ExperimentSpec, Backbone, list[Condi
     try:
         with torch.device("meta"):
             return spec, *build_network(spec)
-    except UsageError:
-        resolved = resolve(spec, build_dataset(spec))
+    except UsageError as unresolved:
+        try:
+            resolved = resolve(spec, build_dataset(spec))
+        except MissingInputError as absent:
+            raise MissingInputError(f"{unresolved}, and {absent}") from None
     with torch.device("meta"):
         return resolved, *build_network(resolved)
 

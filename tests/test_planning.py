@@ -152,5 +152,5 @@ def test_the_stage_mix_weighs_the_stages():
 
 def test_classes_are_counted_in_the_data_only_where_the_spec_leaves_them_open():
     assert costs(make_spec("conditioners=[class_label]")).parameters == costs(make_spec()).parameters
-    with pytest.raises(MissingInputError):
+    with pytest.raises(MissingInputError, match=r"class_label needs 'classes' .*, and not-here"):
         costs(make_spec("conditioners=[class_label]", text=PAPER))
