@@ -59,8 +59,12 @@ class Trainer:
         with make_progress(self.settings.steps, first, silent=not is_writer) as progress, tensorboard as written:
             try:
                 self._steps(progress, written)
-            except (Stop, DataError):
+            except Stop:
                 self.save()
+                raise
+            except DataError:
+                if self.world.size == 1:  # the other processes do not know and cannot wait for a save
+                    self.save()
                 raise
             self.save()
 
@@ -140,7 +144,7 @@ class Trainer:
             f"the {what} of step {self.state.step + 1} is not finite; the weights are not touched by it and "
             + (f"the checkpoint of step {kept} is kept" if kept is not None else "no checkpoint was written yet")
             + "; try a lower training.learning_rate, a longer training.warmup, a smaller training.clip or "
-            "training.precision=float32, under another name"
+            "training.precision=float32, under another name (--run NAME)"
         )
 
     def _is_due(self, every: int) -> bool:

@@ -7,17 +7,29 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
 from PIL import Image
 
 from pixelflow.core import checkpoint
-from pixelflow.core.errors import CannotWriteError, MissingDependencyError, NonFiniteError, PreemptedError, UsageError
+from pixelflow.core.assembly import build_model
+from pixelflow.core.errors import (
+    CannotWriteError,
+    DataError,
+    MissingDependencyError,
+    NonFiniteError,
+    PreemptedError,
+    UsageError,
+)
+from pixelflow.core.interfaces import BadSample
+from pixelflow.data.digits import Digits
 from pixelflow.generation import draw as drawing
 from pixelflow.training.loop import Trainer
+from pixelflow.training.previews import Previews
 from pixelflow.training.stopping import StopSignals
-from tests.conftest import TINY
+from tests.conftest import TINY, make_spec
 from tests.training.conftest import lines_of
 from tests.training.test_resume import stop_at
 
@@ -144,6 +156,44 @@ def test_a_full_disk_keeps_what_is_there(trained, tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000002"]
     monkeypatch.undo()
     assert checkpoint.steps(trained("run").checkpoints) == [2, 4]
+
+
+def test_too_many_unreadable_images_stop_and_save(trained, tmp_path, monkeypatch):
+    original = Digits.sample
+
+    def unreadable(self, index, generator):
+        return BadSample(f"digit {index}", "not a digit") if index % 9 == 0 else original(self, index, generator)
+
+    monkeypatch.setattr(Digits, "sample", unreadable)
+    with pytest.raises(DataError, match=r"more than the 2 that training\.bad_images allows"):
+        trained("run", "training.steps=50", "training.bad_images=2", "training.save_every=50")
+    (saved,) = checkpoint.steps(tmp_path / "run" / "checkpoints")
+    assert 0 <= saved < 50
+    assert checkpoint.steps(trained("run", "training.steps=50", "training.bad_images=500").checkpoints)[-1] == 50
+
+
+def test_captions_head_the_pictures(tmp_path):
+    class Captioned(Digits):
+        def sample(self, index, generator):
+            sample = super().sample(index, generator)
+            return BadSample("here", "why") if index == 1 else replace(sample, label=None, caption=f"number {index}")
+
+    spec = make_spec("conditioners=[{type: bytes}]", "training.samples=3", "training.sample_every=5")
+    previews = Previews(tmp_path / "samples", spec, Captioned(spec.data, height=16, width=16, channels=1))
+    asked = []
+    model = build_model(spec)
+    model.conditioners[0].register_forward_pre_hook(lambda module, inputs: asked.append(inputs[0].shape))
+    assert previews.is_due(0)
+    previews.draw(model, 0)
+    assert asked[0][0] == 3
+    assert len(list((tmp_path / "samples").iterdir())) == 2
+    assert not previews.is_due(0)
+
+
+def test_guidance_that_needs_another_run_costs_the_pictures_only(trained, caplog):
+    run = trained("run", "training.sample_every=4", "sampling.guidance={type: autoguidance, scale: 2.0}")
+    assert checkpoint.steps(run.checkpoints) == [2, 4]
+    assert "no pictures at step 4" in caplog.text
 
 
 def test_ctrl_c_saves_too(trained, tmp_path, monkeypatch, capsys):
