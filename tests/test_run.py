@@ -195,3 +195,37 @@ def test_autoguidance_takes_a_weaker_run_of_the_same_cascade(run: Run, folder: P
     assert torch.equal(run.sample(labels=1), run.sample(labels=1, weak=weak))
     with pytest.raises(UsageError, match="another cascade"):
         run.sample(labels=1, weak=other)
+
+
+@pytest.fixture(scope="module")
+def text_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    spec = make_spec("conditioners=[{type: bytes, dim: 16}]")
+    return pixelflow.load(make_run(tmp_path_factory.mktemp("runs") / "text", spec))
+
+
+def test_a_text_run_samples_from_captions_or_from_their_embeddings(text_run: Run):
+    encode = text_run.model.conditioners[0]
+    with torch.no_grad():
+        asked, null = encode(encode.prepare(["cat", "a dog"])), encode(encode.null(1))
+    told = text_run.sample(text=["cat", "a dog"], seed=3)
+    given = text_run.sample(text=asked.tokens, mask=asked.mask, uncond_text=null.tokens, uncond_mask=null.mask, seed=3)
+    torch.testing.assert_close(given, told, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(text_run.sample(text="cat", count=2, seed=2)[1:], told[:1], atol=1e-5, rtol=1e-5)
+
+
+def test_guidance_can_lead_away_from_another_caption(text_run: Run):
+    plain = text_run.sample(text="cat")
+    torch.testing.assert_close(text_run.sample(text="cat", uncond_text=""), plain)
+    assert not torch.allclose(text_run.sample(text="cat", uncond_text="dog"), plain, atol=1e-4)
+    unguided = text_run.sample(text="cat", guidance="none")
+    torch.testing.assert_close(text_run.sample(text="cat", uncond_text="cat"), unguided, atol=1e-4, rtol=1e-4)
+
+
+def test_a_text_run_names_what_it_lacks(text_run: Run):
+    with pytest.raises(UsageError, match="give text="):
+        text_run.sample()
+    with pytest.raises(UsageError, match="give uncond_text"):
+        text_run.sample(text=torch.zeros(1, 3, 16))
+    with pytest.raises(UsageError, match="not conditioned on labels"):
+        text_run.sample(text="cat", labels=1)
+    assert text_run.sample(text=torch.zeros(1, 3, 16), guidance="none").shape == (1, 1, 16, 16)

@@ -139,6 +139,17 @@ def test_an_unconditional_run_of_wide_colour_images(tmp_path: Path):
     assert sample(run, "--labels", "1") == 2
 
 
+def test_a_text_run_draws_and_repeats_captions(tmp_path: Path, capsys: pytest.CaptureFixture):
+    run = make_run(tmp_path / "run", make_spec("conditioners=[{type: bytes, dim: 16}]"))
+    assert sample(run, "--text", "a cat, asleep", "--text", "dog", "--out", tmp_path / "a") == 0
+    assert sample(run, "--repeat", tmp_path / "a" / "samples.json", "--out", tmp_path / "b") == 0
+    order = json.loads((tmp_path / "b" / "samples.json").read_text())["order"]
+    assert order["captions"] == ["a cat, asleep", "dog"]
+    assert pictures(tmp_path / "a") == pictures(tmp_path / "b")
+    assert sample(run) == 2
+    assert "give --text" in capsys.readouterr().err
+
+
 def test_diverged_weights_are_said_to_be_so(tmp_path: Path, capsys: pytest.CaptureFixture):
     run = make_run(tmp_path / "run", make_spec())
     weights = checkpoint.load(RunFolder(run).checkpoints).tensors["ema"]

@@ -41,6 +41,15 @@ def test_nor_does_guidance_mix_images(tiny_spec, guidance: str):
     torch.testing.assert_close(drawn_in_batches(tiny_spec, 5, change), alone, atol=1e-4, rtol=1e-4)
 
 
+def test_nor_do_captions_of_other_lengths():
+    """Contexts of a batch are padded to the longest, which must not show."""
+    spec = make_spec("conditioners=[{type: bytes, dim: 16}]")
+    model, captions = lively_model(spec), ["a", "a rather long caption", ""]
+    together = next(draw(model, spec, {"caption": captions}, [0, 1, 2])).images
+    alone = [next(draw(model, spec, {"caption": [text]}, [seed])).images for seed, text in enumerate(captions)]
+    torch.testing.assert_close(together, torch.cat(alone), atol=1e-4, rtol=1e-4)
+
+
 def test_seed_and_label_both_matter(tiny_spec):
     model = lively_model(tiny_spec)
     first, other_seed, other_label = next(draw(model, tiny_spec, {"label": [1, 1, 2]}, [0, 1, 0])).images
