@@ -31,7 +31,6 @@ Text = str | Sequence[str] | Tensor
 """Captions, or their embeddings (b n d) as the run's text encoder gives them."""
 
 _PARTS = {"ema": "ema", "raw": "model"}
-_SHOWN = 3
 
 
 class Run:
@@ -251,34 +250,6 @@ class Run:
             if x.shape[-2] % patch or x.shape[-1] % patch:
                 raise UsageError(f"an x of {x.shape[-2]}x{x.shape[-1]} pixels cannot be cut into patches of {patch}")
         return stages
-
-
-def load_weights(model: FlowModel, weights: Mapping[str, Tensor], source: str) -> None:
-    """Put weights into a model, all or none.
-
-    Raises:
-        DataError: names or shapes differ; one line with some of each kind.
-    """
-    own = model.state_dict()
-    misshapen = [
-        f"{name} {tuple(weights[name].shape)} instead of {tuple(own[name].shape)}"
-        for name in own
-        if name in weights and weights[name].shape != own[name].shape
-    ]
-    faults = {
-        "missing": [name for name in own if name not in weights],
-        "unknown": [name for name in weights if name not in own],
-        "of another shape": misshapen,
-    }
-    found = "; ".join(f"{kind}: {_some(names)}" for kind, names in faults.items() if names)
-    if found:
-        raise DataError(f"{source}: the weights do not fit the spec of the run ({found})")
-    model.load_state_dict(weights)
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
 
 
 def _stage_at(time: float, stages: Sequence[Stage]) -> Stage:
