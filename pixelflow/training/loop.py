@@ -19,7 +19,7 @@ from pixelflow.training.loader import Batch, batches
 from pixelflow.training.objective import Objective, Work
 from pixelflow.training.optimizer import clip_gradients, rate_at, set_rate, trained
 from pixelflow.training.previews import Previews
-from pixelflow.training.reporting import Events, Progress, duration, events, make_progress
+from pixelflow.training.reporting import Events, Progress, events, make_progress
 from pixelflow.training.state import TrainState
 from pixelflow.training.stopping import Stop, StopSignals
 
@@ -165,7 +165,7 @@ class Trainer:
         """Draw pictures of this step if they are due and not there: also those that a stop prevented."""
         if not (self.world.is_first and self.previews.is_due(self.state.step)):
             return
-        began = time.perf_counter()
         with self.signals.interruptible():
-            self.previews.draw(self.state.ema.model, self.state.step)
-        progress.say(f"step {self.state.step}: drew {self.run.samples} in {duration(time.perf_counter() - began)}")
+            drawn = self.previews.draw(self.state.ema.model, self.state.step)
+        if drawn is not None:
+            progress.say(f"step {self.state.step}: drew {drawn}")

@@ -37,8 +37,8 @@ class Previews:
         wanted = every is not None and (step % every == 0 or step == self._spec.training.steps)
         return wanted and not self._grid_file(step).exists()
 
-    def draw(self, model: FlowModel, step: int) -> None:
-        """Draw and write both pictures; settings of sampling that cannot work here are only warned of."""
+    def draw(self, model: FlowModel, step: int) -> Path | None:
+        """Draw and write both pictures and return the grid's file; None, with a warning, where sampling cannot work."""
         from pixelflow.generation.draw import draw
         from pixelflow.generation.pictures import filmstrip, grid
 
@@ -48,11 +48,12 @@ class Previews:
             drawn = list(draw(model, self._spec, values, range(self._count), keep_stages=True))
         except UsageError as error:
             logger.warning("no pictures at step %d: %s", step, error)
-            return
+            return None
         stages = [torch.cat(states)[:_STRIP] for states in zip(*(part.stages for part in drawn), strict=True)]
         titles = self._titles(values)
         _write(self._folder / f"step-{step:08d}-stages.png", filmstrip(stages))
         _write(self._grid_file(step), grid(torch.cat([part.images for part in drawn]), titles))
+        return self._grid_file(step)
 
     def _grid_file(self, step: int) -> Path:
         return self._folder / f"step-{step:08d}.png"

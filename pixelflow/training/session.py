@@ -80,6 +80,8 @@ def opened(folder: Path, spec: ExperimentSpec, classes: tuple[str, ...], world: 
         return
     run = open_run(folder, spec, classes)
     with run.locked():
+        if run.read_spec() != spec:
+            run.write_spec(spec)
         checkpoint.clean(run.checkpoints)
         world.wait()
         yield run
@@ -112,10 +114,7 @@ def open_run(folder: Path, spec: ExperimentSpec, classes: tuple[str, ...]) -> Ru
     if not (folder / "spec.yaml").exists():
         return RunFolder.create(folder, spec, classes)
     run = RunFolder(folder)
-    before = run.read_spec()
-    if before != spec:
-        _refuse_other_spec(run, before, spec)
-        run.write_spec(spec)
+    _refuse_other_spec(run, run.read_spec(), spec)
     _warn_of_other_versions(run)
     return run
 
