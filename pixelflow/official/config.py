@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from pixelflow.backbones.dit import DiT
 from pixelflow.conditioners.class_label import ClassLabel
+from pixelflow.conditioners.t5 import T5
 from pixelflow.core import reading
 from pixelflow.core.component import Settings
 from pixelflow.core.document import Document
@@ -28,6 +29,9 @@ _GAMMA = -1 / 3
 
 _KICKOFF = 8
 """Tokens a side at the coarsest stage of the released class model."""
+
+_T5_CHANNELS = 2048
+"""Channels of Flan-T5-XL, the released text model's encoder; text of other widths comes as embeddings."""
 
 _TARGET = "pixelflow.model.PixelFlowModel"
 
@@ -112,8 +116,12 @@ def spec_of(config: ReleaseConfig, name: str, size: int | None) -> ExperimentSpe
     """
     network, stages = config.network, config.scheduler.num_stages
     side = size or config.data.resolution or _KICKOFF * network.patch_size << (stages - 1)
-    has_text = network.cross_attention_dim is not None
-    labelled = {"type": "class_label", "classes": network.num_classes}
+    context = network.cross_attention_dim
+    conditioners: list[dict[str, Any]] = []
+    if network.num_classes:
+        conditioners.append({"type": "class_label", "classes": network.num_classes})
+    if context == _T5_CHANNELS:
+        conditioners.append({"type": "t5", "model": "google/flan-t5-xl"})
     fields: dict[str, Any] = {
         "name": re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip("._-") or "official",
         "image": {"size": side, "channels": network.in_channels},
@@ -124,12 +132,12 @@ def spec_of(config: ReleaseConfig, name: str, size: int | None) -> ExperimentSpe
             "depth": network.depth,
             "heads": network.num_attention_heads,
             "head_dim": network.attention_head_dim,
-            "context_dim": network.cross_attention_dim,
+            "context_dim": None if context == _T5_CHANNELS else context,
         },
-        "conditioners": [labelled] if network.num_classes else [],
+        "conditioners": conditioners,
         "objective": {"prediction": "velocity", "times": "uniform", "condition_dropout": 0.1},
         "training": {"learning_rate": 1e-4, "precision": "bfloat16"},
-        "sampling": _text_sampling() if has_text else _class_sampling(),
+        "sampling": _class_sampling() if context is None else _text_sampling(),
     }
     return reading.validate(ExperimentSpec, Document("the released settings", fields))
 
@@ -142,6 +150,18 @@ def _class_sampling() -> dict[str, Any]:
 def _text_sampling() -> dict[str, Any]:
     """The defaults of the release's pipeline; its Dopri5 is for the class model only."""
     return {"sampler": "euler", "grid": "official", "steps": 30, "guidance": {"type": "constant", "scale": 4.0}}
+
+
+def text_channels(spec: ExperimentSpec) -> int | None:
+    """Channels of the tokens that the network attends to, None if it attends to none."""
+    backbone = spec.backbone
+    own = backbone.context_dim if isinstance(backbone, DiT.Params) else None
+    return next((params.context_dim for params in spec.conditioners if params.context_dim is not None), own)
+
+
+def class_count(spec: ExperimentSpec) -> int:
+    """Number of classes that the network is conditioned on, 0 for none."""
+    return sum(params.classes or 0 for params in spec.conditioners if isinstance(params, ClassLabel.Params))
 
 
 def config_text(spec: ExperimentSpec) -> str:
@@ -165,8 +185,8 @@ def config_text(spec: ExperimentSpec) -> str:
         "patch_size": spec.patches[0],
         "attention_bias": True,
     }
-    if backbone.context_dim is not None:
-        network["cross_attention_dim"] = backbone.context_dim
+    if text_channels(spec) is not None:
+        network["cross_attention_dim"] = text_channels(spec)
     config = {
         "model": {"target": _TARGET, "params": network},
         "scheduler": {"num_train_timesteps": TRAIN_TIMESTEPS, "num_stages": spec.stages, "gamma": _GAMMA},
@@ -176,12 +196,13 @@ def config_text(spec: ExperimentSpec) -> str:
 
 
 def _check_is_official(spec: ExperimentSpec) -> None:
-    labelled = [params for params in spec.conditioners if isinstance(params, ClassLabel.Params)]
-    backbone = spec.backbone
+    backbone, kinds = spec.backbone, [type(params) for params in spec.conditioners]
+    has_projection = any(isinstance(params, T5.Params) and params.project for params in spec.conditioners)
     faults = {
         "its backbone is not a dit with mlp_ratio 4": not isinstance(backbone, DiT.Params) or backbone.mlp_ratio != 4,
         "it has more than one patch size": len(set(spec.patches)) > 1,
-        "it is conditioned on more than one label": len(spec.conditioners) != len(labelled) or len(labelled) > 1,
+        "its conditioners are not class_label, t5, or one after the other": has_projection
+        or kinds not in ([], [ClassLabel.Params], [T5.Params], [ClassLabel.Params, T5.Params]),
         "its images are not square": spec.image.height != spec.image.width,
         "it does not predict the velocity": not isinstance(spec.objective.prediction, VelocityPrediction.Params),
         "its operators are not bilinear down and nearest up": not isinstance(spec.cascade.down, BilinearDown.Params)

@@ -18,7 +18,7 @@ from pixelflow.core.files import write_text, writing
 from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.official.archive import Archive, StoredTensor, state_dicts
-from pixelflow.official.config import config_text, read_config, spec_of
+from pixelflow.official.config import class_count, config_text, read_config, spec_of, text_channels
 from pixelflow.official.weights import Shape, Table, from_official, misfits, name_table, to_official
 
 CONFIG = "config.yaml"
@@ -58,7 +58,7 @@ def import_release(source: Path, target: Path, size: int | None = None) -> Excha
     states, table = state_dicts(archive), _table(spec)
     for state in states.values():
         _check_fits(archive.path, state, _shapes(spec, table))
-    classes = [str(label) for label in range(_classes(spec))]
+    classes = [str(label) for label in range(class_count(spec))]
     run = RunFolder.create(target, spec, classes)
     try:
         tensors = {part: from_official(archive.tensors(state), table) for part, state in states.items()}
@@ -109,16 +109,11 @@ def _weights_file(source: Path) -> Path:
     return others[0]
 
 
-def _classes(spec: ExperimentSpec) -> int:
-    return sum(params.model_dump().get("classes") or 0 for params in spec.conditioners)
-
-
 def _table(spec: ExperimentSpec) -> Table:
     backbone = spec.backbone
     assert isinstance(backbone, DiT.Params)
-    return name_table(
-        backbone.depth, spec.patches[0], has_text=backbone.context_dim is not None, has_labels=bool(spec.conditioners)
-    )
+    has_text, has_labels = text_channels(spec) is not None, class_count(spec) > 0
+    return name_table(backbone.depth, spec.patches[0], has_text=has_text, has_labels=has_labels)
 
 
 def _shapes(spec: ExperimentSpec, table: Table) -> dict[str, Shape]:

@@ -80,9 +80,10 @@ def assert_same(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
 
 
 TEXT = {"num_classes": 0, "cross_attention_dim": 20}
+T5 = {"num_classes": 0, "cross_attention_dim": 2048}
 
 
-@pytest.mark.parametrize("network", [{}, TEXT, TEXT | {"num_classes": 10}], ids=["class", "text", "both"])
+@pytest.mark.parametrize("network", [{}, TEXT, T5, T5 | {"num_classes": 10}], ids=["class", "text", "t5", "both"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_round_trip_is_exact(tmp_path: Path, network: dict[str, Any], dtype: torch.dtype) -> None:
     folder = tmp_path / "release"
@@ -130,6 +131,18 @@ def test_a_text_run_takes_embeddings(tmp_path: Path) -> None:
         run.sample(text=["a dog"], steps=2)
     with pytest.raises(UsageError, match="3 channels, this run's 20"):
         run.sample(text=text[..., :3], steps=2)
+
+
+def test_the_released_text_width_brings_its_encoder(tmp_path: Path) -> None:
+    """Captions then work where the encoder's files are; embeddings work without."""
+    folder = tmp_path / "release"
+    write_config(folder, T5)
+    torch.save(random_state(folder), folder / "model.pt")
+    import_release(folder, tmp_path / "run")
+    run = pixelflow.load(tmp_path / "run", device="cpu")
+    assert run.spec.conditioners[0].model_dump()["model"] == "google/flan-t5-xl"
+    text = torch.randn(1, 3, 2048)
+    assert run.sample(text=text, uncond_text=0 * text, steps=1).shape == (1, 3, 16, 16)
 
 
 def test_every_weight_that_does_not_fit_is_named(release: Path, tmp_path: Path) -> None:
