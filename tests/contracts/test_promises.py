@@ -25,19 +25,22 @@ CASES = [
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory):
-    """A folder of two classes, for data sets that read one."""
+    """A folder of two classes with captions, for data sets that read one."""
     folder = tmp_path_factory.mktemp("pictures")
     for label, colour in (("blue", (0, 0, 255)), ("red", (255, 0, 0))):
         (folder / label).mkdir()
         for index in range(2):
             Image.linear_gradient("L").convert("RGB").resize((30 + index, 20)).save(folder / label / f"{index}.png")
             Image.new("RGB", (24, 40), colour).save(folder / label / f"plain{index}.png")
+            for name in (f"{index}.txt", f"plain{index}.txt"):
+                (folder / label / name).write_text(f"a {label} picture")
     return folder
 
 
 @pytest.mark.parametrize(("kind", "name", "check"), CASES)
 def test_is_kept(kind, name, check, pictures):
-    settings = {"dataset image_folder": {"root": str(pictures)}, **SMALL}
+    folder = {"root": str(pictures)}
+    settings = {"dataset image_folder": folder, "dataset captioned_folder": folder, **SMALL}
     params = registry.of_kind(kind)[name].cls.Params(**settings.get(f"{kind} {name}", {}))
     outcome = run(check, params)
     if outcome.status == "not checked":

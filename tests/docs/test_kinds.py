@@ -1,0 +1,89 @@
+"""Every kind has a page; what it quotes is the code's, its example runs, and its piece of a spec validates."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pixelflow import contracts
+from pixelflow.cli.new_plugin import SKELETON
+from pixelflow.core import hookspecs, interfaces, plugins, reading
+from pixelflow.core.component import Component
+from pixelflow.core.registry import registry
+from pixelflow.core.spec import ExperimentSpec
+
+DOCS = Path(__file__).parents[2] / "docs"
+KINDS = {
+    cls.kind: cls
+    for cls in vars(interfaces).values()
+    if isinstance(cls, type) and issubclass(cls, Component) and cls.kind
+}
+
+
+def block(page: Path, language: str) -> str:
+    """The only fenced block of this language on a page."""
+    (found,) = re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    return found
+
+
+def test_every_kind_has_a_page_and_no_page_is_left_over():
+    plugins.load()
+    assert {page.stem for page in (DOCS / "kinds").glob("*.md")} == set(KINDS)
+    assert set(registry.kinds()) <= set(KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_index_leads_to_it(kind):
+    assert f"(kinds/{kind}.md)" in (DOCS / "README.md").read_text()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_signature_is_the_codes(kind):
+    assert block(DOCS / f"kinds/{kind}.md", "python signature").rstrip() == inspect.getsource(KINDS[kind]).rstrip()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_example_is_what_new_plugin_writes_and_keeps_its_contract(kind, tmp_path, monkeypatch):
+    code = block(DOCS / f"kinds/{kind}.md", "python example")
+    assert code == (SKELETON / f"{kind}.py").read_text()
+    name = f"example_{kind}"
+    (tmp_path / f"{name}.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module(name)
+    (cls,) = (
+        each
+        for each in vars(module).values()
+        if isinstance(each, type) and issubclass(each, KINDS[kind]) and each is not KINDS[kind]
+    )
+    broken = [outcome for outcome in contracts.check(cls.Params()) if outcome.status != "kept"]
+    assert not broken
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_piece_of_a_spec_validates(kind, tiny_file):
+    spec = yaml.safe_load(tiny_file.read_text())
+    spec.update(yaml.safe_load(block(DOCS / f"kinds/{kind}.md", "yaml")))
+    reading.validate(ExperimentSpec, reading.parse(yaml.safe_dump(spec), f"{kind}.md"))
+
+
+def test_the_hook_is_quoted():
+    source = inspect.getsource(hookspecs.register_components).replace("  # type: ignore[empty-body]", "")
+    assert block(DOCS / "plugins.md", "python signature") == source.removeprefix("@hookspec\n")
+
+
+def test_every_hook_is_on_the_page():
+    page = (DOCS / "plugins.md").read_text()
+    hooks = [name for name, hook in vars(hookspecs).items() if inspect.isfunction(hook)]
+    assert hooks
+    assert all(f"def {name}(" in page for name in hooks)
+
+
+def test_links_lead_somewhere():
+    for page in (DOCS / "README.md", DOCS / "plugins.md", *(DOCS / "kinds").glob("*.md")):
+        for target in re.findall(r"\]\(([^)#:]+\.md)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page}: {target}"
