@@ -20,6 +20,7 @@ from pixelflow.core.model import FlowModel
 from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.schedule import TRAIN_TIMESTEPS, Stage
 from pixelflow.core.spec import ExperimentSpec, SamplingSpec
+from pixelflow.core.weights import load_weights
 from pixelflow.generation.draw import Request, draw_request, evaluating
 from pixelflow.generation.labels import Labels, label_indices, repeated
 from pixelflow.generation.orders import Source
