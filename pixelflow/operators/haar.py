@@ -21,7 +21,7 @@ class HaarDown(Downsampler):
     class Params(Downsampler.Params):
         type: Literal["haar"] = "haar"
 
-    brightness = 2.0  # type: ignore[assignment]
+    brightness = 2.0
 
     def __call__(self, x: Tensor) -> Tensor:
         return low_band(x)
@@ -33,7 +33,7 @@ class HaarUp(Upsampler):
     class Params(Upsampler.Params):
         type: Literal["haar"] = "haar"
 
-    gain = 1.0  # type: ignore[assignment]
+    gain = 1.0
 
     def __call__(self, x: Tensor) -> Tensor:
         return repeat(x, "b c h w -> b c (h 2) (w 2)") / 2
