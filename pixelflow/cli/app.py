@@ -6,6 +6,7 @@ These files import torch, plugins and anything else that is slow inside the func
 
 from __future__ import annotations
 
+import errno
 import importlib
 import sys
 import traceback
@@ -15,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from pixelflow import __version__
-from pixelflow.core.errors import CannotWriteError, PixelflowError
+from pixelflow.core.errors import CannotWriteError, MissingInputError, PixelflowError
 
 COMMANDS = (
     "train",
@@ -35,6 +36,7 @@ COMMANDS = (
 
 _BUG = 1
 _INTERRUPTED = 130
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 app = typer.Typer(
     name="pixelflow",
@@ -95,8 +97,10 @@ def _report(error: Exception, arguments: Sequence[str]) -> int:
     code, message = _BUG, f"{type(error).__name__}: {error}"
     if isinstance(error, PixelflowError):
         code, message = error.exit_code, str(error)
-    elif isinstance(error, OSError) and error.filename is not None:
-        code, message = CannotWriteError.exit_code, f"{error.filename}: {error.strerror}"
+    elif isinstance(error, FileNotFoundError):
+        code, message = MissingInputError.exit_code, f"{error.filename}: there is no such file or folder"
+    elif isinstance(error, OSError) and (error.filename or error.errno in _FULL):
+        code, message = CannotWriteError.exit_code, f"{error.filename or 'the disk'}: {error.strerror}"
     else:
         first = next(iter(message.splitlines()), "")
         message = f"this is a bug: {first}; for details: pixelflow --debug {' '.join(arguments)}"

@@ -67,7 +67,7 @@ def _check_component(cls: Any) -> None:
     abstract = sorted(getattr(cls, "__abstractmethods__", ()))
     if abstract:
         raise TypeError(f"{cls.__qualname__} does not define {', '.join(abstract)}")
-    kind = next(base for base in reversed(cls.__mro__) if base.__dict__.get("kind"))
+    kind = next(base for base in reversed(cls.__mro__) if issubclass(base, Component) and base.__dict__.get("kind"))
     if "Params" not in cls.__dict__ or not issubclass(cls.Params, kind.Params):
         raise TypeError(f"{cls.__qualname__} needs  class Params({kind.__name__}.Params)  of its own")
     name = cls.type_name()

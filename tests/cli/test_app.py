@@ -103,11 +103,19 @@ def test_anything_else_is_called_a_bug(monkeypatch, capsys):
     assert message.rstrip().endswith("pixelflow --debug validate x.yaml")
 
 
-def test_what_the_system_refuses_is_no_bug(monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (PermissionError(13, "Permission denied", "/there"), 73, "/there: Permission denied"),
+        (FileNotFoundError(2, "No such file", "/there"), 66, "/there: there is no such file or folder"),
+        (OSError(28, "No space left on device"), 73, "the disk: No space left on device"),
+    ],
+)
+def test_what_the_system_refuses_is_no_bug(error, code, line, monkeypatch, capsys):
     with pytest.raises(SystemExit) as stopped:
-        raising(PermissionError(13, "Permission denied", "/somewhere"), monkeypatch)
-    assert stopped.value.code == errors.CannotWriteError.exit_code
-    assert capsys.readouterr().err == "pixelflow: /somewhere: Permission denied\n"
+        raising(error, monkeypatch)
+    assert stopped.value.code == code
+    assert capsys.readouterr().err == f"pixelflow: {line}\n"
 
 
 @pytest.mark.parametrize("place", ["before", "behind"])
