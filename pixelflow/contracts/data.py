@@ -79,7 +79,7 @@ def measures_images_alone(params: Extractor.Params) -> None:
 
 
 class _Pictures:
-    """Smooth random images of ten labels, in batches."""
+    """Smooth random images of ten labels, with captions, in batches."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -88,7 +88,8 @@ class _Pictures:
         generator = torch.Generator().manual_seed(self._seed)
         for _ in range(4):
             coarse = torch.rand(20, 3, 4, 4, generator=generator) * 2 - 1
-            yield ImageBatch(coarse.repeat_interleave(4, -1).repeat_interleave(4, -2), [*range(10)] * 2)
+            images = coarse.repeat_interleave(4, -1).repeat_interleave(4, -2)
+            yield ImageBatch(images, [*range(10)] * 2, ["a red square"] * 20)
 
 
 def gives_figures(params: Metric.Params) -> None:

@@ -7,7 +7,6 @@ from pixelflow.contracts.partners import built_in
 from pixelflow.core.exactness import EXACT, GaussianCascade, NotExactError, cascade_error, check_exact
 from pixelflow.core.interfaces import Downsampler, Sampler, Upsampler
 
-
 _STEPS = 16
 
 
