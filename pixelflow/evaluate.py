@@ -38,6 +38,8 @@ class Generation:
     sampling: SamplingSpec
     count: int
     seed: int
+    captions: tuple[str, ...] | None = None
+    """What each image is generated from, where the run reads captions; see `captions_for`."""
 
     @property
     def labels(self) -> list[int] | None:
@@ -49,6 +51,7 @@ class Generation:
     def recipe(self) -> dict[str, Any]:
         """Everything that decides on the images."""
         source = self.run.source
+        told = {} if self.captions is None else {"captions_sha256": _sha256("\n".join(self.captions))}
         return {
             "step": source.step,
             "weights": source.weights,
@@ -57,25 +60,23 @@ class Generation:
             "images": self.count,
             "seed": self.seed,
             "classes": len(self.run.labels),
+            **told,
         }
 
     @property
     def digest(self) -> str:
         """A short name of the recipe."""
-        return hashlib.sha256(json.dumps(self.recipe, sort_keys=True).encode()).hexdigest()[:10]
+        return _sha256(json.dumps(self.recipe, sort_keys=True))[:10]
 
-    def draw_into(self, folder: Path, captions: Dataset) -> Iterator[int]:
+    def draw_into(self, folder: Path) -> Iterator[int]:
         """Write ``000000.png ...``, those that are not there yet; yields how many are there after each batch.
-
-        Args:
-            captions: where a run that reads captions takes them from.
 
         Raises:
             CannotWriteError: the disk refuses, or the folder holds images of another recipe.
         """
         self._claim(folder)
         missing = [index for index in range(self.count) if not _image(folder, index).exists()]
-        values = self._values(missing, captions)
+        values = self._values(missing)
         done = self.count - len(missing)
         yield done
         remaining = iter(missing)
@@ -102,15 +103,21 @@ class Generation:
             raise CannotWriteError(f"{folder}: is not empty; choose another --out")
         write_text(file, json.dumps(self.recipe, indent=1))
 
-    def _values(self, indices: Sequence[int], captions: Dataset) -> Mapping[str, Sequence[Any]]:
+    def _values(self, indices: Sequence[int]) -> Mapping[str, Sequence[Any]]:
         """Labels and captions of some of the images, as far as the run reads them."""
-        reads = {conditioner.reads for conditioner in self.run.model.conditioners}
-        values: dict[str, Sequence[Any]] = {}
-        if "label" in reads and self.labels is not None:
-            values["label"] = [self.labels[index] for index in indices]
-        if "caption" in reads:
-            values["caption"] = [_caption(captions, index) for index in indices]
-        return values
+        columns: dict[str, Sequence[Any] | None] = {"label": self.labels, "caption": self.captions}
+        return {field: [column[index] for index in indices] for field, column in columns.items() if column is not None}
+
+
+def captions_for(run: Run, count: int, data: Dataset) -> tuple[str, ...] | None:
+    """The data's captions, in their order and begun again when they end; None if the run reads none."""
+    if all(conditioner.reads != "caption" for conditioner in run.model.conditioners):
+        return None
+    return tuple(_caption(data, index) for index in range(count))
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _json(file: Path) -> Any:
@@ -168,7 +175,7 @@ class Comparison:
         drawn = folder_dataset(images, image.height, image.width, image.channels)
         return cls(
             spec,
-            DatasetSource(drawn, spec.bad_images, generation.labels),
+            DatasetSource(drawn, spec.bad_images, generation.labels, generation.captions),
             DatasetSource(data, spec.bad_images),
             {"run": generation.run.spec.name, **generation.recipe},
             {"data": data.params.model_dump(mode="json")},

@@ -13,6 +13,7 @@ from pixelflow.cli.arguments import Overrides
 from pixelflow.cli.tables import table
 
 if TYPE_CHECKING:
+    from pixelflow.core.interfaces import Dataset
     from pixelflow.core.spec import ExperimentSpec
     from pixelflow.evaluate import Comparison, Generation
     from pixelflow.run import Run
@@ -41,15 +42,18 @@ def eval(
 
     target = choose_device(device)
     if (source / "spec.yaml").is_file():
-        from pixelflow.evaluate import Generation
+        from pixelflow.evaluate import Generation, captions_for, folder_dataset, plain_dataset
         from pixelflow.run import Run
 
         run = Run.open(source, step=step, weights=weights, device=device)
         changes = [*(overrides or ()), *([f"evaluation.images={images}"] if images else [])]
         spec = _changed(source, run, changes, guidance)
-        generation = Generation(run, spec.sampling, spec.evaluation.images, seed)
+        size = (*spec.image.size, spec.image.channels)
+        data = folder_dataset(reference, *size) if reference else plain_dataset(spec)
+        count = spec.evaluation.images
+        generation = Generation(run, spec.sampling, count, seed, captions_for(run, count, data))
         folder = out or source / "evaluations" / generation.digest
-        comparison = _generated(generation, folder, spec, reference)
+        comparison = _generated(generation, folder, spec, data)
     else:
         folder = out or source
         comparison = _of_folder(source, reference, overrides or [])
@@ -78,12 +82,10 @@ def _changed(source: Path, run: Run, overrides: list[str], guidance: str | None)
     return changed.model_copy(update={"sampling": changed_sampling(changed, {"guidance": value})})
 
 
-def _generated(generation: Generation, folder: Path, spec: ExperimentSpec, reference: Path | None) -> Comparison:
+def _generated(generation: Generation, folder: Path, spec: ExperimentSpec, data: Dataset) -> Comparison:
     """Draw the images, with a progress bar, and set them against the data or a folder."""
-    from pixelflow.evaluate import Comparison, folder_dataset, plain_dataset
+    from pixelflow.evaluate import Comparison
 
-    image = spec.image
-    data = folder_dataset(reference, image.height, image.width, image.channels) if reference else plain_dataset(spec)
     sampling, source = spec.sampling, generation.run.source
     guidance = " ".join(str(value) for value in sampling.guidance.model_dump(mode="json").values())
     typer.echo(
@@ -91,7 +93,7 @@ def _generated(generation: Generation, folder: Path, spec: ExperimentSpec, refer
         f"from seed {generation.seed}, "
         f"{sampling.sampler.component.type_name()}, steps {sampling.steps}, guidance {guidance}"
     )
-    _show_progress(generation.draw_into(folder / "images", data), generation.count)
+    _show_progress(generation.draw_into(folder / "images"), generation.count)
     return Comparison.of_run(generation, folder / "images", spec.evaluation, data)
 
 

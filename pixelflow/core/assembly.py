@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import torch
+
 from pixelflow.core.cascade import Cascade
-from pixelflow.core.errors import SpecError
+from pixelflow.core.errors import DataError, SpecError
 from pixelflow.core.generate import Plan
-from pixelflow.core.interfaces import Backbone, Conditioner, Dataset
+from pixelflow.core.interfaces import Backbone, Conditioner, Dataset, Sample
 from pixelflow.core.model import FlowModel
 from pixelflow.core.renoising import NotLinearError
 from pixelflow.core.spec import ExperimentSpec, SamplingSpec
+
+_LOOKED_AT = 20
+"""Elements among which the first readable one is looked for."""
 
 
 def build_cascade(spec: ExperimentSpec) -> Cascade:
@@ -61,6 +66,33 @@ def build_dataset(spec: ExperimentSpec) -> Dataset:
 
 
 def resolve(spec: ExperimentSpec, dataset: Dataset) -> ExperimentSpec:
-    """The spec with what only the data can tell (the number of classes) filled in."""
+    """The spec with what only the data can tell (the number of classes) filled in.
+
+    Raises:
+        DataError: a conditioner reads captions and the data have none; and what a conditioner itself raises.
+    """
+    _check_captions(spec, dataset)
     conditioners = tuple(params.resolved(dataset) for params in spec.conditioners)
     return spec.model_copy(update={"conditioners": conditioners})
+
+
+def _check_captions(spec: ExperimentSpec, dataset: Dataset) -> None:
+    """The first readable element tells, before anything is written."""
+    readers = [cls.type_name() for cls in map(_component, spec.conditioners) if cls.reads == "caption"]
+    if not readers:
+        return
+    for index in range(min(len(dataset), _LOOKED_AT)):
+        sample = dataset.sample(index, torch.Generator())
+        if isinstance(sample, Sample):
+            if sample.caption is None:
+                raise DataError(
+                    f"conditioner {readers[0]}: the data set {dataset.type_name()} has no captions; "
+                    "use one that has (captioned_folder, shapes), or drop the conditioner"
+                )
+            return
+
+
+def _component(params: Conditioner.Params) -> type[Conditioner]:
+    cls = params.component
+    assert issubclass(cls, Conditioner)
+    return cls

@@ -361,6 +361,8 @@ class ImageBatch:
     """(b c h w) in [-1, 1], on the CPU"""
     labels: list[int] | None = None
     """What each image shows, or was generated to show; None for unlabelled images."""
+    captions: list[str] | None = None
+    """Likewise."""
 
 
 class ImageSource(Protocol):

@@ -9,5 +9,7 @@ def register_components() -> list[type[Component]]:
     from pixelflow.data.captioned_folder import CaptionedFolder
     from pixelflow.data.digits import Digits
     from pixelflow.data.image_folder import ImageFolder
+    from pixelflow.data.shapes.dataset import Shapes
+    from pixelflow.data.shapes.metric import ShapesJudge
 
-    return [Digits, ImageFolder, CaptionedFolder]
+    return [Digits, ImageFolder, CaptionedFolder, Shapes, ShapesJudge]

@@ -20,15 +20,21 @@ class DatasetSource:
 
     Args:
         bad_images: how many may be unreadable.
-        labels: one an image, in place of the data set's own.
+        labels, captions: one an image, in place of the data set's own.
 
     Raises:
         DataError: while iterating: more than `bad_images` cannot be read, or all of them.
     """
 
-    def __init__(self, dataset: Dataset, bad_images: int, labels: Sequence[int] | None = None) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        bad_images: int,
+        labels: Sequence[int] | None = None,
+        captions: Sequence[str] | None = None,
+    ) -> None:
         self._dataset = dataset
-        self._labels = labels
+        self._labels, self._captions = labels, captions
         self.tally = Tally(bad_images, "evaluation.bad_images")
 
     def __len__(self) -> int:
@@ -43,7 +49,7 @@ class DatasetSource:
             if isinstance(sample, BadSample):
                 self.tally.add([sample])
                 continue
-            samples.append(sample if self._labels is None else replace(sample, label=self._labels[index]))
+            samples.append(self._named(sample, index))
             found += 1
             if len(samples) == _BATCH:
                 yield _batch(samples)
@@ -53,8 +59,16 @@ class DatasetSource:
         if not found:
             raise DataError("there is no readable image to measure")
 
+    def _named(self, sample: Sample, index: int) -> Sample:
+        if self._labels is not None:
+            sample = replace(sample, label=self._labels[index])
+        return sample if self._captions is None else replace(sample, caption=self._captions[index])
+
 
 def _batch(samples: list[Sample]) -> ImageBatch:
     labels = [sample.label for sample in samples if sample.label is not None]
+    captions = [sample.caption for sample in samples if sample.caption is not None]
     images = torch.stack([sample.image for sample in samples])
-    return ImageBatch(images, labels if len(labels) == len(samples) else None)
+    return ImageBatch(
+        images, labels if len(labels) == len(samples) else None, captions if len(captions) == len(samples) else None
+    )

@@ -9,9 +9,10 @@ from pixelflow.core import reading
 from pixelflow.core.assembly import build_model, resolve
 from pixelflow.core.condition import Condition
 from pixelflow.core.ema import Ema
-from pixelflow.core.errors import SpecError
+from pixelflow.core.errors import DataError, SpecError
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.data.digits import Digits
+from pixelflow.data.shapes.dataset import Shapes
 from tests.conftest import lively_model, make_spec
 
 BYTES = "{type: bytes, dim: 24, depth: 1, heads: 2, max_bytes: 48}"
@@ -78,7 +79,7 @@ def test_new_cross_attention_starts_as_the_identity():
 @torch.no_grad()
 def test_labels_and_two_texts_are_combined(t5_folder):
     spec = make(f"[{{type: class_label, classes: 10}}, {BYTES}, {{type: t5, model: '{t5_folder}', project: 24}}]")
-    spec = resolve(spec, Digits.Params().build(height=16, width=16, channels=1))
+    spec = resolve(spec, Shapes.Params().build(height=16, width=16, channels=1))
     model = lively_model(spec).eval()
     images, stages, tau, condition = inputs(model, ["a red house"] * 3)
     assert condition.vector.shape == (3, 32)
@@ -113,7 +114,12 @@ def test_a_frozen_encoder_is_outside_of_optimizer_average_and_checkpoint(t5_fold
 
 def test_identity_and_hash_are_in_the_runs_spec(t5_folder):
     spec = make(f"[{{type: t5, model: '{t5_folder}'}}]")
-    resolved = resolve(spec, Digits.Params().build(height=16, width=16, channels=1))
+    resolved = resolve(spec, Shapes.Params().build(height=16, width=16, channels=1))
     written = reading.dump(resolved)
     assert f"model: {t5_folder}" in written
     assert f"sha256: {resolved.conditioners[0].sha256}" in written
+
+
+def test_data_without_captions_are_refused_before_anything_is_written():
+    with pytest.raises(DataError, match="conditioner bytes: the data set digits has no captions"):
+        resolve(make(f"[{BYTES}]"), Digits.Params().build(height=16, width=16, channels=1))

@@ -10,6 +10,7 @@ import torch
 from pixelflow.core import plugins
 from pixelflow.core.registry import registry
 from pixelflow.data.digits import Digits
+from pixelflow.data.shapes.dataset import Shapes
 from pixelflow.evaluation.sources import DatasetSource
 
 plugins.load()
@@ -31,6 +32,14 @@ class Some(DatasetSource):
 
 def digits(split: str) -> Some:
     return Some(Digits(Digits.Params(split=split), height=8, width=8, channels=1), bad_images=0)
+
+
+def shapes(split: str) -> DatasetSource:
+    return DatasetSource(Shapes(Shapes.Params(count=24), height=32, width=32, channels=3), bad_images=0)
+
+
+IMAGES = {"shapes_judge": shapes}
+"""Images for metrics that cannot measure digits."""
 
 
 @pytest.fixture(params=EXTRACTORS)
@@ -61,8 +70,9 @@ def test_two_extractors_of_equal_settings_agree(extractor):
 @pytest.mark.parametrize("name", METRICS)
 def test_figures_are_named_finite_and_repeatable(name):
     metric = METRICS[name].cls.Params().build(device=CPU)
-    figures = metric.compute(digits("odd"), digits("even"))
+    images = IMAGES.get(name, digits)
+    figures = metric.compute(images("odd"), images("even"))
     assert figures
     assert all(isinstance(key, str) and math.isfinite(value) for key, value in figures.items())
-    assert metric.compute(digits("odd"), digits("even")) == figures
+    assert metric.compute(images("odd"), images("even")) == figures
     assert name in metric.title

@@ -1,0 +1,1 @@
+"""A captioned world that is drawn on the fly, and an exact judge of images of it."""

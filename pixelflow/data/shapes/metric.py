@@ -1,0 +1,39 @@
+"""How often a generated image of shapes shows what its caption says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from pixelflow.core.errors import DataError
+from pixelflow.core.interfaces import ImageSource, Metric
+from pixelflow.data.shapes.judge import scores
+
+
+class ShapesJudge(Metric):
+    """Share of right images by task, and the mean over the tasks, as GenEval scores (arXiv 2310.11513).
+
+    Made for the captions of the data set ``shapes``: evaluate with ``data.split=test`` for combinations that training
+    never showed.
+    """
+
+    class Params(Metric.Params):
+        type: Literal["shapes_judge"] = "shapes_judge"
+
+    params: Params
+
+    def __init__(self, params: Params, *, device: torch.device) -> None:
+        super().__init__(params)
+
+    def compute(self, generated: ImageSource, reference: ImageSource) -> dict[str, float]:
+        return scores(_captioned(generated))
+
+
+def _captioned(source: ImageSource) -> Iterator[tuple[Tensor, str]]:
+    for batch in source:
+        if batch.captions is None:
+            raise DataError("shapes_judge needs the captions that the images were generated from")
+        yield from zip(batch.images, batch.captions, strict=True)
