@@ -45,7 +45,7 @@ EXACT = 1e-3
 _FIRST_STEPS = {1: 8, 2: 8}
 """Steps to start from, by order; few for the higher orders, whose errors soon drown in rounding."""
 
-_TOLERANCES = (1e-3, 1e-5, 1e-7)
+_TOLERANCES = (1e-3, 1e-5, 1e-6, 1e-7)
 """Relative tolerances at which adaptive solvers are tried in turn."""
 
 _ROUNDING = 1e-9

@@ -1,4 +1,4 @@
-"""The adaptive Runge-Kutta solvers of torchdiffeq that `dopri5` leaves out."""
+"""Adaptive Runge-Kutta solvers, from torchdiffeq."""
 
 from __future__ import annotations
 

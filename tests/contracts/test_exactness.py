@@ -1,0 +1,94 @@
+"""Every registered pair of operators, with every sampler and 1 to 4 stages, generates the law of the data."""
+
+from __future__ import annotations
+
+from functools import cache, lru_cache
+
+import pytest
+
+from pixelflow.core import plugins
+from pixelflow.core.exactness import GaussianCascade, cascade_error, check_exact
+from pixelflow.core.registry import registry
+
+plugins.load()
+
+SIZES = {1: (4, 6), 2: (4, 6), 3: (4, 8), 4: (8, 8)}
+"""The smallest interesting images for each number of stages; the coarsest stage is down to 1 pixel."""
+
+SAMPLERS = [name for name, entry in registry.of_kind("sampler").items() if entry.origin == "pixelflow"]
+PAIRS = [(down, up) for up in registry.of_kind("upsampler") for down in registry.of_kind("downsampler")]
+THOROUGH = [("bilinear", "nearest"), ("haar", "haar")]
+"""Pairs on which costly solvers are tried at every number of stages; elsewhere their larger cascades are slow."""
+
+
+def is_costly(sampler: str, stages: int) -> bool:
+    """Adaptive solvers share no velocities with others, and fresh noise at every step makes large batches."""
+    return stages > 2 if registry.of_kind("sampler")[sampler].cls.is_adaptive else sampler == "sde_euler" and stages > 3
+
+
+def case(down: str, up: str, stages: int, sampler: str):
+    slow = is_costly(sampler, stages) and (down, up) not in THOROUGH
+    return pytest.param(down, up, stages, sampler, marks=[pytest.mark.slow] if slow else [])
+
+
+CASES = [case(down, up, stages, sampler) for down, up in PAIRS for stages in (2, 3, 4) for sampler in SAMPLERS]
+
+
+@cache
+def built(kind: str, name: str):
+    return registry.of_kind(kind)[name].cls.Params().build()
+
+
+@lru_cache(maxsize=4)
+def gaussian(down: str, up: str, stages: int) -> GaussianCascade:
+    """Kept over the samplers, which follow each other for one pair, for the velocities that it has worked out."""
+    return GaussianCascade(built("downsampler", down), built("upsampler", up), stages, SIZES[stages])
+
+
+@pytest.mark.parametrize(("down", "up", "stages", "sampler"), CASES)
+def test_any_combination_is_exact(down, up, stages, sampler):
+    check_exact(gaussian(down, up, stages), built("sampler", sampler), built("grid", "uniform"))
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_one_stage_is_exact(sampler):
+    """One stage uses no operator, so one pair stands for all."""
+    check_exact(gaussian("bilinear", "nearest", 1), built("sampler", sampler), built("grid", "uniform"))
+
+
+@pytest.mark.parametrize("grid", registry.of_kind("grid"))
+@pytest.mark.parametrize("sampler", ["heun", "adams_bashforth2", "dpmpp_2m"])
+def test_any_grid_is_exact(grid, sampler):
+    """On unequal steps too the error falls at second order."""
+    errors = [
+        gaussian("bilinear", "bicubic", 2).error(
+            gaussian("bilinear", "bicubic", 2).generated(built("sampler", sampler), built("grid", grid), steps)
+        )
+        for steps in (30, 60)
+    ]
+    assert errors[1] < 1e-3
+    assert errors[1] < errors[0] / 3.4
+
+
+@pytest.mark.parametrize(("down", "up"), [("bilinear", "nearest"), ("haar", "haar"), ("lanczos", "lanczos")])
+@pytest.mark.parametrize("size", [(8, 16), (16, 8)])
+def test_wide_and_tall_images_are_exact(down, up, size):
+    error = cascade_error(
+        built("downsampler", down),
+        built("upsampler", up),
+        built("sampler", "rk4"),
+        built("grid", "uniform"),
+        4,
+        8,
+        size,
+    )
+    assert error < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sampler", ["euler", "sde_euler"])
+def test_first_order_reaches_exactness_by_steps_alone(sampler):
+    """What `check_exact` extrapolates for the first order, walked to."""
+    steps = {"euler": 2048, "sde_euler": 1024}[sampler]
+    cascade = GaussianCascade(built("downsampler", "bilinear"), built("upsampler", "nearest"), 2, (2, 2))
+    assert cascade.error(cascade.generated(built("sampler", sampler), built("grid", "uniform"), steps)) < 1e-3
