@@ -54,12 +54,12 @@ def make_run(path: Path, spec: ExperimentSpec, *, seed: int = 0, step: int = 7) 
     return path
 
 
-@pytest.fixture()
+@pytest.fixture
 def tiny_spec() -> ExperimentSpec:
     return make_spec()
 
 
-@pytest.fixture()
+@pytest.fixture
 def tiny_file(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import make_run, make_spec
 from torch import Tensor
 
 import pixelflow
@@ -14,6 +13,7 @@ from pixelflow.core import checkpoint
 from pixelflow.core.errors import DataError, MissingInputError, SpecError, UsageError
 from pixelflow.core.runfolder import RunFolder
 from pixelflow.run import Run
+from tests.conftest import make_run, make_spec
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +222,7 @@ def test_guidance_can_lead_away_from_another_caption(text_run: Run):
 
 
 def test_a_text_run_names_what_it_lacks(text_run: Run):
-    with pytest.raises(UsageError, match="give text="):
+    with pytest.raises(UsageError, match="give prompts="):
         text_run.sample()
     with pytest.raises(UsageError, match="give uncond_text"):
         text_run.sample(text=torch.zeros(1, 3, 16))

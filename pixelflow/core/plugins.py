@@ -12,7 +12,6 @@ import re
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from importlib import metadata
 from typing import Any
 

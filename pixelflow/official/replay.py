@@ -28,6 +28,7 @@ from pixelflow.core.model import FlowModel
 from pixelflow.core.schedule import Stage
 from pixelflow.core.spec import SamplingSpec
 from pixelflow.guidance.classifier_free import StagewiseGuidance
+from pixelflow.samplers.adaptive import AdaptiveSolver
 from pixelflow.samplers.dopri5 import Dopri5
 
 _TABLE_END = 0.999
@@ -67,7 +68,7 @@ def replayed(
 
 
 def _integrated(
-    model: FlowModel, stage: Stage, weight: float, pair: Condition, x: Tensor, tolerances: Dopri5.Params
+    model: FlowModel, stage: Stage, weight: float, pair: Condition, x: Tensor, tolerances: AdaptiveSolver.Params
 ) -> Tensor:
     from torchdiffeq import odeint
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import lively_model, make_spec
 from torch import Tensor
 
 from pixelflow.core import plugins
 from pixelflow.core.errors import UsageError
 from pixelflow.core.registry import registry
 from pixelflow.generation.draw import draw
+from tests.conftest import lively_model, make_spec
 
 plugins.load()
 FIXED_STEP = [name for name, entry in registry.of_kind("sampler").items() if not entry.cls.is_adaptive]

@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Literal
 
 import pytest
 import torch
-from conftest import make_spec
 from torch import Tensor
 
 from pixelflow.core.assembly import build_cascade
@@ -20,6 +19,7 @@ from pixelflow.generation.orders import Source
 from pixelflow.generation.prompts import Prompt, condition_for, context
 from pixelflow.generation.settings import changed_sampling
 from pixelflow.run import Run
+from tests.conftest import make_spec
 
 CLASSES = ("cat", "dog", "3")
 
