@@ -292,7 +292,7 @@ class Branches(Protocol):
 class Guidance(Component, ABC):
     """Combines conditional and other velocities into the one that is integrated.
 
-    A guidance must spend exactly what `evaluations` says, so that ``pixelflow plan`` can count without a network.
+    A guidance must spend exactly what `evaluations` says, so that its cost is known without a network.
     """
 
     kind = "guidance"
