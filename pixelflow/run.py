@@ -25,7 +25,7 @@ from pixelflow.generation.draw import Request, draw_request, evaluating
 from pixelflow.generation.labels import Labels, label_indices, repeated
 from pixelflow.generation.orders import Source
 from pixelflow.generation.prompts import Prompt, condition_for, context
-from pixelflow.generation.settings import changed_sampling
+from pixelflow.generation.settings import changed_sampling, check_negatives
 from pixelflow.official.replay import is_recording, replayed
 
 Text = str | Sequence[str] | Tensor
@@ -125,6 +125,8 @@ class Run:
         self,
         *,
         labels: Labels | None = None,
+        prompts: str | Sequence[str] | None = None,
+        negatives: str | Sequence[str] | None = None,
         text: Text | None = None,
         mask: Tensor | None = None,
         uncond_text: Text | None = None,
@@ -143,7 +145,9 @@ class Run:
 
         Args:
             labels: indices or names of classes, repeated in order up to `count`; by default all classes.
-            text: captions, repeated likewise, or token embeddings (b n d).
+            prompts: captions, repeated likewise.
+            negatives: what guidance leads away from in place of the empty caption, repeated likewise.
+            text: captions as `prompts`, or token embeddings (b n d).
             mask: (b n), 1 where a token of the embeddings counts; by default everywhere.
             uncond_text: what guidance leads away from; needed if `text` holds embeddings and guidance is used.
             uncond_mask: its mask.
@@ -163,14 +167,18 @@ class Run:
         """
         changes = {"steps": steps, "sampler": sampler, "guidance": guidance, "grid": grid}
         sampling = changed_sampling(self.spec, changes, source="sample()")
+        text, uncond_text = _one_of(prompts, text, "prompts"), _one_of(negatives, uncond_text, "negatives")
         if "caption" in self.reads and text is None:
-            raise UsageError("this run draws from captions; give text=")
+            raise UsageError("this run draws from captions; give prompts=")
+        if isinstance(uncond_text, (str, Sequence)):
+            uncond_text = [uncond_text] if isinstance(uncond_text, str) else uncond_text
+            check_negatives(uncond_text, sampling)
         asked = self.labels if labels is None else label_indices(labels, self.classes)
         text = [text] if isinstance(text, str) else text
         total = count or _count(noise, seeds, text, asked)
         null = None if isinstance(text, Tensor) else Prompt(1)
         if uncond_text is not None:
-            null = self._prompt(total, None, uncond_text, uncond_mask)
+            null = self._prompt(total, None, _repeated(uncond_text, total), uncond_mask)
         prompt = self._prompt(total, repeated(asked, total) or None, _repeated(text, total), mask)
         if noise is not None and is_recording(noise):
             return self._replayed(prompt, null, sampling, noise)
@@ -256,6 +264,13 @@ class Run:
 def _stage_at(time: float, stages: Sequence[Stage]) -> Stage:
     """The stage in whose window a network time lies."""
     return next((stage for stage in stages if time < stage.window[1]), stages[-1])
+
+
+def _one_of(captions: str | Sequence[str] | None, text: Text | None, name: str) -> Text | None:
+    """What was given under either name."""
+    if captions is not None and text is not None:
+        raise UsageError(f"give {name}= or its older name, not both")
+    return text if captions is None else captions
 
 
 def _for_all(values: Sequence[Any], count: int) -> Sequence[Any]:

@@ -25,7 +25,11 @@ def sample(
         list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes to the spec's sampling, e.g. batch_size=8.")
     ] = None,
     labels: Annotated[str | None, typer.Option(help="Classes by number or name, e.g. 0,1,2; by default all.")] = None,
-    text: Annotated[list[str] | None, typer.Option(help="A caption; may be given several times.")] = None,
+    prompt: Annotated[list[str] | None, typer.Option(help="A caption; may be given several times.")] = None,
+    prompts: Annotated[Path | None, typer.Option(metavar="FILE", help="More captions, one a line.")] = None,
+    negative: Annotated[
+        list[str] | None, typer.Option(help="What guidance leads away from; one for all, or one a caption.")
+    ] = None,
     count: Annotated[int | None, typer.Option(min=1, help="Images; labels and captions repeat in order.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**62, help="Of the first image; the next has SEED + 1.")] = 0,
     steps: Annotated[str | None, typer.Option(help="Steps of each stage: one number or several, e.g. 10,20.")] = None,
@@ -42,6 +46,7 @@ def sample(
     device: Annotated[str | None, typer.Option(help="A torch device; by default the first GPU, else the CPU.")] = None,
 ) -> None:
     """Draw images from a run: numbered PNGs, a grid, a filmstrip of the stages, and a record that repeats them."""
+    from pixelflow.generation.prompt_files import read_prompts
     from pixelflow.generation.settings import changed_sampling
     from pixelflow.run import Run
 
@@ -52,7 +57,8 @@ def sample(
         weaker = Run.open(weak, device=device) if weak else None
         changes = {"steps": _steps(steps), "sampler": sampler, "guidance": _number(guidance), "grid": grid}
         sampling = changed_sampling(opened.spec, changes, overrides or ())
-        order = _order(opened, weaker, sampling, _names(labels, opened), text or [], count, seed)
+        captions = [*(prompt or []), *(read_prompts(prompts) if prompts else [])]
+        order = _order(opened, weaker, sampling, _names(labels, opened), captions, negative or [], count, seed)
     _draw(opened, weaker, order, out or run / "samples" / "drawn")
 
 
@@ -76,16 +82,20 @@ def _order(
     sampling: SamplingSpec,
     labels: list[str] | None,
     captions: list[str],
+    negatives: list[str],
     count: int | None,
     seed: int,
 ) -> Order:
+    """All that decides on the images; raises UsageError for what does not fit the run."""
     from pixelflow.core.errors import UsageError
     from pixelflow.generation.labels import label_indices, repeated
     from pixelflow.generation.orders import Order
+    from pixelflow.generation.settings import check_negatives
 
-    run.check_reads(label=labels is not None, caption=bool(captions))
+    run.check_reads(label=labels is not None, caption=bool(captions or negatives))
     if "caption" in run.reads and not captions:
-        raise UsageError('this run draws from captions; give --text "..."')
+        raise UsageError('this run draws from captions; give --prompt "..." or --prompts FILE')
+    check_negatives(negatives, sampling)
     indices = list(run.labels) if labels is None else label_indices(labels, run.classes)
     own_count = max(len(captions), len(indices) if labels is not None else min(len(indices), _DEFAULT_COUNT))
     total = count or own_count or _DEFAULT_COUNT
@@ -95,6 +105,7 @@ def _order(
         sampling=sampling,
         labels=tuple(repeated(indices, total)) if "label" in run.reads else None,
         captions=tuple(repeated(captions, total)) if "caption" in run.reads else None,
+        negatives=tuple(repeated(negatives, total)) or None,
         seeds=tuple(range(seed, seed + total)),
         device=str(run.model.device),
     )
@@ -120,6 +131,7 @@ def _draw(run: Run, weak: Run | None, order: Order, folder: Path) -> None:
         sampling=order.sampling,
         keep_stages=True,
         weak=weak.model if weak else None,
+        null_values=order.null_values,
     )
     console = Console(stderr=True)
     for part in track(drawn, "drawing", -(-count // size), console=console, disable=not sys.stderr.isatty()):
@@ -139,10 +151,12 @@ def _draw(run: Run, weak: Run | None, order: Order, folder: Path) -> None:
 
 
 def _titles(order: Order, run: Run) -> list[str]:
-    """Class names (or numbers), captions, or seeds."""
+    """Captions, class names (or numbers), or seeds."""
+    if order.captions is not None:
+        return list(order.captions)
     if order.labels is not None:
         return [run.classes[label] if label < len(run.classes) else str(label) for label in order.labels]
-    return list(order.captions or (f"seed {seed}" for seed in order.seeds))
+    return [f"seed {seed}" for seed in order.seeds]
 
 
 def _columns(order: Order) -> int | None:

@@ -56,6 +56,7 @@ def draw(
     sampling: SamplingSpec | None = None,
     keep_stages: bool = False,
     weak: FlowModel | None = None,
+    null_values: Mapping[str, Sequence[Any]] | None = None,
 ) -> Iterator[Drawn]:
     """Images in batches of ``sampling.batch_size``, in the order of the seeds.
 
@@ -68,6 +69,7 @@ def draw(
         sampling: in place of the spec's own.
         keep_stages: also keep the final state of every stage.
         weak: a weaker model of the same cascade, for autoguidance.
+        null_values: what guidance leads away from, likewise; by default no condition.
 
     Raises:
         UsageError: there are not as many values as seeds, or a value that a conditioner does not know.
@@ -76,7 +78,7 @@ def draw(
         prompt=Prompt(len(seeds), values),
         shape=(spec.image.channels, *spec.image.size),
         noise=lambda rows: SeededNoise(seeds[rows], model.device),
-        null=Prompt(1),
+        null=Prompt(len(seeds), null_values) if null_values else Prompt(1),
         weak=weak,
     )
     return draw_request(model, request, sampling or spec.sampling, keep_stages)

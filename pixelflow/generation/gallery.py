@@ -19,7 +19,7 @@ from pixelflow.core.errors import DataError, MissingInputError, NonFiniteError
 from pixelflow.core.files import write_text, writing
 from pixelflow.generation.draw import Drawn
 from pixelflow.generation.orders import Order
-from pixelflow.generation.pictures import filmstrip, grid, to_pil
+from pixelflow.generation.pictures import CAPTION_CELL, CELL, filmstrip, grid, to_pil
 
 RECORD = "samples.json"
 
@@ -122,7 +122,8 @@ class Gallery:
     def finish(self, record: Record, titles: Sequence[str], columns: int | None) -> None:
         """Write the grid, the filmstrip and, last, the record."""
         shown = torch.cat(self._shown)[:_IN_GRID]
-        self._save(grid(shown, titles[: len(shown)], columns), _GRID)
+        cell = CAPTION_CELL if record.order.captions else CELL
+        self._save(grid(shown, titles[: len(shown)], columns, cell), _GRID)
         self._save(filmstrip(self._stages), _STAGES)
         write_text(self.folder / RECORD, record.model_dump_json(indent=1))
 

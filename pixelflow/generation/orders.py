@@ -32,9 +32,16 @@ class Order(Settings):
     sampling: SamplingSpec
     labels: tuple[int, ...] | None = None
     captions: tuple[str, ...] | None = None
+    negatives: tuple[str, ...] | None = None
+    """What guidance leads away from, in place of the empty caption."""
     seeds: tuple[int, ...] = Field(min_length=1)
     """One an image."""
     device: str
+
+    @property
+    def null_values(self) -> dict[str, Sequence[Any]]:
+        """Likewise, for what guidance leads away from."""
+        return {} if self.negatives is None else {"caption": self.negatives}
 
     @property
     def values(self) -> dict[str, Sequence[Any]]:

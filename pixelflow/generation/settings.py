@@ -7,7 +7,9 @@ from typing import Any
 
 from pixelflow.core import reading
 from pixelflow.core.component import ComponentParams
+from pixelflow.core.errors import UsageError
 from pixelflow.core.spec import ExperimentSpec, SamplingSpec
+from pixelflow.guidance.classifier_free import NoGuidance
 
 
 def changed_sampling(
@@ -31,6 +33,12 @@ def changed_sampling(
             document.overridden["sampling", key] = f"{key}={value}"
     document = reading.override(document, [f"sampling.{text.removeprefix('sampling.')}" for text in overrides])
     return reading.validate(ExperimentSpec, document).sampling
+
+
+def check_negatives(negatives: Sequence[str], sampling: SamplingSpec) -> None:
+    """Raise UsageError if there are negative prompts and no guidance that could lead away from them."""
+    if negatives and isinstance(sampling.guidance, NoGuidance.Params):
+        raise UsageError("a negative prompt does nothing without guidance; give its scale, e.g. guidance 3")
 
 
 def _guidance(own: Mapping[str, Any], value: Any) -> Any:

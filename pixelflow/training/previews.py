@@ -40,7 +40,7 @@ class Previews:
     def draw(self, model: FlowModel, step: int) -> Path | None:
         """Draw and write both pictures and return the grid's file; None, with a warning, where sampling cannot work."""
         from pixelflow.generation.draw import draw
-        from pixelflow.generation.pictures import filmstrip, grid
+        from pixelflow.generation.pictures import CAPTION_CELL, CELL, filmstrip, grid
 
         fields: set[str] = {conditioner.reads for conditioner in model.conditioners}
         values = {field: self._values(field) for field in sorted(fields)}
@@ -51,8 +51,10 @@ class Previews:
             return None
         stages = [torch.cat(states)[:_STRIP] for states in zip(*(part.stages for part in drawn), strict=True)]
         titles = self._titles(values)
+        images = torch.cat([part.images for part in drawn])
+        cell = CAPTION_CELL if "caption" in values else CELL
         _write(self._folder / f"step-{step:08d}-stages.png", filmstrip(stages))
-        _write(self._grid_file(step), grid(torch.cat([part.images for part in drawn]), titles))
+        _write(self._grid_file(step), grid(images, titles, cell=cell))
         return self._grid_file(step)
 
     def _grid_file(self, step: int) -> Path:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import make_run, make_spec
 from PIL import Image
 
 import pixelflow
@@ -16,6 +15,7 @@ from pixelflow.cli.app import main
 from pixelflow.core import checkpoint
 from pixelflow.core.runfolder import RunFolder
 from pixelflow.generation.pictures import to_pil
+from tests.conftest import make_run, make_spec
 
 
 @pytest.fixture(scope="module")
@@ -141,13 +141,13 @@ def test_an_unconditional_run_of_wide_colour_images(tmp_path: Path):
 
 def test_a_text_run_draws_and_repeats_captions(tmp_path: Path, capsys: pytest.CaptureFixture):
     run = make_run(tmp_path / "run", make_spec("conditioners=[{type: bytes, dim: 16}]"))
-    assert sample(run, "--text", "a cat, asleep", "--text", "dog", "--out", tmp_path / "a") == 0
+    assert sample(run, "--prompt", "a cat, asleep", "--prompt", "dog", "--out", tmp_path / "a") == 0
     assert sample(run, "--repeat", tmp_path / "a" / "samples.json", "--out", tmp_path / "b") == 0
     order = json.loads((tmp_path / "b" / "samples.json").read_text())["order"]
     assert order["captions"] == ["a cat, asleep", "dog"]
     assert pictures(tmp_path / "a") == pictures(tmp_path / "b")
     assert sample(run) == 2
-    assert "give --text" in capsys.readouterr().err
+    assert "give --prompt" in capsys.readouterr().err
 
 
 def test_diverged_weights_are_said_to_be_so(tmp_path: Path, capsys: pytest.CaptureFixture):
@@ -164,7 +164,7 @@ def test_diverged_weights_are_said_to_be_so(tmp_path: Path, capsys: pytest.Captu
     [
         (["--labels", "11"], 2, "label 11 is outside 0..9"),
         (["--labels", "clas 1"], 2, "did you mean 'class 1'"),
-        (["--text", "a cat"], 2, "not conditioned on captions"),
+        (["--prompt", "a cat"], 2, "not conditioned on captions"),
         (["--weights", "best"], 2, "one of: ema, raw"),
         (["--device", "abacus"], 2, "abacus"),
         (["--step", "9"], 66, "there are: 7"),
@@ -211,3 +211,62 @@ def test_a_record_that_was_spoilt_names_the_place(run: Path, tmp_path: Path, cap
     path.write_text(json.dumps(record))
     assert sample(run, "--repeat", path) == 78
     assert "sampling.steps: has 3 entries for 2 stages" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def text_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    spec = make_spec("conditioners=[class_label, {type: bytes, dim: 16}]", "conditioners.0.classes=10")
+    return make_run(tmp_path_factory.mktemp("runs") / "text", spec)
+
+
+def test_prompts_from_a_file_and_negative_prompts(text_run: Path, tmp_path: Path):
+    (tmp_path / "prompts.txt").write_text("\ufeffa dog\n\n  zwölf Würfel \r\n", encoding="utf-8")
+    options = ("--labels", "1", "--prompt", "a cat", "--prompts", tmp_path / "prompts.txt", "--guidance", 3)
+    assert sample(text_run, *options, "--negative", "blurry", "--out", tmp_path / "a") == 0
+    assert sample(text_run, *options, "--out", tmp_path / "b") == 0
+    order = json.loads((tmp_path / "a" / "samples.json").read_text())["order"]
+    assert order["captions"] == ["a cat", "a dog", "zwölf Würfel"]
+    assert order["negatives"] == ["blurry"] * 3
+    assert sample(text_run, "--repeat", tmp_path / "a" / "samples.json", "--out", tmp_path / "c") == 0
+    assert pictures(tmp_path / "a") == pictures(tmp_path / "c")
+    assert pictures(tmp_path / "a")["000000.png"] != pictures(tmp_path / "b")["000000.png"]
+    expected = pixelflow.load(text_run).sample(
+        labels=1, prompts=["a cat", "a dog", "zwölf Würfel"], negatives="blurry", guidance=3
+    )
+    for index, picture in enumerate(to_pil(expected)):
+        with Image.open(tmp_path / "a" / f"{index:06d}.png") as written:
+            assert np.array_equal(written, picture)
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "message"),
+    [
+        (b" \n\n", 65, "holds no prompt; write one a line"),
+        (b"caf\xe9", 65, "is not UTF-8 text (byte 3)"),
+        (None, 66, "cannot be read (No such file or directory)"),
+    ],
+)
+def test_prompt_files_that_cannot_be_used(
+    text_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture, content: bytes | None, code: int, message: str
+):
+    if content is not None:
+        (tmp_path / "prompts.txt").write_bytes(content)
+    assert sample(text_run, "--prompts", tmp_path / "prompts.txt") == code
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_negative_prompts_need_guidance_and_a_run_of_captions(run: Path, text_run: Path, capsys: pytest.CaptureFixture):
+    assert sample(text_run, "--prompt", "a", "--negative", "b", "--guidance", "none") == 2
+    assert "does nothing without guidance" in capsys.readouterr().err
+    assert sample(run, "--negative", "b") == 2
+    assert "not conditioned on captions" in capsys.readouterr().err
+
+
+def test_the_grid_is_labelled_with_whole_captions(text_run: Path, tmp_path: Path):
+    for name, caption in (("short", "a dog"), ("long", "a picture of a small dog that runs through the deep snow")):
+        assert sample(text_run, "--prompt", caption, "--count", 1, "--out", tmp_path / name) == 0
+    with Image.open(tmp_path / "short" / "grid.png") as short, Image.open(tmp_path / "long" / "grid.png") as long:
+        assert short.width == long.width == 128 + 12
+        assert long.height > short.height
