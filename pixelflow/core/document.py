@@ -36,18 +36,18 @@ class Document:
     data: Any
     places: dict[Key, tuple[int, int]] = field(default_factory=dict)
     overridden: dict[Key, str] = field(default_factory=dict)
-    """Keys that an override set, with its text."""
+    """Keys that an override set, with the place that errors name."""
 
     def place(self, key: Key) -> str:
-        """``file:line:column`` of a key, or of the nearest key around it; an override names itself."""
+        """``file:line:column`` of a key, or of the nearest key around it; for an override the place that it has."""
         for length in range(len(key), -1, -1):
             if key[:length] in self.overridden:
-                return f"override {self.overridden[key[:length]]!r}"
+                return self.overridden[key[:length]]
             if key[:length] in self.places:
                 return _at(self.source, *self.places[key[:length]])
-            below = [text for known, text in self.overridden.items() if known[:length] == key[:length]]
+            below = [place for known, place in self.overridden.items() if known[:length] == key[:length]]
             if below and length:
-                return f"override {below[-1]!r}"
+                return below[-1]
         return self.source
 
 

@@ -396,6 +396,8 @@ class Metric(Component, ABC):
     """Compares generated images with real ones. Built with ``device``."""
 
     kind = "metric"
+    higher_is_better: ClassVar[bool] = False
+    """Whether larger main figures are better ones."""
 
     class Params(ComponentParams):
         pass

@@ -57,10 +57,13 @@ def _near_file(path: Path) -> str:
     return f"; did you mean {path.parent / near[0]}?" if near else ""
 
 
-def override(document: Document, assignments: Sequence[str]) -> Document:
+def override(document: Document, assignments: Sequence[str], place: str | None = None) -> Document:
     """The document with ``key.path=value`` assignments applied; values are YAML, ``a.0=1`` reaches into lists.
 
     Setting a block's ``type`` replaces the block: its other settings belonged to the former type.
+
+    Args:
+        place: where the assignments stand, for errors; by default each names itself.
 
     Raises:
         SpecError: an assignment cannot be read or leads through something that is not a block.
@@ -70,16 +73,17 @@ def override(document: Document, assignments: Sequence[str]) -> Document:
         data = {}
     changed = Document(document.source, data, dict(document.places), dict(document.overridden))
     for text in assignments:
+        where = place or f"override {text!r}"
         name, equals, value_text = text.partition("=")
         path = name.strip().split(".")
         if not equals or not all(path):
-            raise SpecError(f"override {text!r}: write it as key.path=value")
-        value = parse(value_text, f"override {text!r}").data
-        _note(changed, _assign(data, path, value, text), text)
+            raise SpecError(f"{where}: write it as key.path=value")
+        value = parse(value_text, where).data
+        _note(changed, _assign(data, path, value, where), where)
     return changed
 
 
-def _note(document: Document, replaced: Key, text: str) -> None:
+def _note(document: Document, replaced: Key, where: str) -> None:
     """Errors at and below the key `replaced` are now this override's."""
 
     def is_outside(known: Key) -> bool:
@@ -87,15 +91,15 @@ def _note(document: Document, replaced: Key, text: str) -> None:
 
     document.places = {known: place for known, place in document.places.items() if is_outside(known)}
     document.overridden = {known: other for known, other in document.overridden.items() if is_outside(known)}
-    document.overridden[replaced] = text
+    document.overridden[replaced] = where
 
 
-def _assign(data: Any, path: Sequence[str], value: Any, text: str) -> Key:
+def _assign(data: Any, path: Sequence[str], value: Any, where: str) -> Key:
     """Set the value at `path`, making blocks on the way; returns the key of what was replaced."""
     key: list[str | int] = []
     *blocks, last = path
     for part in blocks:
-        step = _step(data, part, text)
+        step = _step(data, part, where)
         if last == "type" and len(key) == len(blocks) - 1:
             if not _has_type(_value(data, step), value):
                 data[step] = {"type": value}
@@ -103,19 +107,19 @@ def _assign(data: Any, path: Sequence[str], value: Any, text: str) -> Key:
         data[step] = _opened(_value(data, step))
         data = data[step]
         key.append(step)
-    step = _step(data, last, text)
+    step = _step(data, last, where)
     data[step] = value
     return (*key, step)
 
 
-def _step(data: Any, part: str, text: str) -> str | int:
+def _step(data: Any, part: str, where: str) -> str | int:
     """`part` as a key or index of `data`."""
     if isinstance(data, dict):
         return part
     if not isinstance(data, list):
-        raise SpecError(f"override {text!r}: {part!r} lies below {shown(data)}, which has no parts")
+        raise SpecError(f"{where}: {part!r} lies below {shown(data)}, which has no parts")
     if not (part.isascii() and part.isdigit() and len(part) < 10 and int(part) < len(data)):
-        raise SpecError(f"override {text!r}: {part!r} is no place in a list of {len(data)}, counted from 0")
+        raise SpecError(f"{where}: {part!r} is no place in a list of {len(data)}, counted from 0")
     return int(part)
 
 

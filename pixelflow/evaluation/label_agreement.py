@@ -25,6 +25,8 @@ class LabelAgreement(Metric):
     says how far to trust it.
     """
 
+    higher_is_better = True
+
     class Params(Metric.Params):
         type: Literal["label_agreement"] = "label_agreement"
         side: int = Field(default=8, ge=1)

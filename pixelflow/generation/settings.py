@@ -30,7 +30,7 @@ def changed_sampling(
     for key, value in changes.items():
         if value is not None:
             sampling[key] = _guidance(sampling[key], value) if key == "guidance" else _changed(sampling[key], value)
-            document.overridden["sampling", key] = f"{key}={value}"
+            document.overridden["sampling", key] = f"override {f'{key}={value}'!r}"
     document = reading.override(document, [f"sampling.{text.removeprefix('sampling.')}" for text in overrides])
     return reading.validate(ExperimentSpec, document).sampling
 

@@ -20,6 +20,8 @@ class ShapesJudge(Metric):
     never showed.
     """
 
+    higher_is_better = True
+
     class Params(Metric.Params):
         type: Literal["shapes_judge"] = "shapes_judge"
 
