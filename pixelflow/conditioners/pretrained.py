@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 from pixelflow.core.errors import MissingDependencyError, MissingInputError
+
+_PARTS = (".safetensors", ".json", ".model", ".txt")
+"""Suffixes of the files that make an encoder what it is."""
 
 
 def folder_of(name: str, owner: str, needed: tuple[str, ...]) -> Path:
@@ -51,13 +54,18 @@ def _hub_cache() -> str:
     return HF_HUB_CACHE
 
 
-@cache
 def fingerprint(folder: Path) -> str:
     """One SHA-256 of the names and contents of an encoder's weights, settings and vocabulary."""
+    paths = sorted(path for path in folder.iterdir() if path.suffix in _PARTS and path.is_file())
     whole = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.suffix in (".safetensors", ".json", ".model", ".txt") and path.is_file():
-            with path.open("rb") as file:
-                own = hashlib.file_digest(file, "sha256").hexdigest()
-            whole.update(f"{path.name} {own}\n".encode())
+    for path in paths:
+        found = path.stat()
+        whole.update(f"{path.name} {_sha256(path, found.st_size, found.st_mtime_ns)}\n".encode())
     return whole.hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def _sha256(path: Path, size: int, changed: int) -> str:
+    """The hash of a file, read once for each state it is in."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -13,7 +13,7 @@ from torch import Tensor
 
 CELL, CAPTION_CELL = 64, 128
 """Sides of cells that hold a name, or a caption."""
-_LINES = 4
+_LINES = 6
 """Most lines of a title; the rest of a longer one is left out."""
 _GAP = 6
 _TEXT = 13

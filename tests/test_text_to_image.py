@@ -1,0 +1,103 @@
+"""Text to image from end to end: train, continue, evaluate and draw by the command line, with real encoders."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+import pixelflow
+from pixelflow.cli.app import main
+from tests.tiny_encoders import make_t5
+
+TEXT = """
+name: text
+image: {size: 16, channels: 3}
+data: {type: shapes, count: 40}
+cascade: {stages: 2, patch: 4}
+backbone: {type: dit, depth: 1, heads: 2, head_dim: 16}
+conditioners: [{type: bytes, dim: 16, depth: 1, heads: 2, max_bytes: 96}]
+training: {steps: 4, batch_size: 8, learning_rate: 1e-3, save_every: 2, log_every: 1, sample_every: 4, samples: 3}
+sampling: {steps: 2, guidance: {type: constant, scale: 2.0}}
+evaluation: {metrics: [shapes_judge], images: 12}
+"""
+
+
+@pytest.fixture
+def spec(tmp_path) -> Path:
+    (tmp_path / "text.yaml").write_text(TEXT)
+    return tmp_path / "text.yaml"
+
+
+def call(*arguments) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main([str(argument) for argument in arguments])
+    return int(stop.value.code or 0)
+
+
+def train(spec, *overrides) -> int:
+    return call("train", spec, "--out", spec.parent / "runs", *overrides)
+
+
+def weights(run, step=4, part="model"):
+    return load_file(run / "checkpoints" / f"step-{step:08d}" / f"{part}.safetensors")
+
+
+def test_a_run_is_trained_evaluated_and_drawn_from(spec, capsys):
+    assert train(spec) == 0
+    run = spec.parent / "runs" / "text"
+    assert any(name.startswith("conditioners.0.layers") for name in weights(run, part="ema"))
+    assert (run / "samples" / "step-00000004.png").exists()
+    assert call("eval", run, "data.split=test") == 0
+    body = json.loads(Path(re.search(r"written to (.*)", capsys.readouterr().out)[1]).read_text())
+    assert list(body["results"][0]["values"])[:2] == ["overall", "single_object"]
+    assert len(body["results"][0]["values"]) == 7
+    assert call("sample", run, "--prompt", "a red circle", "--out", run / "drawn") == 0
+    assert pixelflow.load(run).sample(prompts=["a red circle", "two crosses"]).shape == (2, 3, 16, 16)
+
+
+def test_other_captions_are_another_evaluation(spec):
+    assert train(spec) == 0
+    run = spec.parent / "runs" / "text"
+    assert call("eval", run, "data.split=test") == 0
+    assert call("eval", run, "data.seed=1", "data.split=test") == 0
+    assert len(list((run / "evaluations").iterdir())) == 2
+
+
+def test_a_frozen_encoder_trains_a_run_that_does_not_hold_it(spec, tmp_path, capsys):
+    folder = make_t5(tmp_path / "t5")
+    text = f"conditioners=[class_label, {{type: t5, model: '{folder}', max_tokens: 40}}]"
+    assert train(spec, text) == 65  # shapes have no labels
+    assert "class_label" in capsys.readouterr().err
+    text = f"conditioners=[{{type: t5, model: '{folder}', max_tokens: 40}}]"
+    assert train(spec, text, "training.steps=2") == 0
+    run = spec.parent / "runs" / "text"
+    written = (run / "spec.yaml").read_text()
+    assert re.search(r"sha256: [0-9a-f]{64}", written)
+    assert "dim: 32" in written
+    for part in ("model", "ema"):
+        assert not [name for name in weights(run, 2, part) if not name.startswith("backbone")]
+    assert call("sample", run, "--prompt", "a red house", "--out", tmp_path / "drawn") == 0
+    (folder / "config.json").write_text((folder / "config.json").read_text() + "\n")
+    assert train(spec, text, "training.steps=4") == 2
+    assert "is a run of another spec (conditioners" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "message"),
+    [
+        ("conditioners=[{type: t5, model: nobody/t5}]", 69, "hf download nobody/t5"),
+        ("data=digits", 65, "the data set digits has no captions"),
+        ("conditioners.0.heads=3", 78, "conditioners.0.heads: 3 heads do not divide the 16 channels"),
+        ("data={type: captioned_folder, root: nowhere}", 66, "nowhere: there is no such folder"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_in_one_line_before_a_run_is_made(spec, capsys, change, code, message):
+    assert train(spec, change) == code
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (spec.parent / "runs").exists()
