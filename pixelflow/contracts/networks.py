@@ -95,9 +95,12 @@ def states_its_cost(params: Backbone.Params) -> None:
     expect(0 < small.activations < large.activations, "more tokens do not keep more activations")
 
 
+def _resolved(params: Conditioner.Params) -> Any:
+    return params.resolved(built_in("dataset", "digits", height=8, width=8, channels=1))
+
+
 def _conditioner(params: Conditioner.Params) -> Conditioner:
-    digits = built_in("dataset", "digits", height=8, width=8, channels=1)
-    conditioner: Conditioner = params.resolved(digits).build(width=_WIDTH)
+    conditioner: Conditioner = _resolved(params).build(width=_WIDTH)
     return conditioner
 
 
@@ -121,7 +124,7 @@ def gives_conditions(params: Conditioner.Params) -> None:
     expect(condition.vector is not None or condition.tokens is not None, "the condition is empty")
     if condition.vector is not None:
         expect_like(condition.vector, (3, _WIDTH), torch.float32, "the vector")
-    stated = params.context_dim
+    stated = _resolved(params).context_dim
     given = None if condition.tokens is None else condition.tokens.shape[-1]
     expect(given == stated, f"the context has {given} channels; context_dim says {stated}")
     if condition.tokens is not None:

@@ -9,6 +9,7 @@ from pixelflow import contracts
 from pixelflow.contracts.checking import run
 from pixelflow.core import plugins
 from pixelflow.core.registry import registry
+from tests.tiny_encoders import make_clip, make_t5
 
 plugins.load()
 
@@ -37,10 +38,20 @@ def pictures(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def encoders(tmp_path_factory):
+    """Settings of conditioners on pretrained encoders, with small ones on disk."""
+    folder = tmp_path_factory.mktemp("encoders")
+    return {
+        "conditioner t5": {"model": str(make_t5(folder / "t5")), "max_tokens": 40},
+        "conditioner clip_text": {"model": str(make_clip(folder / "clip")), "max_tokens": 20},
+    }
+
+
 @pytest.mark.parametrize(("kind", "name", "check"), CASES)
-def test_is_kept(kind, name, check, pictures):
+def test_is_kept(kind, name, check, pictures, encoders):
     folder = {"root": str(pictures)}
-    settings = {"dataset image_folder": folder, "dataset captioned_folder": folder, **SMALL}
+    settings = {"dataset image_folder": folder, "dataset captioned_folder": folder, **encoders, **SMALL}
     params = registry.of_kind(kind)[name].cls.Params(**settings.get(f"{kind} {name}", {}))
     outcome = run(check, params)
     if outcome.status == "not checked":
