@@ -36,6 +36,12 @@ class MissingDependencyError(PixelflowError):
     exit_code = 69
 
 
+class FailedTasksError(PixelflowError):
+    """Some parts of a sweep failed, each with its log; all others are done."""
+
+    exit_code = 70
+
+
 class CannotWriteError(PixelflowError):
     """The target cannot be written: disk full, no permission, a file where a folder should be."""
 

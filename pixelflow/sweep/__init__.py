@@ -1,0 +1,1 @@
+"""Sweeps: many experiments from one file, each done once, and a report that compares them."""

@@ -1,0 +1,76 @@
+"""What is left of a sweep to do, and how long it will take where this sweep has measured its speed."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pixelflow.planning import FLOP_PER_MAC
+from pixelflow.sweep.plan import Cell, Plan
+from pixelflow.sweep.tasks import Evaluation, Training, tasks_of
+
+
+@dataclass(frozen=True)
+class Rates:
+    """FLOP/s of one worker, measured in finished tasks; None where none is."""
+
+    training: float | None
+    sampling: float | None
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What one point still asks for."""
+
+    label: str
+    cell: Cell
+    is_done: bool
+    trains: bool
+    """Whether it is the first point to need a training that is not done."""
+    seconds: float | None
+    """Of one worker; None where a rate is not known."""
+
+
+def measured_rates(plan: Plan, folder: Path) -> Rates:
+    """Medians over the finished tasks in the sweep's folder."""
+    cells = {cell.training: cell for cell in plan.cells.values()}
+    training, sampling = [], []
+    for task in tasks_of(plan, folder):
+        if not task.is_done:
+            continue
+        if isinstance(task, Training):
+            settings, flop = task.spec.training, cells[task.folder.name].cost.training_flop
+            training.append(flop / settings.steps / settings.batch_size * task.result["images_per_second"])
+        elif isinstance(task, Evaluation) and task.result["seconds_per_image"]:
+            sampling.append(task.cell.cost.sample_macs * FLOP_PER_MAC / task.result["seconds_per_image"])
+    return Rates(_median(training), _median(sampling))
+
+
+def forecast(plan: Plan, folder: Path) -> list[Forecast]:
+    """Every point, in order; a training shared by several counts with the first, and equal points count once."""
+    rates = measured_rates(plan, folder)
+    tasks = {(type(task), task.folder.name): task for task in tasks_of(plan, folder)}
+    seen: set[str] = set()
+    points = []
+    for point in plan.points:
+        cell = plan.cells[point.cell]
+        trains = cell.training not in seen and not tasks[Training, cell.training].is_done
+        is_done = point.cell in seen or tasks[Evaluation, point.cell].is_done
+        seen |= {point.cell, cell.training}
+        points.append(Forecast(point.label, cell, is_done, trains, _seconds(cell, rates, trains, not is_done)))
+    return points
+
+
+def _seconds(cell: Cell, rates: Rates, trains: bool, samples: bool) -> float | None:
+    images = cell.spec.evaluation.images
+    work = [(cell.cost.training_flop, rates.training)] * trains
+    work += [(cell.cost.sample_macs * FLOP_PER_MAC * images, rates.sampling)] * samples
+    times = [flop / rate for flop, rate in work if rate]
+    return sum(times) if len(times) == len(work) else None
+
+
+def _median(values: Iterable[float]) -> float | None:
+    found = list(values)
+    return statistics.median(found) if found else None

@@ -1,0 +1,167 @@
+"""A sweep's plan: its points, the evaluations and trainings that they need, each known by its content.
+
+Points that differ only in sampling or evaluation share a training; equal points share an evaluation (a cell).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pixelflow.core import reading
+from pixelflow.core.component import Settings
+from pixelflow.core.errors import DataError, MissingInputError
+from pixelflow.core.files import write_text, writing
+from pixelflow.core.spec import ExperimentSpec
+from pixelflow.planning import costs
+from pixelflow.sweep.points import Point
+from pixelflow.sweep.settings import Changes, SweepSettings
+from pixelflow.training.session import CHANGEABLE
+
+_FILE = "sweep.json"
+_DIGITS = 12
+_NOT_OF_TRAINING = {"name", *CHANGEABLE} - {"training.steps"}
+"""Keys without influence on the trained weights."""
+
+
+class CellCost(Settings):
+    """What a cell costs; see `pixelflow.planning.Costs`."""
+
+    parameters: int
+    sample_macs: float
+    """Of one finished image."""
+    training_flop: float
+    """Of the training that it needs."""
+    is_estimate: bool
+    """Whether the sampler chooses its own steps, so that `sample_macs` is an estimate."""
+
+
+class Cell(Settings):
+    """One evaluation."""
+
+    training: str
+    """Key of the training."""
+    spec: ExperimentSpec
+    cost: CellCost
+
+
+class Planned(Settings):
+    """A point of the sweep."""
+
+    changes: Changes
+    cell: str
+    """Key of its evaluation."""
+
+    @property
+    def label(self) -> str:
+        """What sets it apart, on one line."""
+        return ", ".join(f"{short(key)} {shown(value)}" for key, value in self.changes.items()) or "base"
+
+
+class Plan(Settings):
+    """All that a sweep does, as it stands in its folder."""
+
+    name: str
+    axes: tuple[str, ...]
+    """Keys that vary."""
+    points: tuple[Planned, ...]
+    cells: dict[str, Cell]
+    trainings: dict[str, ExperimentSpec]
+
+    @classmethod
+    def of(cls, settings: SweepSettings, points: Sequence[Point]) -> Plan:
+        """Count what every point costs and find what they share.
+
+        Raises:
+            SpecError, UsageError, MissingInputError, DataError: a point's parts do not go together, or its data
+                are needed and not there.
+        """
+        planned: list[Planned] = []
+        cells: dict[str, Cell] = {}
+        trainings: dict[str, ExperimentSpec] = {}
+        for point in points:
+            training = training_key(point.spec)
+            cell = cell_key(point.spec)
+            trainings.setdefault(training, point.spec.model_copy(update={"name": training}))
+            if cell not in cells:
+                cells[cell] = Cell(training=training, spec=point.spec, cost=_cost(point.spec))
+            planned.append(Planned(changes=point.changes, cell=cell))
+        axes = tuple(settings.keys)
+        return cls(name=settings.name, axes=axes, points=tuple(planned), cells=cells, trainings=trainings)
+
+    @classmethod
+    def read(cls, folder: Path) -> Plan:
+        """The plan of a sweep's folder.
+
+        Raises:
+            MissingInputError: there is none.
+            DataError: it is damaged.
+        """
+        file = folder / _FILE
+        try:
+            data = json.loads(file.read_text("utf-8"))
+        except FileNotFoundError:
+            raise MissingInputError(f"{folder}: is no sweep (it holds no {_FILE}); pixelflow sweep makes one") from None
+        except ValueError:
+            raise DataError(f"{file}: is damaged (not JSON); run the sweep again to write it anew") from None
+        return reading.validate(cls, reading.Document(str(file), data))
+
+    def write(self, folder: Path) -> None:
+        """Put it into the sweep's folder; raises CannotWriteError."""
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / _FILE, self.model_dump_json(indent=1))
+
+
+def training_key(spec: ExperimentSpec) -> str:
+    """A name for everything that decides on the trained weights."""
+    return _digest(_without(spec.model_dump(mode="json"), _NOT_OF_TRAINING))
+
+
+def cell_key(spec: ExperimentSpec) -> str:
+    """A name for everything that decides on what an evaluation finds."""
+    dumped = spec.model_dump(mode="json")
+    return _digest([training_key(spec), dumped["sampling"], dumped["evaluation"]])
+
+
+def _without(block: dict[str, Any], keys: set[str], prefix: str = "") -> dict[str, Any]:
+    return {
+        name: _without(value, keys, f"{prefix}{name}.") if isinstance(value, dict) else value
+        for name, value in block.items()
+        if f"{prefix}{name}" not in keys
+    }
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:_DIGITS]
+
+
+def _cost(spec: ExperimentSpec) -> CellCost:
+    found = costs(spec)
+    return CellCost(
+        parameters=found.parameters,
+        sample_macs=found.sample_macs,
+        training_flop=found.training_flop,
+        is_estimate=found.is_adaptive,
+    )
+
+
+def short(key: str) -> str:
+    """A key without the blocks around it: ``guidance.scale`` for ``sampling.guidance.scale``."""
+    parts = key.removesuffix(".type").split(".")
+    return ".".join(parts[1:] or parts)
+
+
+def shown(value: Any) -> str:
+    """A value on one line: ``stagewise(scale 2.4)``, ``10/20``, ``1.5``."""
+    if isinstance(value, dict):
+        inner = ", ".join(f"{key} {shown(one)}" for key, one in value.items() if key != "type")
+        return f"{value.get('type', '')}({inner})" if inner else str(value.get("type", ""))
+    if isinstance(value, (list, tuple)):
+        return "/".join(map(shown, value))
+    if isinstance(value, bool) or value is None:
+        return json.dumps(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,126 @@
+"""From a sweep file to its points: every one a validated spec, before anything starts."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pixelflow.core import reading
+from pixelflow.core.document import Document
+from pixelflow.core.errors import SpecError
+from pixelflow.core.spec import ExperimentSpec
+from pixelflow.sweep.settings import Changes, SweepSettings
+
+MOST_POINTS = 10_000
+
+
+@dataclass(frozen=True)
+class Point:
+    """One experiment of a sweep."""
+
+    changes: Changes
+    """What sets it apart from the other points."""
+    spec: ExperimentSpec
+
+
+def read_sweep(path: Path) -> tuple[SweepSettings, list[Point]]:
+    """The sweep of a file and all its points.
+
+    Raises:
+        MissingInputError: the file or its base is not there.
+        SpecError: a line for every problem of the file and of every point, with its place.
+    """
+    document = reading.read_document(path)
+    settings = reading.validate(SweepSettings, document)
+    base = reading.read_document(path.parent / settings.base)
+    for key, value in settings.set.items():
+        base = _assigned(base, key, value, document.place(("set", key)))
+    points, problems = [], []
+    for keys, changes in _chosen(settings, document):
+        try:
+            points.append(Point(changes, _spec(base, changes, [document.place(key) for key in keys])))
+        except SpecError as error:
+            problems += str(error).splitlines()
+    if problems:
+        raise SpecError("\n".join(dict.fromkeys(problems)))
+    return settings, points
+
+
+Place = tuple[str | int, ...]
+
+
+def _chosen(settings: SweepSettings, document: Document) -> Iterator[tuple[list[Place], Changes]]:
+    """Changes of every point that is not skipped, each with its place in the sweep file.
+
+    Raises:
+        SpecError: there are too many points, or none, or nothing to skip.
+    """
+    _check_number(settings, document)
+    candidates = _listed(settings) if settings.points else _combined(settings)
+    used = [False] * len(settings.skip)
+    kept = []
+    for places, changes in candidates:
+        hits = [_holds(changes, skipped) for skipped in settings.skip]
+        used = [before or now for before, now in zip(used, hits, strict=True)]
+        if not any(hits):
+            kept.append((places, changes))
+    for index, is_used in enumerate(used):
+        if not is_used:
+            raise SpecError(f"{document.place(('skip', index))} skip.{index}: no point has these values")
+    if not kept:
+        raise SpecError(f"{document.place(('skip',))} skip: leaves no point")
+    yield from _drawn(kept, settings) if settings.mode == "random" else kept
+
+
+def _check_number(settings: SweepSettings, document: Document) -> None:
+    count = math.prod(len(values) for values in settings.axes.values())
+    if settings.mode != "zip" and count > MOST_POINTS:
+        raise SpecError(f"{document.place(('axes',))} axes: make {count} points; at most {MOST_POINTS} are allowed")
+
+
+def _listed(settings: SweepSettings) -> list[tuple[list[Place], Changes]]:
+    return [([("points", index, key) for key in point], point) for index, point in enumerate(settings.points)]
+
+
+def _combined(settings: SweepSettings) -> list[tuple[list[Place], Changes]]:
+    join: dict[str, Callable[..., Any]] = {"grid": itertools.product, "random": itertools.product, "zip": zip}
+    places: list[Place] = [("axes", key) for key in settings.axes]
+    combinations = join[settings.mode](*settings.axes.values())
+    return [(places, dict(zip(settings.axes, values, strict=True))) for values in combinations]
+
+
+def _holds(changes: Changes, wanted: Changes) -> bool:
+    return all(key in changes and _text(changes[key]) == _text(value) for key, value in wanted.items())
+
+
+def _drawn(points: list[tuple[list[Place], Changes]], settings: SweepSettings) -> list[tuple[list[Place], Changes]]:
+    """`count` of the points. Each has its own lot, so that a larger count, or another value, keeps those drawn."""
+
+    def lot(point: tuple[list[Place], Changes]) -> str:
+        return hashlib.sha256(f"{settings.seed}/{_text(point[1])}".encode()).hexdigest()
+
+    lucky = {id(point) for point in sorted(points, key=lot)[: settings.count]}
+    return [point for point in points if id(point) in lucky]
+
+
+def _spec(base: Document, changes: Changes, places: Sequence[str]) -> ExperimentSpec:
+    """The base with changes applied; a block's type first, since it replaces the block."""
+    placed = sorted(zip(changes.items(), places, strict=True), key=lambda change: not change[0][0].endswith(".type"))
+    for (key, value), place in placed:
+        base = _assigned(base, key, value, place)
+    return reading.validate(ExperimentSpec, base)
+
+
+def _assigned(document: Document, key: str, value: Any, place: str) -> Document:
+    return reading.override(document, [f"{key}={_text(value)}"], place)
+
+
+def _text(value: Any) -> str:
+    """A value as JSON, which is YAML too."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)

@@ -1,0 +1,88 @@
+"""A sweep file: a base spec and the changes that make its points.
+
+::
+
+    name: digits-steps
+    base: ../digits.yaml                # relative to this file
+    set: {training.steps: 600}          # changes for all points
+    axes:                               # or  points: a list of blocks of changes
+      sampling.steps: [2, 5, 10]
+      sampling.sampler.type: [euler, heun]
+    skip: [{sampling.steps: 2, sampling.sampler.type: euler}]
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from pixelflow.core.component import Settings
+from pixelflow.core.problems import problem
+from pixelflow.core.spec import Count, ExperimentSpec
+
+Values = Annotated[tuple[Any, ...], Field(min_length=1)]
+Changes = dict[str, Any]
+"""Key of a spec, written as in overrides (``sampling.steps``) -> value."""
+
+
+class SweepSettings(Settings):
+    """What a sweep file may hold."""
+
+    name: str
+    """Names the sweep's folder."""
+    base: Path
+    """The spec that every point changes, relative to the sweep file."""
+    set: Changes = Field(default={})
+    """Changes that all points share."""
+    axes: dict[str, Values] = Field(default={})
+    """Key of the spec -> its values. A key that ends in ``.type`` replaces the block. Give this or ``points``."""
+    mode: Literal["grid", "zip", "random"] = "grid"
+    """How axes make points: every combination, first with first and second with second, or some combinations."""
+    count: Count | None = None
+    """Points of a random sweep; a larger count keeps the points of a smaller one."""
+    seed: int = Field(default=0, ge=0)
+    """Chooses the points of a random sweep."""
+    points: tuple[Changes, ...] = Field(default=())
+    """The points themselves, each a block of changes."""
+    skip: tuple[Changes, ...] = Field(default=())
+    """Points left out: all that have these values."""
+
+    @field_validator("name")
+    @classmethod
+    def _usable_as_folder(cls, name: str) -> str:
+        return ExperimentSpec._usable_as_folder(name)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> SweepSettings:
+        if bool(self.axes) == bool(self.points):
+            raise problem("give exactly one of 'axes' and 'points'")
+        lengths = {key: len(values) for key, values in self.axes.items()}
+        if self.mode == "zip" and len(set(lengths.values())) > 1:
+            told = ", ".join(f"{key} has {length}" for key, length in lengths.items())
+            raise problem(f"mode zip needs as many values on every axis; {told}", "axes")
+        if (self.mode == "random") != (self.count is not None):
+            raise problem("mode random needs 'count', and only mode random has one", "mode")
+        self._check_skipped()
+        return self
+
+    def _check_skipped(self) -> None:
+        known = self.keys
+        for index, changes in enumerate(self.skip):
+            for key in changes:
+                if key not in known:
+                    raise problem(f"is no axis{_near(key, known)}", "skip", index, key)
+
+    @property
+    def keys(self) -> list[str]:
+        """What varies between points, in the file's order."""
+        named = [key for point in self.points for key in point]
+        return list(dict.fromkeys([*self.axes, *named]))
+
+
+def _near(key: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(key, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else f" (there are: {', '.join(known)})"

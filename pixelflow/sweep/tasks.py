@@ -1,0 +1,243 @@
+"""The parts of a sweep, each done once: claimed under a lock, finished by one file that appears at once.
+
+::
+
+    DIR/sweep.json                 the plan
+        trainings/KEY/run/         a run folder, like any other
+        cells/KEY/images/          what was generated; evaluation.json says how it was measured
+        */KEY/result.json          there as soon as the part is done, and never written again
+        */KEY/failed.json          why it failed; the next `pixelflow sweep` tries again
+        */KEY/log.txt              everything it printed
+
+The lock is the system's (flock): it ends with the process that holds it, however that ends. What is half done when
+a process is killed is gone on with: a training from its checkpoint, an evaluation from its images.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import statistics
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from pixelflow.core.device import choose_device
+from pixelflow.core.errors import DataError
+from pixelflow.core.files import write_text, writing
+from pixelflow.core.runfolder import RunFolder
+from pixelflow.core.spec import ExperimentSpec
+from pixelflow.evaluate import Comparison, Generation, captions_for, plain_dataset
+from pixelflow.run import Run
+from pixelflow.sweep.plan import Cell, Plan
+from pixelflow.training.distributed import World
+from pixelflow.training.session import train
+from pixelflow.training.stopping import StopSignals
+
+SEED = 0
+"""Of the first image of every cell, so that cells can be compared image by image."""
+
+
+class State(Enum):
+    """How far a task is."""
+
+    DONE = "done"
+    FAILED = "failed"
+    RUNNING = "running"
+    OPEN = "open"
+
+
+class Task(ABC):
+    """A training or an evaluation."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.log = folder / "log.txt"
+        self._result = folder / "result.json"
+        self._failed = folder / "failed.json"
+        self._lock = folder / ".lock"
+
+    @property
+    @abstractmethod
+    def what(self) -> str:
+        """Its name for people."""
+
+    @property
+    def needs(self) -> Task | None:
+        """The task that must be done before."""
+        return None
+
+    @abstractmethod
+    def perform(self, device: str | None) -> dict[str, Any]:
+        """Do it, or go on with it; returns its result."""
+
+    @property
+    def is_done(self) -> bool:
+        return self._result.is_file()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether nothing else must be done first."""
+        return self.needs is None or self.needs.is_done
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What `perform` returned; raises DataError where somebody damaged it."""
+        return _read(self._result)
+
+    @property
+    def failure(self) -> str | None:
+        """Why it failed, itself or what it needs."""
+        if self.is_done:
+            return None
+        if self._failed.is_file():
+            return str(_read(self._failed)["error"])
+        return f"{self.needs.what} failed" if self.needs is not None and self.needs.failure is not None else None
+
+    @property
+    def state(self) -> State:
+        if self.is_done:
+            return State.DONE
+        if self.failure is not None:
+            return State.FAILED
+        return State.RUNNING if self._is_locked() else State.OPEN
+
+    def fail(self, why: str) -> None:
+        """Record that it failed."""
+        write_text(self._failed, json.dumps({"error": why, "log": str(self.log)}, indent=1, ensure_ascii=False))
+
+    def forget_failure(self) -> None:
+        """Let it be tried again."""
+        self._failed.unlink(missing_ok=True)
+
+    @contextmanager
+    def claimed(self) -> Iterator[bool]:
+        """Whether the task is this process's until the end of the block."""
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        with self._lock.open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield True
+
+    def was_claimed_by(self, process: int) -> bool:
+        """Whether this process was the last to claim it."""
+        return self._lock.is_file() and self._lock.read_text() == str(process)
+
+    def finish(self, device: str | None) -> None:
+        """Do it and record the result; the caller has claimed it."""
+        for draft in self.folder.glob(".*.part"):  # of a process that was killed while writing
+            shutil.rmtree(draft) if draft.is_dir() else draft.unlink()
+        write_text(self._result, json.dumps(self.perform(device), indent=1))
+
+    def _is_locked(self) -> bool:
+        if not self._lock.is_file():
+            return False
+        with self._lock.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+
+class Training(Task):
+    """One training, shared by all points that need its weights."""
+
+    def __init__(self, folder: Path, spec: ExperimentSpec) -> None:
+        super().__init__(folder)
+        self.spec = spec
+        self.run = folder / "run"
+
+    @property
+    def what(self) -> str:
+        return f"training {self.folder.name}"
+
+    def perform(self, device: str | None) -> dict[str, Any]:
+        """Train to the last step, from the newest checkpoint if there is one; raises as `train` does."""
+        with StopSignals() as signals:
+            run = train(self.spec, self.run, World(choose_device(device)), signals)
+        return {"images_per_second": _training_speed(run)}
+
+
+class Evaluation(Task):
+    """One cell: images from a training, measured against its data."""
+
+    def __init__(self, folder: Path, cell: Cell, training: Training) -> None:
+        super().__init__(folder)
+        self.cell, self.training = cell, training
+        self.images = folder / "images"
+
+    @property
+    def what(self) -> str:
+        return f"cell {self.folder.name}"
+
+    @property
+    def needs(self) -> Training:
+        return self.training
+
+    def perform(self, device: str | None) -> dict[str, Any]:
+        """Generate the images that are missing and measure all; raises as `Run.open` and `Comparison` do."""
+        spec = self.cell.spec
+        run = Run.open(self.training.run, device=device)
+        data = plain_dataset(spec)
+        count = spec.evaluation.images
+        generation = Generation(run, spec.sampling, count, SEED, captions_for(run, count, data))
+        seconds = self._draw(generation)
+        comparison = Comparison.of_run(generation, self.images, spec.evaluation, data)
+        results = list(comparison.measure(choose_device(device)))
+        comparison.record(self.folder, results)
+        kinds = [params.component.higher_is_better for params in spec.evaluation.metrics]  # type: ignore[attr-defined]
+        directed = [{**one, "higher_is_better": better} for one, better in zip(results, kinds, strict=True)]
+        return {"seconds_per_image": seconds, "results": directed}
+
+    def _draw(self, generation: Generation) -> float | None:
+        """Seconds an image, from those drawn since the last stop; None if a stop came before they could be noted."""
+        file = self.folder / "drawn.json"
+        began = time.perf_counter()
+        there = list(generation.draw_into(self.images))
+        if len(there) > 1:
+            seconds = (time.perf_counter() - began) / (there[-1] - there[0])
+            write_text(file, json.dumps({"seconds_per_image": seconds}))
+        return float(_read(file)["seconds_per_image"]) if file.is_file() else None
+
+
+def tasks_of(plan: Plan, folder: Path) -> list[Task]:
+    """Every training followed by its evaluations."""
+    tasks: list[Task] = []
+    for key, spec in plan.trainings.items():
+        training = Training(folder / "trainings" / key, spec)
+        tasks.append(training)
+        own = {name: cell for name, cell in plan.cells.items() if cell.training == key}
+        tasks += [Evaluation(folder / "cells" / name, cell, training) for name, cell in own.items()]
+    return tasks
+
+
+def cells_of(tasks: list[Task]) -> Mapping[str, Evaluation]:
+    """The evaluations, by key."""
+    return {task.folder.name: task for task in tasks if isinstance(task, Evaluation)}
+
+
+def _training_speed(run: RunFolder) -> float:
+    lines = [json.loads(line) for line in run.metrics_file.read_text("utf-8").splitlines()]
+    return statistics.median(line["images_per_second"] for line in lines)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        raise DataError(f"{file}: is missing or damaged; remove {file.parent} to do it again") from None
+    return found
