@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from safetensors.torch import load_file
 
 import pixelflow
@@ -84,6 +85,23 @@ def test_a_frozen_encoder_trains_a_run_that_does_not_hold_it(spec, tmp_path, cap
     (folder / "config.json").write_text((folder / "config.json").read_text() + "\n")
     assert train(spec, text, "training.steps=4") == 2
     assert "is a run of another spec (conditioners" in capsys.readouterr().err
+
+
+def test_the_pages_spec_leads_from_pictures_to_a_grid(tmp_path, monkeypatch, capsys):
+    page = (Path(__file__).parents[1] / "docs" / "text.md").read_text()
+    (spec,) = re.findall(r"^```yaml spec\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    Path("my_pictures.yaml").write_text(spec)
+    Path("pictures/winter").mkdir(parents=True)
+    for name, caption in (("0001", "a red barn in the snow"), ("winter/2", "two dogs\ntwo brown dogs")):
+        Image.linear_gradient("L").convert("RGB").save(f"pictures/{name}.jpg")
+        Path(f"pictures/{name}.txt").write_text(caption)
+    small = ["training.steps=2", "training.batch_size=2", "training.samples=2", "training.workers=0"]
+    assert call("validate", "my_pictures.yaml") == 0
+    assert call("plan", "my_pictures.yaml") == 0
+    assert call("train", "my_pictures.yaml", *small, "backbone.depth=1", "sampling.steps=1") == 0
+    assert call("sample", "runs/my_pictures", "--prompt", "a red barn in the snow", "--count", 9) == 0
+    assert Path("runs/my_pictures/samples/drawn/grid.png").is_file()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from pixelflow.conditioners.captions import PAD
@@ -18,6 +18,7 @@ from pixelflow.conditioners.frozen import FrozenText, frozen
 from pixelflow.core import torchvision_compat
 from pixelflow.core.condition import Condition
 from pixelflow.core.errors import DataError, MissingDependencyError
+from pixelflow.core.problems import problem
 
 _CONFIG, _WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 
@@ -35,6 +36,12 @@ class ClipText(FrozenText):
         """Longest caption, its end included, at most the tower's own limit; the rest of a longer one is cut off."""
         gives: Literal["tokens", "pooled"] = "tokens"
         """"tokens": context for cross-attention; "pooled": one vector, through a trained layer, beside the time."""
+
+        @model_validator(mode="after")
+        def _projects_tokens(self) -> ClipText.Params:
+            if self.gives == "pooled" and self.project is not None:
+                raise problem("is for tokens; a pooled caption has a layer of its own, leave it out", "project")
+            return self
 
         @property
         def context_dim(self) -> int | None:

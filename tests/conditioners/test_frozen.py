@@ -186,3 +186,8 @@ def test_a_longer_limit_than_the_towers_is_refused(clip_folder):
     text = ClipText.Params(model=str(clip_folder), dim=32, max_tokens=30).build(width=16)
     with pytest.raises(DataError, match="reads 20 tokens, not 30"):
         text(text.prepare(["a red house"]))
+
+
+def test_a_pooled_caption_takes_no_projection():
+    with pytest.raises(ValueError, match="is for tokens"):
+        ClipText.Params(gives="pooled", project=8)
