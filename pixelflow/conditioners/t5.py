@@ -28,7 +28,7 @@ _KNOWN_DIMS = {
 
 
 class T5(FrozenText):
-    """The last hidden states of transformers' T5 encoder: any T5, mT5 or ByT5, by name or folder."""
+    """The last hidden states of transformers' T5 encoder: any T5 or ByT5, by name or folder."""
 
     files = ("config.json", "*.safetensors", "tokenizer*.json")
 
