@@ -24,6 +24,9 @@ from pixelflow.core.component import Settings
 from pixelflow.core.problems import problem
 from pixelflow.core.spec import Count, ExperimentSpec
 
+TRAININGS, CELLS = "trainings", "cells"
+"""Folders beside those of the sweeps."""
+
 Values = Annotated[tuple[Any, ...], Field(min_length=1)]
 Changes = dict[str, Any]
 """Key of a spec, written as in overrides (``sampling.steps``) -> value."""
@@ -54,6 +57,8 @@ class SweepSettings(Settings):
     @field_validator("name")
     @classmethod
     def _usable_as_folder(cls, name: str) -> str:
+        if name in (TRAININGS, CELLS):
+            raise ValueError(f"{name!r} is what the folder of all {name} is called; choose another")
         return ExperimentSpec._usable_as_folder(name)
 
     @model_validator(mode="after")

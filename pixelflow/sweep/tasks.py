@@ -2,13 +2,14 @@
 
 ::
 
-    DIR/sweep.json                 the plan
-        trainings/KEY/run/         a run folder, like any other
-        cells/KEY/images/          what was generated; evaluation.json says how it was measured
-        */KEY/result.json          there as soon as the part is done, and never written again
-        */KEY/failed.json          why it failed; the next `pixelflow sweep` tries again
-        */KEY/log.txt              everything it printed
+    sweeps/NAME/                  a sweep's folder: its plan and report
+           trainings/KEY/run/     a run folder, like any other
+           cells/KEY/images/      what was generated; evaluation.json says how it was measured
+           */KEY/result.json      there as soon as the part is done, and never written again
+           */KEY/failed.json      why it failed; the next `pixelflow sweep` tries again
+           */KEY/log.txt          everything it printed
 
+Sweeps that lie beside each other share trainings and cells: the paper's Tables 3a, 3b and 3c train one model.
 The lock is the system's (flock): it ends with the process that holds it, however that ends. What is half done when
 a process is killed is gone on with: a training from its checkpoint, an evaluation from its images.
 """
@@ -36,6 +37,7 @@ from pixelflow.core.spec import ExperimentSpec
 from pixelflow.evaluate import Comparison, Generation, captions_for, plain_dataset
 from pixelflow.run import Run
 from pixelflow.sweep.plan import Cell, Plan
+from pixelflow.sweep.settings import CELLS, TRAININGS
 from pixelflow.training.distributed import World
 from pixelflow.training.session import train
 from pixelflow.training.stopping import StopSignals
@@ -215,13 +217,13 @@ class Evaluation(Task):
 
 
 def tasks_of(plan: Plan, folder: Path) -> list[Task]:
-    """Every training followed by its evaluations."""
+    """Every training followed by its evaluations; they lie beside the sweep's own folder."""
     tasks: list[Task] = []
     for key, spec in plan.trainings.items():
-        training = Training(folder / "trainings" / key, spec)
+        training = Training(folder.parent / TRAININGS / key, spec)
         tasks.append(training)
         own = {name: cell for name, cell in plan.cells.items() if cell.training == key}
-        tasks += [Evaluation(folder / "cells" / name, cell, training) for name, cell in own.items()]
+        tasks += [Evaluation(folder.parent / CELLS / name, cell, training) for name, cell in own.items()]
     return tasks
 
 

@@ -1,0 +1,78 @@
+"""``pixelflow sweep``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pixelflow.cli.tables import duration, quantity, table
+
+if TYPE_CHECKING:
+    from pixelflow.sweep.forecast import Forecast
+
+
+def sweep(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A sweep file, e.g. specs/sweeps/digits_steps.yaml.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the points and what they cost; do nothing.")] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that work at a time; by default one a GPU, else one.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of all sweeps.")] = Path("sweeps"),
+) -> None:
+    """Train, sample and evaluate every point of a sweep file, and write a report.
+
+    Points that differ only in sampling or evaluation share one training. What is finished is found by its content and
+    never repeated: the same command goes on after a stop, and does only what is new after a change of the file.
+    """
+    from pixelflow.sweep.crew import run
+    from pixelflow.sweep.forecast import forecast
+    from pixelflow.sweep.plan import Plan
+    from pixelflow.sweep.points import read_sweep
+
+    settings, points = read_sweep(file)
+    plan = Plan.of(settings, points)
+    folder = out / plan.name
+    if dry_run:
+        typer.echo(_shown(forecast(plan, folder)))
+        return
+    from pixelflow.sweep.report import write_report
+
+    try:
+        run(plan, folder, workers, lambda line: typer.echo(line, err=True))
+    finally:
+        page = write_report(plan, folder)
+    typer.echo(str(page))
+
+
+def _shown(points: list[Forecast]) -> str:
+    rows = [("point", "parameters", "GMAC/image", "PFLOP to train", "to do", "time")]
+    rows += [
+        (
+            point.label,
+            quantity(point.cell.cost.parameters),
+            "~" * point.cell.cost.is_estimate + _amount(point.cell.cost.sample_macs / 1e9),
+            _amount(point.cell.cost.training_flop / 1e15),
+            " + ".join(["train"] * point.trains + ["evaluate"] * (not point.is_done)) or "done",
+            duration(point.seconds) if point.seconds else "" if point.seconds is None else "0",
+        )
+        for point in points
+    ]
+    trainings = [point for point in points if point.trains]
+    lines = [
+        table(rows, indent=""),
+        "",
+        f"{len(points)} points; to do: {len(trainings)} training{'s' * (len(trainings) != 1)} of "
+        f"{_amount(sum(point.cell.cost.training_flop for point in trainings) / 1e15)} PFLOP in all, "
+        f"{sum(not point.is_done for point in points)} evaluations",
+    ]
+    if all(point.seconds is not None for point in points):
+        lines.append(f"expected: {duration(sum(point.seconds or 0 for point in points))} of one worker's time")
+    if any(point.cell.cost.is_estimate for point in points):
+        lines.append("~ the sampler chooses its own steps: estimated from Gaussian pixels")
+    return "\n".join(lines)
+
+
+def _amount(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"

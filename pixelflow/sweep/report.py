@@ -1,0 +1,194 @@
+"""A sweep's report: one HTML page that needs nothing else, Markdown with its pictures, and CSV with every figure."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib import resources
+from pathlib import Path
+from string import Template
+
+from PIL import Image
+
+import pixelflow
+from pixelflow.core.files import write_bytes, write_text, writing
+from pixelflow.sweep import charts, samples
+from pixelflow.sweep.plan import Plan
+from pixelflow.sweep.results import Column, Results, Row, read_results
+
+Plots = Mapping[str, Mapping[str, str]]
+"""Title of a group -> name of a plot -> SVG."""
+
+Strips = Mapping[int, Image.Image]
+"""Number of a row -> its samples."""
+
+_PICTURES = "report"
+_SAME = "In every row the same seeds and labels."
+
+
+def write_report(plan: Plan, folder: Path) -> Path:
+    """Write report.html, report.md with the pictures in report/, and report.csv; returns the page.
+
+    Raises:
+        DataError: a result is damaged.
+        CannotWriteError: the system refuses.
+    """
+    results = read_results(plan, folder)
+    plots = {"Plots": charts.over_axes(results), "Quality against cost": charts.cost_against_quality(results)}
+    drawn = {row.number: samples.strip(row.images) for row in results.rows if row.results}
+    strips = {number: picture for number, picture in drawn.items() if picture is not None}
+    pictures = folder / _PICTURES
+    with writing(pictures):
+        pictures.mkdir(exist_ok=True)
+        for old in (*pictures.glob("*.svg"), *pictures.glob("*.png")):
+            old.unlink()
+    for group in plots.values():
+        for name, plot in group.items():
+            write_text(pictures / f"{_file_name(name)}.svg", plot)
+    if strips:
+        sheet = samples.sheet([(f"#{number}", picture) for number, picture in strips.items()])
+        write_bytes(pictures / "samples.png", samples.png(sheet))
+    write_text(folder / "report.csv", as_csv(results))
+    write_text(folder / "report.md", as_markdown(results, plots, bool(strips)))
+    page = folder / "report.html"
+    write_text(page, as_html(results, plots, strips))
+    return page
+
+
+def as_csv(results: Results) -> str:
+    """Every column in full precision, a line a point."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["point", *(column.title for column in results.columns), "failure"])
+    for index, row in enumerate(results.rows):
+        values = ["" if column.values[index] is None else column.values[index] for column in results.columns]
+        table.writerow([row.number, *values, row.failure or ""])
+    return text.getvalue()
+
+
+def as_markdown(results: Results, plots: Plots, has_samples: bool) -> str:
+    """The table, and the pictures that `write_report` puts into report/."""
+    columns = _compared(results)
+    head = ["#", *(column.title + _arrow(column) for column in columns)]
+    lines = [f"# {results.name}", "", _summary(results), "", _line(head), _line(["---:"] * len(head))]
+    for index, row in enumerate(results.rows):
+        cells = [_bold(column.text(index), column.is_best(index)) for column in columns]
+        lines.append(_line([str(row.number), *(cell.replace("|", "\\|") for cell in cells)]))
+    lines += ["", _notes(results)]
+    lines += [f"- #{row.number} failed: {row.failure}" for row in results.rows if row.failure]
+    for title, group in plots.items():
+        lines += ["", f"## {title}", ""] * bool(group)
+        lines += [f"![{name}]({_PICTURES}/{_file_name(name)}.svg)" for name in group]
+    if has_samples:
+        lines += ["", "## Samples", "", _SAME, "", f"![samples]({_PICTURES}/samples.png)"]
+    return "\n".join(lines) + "\n"
+
+
+def as_html(results: Results, plots: Plots, strips: Strips) -> str:
+    """The page, with plots and pictures inside."""
+    template = Template(resources.files("pixelflow.sweep").joinpath("page.html").read_text("utf-8"))
+    return template.substitute(
+        title=escape(results.name),
+        summary=escape(_summary(results)),
+        failures="".join(f"<p>#{row.number} failed: {escape(row.failure)}</p>" for row in results.rows if row.failure),
+        table=_table(results),
+        notes=escape(_notes(results)),
+        plots="".join(_gallery(title, group) for title, group in plots.items() if group),
+        samples=_samples(results, strips) if strips else "",
+    )
+
+
+def _compared(results: Results) -> list[Column]:
+    """Columns of the table: all axes, and of the rest what is not the same everywhere."""
+    return [column for column in results.columns if column in results.axes or _differs(column)]
+
+
+def _differs(column: Column) -> bool:
+    return not column.is_constant and any(value is not None for value in column.values)
+
+
+def _summary(results: Results) -> str:
+    done = sum(bool(row.results) for row in results.rows)
+    return (
+        f"{done} of {len(results.rows)} points done, from {results.trainings} "
+        f"training{'s' * (results.trainings != 1)}. pixelflow {pixelflow.__version__}."
+    )
+
+
+def _notes(results: Results) -> str:
+    same = [column for column in results.columns if column not in results.axes and column.is_constant]
+    told = [f"{column.title} {column.text(0)}" for column in same if column.values[0] is not None]
+    notes = [f"The same for all: {', '.join(told)}."] if told else []
+    images = sorted({row.cell.spec.evaluation.images for row in results.rows})
+    notes.append(f"Measured on {' or '.join(f'{count:,}' for count in images)} images a point, from equal seeds.")
+    if any(row.cell.cost.is_estimate for row in results.rows):
+        notes.append("GMAC of samplers that choose their own steps are estimates.")
+    notes.append("Seconds are wall time, and include whatever else the machine did.")
+    return " ".join(notes)
+
+
+def _table(results: Results) -> str:
+    columns = _compared(results)
+    heads = "".join(f"<th{_kind(column)}>{escape(column.title)}{_direction(column)}</th>" for column in columns)
+    rows = "".join(_html_row(index, row, columns) for index, row in enumerate(results.rows))
+    return f'<table class="sortable"><thead><tr><th>#</th>{heads}</tr></thead><tbody>{rows}</tbody></table>'
+
+
+def _html_row(index: int, row: Row, columns: Sequence[Column]) -> str:
+    cells = "".join(_cell(column, index) for column in columns)
+    style = ' class="failed"' if row.failure else ""
+    return f'<tr{style}><td data-value="{row.number}">{row.number}</td>{cells}</tr>'
+
+
+def _cell(column: Column, index: int) -> str:
+    value = column.values[index]
+    classes = " ".join(["text"] * (not column.is_numeric) + ["best"] * column.is_best(index))
+    style = f' class="{classes}"' if classes else ""
+    return f'<td{style} data-value="{escape("" if value is None else str(value))}">{escape(column.text(index))}</td>'
+
+
+def _kind(column: Column) -> str:
+    return "" if column.is_numeric else ' class="text"'
+
+
+def _direction(column: Column) -> str:
+    words = {1: "higher is better", -1: "lower is better"}
+    return f"<small>{words[column.better]}</small>" if column.better else ""
+
+
+def _gallery(title: str, plots: Mapping[str, str]) -> str:
+    drawn = "".join(f"<figure>{plot}</figure>" for plot in plots.values())
+    return f'<h2>{title}</h2><div class="plots">{drawn}</div>'
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def _samples(results: Results, strips: Strips) -> str:
+    rows = "".join(
+        f"<tr><td>#{number}</td><td>{_image(strip)}</td><td>{escape(results.label(number - 1))}</td></tr>"
+        for number, strip in strips.items()
+    )
+    return f'<h2>Samples</h2><p class="quiet">{_SAME}</p><div class="wide"><table class="samples">{rows}</table></div>'
+
+
+def _image(picture: Image.Image) -> str:
+    times = samples.factor(picture)
+    size = f'width="{picture.width * times}" height="{picture.height * times}"'
+    return f'<img {size} alt="samples" src="{samples.data_uri(picture)}">'
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _bold(text: str, is_best: bool) -> str:
+    return f"**{text}**" if is_best else text
+
+
+def _arrow(column: Column) -> str:
+    return {1: " ↑", -1: " ↓"}.get(column.better, "")

@@ -1,0 +1,72 @@
+"""What points share is found by content."""
+
+from __future__ import annotations
+
+import pytest
+
+from pixelflow.core.errors import DataError, MissingInputError
+from pixelflow.sweep.plan import Plan, cell_key, training_key
+from tests.conftest import make_spec
+
+ONLY_SAMPLING = ("sampling.steps=9", "sampling.guidance.type=none", "evaluation.images=17", "name=other")
+ONLY_LOGGING = ("training.log_every=7", "training.keep=9", "training.workers=1", "training.sample_every=3")
+OF_TRAINING = ("training.steps=5", "seed=4", "backbone.depth=1", "data=digits", "training.learning_rate=2e-3")
+
+
+@pytest.mark.parametrize("change", [*ONLY_SAMPLING, *ONLY_LOGGING])
+def test_what_training_does_not_see_does_not_count(change):
+    assert training_key(make_spec(change)) == training_key(make_spec())
+
+
+@pytest.mark.parametrize("change", OF_TRAINING)
+def test_what_training_sees_counts(change):
+    differs = make_spec(change) != make_spec()
+    assert (training_key(make_spec(change)) != training_key(make_spec())) == differs
+    assert (cell_key(make_spec(change)) != cell_key(make_spec())) == differs
+
+
+@pytest.mark.parametrize("change", ONLY_SAMPLING[:3])
+def test_what_evaluation_sees_counts(change):
+    assert cell_key(make_spec(change)) != cell_key(make_spec())
+
+
+@pytest.mark.parametrize("change", [*ONLY_SAMPLING[3:], *ONLY_LOGGING])
+def test_what_evaluation_does_not_see_does_not_count(change):
+    assert cell_key(make_spec(change)) == cell_key(make_spec())
+
+
+def test_points_share_trainings_and_cells(plan_of):
+    plan = plan_of("points: [{}, {sampling.steps: 5}, {seed: 8}, {seed: 8, sampling.steps: 5}, {sampling.steps: 5}]")
+    assert (len(plan.points), len(plan.cells), len(plan.trainings)) == (5, 4, 2)
+    assert plan.points[1].cell == plan.points[4].cell
+    assert [point.label for point in plan.points[:4]] == ["base", "steps 5", "seed 8", "seed 8, steps 5"]
+
+
+def test_a_longer_axis_adds_cells_and_keeps_the_others(plan_of):
+    short, long = (plan_of(f"axes: {{sampling.steps: [{values}]}}") for values in ("1, 2", "1, 2, 3"))
+    assert set(short.cells) < set(long.cells)
+    assert short.trainings.keys() == long.trainings.keys()
+
+
+def test_a_plan_comes_back_from_its_folder(plan_of, tmp_path):
+    plan = plan_of()
+    plan.write(tmp_path / "sweeps" / "quick")
+    assert Plan.read(tmp_path / "sweeps" / "quick") == plan
+
+
+def test_costs_are_those_of_the_plan_command(plan_of):
+    from pixelflow.planning import costs
+
+    plan = plan_of()
+    for cell in plan.cells.values():
+        found = costs(cell.spec)
+        assert (cell.cost.parameters, cell.cost.sample_macs) == (found.parameters, found.sample_macs)
+        assert (cell.cost.training_flop, cell.cost.is_estimate) == (found.training_flop, False)
+
+
+def test_a_folder_that_is_no_sweep(tmp_path):
+    with pytest.raises(MissingInputError, match="is no sweep"):
+        Plan.read(tmp_path)
+    (tmp_path / "sweep.json").write_text("{")
+    with pytest.raises(DataError, match="damaged"):
+        Plan.read(tmp_path)
