@@ -80,7 +80,8 @@ def _round_step(raw: float) -> float:
 def _scale(values: Sequence[float], start: float, end: float, *, from_zero: bool = False) -> _Scale:
     low, high = min(values), max(values)
     if from_zero:
-        return _Scale(min(0.0, low), (high or 1.0) * 1.05, start, end, False)
+        low, high = min(0.0, low) * 1.05, max(0.0, high) * 1.05
+        return _Scale(low, high if high > low else low + 1, start, end, False)
     if low > 0 and high / low >= _LOGARITHMIC:
         room = (high / low) ** 0.05
         return _Scale(low / room, high * room, start, end, True)

@@ -1,0 +1,138 @@
+"""The report: one page that needs nothing else, and the same figures as Markdown and CSV."""
+
+from __future__ import annotations
+
+import csv
+import re
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+
+import pytest
+
+from pixelflow.sweep.report import write_report
+from pixelflow.sweep.results import Column, read_results
+from pixelflow.sweep.tasks import tasks_of
+from pixelflow.sweep.worker import work
+
+MIXED = """
+points:
+  - {sampling.steps: 1, sampling.sampler: euler}
+  - {sampling.steps: 2, sampling.sampler: euler}
+  - {sampling.steps: 2, sampling.sampler: {type: heun}}
+  - {sampling.steps: 3, sampling.guidance.type: autoguidance}
+"""
+
+
+@pytest.fixture
+def reported(plan_of, tmp_path):
+    """A finished sweep with a failed cell: its plan and folder."""
+    plan, folder = plan_of(MIXED), tmp_path / "sweeps" / "quick"
+    plan.write(folder)
+    work(folder, "cpu")
+    write_report(plan, folder)
+    return plan, folder
+
+
+class Page(HTMLParser):
+    """What a page refers to, and whether its tags are balanced."""
+
+    VOID = frozenset({"meta", "img", "br", "path", "rect", "circle", "polyline"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.references: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.references += [value for name, value in attributes if name in ("src", "href", "xlink:href")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        pass
+
+    def handle_endtag(self, tag):
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+def test_the_page_needs_nothing_else(reported):
+    _, folder = reported
+    text = (folder / "report.html").read_text()
+    page = Page(text)
+    assert not page.open
+    assert len(page.references) == 3
+    assert all(reference.startswith("data:image/png;base64,") for reference in page.references)
+    assert not re.search(r"url\(|@import|https?://(?!www\.w3\.org/2000/svg)", text)
+    assert text.count("<svg") == len(list((folder / "report").glob("*.svg")))
+
+
+def test_every_figure_is_in_the_csv(reported):
+    plan, folder = reported
+    with (folder / "report.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    cells = {task.folder.name: task for task in tasks_of(plan, folder) if task.needs}
+    assert len(rows) == 4
+    for row, point in zip(rows[:3], plan.points, strict=False):
+        result = cells[point.cell].result
+        for one in result["results"]:
+            for name, value in one["values"].items():
+                assert float(row[f"{one['metric']}: {name.replace('_', ' ')}"]) == value
+        assert float(row["GMAC per image"]) == plan.cells[point.cell].cost.sample_macs / 1e9
+        assert float(row["seconds per image"]) == result["seconds_per_image"]
+    assert [row["sampler"] for row in rows] == ["euler", "euler", "heun", "euler"]
+    assert [row["steps"] for row in rows] == ["1", "2", "2", "3"]
+    assert rows[3]["failure"].startswith("this guidance needs")
+    assert not rows[3]["seconds per image"]
+
+
+def test_the_best_is_marked_in_both(reported):
+    plan, folder = reported
+    results = read_results(plan, folder)
+    (distance,) = (figure for figure in results.figures if figure.title.endswith(": distance"))
+    best = min(range(3), key=lambda row: distance.values[row])
+    markdown = (folder / "report.md").read_text().splitlines()
+    (line,) = (line for line in markdown if line.startswith(f"| {best + 1} |"))
+    assert f"**{distance.text(best)}**" in line
+    page = (folder / "report.html").read_text()
+    assert f'<td class="best" data-value="{distance.values[best]}">{distance.text(best)}</td>' in page
+
+
+def test_pictures_of_the_markdown_are_there(reported):
+    _, folder = reported
+    targets = re.findall(r"!\[.*?\]\((.*?)\)", (folder / "report.md").read_text())
+    assert targets
+    assert {target.split("/")[1] for target in targets} == {file.name for file in (folder / "report").iterdir()}
+    for target in targets:
+        if target.endswith(".svg"):
+            assert ET.parse(folder / target).getroot().tag.endswith("svg")
+
+
+def test_a_sweep_of_which_nothing_is_done_has_a_report(plan_of, tmp_path):
+    plan, folder = plan_of(), tmp_path / "sweeps" / "quick"
+    plan.write(folder)
+    assert "0 of 4 points done" in write_report(plan, folder).read_text()
+
+
+def test_names_are_no_markup(plan_of, tmp_path):
+    text = 'axes: {data: [{type: image_folder, root: "<b>&|x"}], conditioners: [[]]}'
+    plan, folder = plan_of(text), tmp_path / "sweeps" / "quick"
+    plan.write(folder)
+    page = write_report(plan, folder).read_text()
+    assert "<b>" not in page
+    assert "&lt;b&gt;&amp;|x" in page
+    assert "<b>&\\|x" in (folder / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("better", "best"), [(1, [False, True, False, True]), (-1, [True, False, False, False]), (0, [False] * 4)]
+)
+def test_which_is_best(better, best):
+    column = Column("x", (1.0, 3.0, None, 3.0), better)
+    assert [column.is_best(row) for row in range(4)] == best
+
+
+def test_numbers_are_short_in_tables():
+    column = Column("x", (0.123456, 123456.7, 7, None, "euler"))
+    assert [column.text(row) for row in range(5)] == ["0.1235", "123,457", "7", "", "euler"]
