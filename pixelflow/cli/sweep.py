@@ -55,7 +55,7 @@ def _shown(points: list[Forecast]) -> str:
             "~" * point.cell.cost.is_estimate + _amount(point.cell.cost.sample_macs / 1e9),
             _amount(point.cell.cost.training_flop / 1e15),
             " + ".join(["train"] * point.trains + ["evaluate"] * (not point.is_done)) or "done",
-            duration(point.seconds) if point.seconds else "" if point.seconds is None else "0",
+            duration(point.seconds) if point.seconds else "",
         )
         for point in points
     ]
@@ -67,7 +67,7 @@ def _shown(points: list[Forecast]) -> str:
         f"{_amount(sum(point.cell.cost.training_flop for point in trainings) / 1e15)} PFLOP in all, "
         f"{sum(not point.is_done for point in points)} evaluations",
     ]
-    if all(point.seconds is not None for point in points):
+    if any(point.seconds for point in points) and all(point.seconds is not None for point in points):
         lines.append(f"expected: {duration(sum(point.seconds or 0 for point in points))} of one worker's time")
     if any(point.cell.cost.is_estimate for point in points):
         lines.append("~ the sampler chooses its own steps: estimated from Gaussian pixels")

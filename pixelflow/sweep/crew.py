@@ -67,7 +67,8 @@ def _employed(folder: Path, devices: list[str | None]) -> Iterator[list[Worker]]
     """Workers, told to stop at the end and waited for."""
     crew: list[Worker] = []
     try:
-        crew += [_hired(folder, index, devices) for index in range(len(devices))]
+        for index in range(len(devices)):
+            crew.append(_hired(folder, index, devices))
         yield crew
     finally:
         for worker in crew:
@@ -104,15 +105,17 @@ def _cores() -> int:
 
 
 def _watch(crew: list[Worker], devices: list[str | None], tasks: list[Task], left: list[Task], say: Say) -> None:
-    """Report what becomes of the tasks, and replace workers that die, until nothing is left to do."""
+    """Report what becomes of the tasks, and replace workers that die, until nothing is left to do, or nobody."""
     folder = crew[0].log.parent
-    while left:
+    is_staffed = True
+    while left and is_staffed:
         time.sleep(_POLL)
         for index, worker in enumerate(crew):
             code = worker.process.poll()
             if code:
                 _blame(worker, code, tasks)
                 crew[index] = _hired(folder, index, devices)
+        is_staffed = any(worker.process.poll() is None for worker in crew)
         ended = [task for task in left if task.is_done or task.failure is not None]
         left = [task for task in left if task not in ended]
         for task in ended:
@@ -137,13 +140,8 @@ def _blame(worker: Worker, code: int, tasks: list[Task]) -> None:
 
 
 def _refuse_failures(tasks: list[Task]) -> None:
-    failed = [task for task in tasks if task.failure is not None]
-    if failed:
-        raise FailedTasksError(
-            "\n".join(
-                [
-                    *(f"{task.what}: {task.failure} (see {task.log})" for task in failed if task.is_ready),
-                    f"{len(failed)} of {len(tasks)} tasks failed; the same command tries them again",
-                ]
-            )
-        )
+    undone = [task for task in tasks if not task.is_done]
+    if undone:
+        told = [f"{task.what}: {task.failure} (see {task.log})" for task in undone if task.failure and task.is_ready]
+        told.append(f"{len(undone)} of {len(tasks)} tasks are not done; the same command tries them again")
+        raise FailedTasksError("\n".join(told))

@@ -13,7 +13,7 @@ from typing import Any
 
 from pixelflow.core import reading
 from pixelflow.core.component import Settings
-from pixelflow.core.errors import DataError, MissingInputError
+from pixelflow.core.errors import DataError, MissingInputError, PixelflowError
 from pixelflow.core.files import write_text, writing
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.planning import costs
@@ -86,9 +86,9 @@ class Plan(Settings):
             training = training_key(point.spec)
             cell = cell_key(point.spec)
             trainings.setdefault(training, point.spec.model_copy(update={"name": training}))
-            if cell not in cells:
-                cells[cell] = Cell(training=training, spec=point.spec, cost=_cost(point.spec))
             planned.append(Planned(changes=point.changes, cell=cell))
+            if cell not in cells:
+                cells[cell] = Cell(training=training, spec=point.spec, cost=_cost(point.spec, planned[-1].label))
         axes = tuple(settings.keys)
         return cls(name=settings.name, axes=axes, points=tuple(planned), cells=cells, trainings=trainings)
 
@@ -139,8 +139,11 @@ def _digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:_DIGITS]
 
 
-def _cost(spec: ExperimentSpec) -> CellCost:
-    found = costs(spec)
+def _cost(spec: ExperimentSpec, label: str) -> CellCost:
+    try:
+        found = costs(spec)
+    except PixelflowError as error:
+        raise type(error)(f"point {label}: {error}") from None
     return CellCost(
         parameters=found.parameters,
         sample_macs=found.sample_macs,

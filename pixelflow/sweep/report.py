@@ -77,7 +77,7 @@ def as_markdown(results: Results, plots: Plots, has_samples: bool) -> str:
     for index, row in enumerate(results.rows):
         cells = [_bold(column.text(index), column.is_best(index)) for column in columns]
         lines.append(_line([str(row.number), *(cell.replace("|", "\\|") for cell in cells)]))
-    lines += ["", _notes(results)]
+    lines += ["", *(f"- {note}" for note in _notes(results))]
     lines += [f"- #{row.number} failed: {row.failure}" for row in results.rows if row.failure]
     for title, group in plots.items():
         lines += ["", f"## {title}", ""] * bool(group)
@@ -95,7 +95,7 @@ def as_html(results: Results, plots: Plots, strips: Strips) -> str:
         summary=escape(_summary(results)),
         failures="".join(f"<p>#{row.number} failed: {escape(row.failure)}</p>" for row in results.rows if row.failure),
         table=_table(results),
-        notes=escape(_notes(results)),
+        notes="".join(f'<p class="quiet">{escape(note)}</p>' for note in _notes(results)),
         plots="".join(_gallery(title, group) for title, group in plots.items() if group),
         samples=_samples(results, strips) if strips else "",
     )
@@ -118,7 +118,7 @@ def _summary(results: Results) -> str:
     )
 
 
-def _notes(results: Results) -> str:
+def _notes(results: Results) -> list[str]:
     same = [column for column in results.columns if column not in results.axes and column.is_constant]
     told = [f"{column.title} {column.text(0)}" for column in same if column.values[0] is not None]
     notes = [f"The same for all: {', '.join(told)}."] if told else []
@@ -127,7 +127,7 @@ def _notes(results: Results) -> str:
     if any(row.cell.cost.is_estimate for row in results.rows):
         notes.append("GMAC of samplers that choose their own steps are estimates.")
     notes.append("Seconds are wall time, and include whatever else the machine did.")
-    return " ".join(notes)
+    return notes
 
 
 def _table(results: Results) -> str:

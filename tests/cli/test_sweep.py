@@ -1,0 +1,104 @@
+"""The three commands of a sweep, as a user calls them."""
+
+from __future__ import annotations
+
+import pytest
+
+from pixelflow.cli.app import main
+from tests.conftest import TINY
+
+HEAD = """
+name: quick
+base: tiny.yaml
+set: {image.size: 8, training.steps: 1, evaluation: {images: 10, metrics: [label_agreement]}}
+"""
+
+
+@pytest.fixture
+def sweep_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.yaml").write_text(TINY)
+
+    def write(text: str) -> str:
+        (tmp_path / "sweep.yaml").write_text(HEAD + text)
+        return "sweep.yaml"
+
+    return write
+
+
+@pytest.fixture
+def call(capsys):
+    """Run a command; gives its code, output and errors."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stopped:
+            main(list(arguments))
+        return (int(stopped.value.code or 0), *capsys.readouterr())
+
+    return run
+
+
+def test_a_sweep_from_dry_run_to_report(sweep_file, call, tmp_path):
+    file = sweep_file("axes: {sampling.steps: [1, 2]}")
+    code, told, _ = call("sweep", file, "--dry-run")
+    assert code == 0
+    assert "train + evaluate" in told
+    assert "to do: 1 training of" in told
+    assert "expected" not in told, "no rate is known yet"
+    assert not (tmp_path / "sweeps").exists()
+
+    code, page, progress = call("sweep", file)
+    assert code == 0
+    assert page.strip() == "sweeps/quick/report.html"
+    assert "3/3" in progress
+
+    file = sweep_file("axes: {sampling.steps: [1, 2, 40]}")
+    code, told, _ = call("sweep", file, "--dry-run")
+    lines = told.splitlines()
+    assert [" done" in line for line in lines[1:4]] == [True, True, False]
+    assert " evaluate " in lines[3]
+    assert "train" not in lines[3]
+    assert "expected:" in told
+
+    code, told, _ = call("sweep-status", "sweeps/quick")
+    assert "3 of 3 tasks are done" in told
+    (tmp_path / "sweeps/quick/report.html").unlink()
+    code, told, _ = call("sweep-report", "sweeps/quick")
+    assert (tmp_path / told.strip()).is_file()
+
+
+def test_a_failed_cell_has_its_own_code_and_the_rest_is_done(sweep_file, call):
+    file = sweep_file("points: [{sampling.guidance.type: autoguidance}, {}]")
+    code, _, told = call("sweep", file)
+    assert code == 70
+    lines = [line for line in told.splitlines() if line.startswith("pixelflow:")]
+    assert "this guidance needs a second, weaker run" in lines[0]
+    assert lines[1] == "pixelflow: 1 of 3 tasks are not done; the same command tries them again"
+    code, told, _ = call("sweep-status", "sweeps/quick")
+    assert "2 of 3 tasks are done" in told
+    assert "failed" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["sweep", "sweep.yml"], 66, "did you mean sweep.yaml?"),
+        (["sweep-status", "."], 66, "is no sweep"),
+        (["sweep-report", "nowhere"], 66, "is no sweep"),
+        (["sweep", "sweep.yaml"], 78, "sweep.yaml:5:8 sampling.stepz: unknown key; did you mean 'steps'?"),
+    ],
+)
+def test_mistakes_are_one_line_with_a_code(sweep_file, call, arguments, code, message):
+    sweep_file("axes: {sampling.stepz: [1, 2]}")
+    found, _, told = call(*arguments)
+    assert found == code
+    assert message in told
+    assert len(told.splitlines()) == 1
+
+
+def test_a_point_that_cannot_be_counted_is_named(sweep_file, call):
+    data = "{type: image_folder, root: nowhere}"
+    file = sweep_file(f"points: [{{seed: 5, data: {data}, conditioners: [class_label]}}]")
+    code, _, told = call("sweep", file, "--dry-run")
+    assert code == 66
+    assert told.startswith("pixelflow: point seed 5, ")
