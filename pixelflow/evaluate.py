@@ -99,7 +99,7 @@ class Generation:
             return
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
+        if any(not entry.name.startswith(".") for entry in folder.iterdir()):  # a kill may leave a draft
             raise CannotWriteError(f"{folder}: is not empty; choose another --out")
         write_text(file, json.dumps(self.recipe, indent=1))
 

@@ -140,8 +140,8 @@ class Task(ABC):
 
     def finish(self, device: str | None) -> None:
         """Do it and record the result; the caller has claimed it."""
-        for draft in self.folder.glob(".*.part"):  # of a process that was killed while writing
-            shutil.rmtree(draft) if draft.is_dir() else draft.unlink()
+        for draft in list(self.folder.rglob(".*.part")):  # of a process that was killed while writing
+            shutil.rmtree(draft) if draft.is_dir() else draft.unlink(missing_ok=True)
         write_text(self._result, json.dumps(self.perform(device), indent=1))
 
     def _is_locked(self) -> bool:

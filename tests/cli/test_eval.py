@@ -87,6 +87,12 @@ def test_a_stopped_evaluation_goes_on(run, capsys):
         assert one["values"] == pytest.approx(other["values"], rel=1e-3)
 
 
+def test_an_evaluation_killed_while_it_began_goes_on(run, tmp_path, capsys):
+    (tmp_path / "out" / "images").mkdir(parents=True)
+    (tmp_path / "out" / "images" / ".recipe.json.1.part").touch()
+    assert call(run, "--images", 4, "--out", tmp_path / "out", "evaluation.metrics=[frechet]") == 0
+
+
 def test_a_folder_is_measured_against_a_folder(digits_folder, tmp_path, capsys):
     assert call(digits_folder, METRICS, "--reference", digits_folder, "--out", tmp_path / "out") == 0
     frechet, agreement = recorded(capsys.readouterr().out)["results"]

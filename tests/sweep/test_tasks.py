@@ -177,6 +177,21 @@ def test_fifty_kills(plan_of, tmp_path, seed):
     check_kills(plan_of, tmp_path, kills=5, seed=100 + seed)
 
 
+def test_drafts_that_a_kill_left_do_no_harm(prepared):
+    tasks, folder = prepared("axes: {sampling.steps: [1]}")
+    for place in (
+        "cells/KEY/images/.recipe.json.1.part",
+        "cells/KEY/.result.json.1.part",
+        "trainings/KEY/.run.1.part/spec",
+    ):
+        draft = folder.parent / place.replace("KEY", tasks["cells" in place].folder.name)
+        draft.parent.mkdir(parents=True, exist_ok=True)
+        draft.touch()
+    work(folder, "cpu")
+    assert all(task.is_done for task in tasks)
+    assert not litter(folder)
+
+
 def test_two_workers_share_the_work(plan_of, tmp_path):
     plan, folder = plan_of(), tmp_path / "sweeps" / "quick"
     said: list[str] = []
