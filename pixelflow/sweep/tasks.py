@@ -177,14 +177,14 @@ class Training(Task):
 class Evaluation(Task):
     """One cell: images from a training, measured against its data."""
 
-    def __init__(self, folder: Path, cell: Cell, training: Training) -> None:
+    def __init__(self, folder: Path, cell: Cell, training: Training, label: str) -> None:
         super().__init__(folder)
-        self.cell, self.training = cell, training
+        self.cell, self.training, self.label = cell, training, label
         self.images = folder / "images"
 
     @property
     def what(self) -> str:
-        return f"cell {self.folder.name}"
+        return self.label
 
     @property
     def needs(self) -> Training:
@@ -218,12 +218,13 @@ class Evaluation(Task):
 
 def tasks_of(plan: Plan, folder: Path) -> list[Task]:
     """Every training followed by its evaluations; they lie beside the sweep's own folder."""
+    labels = {point.cell: point.label for point in reversed(plan.points)}
     tasks: list[Task] = []
     for key, spec in plan.trainings.items():
         training = Training(folder.parent / TRAININGS / key, spec)
         tasks.append(training)
         own = {name: cell for name, cell in plan.cells.items() if cell.training == key}
-        tasks += [Evaluation(folder.parent / CELLS / name, cell, training) for name, cell in own.items()]
+        tasks += [Evaluation(folder.parent / CELLS / name, cell, training, labels[name]) for name, cell in own.items()]
     return tasks
 
 

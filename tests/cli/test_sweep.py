@@ -50,7 +50,7 @@ def test_a_sweep_from_dry_run_to_report(sweep_file, call, tmp_path):
     code, page, progress = call("sweep", file)
     assert code == 0
     assert page.strip() == "sweeps/quick/report.html"
-    assert "3/3" in progress
+    assert "3/3 steps 2: done" in progress
 
     file = sweep_file("axes: {sampling.steps: [1, 2, 40]}")
     code, told, _ = call("sweep", file, "--dry-run")
