@@ -107,7 +107,7 @@ def _compared(results: Results) -> list[Column]:
 
 
 def _differs(column: Column) -> bool:
-    return not column.is_constant and any(value is not None for value in column.values)
+    return bool(column.known) and not column.is_constant
 
 
 def _summary(results: Results) -> str:
@@ -120,13 +120,13 @@ def _summary(results: Results) -> str:
 
 def _notes(results: Results) -> list[str]:
     same = [column for column in results.columns if column not in results.axes and column.is_constant]
-    told = [f"{column.title} {column.text(0)}" for column in same if column.values[0] is not None]
+    told = [f"{column.title} {column.text(column.known[0])}" for column in same]
     notes = [f"The same for all: {', '.join(told)}."] if told else []
     images = sorted({row.cell.spec.evaluation.images for row in results.rows})
     notes.append(f"Measured on {' or '.join(f'{count:,}' for count in images)} images a point, from equal seeds.")
     if any(row.cell.cost.is_estimate for row in results.rows):
         notes.append("GMAC of samplers that choose their own steps are estimates.")
-    notes.append("Seconds are wall time, and include whatever else the machine did.")
+    notes.append("Seconds are the median over batches, on a machine that may have done other things too.")
     return notes
 
 

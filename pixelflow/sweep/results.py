@@ -43,9 +43,15 @@ class Column:
         )
 
     @property
+    def known(self) -> list[int]:
+        """Rows that have a value."""
+        return [row for row, value in enumerate(self.values) if value is not None]
+
+    @property
     def is_constant(self) -> bool:
-        """Whether there is nothing to compare."""
-        return len(self.values) > 1 and len(set(self.values)) == 1
+        """Whether there is nothing to compare: the same value wherever there is one, and in more than one row."""
+        known = self.known
+        return len(known) > 1 and len({self.values[row] for row in known}) == 1
 
     def is_best(self, row: int) -> bool:
         value = self.values[row]

@@ -17,6 +17,7 @@ a process is killed is gone on with: a training from its checkpoint, an evaluati
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import os
 import shutil
@@ -206,12 +207,12 @@ class Evaluation(Task):
         return {"seconds_per_image": seconds, "results": directed}
 
     def _draw(self, generation: Generation) -> float | None:
-        """Seconds an image, from those drawn since the last stop; None if a stop came before they could be noted."""
+        """Seconds an image, the median over batches since the last stop; None if a stop kept it from being noted."""
         file = self.folder / "drawn.json"
-        began = time.perf_counter()
-        there = list(generation.draw_into(self.images))
-        if len(there) > 1:
-            seconds = (time.perf_counter() - began) / (there[-1] - there[0])
+        counted = [(count, time.perf_counter()) for count in generation.draw_into(self.images)]
+        batches = [(after - before, late - early) for (before, early), (after, late) in itertools.pairwise(counted)]
+        if batches:
+            seconds = statistics.median(taken / images for images, taken in batches)
             write_text(file, json.dumps({"seconds_per_image": seconds}))
         return float(_read(file)["seconds_per_image"]) if file.is_file() else None
 

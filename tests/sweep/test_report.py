@@ -133,6 +133,11 @@ def test_which_is_best(better, best):
     assert [column.is_best(row) for row in range(4)] == best
 
 
+def test_what_is_constant_ignores_what_is_missing():
+    assert Column("x", (2.0, None, 2.0)).is_constant
+    assert not any(Column("x", values).is_constant for values in ((2.0, 3.0), (2.0, None), (None, None)))
+
+
 def test_numbers_are_short_in_tables():
     column = Column("x", (0.123456, 123456.7, 7, None, "euler"))
     assert [column.text(row) for row in range(5)] == ["0.1235", "123,457", "7", "", "euler"]
