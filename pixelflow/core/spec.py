@@ -160,6 +160,8 @@ class TrainingSpec(Settings):
     """Recompute activations in the backward pass: less memory, a third more time."""
     compile: bool = False
     """Compile the backbone with torch.compile."""
+    threads: Count | None = None
+    """CPU threads of one product; null leaves it to torch. Small networks are fastest with 1."""
     workers: int = Field(default=0, ge=0)
     """Processes that read data; 0 reads in the training process."""
     log_every: Count = 50

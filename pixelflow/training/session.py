@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from pixelflow.core import checkpoint
 from pixelflow.core.assembly import build_dataset, resolve
 from pixelflow.core.errors import PreemptedError, UsageError
@@ -26,6 +28,7 @@ CHANGEABLE = (
     "sampling",
     "evaluation",
     "training.steps",
+    "training.threads",
     "training.workers",
     "training.checkpointing",
     "training.log_every",
@@ -51,6 +54,8 @@ def train(spec: ExperimentSpec, folder: Path, world: World, signals: StopSignals
         KeyboardInterrupt: Ctrl-C came; the state is saved.
         NonFiniteError, DataError, MissingInputError, CannotWriteError: see `Trainer.train`.
     """
+    if spec.training.threads:
+        torch.set_num_threads(spec.training.threads)
     dataset = build_dataset(spec)
     spec = resolve(spec, dataset)
     _check_shares(spec, world)
