@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from pixelflow import __version__
-from pixelflow.core.errors import CannotWriteError, MissingInputError, PixelflowError
+from pixelflow.core.errors import CannotWriteError, MissingInputError, OutOfMemoryError, PixelflowError
 
 COMMANDS = (
     "train",
@@ -97,9 +97,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _report(error: Exception, arguments: Sequence[str]) -> int:
     """Print what went wrong on stderr, a line for each problem; return the exit code."""
+    from pixelflow.core.memory import is_out_of_memory
+
     code, message = _BUG, f"{type(error).__name__}: {error}"
     if isinstance(error, PixelflowError):
         code, message = error.exit_code, str(error)
+    elif is_out_of_memory(error):
+        code, message = OutOfMemoryError.exit_code, "out of memory; lower what is done at a time, such as batch_size"
     elif isinstance(error, FileNotFoundError):
         code, message = MissingInputError.exit_code, f"{error.filename}: there is no such file or folder"
     elif isinstance(error, OSError) and (error.filename or error.errno in _FULL):

@@ -42,6 +42,12 @@ class FailedTasksError(PixelflowError):
     exit_code = 70
 
 
+class OutOfMemoryError(PixelflowError):
+    """The memory of the machine or its GPU does not suffice for what was asked."""
+
+    exit_code = 71
+
+
 class CannotWriteError(PixelflowError):
     """The target cannot be written: disk full, no permission, a file where a folder should be."""
 

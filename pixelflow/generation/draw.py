@@ -14,6 +14,7 @@ from pixelflow.core.assembly import build_plan
 from pixelflow.core.errors import UsageError
 from pixelflow.core.generate import SeededNoise, WeakModel, generate
 from pixelflow.core.interfaces import NoiseSource
+from pixelflow.core.memory import memory_for
 from pixelflow.core.model import FlowModel
 from pixelflow.core.schedule import Stage
 from pixelflow.core.spec import ExperimentSpec, SamplingSpec
@@ -73,6 +74,7 @@ def draw(
 
     Raises:
         UsageError: there are not as many values as seeds, or a value that a conditioner does not know.
+        OutOfMemoryError: a batch does not fit into memory.
     """
     request = Request(
         prompt=Prompt(len(seeds), values),
@@ -91,6 +93,7 @@ def draw_request(
 
     Raises:
         UsageError: the weaker model has another cascade.
+        OutOfMemoryError: a batch does not fit into memory.
     """
     if request.weak is not None and request.weak.cascade.stages != model.cascade.stages:
         raise UsageError("the weaker run has another cascade; autoguidance needs the same stages and operators")
@@ -109,7 +112,8 @@ def _draw_part(model: FlowModel, request: Request, rows: slice, sampling: Sampli
     weak, prompt, null = request.weak, request.prompt.part(rows), request.null
     if null is not None and null.count > 1:
         null = null.part(rows)
-    with evaluating(model, *([weak] if weak else [])):
+    cure = "lower the sampling's batch_size, or set its precision to bfloat16"
+    with evaluating(model, *([weak] if weak else [])), memory_for(f"drawing in batches of {prompt.count}", cure):
         images, spent = generate(
             model,
             build_plan(sampling, len(model.cascade.stages)),

@@ -16,6 +16,7 @@ import torch
 from pixelflow.core import checkpoint
 from pixelflow.core.assembly import build_dataset, resolve
 from pixelflow.core.errors import PreemptedError, UsageError
+from pixelflow.core.memory import memory_for
 from pixelflow.core.runfolder import RunFolder, environment
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.training.distributed import World
@@ -42,6 +43,10 @@ CHANGEABLE = (
 """Keys that may change while a run goes on: they do not alter what a step does."""
 
 _SHOWN = 3
+_LESS_MEMORY = (
+    "set training.checkpointing=true, with which a run can go on; or, for a new run, "
+    "raise training.accumulation or lower training.batch_size"
+)
 
 
 def train(spec: ExperimentSpec, folder: Path, world: World, signals: StopSignals) -> RunFolder:
@@ -53,13 +58,14 @@ def train(spec: ExperimentSpec, folder: Path, world: World, signals: StopSignals
         PreemptedError: SIGTERM came; the state is saved.
         KeyboardInterrupt: Ctrl-C came; the state is saved.
         NonFiniteError, DataError, MissingInputError, CannotWriteError: see `Trainer.train`.
+        OutOfMemoryError: a step does not fit into memory; the last checkpoint stands.
     """
     if spec.training.threads:
         torch.set_num_threads(spec.training.threads)
     dataset = build_dataset(spec)
     spec = resolve(spec, dataset)
     _check_shares(spec, world)
-    with opened(folder, spec, dataset.classes, world) as run:
+    with opened(folder, spec, dataset.classes, world) as run, memory_for("training", _LESS_MEMORY):
         trainer = Trainer(run, spec, dataset, world, signals)
         say = _say if world.is_first else _say_nothing
         step, is_finished = trainer.state.step, trainer.is_finished

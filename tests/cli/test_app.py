@@ -109,6 +109,7 @@ def test_anything_else_is_called_a_bug(monkeypatch, capsys):
         (PermissionError(13, "Permission denied", "/there"), 73, "/there: Permission denied"),
         (FileNotFoundError(2, "No such file", "/there"), 66, "/there: there is no such file or folder"),
         (OSError(28, "No space left on device"), 73, "the disk: No space left on device"),
+        (MemoryError(), 71, "out of memory; lower what is done at a time, such as batch_size"),
     ],
 )
 def test_what_the_system_refuses_is_no_bug(error, code, line, monkeypatch, capsys):

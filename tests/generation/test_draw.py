@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 
 from pixelflow.core import plugins
-from pixelflow.core.errors import UsageError
+from pixelflow.core.errors import OutOfMemoryError, UsageError
+from pixelflow.core.generate import SeededNoise
 from pixelflow.core.registry import registry
-from pixelflow.generation.draw import draw
+from pixelflow.generation.draw import Request, draw, draw_request
+from pixelflow.generation.prompts import Prompt
 from tests.conftest import lively_model, make_spec
 
 plugins.load()
@@ -155,3 +157,11 @@ def test_a_weak_model_of_another_cascade_is_refused(tiny_spec):
 
 def test_no_seeds_no_images(tiny_spec):
     assert list(draw(lively_model(tiny_spec), tiny_spec, {"label": []}, [])) == []
+
+
+def test_a_batch_that_does_not_fit_is_no_bug(tiny_spec):
+    model = lively_model(tiny_spec)
+    side, prompt = 1 << 25, Prompt(1, {"label": [0]})
+    huge = Request(prompt, (1, side, side), lambda rows: SeededNoise([0], model.device), Prompt(1))
+    with pytest.raises(OutOfMemoryError, match=r"out of memory drawing in batches of 1; lower the .* batch_size"):
+        list(draw_request(model, huge, tiny_spec.sampling))

@@ -20,6 +20,7 @@ from pixelflow.core.errors import (
     DataError,
     MissingDependencyError,
     NonFiniteError,
+    OutOfMemoryError,
     PreemptedError,
     UsageError,
 )
@@ -298,3 +299,8 @@ def test_the_command_stops_on_sigterm_with_75_and_goes_on(tmp_path):
     assert again.returncode == 0
     assert f"continuing after step {reached}" in again.stderr
     assert checkpoint.steps(tmp_path / "runs" / "tiny" / "checkpoints") == [reached, reached + 1]
+
+
+def test_memory_that_runs_out_is_no_bug(trained):
+    with pytest.raises(OutOfMemoryError, match=r"out of memory training; set training\.checkpointing=true.*batch_size"):
+        trained("run", "backbone.mlp_ratio=1e12")

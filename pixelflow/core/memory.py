@@ -1,0 +1,33 @@
+"""Memory that runs out is the user's to mend: told from a bug by what torch and the system say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pixelflow.core.errors import OutOfMemoryError
+
+_SIGNS = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "ALLOC_FAILED")
+"""In messages of CUDA, MPS, torch's CPU allocator (Linux and Windows), the system, and cuBLAS."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory of the machine or its GPU ran out; torch has no one class for it."""
+    if isinstance(error, (RuntimeError, OSError)):
+        return any(sign in str(error) or sign in str(error).lower() for sign in _SIGNS)
+    return isinstance(error, MemoryError)
+
+
+@contextmanager
+def memory_for(what: str, cure: str) -> Iterator[None]:
+    """Within, memory that runs out is reported as one line: what it was for, and what to lower.
+
+    Raises:
+        OutOfMemoryError: it ran out.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError, OSError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemoryError(f"out of memory {what}; {cure}") from error
