@@ -13,7 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from pixelflow.conditioners import pretrained
+from pixelflow.core import pretrained
 from pixelflow.conditioners.captions import Rows, checked
 from pixelflow.core.component import ComponentParams
 from pixelflow.core.errors import DataError, UsageError
