@@ -89,7 +89,7 @@ class Costs:
         return FLOP_PER_MAC * passes * self.forward_macs * training.batch_size * training.steps
 
     def kept_bytes(self, stage: StageCost) -> float:
-        """What the forward pass of one training image keeps for the backward pass, unless it is recomputed."""
+        """What one training image keeps for the backward pass; see `Cost.activations`."""
         return stage.once.activations * _BYTES_KEPT[self.spec.training.precision]
 
     @property
@@ -113,6 +113,7 @@ def costs(spec: ExperimentSpec) -> Costs:
         UsageError, MissingInputError, DataError: the number of classes is left to data that are not there.
     """
     spec, backbone, conditioners = _on_meta(spec)
+    backbone.checkpointing = spec.training.checkpointing
     parts: list[nn.Module] = [backbone, *conditioners]
     parameters = [parameter for part in parts for parameter in part.parameters()]
     context = sum(params.context_tokens for params in spec.conditioners)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Literal
 
@@ -169,7 +170,12 @@ class DiT(Backbone):
         return signal + (sizes[0] if len(sizes) == 1 else torch.cat(sizes))
 
     def cost(self, rows: int, cols: int, stage: int, context_tokens: int) -> Cost:
-        return dit_cost(self.params, self.channels, self.patches[stage], rows * cols, self.context_dim, context_tokens)
+        tokens = rows * cols
+        cost = dit_cost(self.params, self.channels, self.patches[stage], tokens, self.context_dim, context_tokens)
+        if not self.checkpointing:
+            return cost
+        inputs_of_blocks = float(tokens * self.width * self.params.depth)
+        return replace(cost, activations=inputs_of_blocks + cost.activations / self.params.depth)
 
 
 def _one_context(own: int | None, conditioners: int | None) -> int | None:

@@ -90,7 +90,7 @@ def _sample(costs: Costs, speed: float | None) -> str:
 def _training(costs: Costs, speed: float | None) -> str:
     training = costs.spec.training
     images = training.steps * training.batch_size
-    kept = " if they were not recomputed" if training.checkpointing else ""
+    recomputed = ", recomputed block by block" if training.checkpointing else ""
     passes = "backward and recomputation" if training.checkpointing else "backward"
     return "\n".join(
         (
@@ -99,7 +99,7 @@ def _training(costs: Costs, speed: float | None) -> str:
             f"  an image, in the mean over stages: {_giga(costs.forward_macs)} GMAC forward, "
             f"{quantity(costs.training_flop / images, 'FLOP')} with {passes}",
             f"  memory: {quantity(costs.state_bytes, 'B')} for weights, gradients, Adam and EMA, "
-            f"about {quantity(costs.activation_bytes, 'B')} for activations{kept}",
+            f"about {quantity(costs.activation_bytes, 'B')} for activations{recomputed}",
         )
     )
 

@@ -128,7 +128,7 @@ class Cost:
     attention_macs: float
     """Of these, in the attention products."""
     activations: float
-    """Numbers that a training step keeps for the backward pass."""
+    """Numbers that a training step keeps for the backward pass; with `Backbone.checkpointing`, the most at any time."""
 
 
 class Conditioner(Component, nn.Module, ABC):
