@@ -15,12 +15,14 @@ from pydantic import Field
 import pixelflow
 from pixelflow.core import seeds
 from pixelflow.core.assembly import build_dataset
+from pixelflow.core.cache import cache_folder
 from pixelflow.core.component import Settings
 from pixelflow.core.errors import CannotWriteError, DataError
 from pixelflow.core.files import write_text, writing
 from pixelflow.core.interfaces import Dataset, Metric, Sample
 from pixelflow.core.spec import EvaluationSpec, ExperimentSpec, SamplingSpec
 from pixelflow.data.image_folder import ImageFolder, first_shape
+from pixelflow.evaluation.comparison import FeatureComparison, Progress, silent
 from pixelflow.evaluation.sources import DatasetSource
 from pixelflow.generation.draw import draw
 from pixelflow.generation.pictures import to_pil
@@ -157,7 +159,7 @@ def plain_dataset(spec: ExperimentSpec) -> Dataset:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Measurement:
     """Images to measure against real ones, and by what."""
 
     spec: EvaluationSpec
@@ -169,7 +171,7 @@ class Comparison:
     """What the real images are, for the record."""
 
     @classmethod
-    def of_run(cls, generation: Generation, images: Path, spec: EvaluationSpec, data: Dataset) -> Comparison:
+    def of_run(cls, generation: Generation, images: Path, spec: EvaluationSpec, data: Dataset) -> Measurement:
         """The images that ``generation.draw_into(images)`` wrote, against data."""
         image = generation.run.spec.image
         drawn = folder_dataset(images, image.height, image.width, image.channels)
@@ -182,7 +184,7 @@ class Comparison:
         )
 
     @classmethod
-    def of_folders(cls, images: Path, reference: Path, spec: EvaluationSpec) -> Comparison:
+    def of_folders(cls, images: Path, reference: Path, spec: EvaluationSpec) -> Measurement:
         """The images below one folder against those below another, at the size of the former's first image.
 
         Raises:
@@ -200,16 +202,27 @@ class Comparison:
             {"folder": str(reference)},
         )
 
-    def measure(self, device: torch.device) -> Iterator[dict[str, Any]]:
+    def measure(self, folder: Path, device: torch.device, progress: Progress = silent) -> Iterator[dict[str, Any]]:
         """The result of one metric after the other, as it goes into ``evaluation.json``.
+
+        Args:
+            folder: keeps the features, for when this is stopped and asked for again.
 
         Raises:
             DataError: a metric cannot be had from these images; the message names it.
         """
+        images = FeatureComparison(
+            self.generated,
+            self.reference,
+            device=device,
+            folder=folder / "features",
+            cache=cache_folder("features"),
+            progress=progress,
+        )
         for params in self.spec.metrics:
             metric: Metric = params.build(device=device)
             try:
-                values = metric.compute(self.generated, self.reference)
+                values = metric.compute(images)
             except DataError as error:
                 raise DataError(f"{metric.title}: {error}") from None
             yield {"metric": metric.title, "values": values, "settings": params.model_dump(mode="json")}

@@ -54,6 +54,12 @@ def make_run(path: Path, spec: ExperimentSpec, *, seed: int = 0, step: int = 7) 
     return path
 
 
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Features of real images are kept in a folder of this process."""
+    os.environ["PIXELFLOW_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture
 def tiny_spec() -> ExperimentSpec:
     return make_spec()

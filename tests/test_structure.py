@@ -24,7 +24,7 @@ LAYERS = (
 """Rooms of the package, lowest first. A room imports from lower layers; core and the components only from core."""
 
 LONGEST_FILE = 350
-LONGER = {"core/interfaces.py": 450}
+LONGER = {"core/interfaces.py": 470}
 """All kinds of components stand on one page, which is mostly docstrings."""
 HEAVY = {"torch", "torchvision", "torchdiffeq", "numpy", "scipy", "sklearn", "cleanfid", "transformers", "xformers",
          "open_clip", "PIL", "rich", "einops", "safetensors", "pluggy", "yaml", "pydantic"}  # fmt: skip

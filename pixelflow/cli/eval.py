@@ -15,7 +15,7 @@ from pixelflow.cli.tables import table
 if TYPE_CHECKING:
     from pixelflow.core.interfaces import Dataset
     from pixelflow.core.spec import ExperimentSpec
-    from pixelflow.evaluate import Comparison, Generation
+    from pixelflow.evaluate import Generation, Measurement
     from pixelflow.run import Run
 
 
@@ -53,12 +53,12 @@ def eval(
         count = spec.evaluation.images
         generation = Generation(run, spec.sampling, count, seed, captions_for(run, count, data))
         folder = out or source / "evaluations" / generation.digest
-        comparison = _generated(generation, folder, spec, data)
+        measurement = _generated(generation, folder, spec, data)
     else:
         folder = out or source
-        comparison = _of_folder(source, reference, overrides or [])
-    results = list(_printed(comparison.measure(target)))
-    typer.echo(f"written to {comparison.record(folder, results)}")
+        measurement = _of_folder(source, reference, overrides or [])
+    results = list(_printed(measurement.measure(folder, target)))
+    typer.echo(f"written to {measurement.record(folder, results)}")
 
 
 def _changed(source: Path, run: Run, overrides: list[str], guidance: str | None) -> ExperimentSpec:
@@ -82,9 +82,9 @@ def _changed(source: Path, run: Run, overrides: list[str], guidance: str | None)
     return changed.model_copy(update={"sampling": changed_sampling(changed, {"guidance": value})})
 
 
-def _generated(generation: Generation, folder: Path, spec: ExperimentSpec, data: Dataset) -> Comparison:
+def _generated(generation: Generation, folder: Path, spec: ExperimentSpec, data: Dataset) -> Measurement:
     """Draw the images, with a progress bar, and set them against the data or a folder."""
-    from pixelflow.evaluate import Comparison
+    from pixelflow.evaluate import Measurement
 
     sampling, source = spec.sampling, generation.run.source
     guidance = " ".join(str(value) for value in sampling.guidance.model_dump(mode="json").values())
@@ -94,20 +94,20 @@ def _generated(generation: Generation, folder: Path, spec: ExperimentSpec, data:
         f"{sampling.sampler.component.type_name()}, steps {sampling.steps}, guidance {guidance}"
     )
     _show_progress(generation.draw_into(folder / "images"), generation.count)
-    return Comparison.of_run(generation, folder / "images", spec.evaluation, data)
+    return Measurement.of_run(generation, folder / "images", spec.evaluation, data)
 
 
-def _of_folder(images: Path, reference: Path | None, overrides: list[str]) -> Comparison:
+def _of_folder(images: Path, reference: Path | None, overrides: list[str]) -> Measurement:
     from pixelflow.core import reading
     from pixelflow.core.errors import MissingInputError, UsageError
-    from pixelflow.evaluate import Comparison, FolderEvaluation
+    from pixelflow.evaluate import FolderEvaluation, Measurement
 
     if not images.is_dir():
         raise MissingInputError(f"{images}: there is no such run or folder")
     if reference is None:
         raise UsageError(f"{images}: is not a run; to compare a folder of images, give --reference FOLDER as well")
     document = reading.override(reading.Document("settings", {}), overrides)
-    return Comparison.of_folders(images, reference, reading.validate(FolderEvaluation, document).evaluation)
+    return Measurement.of_folders(images, reference, reading.validate(FolderEvaluation, document).evaluation)
 
 
 def _show_progress(done: Iterator[int], total: int) -> None:

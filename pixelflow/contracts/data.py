@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import torch
 
 from pixelflow.contracts.checking import Check, expect, expect_close, expect_like
+from pixelflow.contracts.partners import Held
 from pixelflow.core.interfaces import BadSample, Dataset, Extractor, ImageBatch, Metric, Sample
 
 _SHAPE = {"height": 16, "width": 24}
@@ -95,11 +96,12 @@ class _Pictures:
 def gives_figures(params: Metric.Params) -> None:
     """Named finite figures, the same when they are asked for again."""
     metric: Metric = params.build(device=_CPU)
-    figures = metric.compute(_Pictures(0), _Pictures(1))
+    images = Held(_Pictures(0), _Pictures(1))
+    figures = metric.compute(images)
     expect(bool(figures), "there are no figures")
     odd = [name for name, figure in figures.items() if not math.isfinite(figure)]
     expect(not odd, f"{', '.join(odd)} is not finite")
-    again = metric.compute(_Pictures(0), _Pictures(1))
+    again = metric.compute(images)
     changed = [name for name, figure in figures.items() if not math.isclose(figure, again[name], rel_tol=1e-4)]
     expect(not changed, f"{', '.join(changed)} differs when it is computed again")
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pixelflow.core import renoising
@@ -20,6 +22,7 @@ from pixelflow.core.component import Component, ComponentParams
 from pixelflow.core.condition import Condition
 from pixelflow.core.schedule import Stage
 
+Array = NDArray[np.float64]
 Velocity = Callable[[Tensor, float], Tensor]
 """``velocity(x, tau)``: (b c h w), scalar -> (b c h w). All that a sampler sees."""
 
@@ -337,6 +340,11 @@ class Dataset(Component, ABC):
     classes: tuple[str, ...] = ()
     """Names of the labels; empty for unlabelled data."""
 
+    @property
+    def fingerprint(self) -> str:
+        """Changes when the images may have; data that lie in files must add to the settings what tells of a change."""
+        return self.params.model_dump_json()
+
     @abstractmethod
     def __len__(self) -> int: ...
 
@@ -377,7 +385,15 @@ class Extractor(Component, ABC):
     kind = "extractor"
 
     class Params(ComponentParams):
-        pass
+        @property
+        def adm_keys(self) -> tuple[str, str] | None:
+            """Where the ADM evaluator's reference files keep its mean and covariance, e.g. ("mu", "sigma")."""
+            return None
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """Hash of the file of weights that it has loaded; None without one."""
+        return None
 
     @abstractmethod
     def fit(self, images: Iterable[Tensor]) -> None:
@@ -390,6 +406,29 @@ class Extractor(Component, ABC):
     @abstractmethod
     def features(self, images: Tensor) -> Tensor:
         """(b c h w) in [-1, 1], on any device -> (b d) on its own device"""
+
+
+class Comparison(Protocol):
+    """Generated images beside real ones. Features are extracted once, kept, and shared by all metrics."""
+
+    @property
+    def generated(self) -> ImageSource: ...
+
+    @property
+    def reference(self) -> ImageSource: ...
+
+    def features(self, extractor: Extractor.Params) -> tuple[Array, Array]:
+        """Of the generated (n d) and the real images (m d); m is 0 where of these only statistics are kept."""
+
+    def generated_features(self, extractor: Extractor.Params) -> Array:
+        """Of the generated images alone (n d)."""
+
+    def reference_moments(self, extractor: Extractor.Params) -> tuple[Array, Array]:
+        """Mean (d) and unbiased covariance (d d) of the real images' features, or as their statistics have them.
+
+        Raises:
+            DataError: the statistics are of other extractors.
+        """
 
 
 class Metric(Component, ABC):
@@ -407,10 +446,15 @@ class Metric(Component, ABC):
         """Its name in reports, with whatever makes its numbers incomparable to those of another setting."""
         return self.type_name()
 
+    @property
+    def protocol(self) -> str:
+        """Whose definition its figures follow, for the record."""
+        return f"{self.type_name()} of pixelflow"
+
     @abstractmethod
-    def compute(self, generated: ImageSource, reference: ImageSource) -> dict[str, float]:
+    def compute(self, images: Comparison) -> dict[str, float]:
         """Named figures; the first is the main one.
 
         Raises:
-            DataError: the images cannot be measured so (too few, no labels).
+            DataError: the images cannot be measured so (too few, no labels); the message says how many it takes.
         """

@@ -81,6 +81,11 @@ class CaptionedFolder(Dataset):
             logger.warning("%s: %d of %d images have no caption and are skipped", root, lacking, len(has))
         return [index for index, captioned in enumerate(has) if captioned]
 
+    @property
+    def fingerprint(self) -> str:
+        """Settings, and the files of the images; captions do not change what an image looks like."""
+        return f"{self.params.model_dump_json()} {len(self)} {self._images.fingerprint}"
+
     def __len__(self) -> int:
         return len(self._indices)
 

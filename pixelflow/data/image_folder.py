@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +64,16 @@ class ImageFolder(Dataset):
     def files(self) -> list[str]:
         """Paths of the images relative to the root, by index."""
         return self._files
+
+    @property
+    def fingerprint(self) -> str:
+        """Settings, and the name, size and time of every file."""
+        told = hashlib.sha256()
+        for file in self._files:
+            with contextlib.suppress(OSError):
+                state = (self._root / file).stat()
+                told.update(f"{file} {state.st_size} {state.st_mtime_ns}\n".encode())
+        return f"{self.params.model_dump_json()} {told.hexdigest()}"
 
     def __len__(self) -> int:
         return len(self._files)

@@ -6,10 +6,9 @@ from pixelflow.core.hookspecs import hookimpl
 
 @hookimpl
 def register_components() -> list[type[Component]]:
-    from pixelflow.evaluation.cleanfid import CleanFid
     from pixelflow.evaluation.frechet import Frechet
     from pixelflow.evaluation.label_agreement import LabelAgreement
     from pixelflow.evaluation.pixels_pca import PixelsPca
     from pixelflow.evaluation.random_conv import RandomConv
 
-    return [Frechet, CleanFid, LabelAgreement, RandomConv, PixelsPca]
+    return [Frechet, LabelAgreement, RandomConv, PixelsPca]

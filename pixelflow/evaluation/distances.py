@@ -6,14 +6,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
-from numpy.typing import NDArray
 
 from pixelflow.core.errors import DataError
-
-Array = NDArray[np.float64]
+from pixelflow.core.interfaces import Array
 
 
 def frechet(first: Array, second: Array) -> float:
@@ -64,15 +60,15 @@ def _combine(difference: Array, traces: float, overlap: float) -> float:
     return max(float(difference @ difference) + traces - 2 * overlap, 0.0)
 
 
-def against_halves(distance: Callable[[Array, Array], float], generated: Array, reference: Array) -> dict[str, float]:
-    """The distance, and what to read it against: the same between the even and the odd half of the real images.
+def against_halves(generated: Array, reference: Array) -> dict[str, float]:
+    """The Frechet distance, and what to read it against: the same between the even and the odd half of the real images.
 
     Raises:
         DataError: fewer than four real images, or all alike.
     """
     if len(reference) < 4:
         raise DataError(f"two halves of the real data need 4 images, not {len(reference)}")
-    whole, halves = distance(generated, reference), distance(reference[0::2], reference[1::2])
+    whole, halves = frechet(generated, reference), frechet(reference[0::2], reference[1::2])
     if halves <= 0:
         raise DataError("the two halves of the real data are the same; use real images that differ")
     return {"distance": whole, "distance_between_real_halves": halves, "ratio": whole / halves}

@@ -1,24 +1,21 @@
-"""The Frechet distance at the images' own resolution."""
+"""The Frechet distance in the features of an extractor of choice."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Literal
 
 import torch
-from torch import Tensor
 
-from pixelflow.core.interfaces import ImageSource, Metric
+from pixelflow.core.interfaces import Comparison, Metric
 from pixelflow.core.spec import AnyExtractor
-from pixelflow.evaluation import cleanfid
-from pixelflow.evaluation.distances import against_halves, frechet
+from pixelflow.evaluation.distances import against_halves, frechet_of_moments, moments
 
 
 class Frechet(Metric):
-    """Frechet distance between generated and real images in an extractor's features, without resizing them.
+    """Frechet distance between generated and real images in an extractor's features.
 
     Exact for few samples as well. Its value depends on the extractor, so it is given beside the distance between
-    two halves of the real data; never call it FID.
+    two halves of the real data, where there are such data and not only statistics of them; never call it FID.
     """
 
     class Params(Metric.Params):
@@ -30,19 +27,13 @@ class Frechet(Metric):
 
     def __init__(self, params: Params, *, device: torch.device) -> None:
         super().__init__(params)
-        self._device = device
 
     @property
     def title(self) -> str:
         return f"{self.type_name()}, {self.params.extractor.component.type_name()}"
 
-    def compute(self, generated: ImageSource, reference: ImageSource) -> dict[str, float]:
-        extractor = self.params.extractor.build(device=self._device)
-        extractor.fit(_images(reference))
-        found, real = (cleanfid.features(_images(source), extractor, self._device) for source in (generated, reference))
-        return against_halves(frechet, found, real)
-
-
-def _images(source: ImageSource) -> Iterator[Tensor]:
-    for batch in source:
-        yield batch.images
+    def compute(self, images: Comparison) -> dict[str, float]:
+        found, real = images.features(self.params.extractor)
+        if len(real):
+            return against_halves(found, real)
+        return {"distance": frechet_of_moments(*moments(found), *images.reference_moments(self.params.extractor))}

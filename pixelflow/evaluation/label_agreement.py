@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from pixelflow.core.errors import DataError
-from pixelflow.core.interfaces import ImageSource, Metric
+from pixelflow.core.interfaces import Comparison, ImageSource, Metric
 
 Pixels = NDArray[np.float32]
 Labels = NDArray[np.int64]
@@ -39,11 +39,11 @@ class LabelAgreement(Metric):
     def __init__(self, params: Params, *, device: torch.device) -> None:
         super().__init__(params)
 
-    def compute(self, generated: ImageSource, reference: ImageSource) -> dict[str, float]:
+    def compute(self, images: Comparison) -> dict[str, float]:
         from sklearn.svm import SVC
 
-        pixels, labels = self._read(reference, "real")
-        shown, asked = self._read(generated, "generated")
+        pixels, labels = self._read(images.reference, "real")
+        shown, asked = self._read(images.generated, "generated")
         half = slice(0, None, 2)
         kept = self.params.fit_images
         if len(np.unique(labels[half][:kept])) < 2:

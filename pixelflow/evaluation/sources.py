@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -15,15 +16,30 @@ from pixelflow.core.interfaces import BadSample, Dataset, ImageBatch, Sample
 _BATCH = 64
 
 
+@dataclass(frozen=True)
+class Part:
+    """What there is between two places of a data set."""
+
+    readable: list[Sample]
+    bad: list[BadSample]
+
+    @property
+    def batch(self) -> ImageBatch:
+        """The readable images; there must be one."""
+        labels = [sample.label for sample in self.readable if sample.label is not None]
+        captions = [sample.caption for sample in self.readable if sample.caption is not None]
+        images = torch.stack([sample.image for sample in self.readable])
+        return ImageBatch(
+            images, labels if len(labels) == len(images) else None, captions if len(captions) == len(images) else None
+        )
+
+
 class DatasetSource:
     """All readable images of a data set, in its order; unreadable ones are named and left out (an ImageSource).
 
     Args:
         bad_images: how many may be unreadable.
         labels, captions: one an image, in place of the data set's own.
-
-    Raises:
-        DataError: while iterating: more than `bad_images` cannot be read, or all of them.
     """
 
     def __init__(
@@ -39,36 +55,48 @@ class DatasetSource:
 
     def __len__(self) -> int:
         """Images, less those that were found to be unreadable."""
-        return len(self._dataset) - len(self.tally.reasons)
+        return self.elements - len(self.tally.reasons)
+
+    @property
+    def elements(self) -> int:
+        """Images, readable or not."""
+        return len(self._dataset)
+
+    @property
+    def identity(self) -> str:
+        """Changes when the images may have; of equal images read at two sizes it differs too."""
+        shape = next(iter(self)).images.shape[1:]
+        told = f"{self._dataset.type_name()} {tuple(shape)} {self.elements} {self._dataset.fingerprint}"
+        return hashlib.sha256(told.encode()).hexdigest()
 
     def __iter__(self) -> Iterator[ImageBatch]:
-        samples: list[Sample] = []
+        """Batches of at most 64.
+
+        Raises:
+            DataError: more than the allowed number cannot be read, or all of them.
+        """
         found = 0
-        for index in range(len(self._dataset)):
-            sample = self._dataset.sample(index, seeds.generator(0, "evaluation", index))
-            if isinstance(sample, BadSample):
-                self.tally.add([sample])
-                continue
-            samples.append(self._named(sample, index))
-            found += 1
-            if len(samples) == _BATCH:
-                yield _batch(samples)
-                samples = []
-        if samples:
-            yield _batch(samples)
+        for part in self.parts(0, self.elements):
+            self.tally.add(part.bad)
+            if part.readable:
+                found += 1
+                yield part.batch
         if not found:
             raise DataError("there is no readable image to measure")
 
-    def _named(self, sample: Sample, index: int) -> Sample:
-        if self._labels is not None:
+    def parts(self, start: int, stop: int) -> Iterator[Part]:
+        """The elements from `start` to before `stop`, at most 64 at a time; nothing is counted as unreadable yet."""
+        for first in range(start, min(stop, self.elements), _BATCH):
+            samples = [self._sample(index) for index in range(first, min(first + _BATCH, stop, self.elements))]
+            yield Part(
+                [sample for sample in samples if isinstance(sample, Sample)],
+                [sample for sample in samples if isinstance(sample, BadSample)],
+            )
+
+    def _sample(self, index: int) -> Sample | BadSample:
+        sample = self._dataset.sample(index, seeds.generator(0, "evaluation", index))
+        if isinstance(sample, Sample) and self._labels is not None:
             sample = replace(sample, label=self._labels[index])
-        return sample if self._captions is None else replace(sample, caption=self._captions[index])
-
-
-def _batch(samples: list[Sample]) -> ImageBatch:
-    labels = [sample.label for sample in samples if sample.label is not None]
-    captions = [sample.caption for sample in samples if sample.caption is not None]
-    images = torch.stack([sample.image for sample in samples])
-    return ImageBatch(
-        images, labels if len(labels) == len(samples) else None, captions if len(captions) == len(samples) else None
-    )
+        if isinstance(sample, Sample) and self._captions is not None:
+            sample = replace(sample, caption=self._captions[index])
+        return sample

@@ -22,7 +22,7 @@ class Row:
     cell: Cell
     seconds_per_image: float | None
     results: list[dict[str, Any]]
-    """Of one metric each, as `Comparison.measure` gives them; empty where the point is not done."""
+    """Of one metric each, as `Measurement.measure` gives them; empty where the point is not done."""
     failure: str | None
     images: Path
 

@@ -35,7 +35,7 @@ from pixelflow.core.errors import DataError
 from pixelflow.core.files import write_text, writing
 from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec
-from pixelflow.evaluate import Comparison, Generation, captions_for, plain_dataset
+from pixelflow.evaluate import Generation, Measurement, captions_for, plain_dataset
 from pixelflow.run import Run
 from pixelflow.sweep.plan import Cell, Plan
 from pixelflow.sweep.settings import CELLS, TRAININGS
@@ -192,16 +192,16 @@ class Evaluation(Task):
         return self.training
 
     def perform(self, device: str | None) -> dict[str, Any]:
-        """Generate the images that are missing and measure all; raises as `Run.open` and `Comparison` do."""
+        """Generate the images that are missing and measure all; raises as `Run.open` and `Measurement` do."""
         spec = self.cell.spec
         run = Run.open(self.training.run, device=device)
         data = plain_dataset(spec)
         count = spec.evaluation.images
         generation = Generation(run, spec.sampling, count, SEED, captions_for(run, count, data))
         seconds = self._draw(generation)
-        comparison = Comparison.of_run(generation, self.images, spec.evaluation, data)
-        results = list(comparison.measure(choose_device(device)))
-        comparison.record(self.folder, results)
+        measurement = Measurement.of_run(generation, self.images, spec.evaluation, data)
+        results = list(measurement.measure(self.folder, choose_device(device)))
+        measurement.record(self.folder, results)
         kinds = [params.component.higher_is_better for params in spec.evaluation.metrics]  # type: ignore[attr-defined]
         directed = [{**one, "higher_is_better": better} for one, better in zip(results, kinds, strict=True)]
         return {"seconds_per_image": seconds, "results": directed}

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from pixelflow.contracts.partners import Held
 from pixelflow.core import plugins
 from pixelflow.core.registry import registry
 from pixelflow.data.digits import Digits
@@ -71,8 +72,8 @@ def test_two_extractors_of_equal_settings_agree(extractor):
 def test_figures_are_named_finite_and_repeatable(name):
     metric = METRICS[name].cls.Params().build(device=CPU)
     images = IMAGES.get(name, digits)
-    figures = metric.compute(images("odd"), images("even"))
+    figures = metric.compute(Held(images("odd"), images("even")))
     assert figures
     assert all(isinstance(key, str) and math.isfinite(value) for key, value in figures.items())
-    assert metric.compute(images("odd"), images("even")) == figures
+    assert metric.compute(Held(images("odd"), images("even"))) == figures
     assert name in metric.title

@@ -7,7 +7,6 @@ import pytest
 
 from pixelflow.core import torchvision_compat
 from pixelflow.core.errors import DataError
-from pixelflow.evaluation import cleanfid
 from pixelflow.evaluation.distances import against_halves, frechet, frechet_of_moments, moments
 
 
@@ -27,7 +26,6 @@ def test_agrees_with_clean_fid(first, second, width):
     expected = frechet_distance(*moments(one), *moments(other))
     assert frechet(one, other) == pytest.approx(expected, rel=1e-6)
     assert frechet_of_moments(*moments(one), *moments(other)) == pytest.approx(expected, rel=1e-6)
-    assert cleanfid.distance(one, other) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize(("first", "second"), [(20, 30), (20, 500), (500, 20), (500, 500)])
@@ -57,13 +55,13 @@ def test_too_few_images_are_refused():
     with pytest.raises(DataError, match="needs 2 images"):
         frechet(features(1, 4, 0), features(9, 4, 0))
     with pytest.raises(DataError, match="need 4 images"):
-        against_halves(frechet, features(9, 4, 0), features(3, 4, 0))
+        against_halves(features(9, 4, 0), features(3, 4, 0))
     with pytest.raises(DataError, match="are the same"):
-        against_halves(frechet, features(9, 4, 0), np.ones((8, 4)))
+        against_halves(features(9, 4, 0), np.ones((8, 4)))
 
 
 def test_the_halves_are_the_even_and_the_odd_images():
     real = features(40, 4, 0)
-    found = against_halves(frechet, features(30, 4, 1), real)
+    found = against_halves(features(30, 4, 1), real)
     assert found["distance_between_real_halves"] == frechet(real[0::2], real[1::2])
     assert found["ratio"] == found["distance"] / found["distance_between_real_halves"]

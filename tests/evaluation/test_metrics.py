@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 
+from pixelflow.contracts.partners import Held
 from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import ImageBatch, ImageSource
 from pixelflow.data.digits import Digits
@@ -37,21 +38,21 @@ def digits(split: str = "all") -> DatasetSource:
 
 
 def test_real_digits_are_recognised_and_near():
-    figures = AGREEMENT.compute(digits("odd"), digits())
+    figures = AGREEMENT.compute(Held(digits("odd"), digits()))
     assert figures["agreement"] == figures["accuracy_on_real"]
     assert figures["accuracy_on_real"] >= 0.97
-    assert PCA.compute(digits("odd"), digits())["ratio"] < 0.5
+    assert PCA.compute(Held(digits("odd"), digits()))["ratio"] < 0.5
 
 
 def test_wrong_labels_are_noticed():
     shifted = Changed(digits("odd"), lambda batch: replace(batch, labels=[(y + 1) % 10 for y in batch.labels]))
-    assert AGREEMENT.compute(shifted, digits())["agreement"] < 0.05
+    assert AGREEMENT.compute(Held(shifted, digits()))["agreement"] < 0.05
 
 
 def test_samples_that_do_not_vary_are_far():
     single = next(iter(digits())).images[:1]
     same = Changed(digits("odd"), lambda batch: replace(batch, images=single.expand(len(batch.images), -1, -1, -1)))
-    assert PCA.compute(same, digits())["ratio"] > 10
+    assert PCA.compute(Held(same, digits()))["ratio"] > 10
 
 
 def test_more_noise_is_farther():
@@ -65,7 +66,7 @@ def test_more_noise_is_farther():
         )
 
     for metric in (PCA, Frechet(Frechet.Params(), device=CPU)):
-        distances = [metric.compute(noisy(level), digits())["distance"] for level in (0.0, 0.2, 0.4)]
+        distances = [metric.compute(Held(noisy(level), digits()))["distance"] for level in (0.0, 0.2, 0.4)]
         assert distances == sorted(distances)
         assert distances[2] > 2 * distances[0]
 
@@ -73,9 +74,9 @@ def test_more_noise_is_farther():
 def test_unlabelled_images_have_no_agreement():
     unlabelled = Changed(digits("odd"), lambda batch: replace(batch, labels=None))
     with pytest.raises(DataError, match="the generated images have none"):
-        AGREEMENT.compute(unlabelled, digits())
+        AGREEMENT.compute(Held(unlabelled, digits()))
     with pytest.raises(DataError, match="the real images have none"):
-        AGREEMENT.compute(digits(), unlabelled)
+        AGREEMENT.compute(Held(digits(), unlabelled))
 
 
 def test_the_principal_components_are_those_of_numpy():

@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-from pixelflow.core.interfaces import ImageSource, Metric
+from pixelflow.core.interfaces import Comparison, ImageSource, Metric
 
 
 class Brightness(Metric):
@@ -19,9 +19,9 @@ class Brightness(Metric):
         super().__init__(params)
         self._device = device
 
-    def compute(self, generated: ImageSource, reference: ImageSource) -> dict[str, float]:
-        mean, deviation = self._brightness(generated)
-        real_mean, real_deviation = self._brightness(reference)
+    def compute(self, images: Comparison) -> dict[str, float]:
+        mean, deviation = self._brightness(images.generated)
+        real_mean, real_deviation = self._brightness(images.reference)
         return {"brightness": abs(mean - real_mean), "brightness_deviation": abs(deviation - real_deviation)}
 
     def _brightness(self, source: ImageSource) -> tuple[float, float]:

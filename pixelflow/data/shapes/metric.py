@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pixelflow.core.errors import DataError
-from pixelflow.core.interfaces import ImageSource, Metric
+from pixelflow.core.interfaces import Comparison, ImageSource, Metric
 from pixelflow.data.shapes.judge import scores
 
 
@@ -30,8 +30,8 @@ class ShapesJudge(Metric):
     def __init__(self, params: Params, *, device: torch.device) -> None:
         super().__init__(params)
 
-    def compute(self, generated: ImageSource, reference: ImageSource) -> dict[str, float]:
-        return scores(_captioned(generated))
+    def compute(self, images: Comparison) -> dict[str, float]:
+        return scores(_captioned(images.generated))
 
 
 def _captioned(source: ImageSource) -> Iterator[tuple[Tensor, str]]:

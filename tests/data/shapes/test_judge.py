@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 import torch
 
+from pixelflow.contracts.partners import Held
 from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import ImageBatch
 from pixelflow.data.shapes.dataset import Shapes
@@ -91,12 +92,12 @@ def test_scores_are_geneval_s():
 def test_the_metric_needs_captions_of_this_world_in_colour():
     metric = ShapesJudge.Params().build(device=torch.device("cpu"))
     (image, caption, _), *_ = drawn("test", (32, 32), 1)
-    assert metric.compute([ImageBatch(image[None], None, [caption])], [])["overall"] == 1
+    assert metric.compute(Held([ImageBatch(image[None], None, [caption])], []))["overall"] == 1
     with pytest.raises(DataError, match="needs the captions"):
-        metric.compute([ImageBatch(image[None])], [])
+        metric.compute(Held([ImageBatch(image[None])], []))
     with pytest.raises(DataError, match="names none of: circle"):
-        metric.compute([ImageBatch(image[None], None, ["a dog"])], [])
+        metric.compute(Held([ImageBatch(image[None], None, ["a dog"])], []))
     with pytest.raises(DataError, match=r"image\.channels"):
-        metric.compute([ImageBatch(image[None, :1], None, [caption])], [])
+        metric.compute(Held([ImageBatch(image[None, :1], None, [caption])], []))
     with pytest.raises(DataError, match="no image to judge"):
-        metric.compute([], [])
+        metric.compute(Held([], []))

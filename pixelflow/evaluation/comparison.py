@@ -1,0 +1,118 @@
+"""Generated images beside real ones, as metrics see them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import pixelflow
+from pixelflow.core.errors import DataError
+from pixelflow.core.files import write_text, writing
+from pixelflow.core.interfaces import Array, Extractor
+from pixelflow.evaluation.features import Features
+from pixelflow.evaluation.sources import DatasetSource
+
+Progress = Callable[[str, int, int], None]
+"""``progress(what, done, total)`` while features are extracted."""
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Shows no progress."""
+
+
+class FeatureComparison:
+    """Two sources, with features that are kept on disk under the content they are of (a `Comparison`).
+
+    Args:
+        folder: keeps the features of the generated images.
+        cache: keeps those of the real images, for other comparisons as well.
+    """
+
+    def __init__(
+        self,
+        generated: DatasetSource,
+        reference: DatasetSource,
+        *,
+        device: torch.device,
+        folder: Path,
+        cache: Path,
+        progress: Progress = silent,
+    ) -> None:
+        self.generated, self.reference = generated, reference
+        self._device, self._progress = device, progress
+        self._folder, self._cache = folder, cache
+        self._extractors: dict[str, _Fitted] = {}
+
+    def features(self, extractor: Extractor.Params) -> tuple[Array, Array]:
+        """See `Comparison`."""
+        real = self._features("real", self.reference, self._cache, extractor).rows()
+        return self.generated_features(extractor), real
+
+    def generated_features(self, extractor: Extractor.Params) -> Array:
+        """See `Comparison`."""
+        return self._features("generated", self.generated, self._folder, extractor).rows()
+
+    def reference_moments(self, extractor: Extractor.Params) -> tuple[Array, Array]:
+        """See `Comparison`."""
+        return self._features("real", self.reference, self._cache, extractor).moments()
+
+    def weights_sha256(self, extractor: Extractor.Params) -> str | None:
+        """The hash of the weights that the extractor has loaded."""
+        return self._fitted(extractor).extractor.weights_sha256
+
+    def _features(self, what: str, source: DatasetSource, below: Path, params: Extractor.Params) -> Features:
+        fitted = self._fitted(params)
+        recipe = {
+            "images": source.identity,
+            "fitted_on": self.reference.identity,
+            "extractor": params.model_dump(mode="json"),
+            "weights_sha256": fitted.extractor.weights_sha256,
+            "pixelflow": pixelflow.__version__,
+        }
+        title = f"{params.component.type_name()} of {what} images"
+        folder = _claimed(below, recipe)
+        return Features(folder, source, fitted, lambda done: self._progress(title, done, source.elements))
+
+    def _fitted(self, params: Extractor.Params) -> _Fitted:
+        key = params.model_dump_json()
+        if key not in self._extractors:
+            self._extractors[key] = _Fitted(params.build(device=self._device), self.reference)
+        return self._extractors[key]
+
+
+class _Fitted:
+    """An extractor that is fitted to the real images when it is first used, which may be never."""
+
+    def __init__(self, extractor: Extractor, reference: DatasetSource) -> None:
+        self.extractor = extractor
+        self._reference = reference
+        self._is_fitted = False
+
+    def __call__(self, images: Tensor) -> Tensor:
+        if not self._is_fitted:
+            self.extractor.fit(batch.images for batch in self._reference)
+            self._is_fitted = True
+        return self.extractor.features(images)
+
+
+def _claimed(below: Path, recipe: dict[str, Any]) -> Path:
+    """The folder of a recipe, named after it."""
+    text = json.dumps(recipe, sort_keys=True, indent=1)
+    folder = below / hashlib.sha256(text.encode()).hexdigest()[:16]
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "recipe.json").is_file():
+        write_text(folder / "recipe.json", text)
+    return folder
+
+
+def check_enough(count: int, least: int, what: str) -> None:
+    """Raise DataError unless there are at least so many images; `what` names whose they are and what for."""
+    if count < least:
+        raise DataError(f"{what} needs {least} images, not {count}")

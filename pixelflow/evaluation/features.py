@@ -1,0 +1,149 @@
+"""Features of a set of images, in shards on disk: extracted once, and gone on with after a stop.
+
+::
+
+    FOLDER/recipe.json       which extractor and images
+           00000000.npz      features of the first 512 images, and which of these cannot be read
+           00000512.npz ...
+
+A shard appears at once and carries a checksum (a zip's CRC-32); a damaged one is extracted again.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pixelflow.core.errors import DataError
+from pixelflow.core.files import write_bytes
+from pixelflow.core.interfaces import Array, BadSample
+from pixelflow.evaluation.sources import DatasetSource
+
+SHARD = 512
+"""Images whose features are written at a time."""
+
+Extract = Callable[[Tensor], Tensor]
+"""(b c h w) in [-1, 1] -> (b d)"""
+
+
+@dataclass(frozen=True)
+class _Shard:
+    features: NDArray[np.floating]
+    """(n d), one row a readable image"""
+    bad: list[BadSample]
+
+
+class Features:
+    """The features of a source's images, as often as they are asked for.
+
+    Args:
+        folder: keeps the shards; nothing else about extractor and images may have had this name.
+        extract: called only for shards that are not there.
+        progress: called with the number of images that are done, after each batch.
+    """
+
+    def __init__(self, folder: Path, source: DatasetSource, extract: Extract, progress: Callable[[int], None]) -> None:
+        self._folder, self._source = folder, source
+        self._extract, self._progress = extract, progress
+
+    def rows(self) -> Array:
+        """All features (n d), float64.
+
+        Raises:
+            DataError: more than the allowed number of images cannot be read, or all of them; or not finite features.
+        """
+        shards = [shard for shard in self if len(shard)]
+        if not shards:
+            raise DataError("there is no readable image to measure")
+        return np.concatenate(shards)
+
+    def moments(self) -> tuple[Array, Array]:
+        """Mean (d) and unbiased covariance (d d), with one shard in memory at a time.
+
+        Raises:
+            DataError: as `rows`, and fewer than two images.
+        """
+        moments = RunningMoments()
+        for shard in self:
+            moments.add(shard)
+        return moments.finish()
+
+    def __iter__(self) -> Iterator[Array]:
+        """One shard (n d) after the other, float64; n may be 0, and d with it."""
+        for start in range(0, self._source.elements, SHARD):
+            file = self._folder / f"{start:08d}.npz"
+            shard = _read(file)
+            if shard is None:
+                shard = self._extracted(start)
+                _write(file, shard)
+            self._progress(min(start + SHARD, self._source.elements))
+            self._source.tally.add(shard.bad)
+            yield shard.features.astype(np.float64)
+
+    def _extracted(self, start: int) -> _Shard:
+        found: list[Tensor] = []
+        bad: list[BadSample] = []
+        done = start
+        for part in self._source.parts(start, start + SHARD):
+            bad += part.bad
+            if part.readable:
+                with torch.no_grad():
+                    found.append(self._extract(part.batch.images).cpu())
+            done += len(part.readable) + len(part.bad)
+            self._progress(done)
+        features = torch.cat(found) if found else torch.empty(0, 0)
+        if not features.isfinite().all():
+            raise DataError("the extractor gives features that are not finite; see whether its weights are intact")
+        return _Shard(features.numpy(), bad)
+
+
+class RunningMoments:
+    """Mean and covariance of rows that come in parts."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._shift = self._sum = self._products = np.zeros(0)
+
+    def add(self, rows: Array) -> None:
+        """More rows (n d)."""
+        if not len(rows):
+            return
+        if not self._count:  # sums about a value near the mean keep their digits
+            width = rows.shape[1]
+            self._shift, self._sum, self._products = rows.mean(0), np.zeros(width), np.zeros((width, width))
+        centred = rows - self._shift
+        self._count += len(rows)
+        self._sum = self._sum + centred.sum(0)
+        self._products = self._products + centred.T @ centred
+
+    def finish(self) -> tuple[Array, Array]:
+        """Mean (d) and unbiased covariance (d d); raises DataError for fewer than two rows."""
+        if self._count < 2:
+            raise DataError(f"a covariance needs 2 images, not {self._count}")
+        mean = self._sum / self._count
+        return self._shift + mean, (self._products - self._count * np.outer(mean, mean)) / (self._count - 1)
+
+
+def _read(file: Path) -> _Shard | None:
+    """What a shard holds; None if it is not there or damaged."""
+    try:
+        with np.load(file, allow_pickle=False) as kept:
+            bad = [BadSample(str(where), str(reason)) for where, reason in kept["bad"]]
+            return _Shard(kept["features"], bad)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _write(file: Path, shard: _Shard) -> None:
+    content = io.BytesIO()
+    bad = np.array([(sample.where, sample.reason) for sample in shard.bad], dtype=np.str_).reshape(-1, 2)
+    np.savez(content, features=shard.features, bad=bad)
+    write_bytes(file, content.getvalue())
