@@ -26,6 +26,7 @@ lint: $(READY)
 # Longer checks, and the figures in benchmarks/README.md.
 bench: $(READY)
 	$(BIN)/pytest -n auto -m slow
+	$(BIN)/pixelflow train specs/digits.yaml
 	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
 
 clean:

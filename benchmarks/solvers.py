@@ -1,4 +1,4 @@
-"""Error of every solver against its evaluations, on a trained run: python benchmarks/solvers.py RUN [--images 32]
+"""Error of every solver against its evaluations, on a trained run: python benchmarks/solvers.py [RUN] [--images 32]
 
 The error is the root mean square difference, over pixels in [-1, 1], to the same images drawn with 200 steps of RK4 in
 each stage. Stochastic solvers are left out: their images are not meant to be the same. Writes a plot and a table.
@@ -35,7 +35,7 @@ Curve = list[tuple[float, float]]
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("run", type=Path)
+    arguments.add_argument("run", type=Path, nargs="?", default=Path("runs/digits"))
     arguments.add_argument("--images", type=int, default=32)
     arguments.add_argument("--guidance", type=float, default=1.5)
     options = arguments.parse_args()
@@ -47,9 +47,10 @@ def main() -> None:
         if name not in STOCHASTIC
     }
     FOLDER.mkdir(exist_ok=True)
-    (FOLDER / "solvers.md").write_text(table(curves, run, options))
-    plot(curves, run)
-    print(f"written: {FOLDER / 'solvers.md'}, {FOLDER / 'solvers.png'}")
+    text, picture = (FOLDER / f"solvers-{run.spec.name}.{ending}" for ending in ("md", "png"))
+    text.write_text(table(curves, run, options))
+    plot(curves, run, picture)
+    print(f"written: {text}, {picture}")
 
 
 def draw(run: Run, sampler: ComponentParams, steps: int, options: argparse.Namespace) -> tuple[Tensor, float]:
@@ -101,7 +102,7 @@ def needed(points: Curve, target: float = 0.02) -> float:
     return points[0][0] if points[0][1] <= target else math.inf
 
 
-def plot(curves: dict[str, Curve], run: Run) -> None:
+def plot(curves: dict[str, Curve], run: Run, file: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
@@ -112,7 +113,7 @@ def plot(curves: dict[str, Curve], run: Run) -> None:
     axes.set_title(f"Solvers on {run.spec.name} (step {run.step})")
     axes.grid(visible=True, which="both", alpha=0.2)
     axes.legend(fontsize=8, ncols=2)
-    figure.savefig(FOLDER / "solvers.png", dpi=110)
+    figure.savefig(file, dpi=110)
 
 
 if __name__ == "__main__":
