@@ -352,6 +352,11 @@ class Dataset(Component, ABC):
     def sample(self, index: int, generator: torch.Generator) -> Sample | BadSample:
         """Element `index`, augmented with randomness from `generator` alone."""
 
+    def captions(self, index: int) -> Sequence[str]:
+        """All captions that element `index` may show, none if it cannot be read; fast where no image has to be."""
+        sample = self.sample(index, torch.Generator())
+        return [sample.caption] if isinstance(sample, Sample) and sample.caption is not None else []
+
 
 @dataclass(frozen=True)
 class BadSample:
@@ -386,9 +391,9 @@ class Extractor(Component, ABC):
 
     class Params(ComponentParams):
         @property
-        def adm_keys(self) -> tuple[str, str] | None:
-            """Where the ADM evaluator's reference files keep its mean and covariance, e.g. ("mu", "sigma")."""
-            return None
+        def adm_keys(self) -> tuple[tuple[str, str], ...]:
+            """Where the ADM evaluator's reference files keep mean and covariance of its features, part after part."""
+            return ()
 
     @property
     def weights_sha256(self) -> str | None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import Array
+from pixelflow.evaluation.comparison import check_enough
 
 
 def frechet(first: Array, second: Array) -> float:
@@ -36,6 +37,23 @@ def frechet_of_moments(mean1: Array, covariance1: Array, mean2: Array, covarianc
     root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
     overlap = np.sqrt(np.linalg.eigvalsh(root @ covariance2 @ root).clip(0)).sum()
     return _combine(mean1 - mean2, float(np.trace(covariance1) + np.trace(covariance2)), float(overlap))
+
+
+def frechet_to(features: Array, mean: Array, covariance: Array) -> float:
+    """Distance of features (n d) from a Gaussian; exact for few features as well.
+
+    Raises:
+        DataError: fewer than two images.
+    """
+    check_enough(len(features), 2, "a Frechet distance")
+    if len(features) >= features.shape[1]:
+        return frechet_of_moments(*moments(features), mean, covariance)
+    values, vectors = np.linalg.eigh(covariance)
+    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
+    centred = _square_root(features)
+    overlap = np.linalg.svd(centred @ root, compute_uv=False).sum()
+    traces = float((centred**2).sum() + np.trace(covariance))
+    return _combine(features.mean(0) - mean, traces, float(overlap))
 
 
 def _from_few(first: Array, second: Array) -> float:

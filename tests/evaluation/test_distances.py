@@ -7,7 +7,7 @@ import pytest
 
 from pixelflow.core import torchvision_compat
 from pixelflow.core.errors import DataError
-from pixelflow.evaluation.distances import against_halves, frechet, frechet_of_moments, moments
+from pixelflow.evaluation.distances import against_halves, frechet, frechet_of_moments, frechet_to, moments
 
 
 def features(count: int, width: int, seed: int) -> np.ndarray:
@@ -32,6 +32,12 @@ def test_agrees_with_clean_fid(first, second, width):
 def test_both_routes_agree_with_few_images(first, second):
     one, other = features(first, 40, 0), features(second, 40, 1)
     assert frechet(one, other) == pytest.approx(frechet_of_moments(*moments(one), *moments(other)), rel=1e-5)
+
+
+@pytest.mark.parametrize(("first", "second"), [(20, 30), (20, 500), (500, 500)])
+def test_the_distance_to_moments_is_that_to_the_features_behind_them(first, second):
+    one, other = features(first, 40, 0), features(second, 40, 1)
+    assert frechet_to(one, *moments(other)) == pytest.approx(frechet(one, other), rel=1e-7)
 
 
 def test_commuting_gaussians_have_a_closed_form():
