@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from pixelflow import __version__
-from pixelflow.core.errors import CannotWriteError, MissingInputError, OutOfMemoryError, PixelflowError
+from pixelflow.core.errors import CannotWriteError, MissingInputError, OutOfMemoryError, PixelflowError, UsageError
 
 COMMANDS = (
     "train",
@@ -37,13 +37,15 @@ COMMANDS = (
 )
 """Files of `pixelflow.cli`, in the order of ``pixelflow --help``; ``new_plugin`` becomes ``new-plugin``."""
 
+_Misuse: Any = typer.BadParameter.__base__
+"""What a command line that cannot be understood raises; typer keeps the class to itself."""
+
 _BUG = 1
 _INTERRUPTED = 130
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 app = typer.Typer(
     name="pixelflow",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -86,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     debug = "--debug" in given
     ordered = ["--debug"] * debug + [argument for argument in given if argument != "--debug"]
     try:
-        app(ordered, prog_name="pixelflow")
+        sys.exit(app(ordered or ["--help"], prog_name="pixelflow", standalone_mode=False))
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
     except Exception as error:
@@ -102,6 +104,8 @@ def _report(error: Exception, arguments: Sequence[str]) -> int:
     code, message = _BUG, f"{type(error).__name__}: {error}"
     if isinstance(error, PixelflowError):
         code, message = error.exit_code, str(error)
+    elif isinstance(error, _Misuse):
+        code, message = UsageError.exit_code, _misuse(error)
     elif is_out_of_memory(error):
         code, message = OutOfMemoryError.exit_code, "out of memory; lower what is done at a time, such as batch_size"
     elif isinstance(error, FileNotFoundError):
@@ -114,3 +118,10 @@ def _report(error: Exception, arguments: Sequence[str]) -> int:
     for line in message.splitlines():
         typer.echo(f"pixelflow: {line}", err=True)
     return code
+
+
+def _misuse(error: Any) -> str:
+    """Typer's message, which names the nearest command or option, as one line with the help that has the rest."""
+    command = error.ctx.command_path if error.ctx else "pixelflow"
+    message = error.format_message().rstrip(".")
+    return f"{message}{' See' if message.endswith('?') else '; see'} {command} --help"

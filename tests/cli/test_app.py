@@ -135,7 +135,27 @@ def test_an_interrupt_is_130(monkeypatch):
     assert stopped.value.code == 130
 
 
-def test_a_wrong_command_names_the_right_one():
-    shown = run("validat", "x")
-    assert shown.returncode == 2
-    assert "Did you mean 'validate'?" in shown.stderr
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["validat", "x"], "No such command 'validat'. Did you mean 'validate'? See pixelflow --help"),
+        (["train", "--ou", "x"], "No such option: --ou (Possible options: --out, --run); see pixelflow train --help"),
+        (["--hlp"], "No such option: --hlp (Possible options: --help); see pixelflow --help"),
+        (["train"], "Missing argument 'SPEC'; see pixelflow train --help"),
+        (["sample", "x", "--count"], "Option '--count' requires an argument"),
+        (["--debug"], "Missing command; see pixelflow --help"),
+    ],
+)
+def test_a_line_that_cannot_be_understood_is_answered_by_one(arguments, line, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        application.main(arguments)
+    assert stopped.value.code == 2
+    (shown,) = [one for one in capsys.readouterr().err.splitlines() if one.startswith("pixelflow: ")]
+    assert shown.startswith(f"pixelflow: {line}")
+
+
+def test_without_arguments_there_is_help(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        application.main([])
+    assert stopped.value.code == 0
+    assert "Commands:" in capsys.readouterr().out
