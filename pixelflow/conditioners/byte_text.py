@@ -18,13 +18,15 @@ from pixelflow.core.problems import problem
 
 _END = 256
 """The token behind a caption's last byte; the empty caption is this token alone."""
+_SPACE = ord(" ")
 
 
 class ByteText(Conditioner):
     """Bytes to context tokens: embedding, a convolution that sees words, transformer layers.
 
     Bytes instead of a vocabulary as in ByT5 (arXiv 2105.13626); the convolution before the layers as in CANINE
-    (arXiv 2103.06874), so that a shallow network need not spell.
+    (arXiv 2103.06874), so that a shallow network need not spell. With ``words`` the bytes of a word become one token
+    before the layers, as in character-aware language models (arXiv 1508.06615): a fifth of the tokens.
     """
 
     reads: ClassVar[Literal["label", "caption"]] = "caption"
@@ -39,6 +41,8 @@ class ByteText(Conditioner):
         """Attention heads; they divide ``dim``."""
         kernel: int = Field(default=7, ge=1)
         """Bytes that the convolution sees at once; an odd number."""
+        words: bool = False
+        """One token a word in place of one a byte; for languages that put spaces between words."""
         max_bytes: int = Field(default=256, ge=2)
         """Longest caption, its end included; the rest of a longer one is cut off."""
 
@@ -82,10 +86,27 @@ class ByteText(Conditioner):
         tokens, mask = trimmed(prepared)
         x = self.table(tokens) * mask[..., None]
         near = rearrange(self.mixing(rearrange(x, "b m d -> b d m")), "b d m -> b m d")
-        x = x + F.gelu(near) + self.places[: x.shape[1]]
+        x = x + F.gelu(near)
+        if self.params.words:
+            x, mask = by_word(x, tokens, mask)
+        x = x + self.places[: x.shape[1]]
         for layer in self.layers:
             x = layer(x, mask)
         return Condition(tokens=self.norm(x), mask=mask)
+
+
+def by_word(x: Tensor, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Means of x (b m d) over the words of tokens (b m), with their mask: (b words d), (b words).
+
+    A word begins with the space before it; the end of a caption is a word of its own.
+    """
+    begins = ((tokens == _SPACE) | (tokens == _END)).long()
+    word = (begins.cumsum(dim=1) - begins[:, :1]).masked_fill(~mask, -1)
+    places = torch.arange(int(word.max()) + 1, device=x.device)
+    member = word[:, None] == rearrange(places, "words -> words 1")
+    sizes = member.sum(dim=2)
+    means = member.to(x.dtype) @ x / sizes.clamp(min=1)[..., None]
+    return means, sizes > 0
 
 
 class _Layer(nn.Module):

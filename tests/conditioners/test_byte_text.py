@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pixelflow.conditioners.byte_text import ByteText
+from pixelflow.conditioners.byte_text import ByteText, by_word
 from pixelflow.core.errors import UsageError
 
 
@@ -24,8 +24,30 @@ def test_masks_what_is_behind_a_caption():
     assert condition.mask.sum(dim=1).tolist() == [13, 1, 3]
 
 
-def test_padding_changes_nothing():
-    text = encoder()
+def test_words_are_means_over_their_bytes():
+    captions = ["ab c", " a", "", "a  b"]
+    rows = encoder(max_bytes=6).prepare(captions)
+    x = torch.arange(24.0).view(4, 6, 1)
+    means, mask = by_word(x, rows.clamp(min=0), rows != -1)
+    assert mask.sum(dim=1).tolist() == [3, 2, 1, 4]
+    assert [own[: int(count)].flatten().tolist() for own, count in zip(means, mask.sum(dim=1), strict=True)] == [
+        [0.5, 2.5, 4.0],
+        [6.5, 8.0],
+        [12.0],
+        [18.0, 19.0, 20.5, 22.0],
+    ]
+
+
+def test_as_words_a_caption_has_as_many_tokens_as_words_and_an_end():
+    text = encoder(words=True)
+    condition = text(text.prepare(["a red circle", "", "Würfel"]))
+    assert condition.mask.sum(dim=1).tolist() == [4, 1, 2]
+    assert condition.tokens.shape == (3, 4, 32)
+
+
+@pytest.mark.parametrize("words", [False, True])
+def test_padding_changes_nothing(words):
+    text = encoder(words=words)
     alone = text(text.prepare(["a red"])).tokens[0]
     beside = text(text.prepare(["a red", "a much longer caption"])).tokens[0]
     torch.testing.assert_close(beside[: len(alone)], alone, rtol=0, atol=1e-6)
@@ -52,7 +74,7 @@ def test_long_captions_are_cut_counted_and_said(caplog):
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.text(max_size=60), min_size=1, max_size=4))
 def test_any_text_can_be_prepared(captions):
-    text = encoder(depth=0)
+    text = encoder(depth=0, words=True)
     condition = text(text.prepare(captions))
     assert condition.tokens.isfinite().all()
     assert condition.mask.any(dim=1).all()
