@@ -20,6 +20,7 @@ from pixelflow.core.errors import CannotWriteError, MissingInputError, OutOfMemo
 
 COMMANDS = (
     "train",
+    "cache_text",
     "sample",
     "eval",
     "sweep",
@@ -88,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     debug = "--debug" in given
     ordered = ["--debug"] * debug + [argument for argument in given if argument != "--debug"]
     try:
-        sys.exit(app(ordered or ["--help"], prog_name="pixelflow", standalone_mode=False))
+        sys.exit(app(ordered or ["--help"], prog_name="pixelflow", standalone_mode=False) or 0)
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
     except Exception as error:

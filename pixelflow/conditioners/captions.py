@@ -31,6 +31,11 @@ def checked(values: Sequence[Any]) -> list[str]:
     return list(values)
 
 
+def shown(caption: str) -> str:
+    """The caption, or its beginning, for a message."""
+    return caption if len(caption) <= _SHOWN else f"{caption[:_SHOWN]}..."
+
+
 class Rows:
     """Token lists as rows of one length; longer ones are cut before their last token, which ends a caption.
 
@@ -59,10 +64,9 @@ class Rows:
     def _note(self, caption: str, length: int) -> None:
         self.cut += 1
         if set(str(self.cut)[1:]) <= {"0"} and str(self.cut)[0] == "1":
-            shown = caption if len(caption) <= _SHOWN else f"{caption[:_SHOWN]}..."
             logger.warning(
                 "%s: a caption of %d tokens was cut to %d (captions cut so far: %d): %r",
-                self.owner, length, self.limit, self.cut, shown,
+                self.owner, length, self.limit, self.cut, shown(caption),
             )  # fmt: skip
 
 

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from pixelflow.conditioners.captions import PAD
-from pixelflow.conditioners.frozen import FrozenText, frozen
+from pixelflow.conditioners.captions import trimmed
+from pixelflow.conditioners.frozen import FrozenText
 from pixelflow.core import torchvision_compat
 from pixelflow.core.condition import Condition
 from pixelflow.core.errors import DataError, MissingDependencyError
@@ -72,20 +72,19 @@ class ClipText(FrozenText):
         first, last = tokeniser.sot_token_id, tokeniser.eot_token_id
         return [[first, *tokeniser.encode(caption), last] for caption in captions]
 
-    def forward(self, prepared: Tensor) -> Condition:
-        mask = prepared != PAD
-        length = prepared.shape[1]
-        with frozen(prepared.device):
-            tower: Any = _tower(self.folder, prepared.device, getattr(torch, self.params.precision))
-            longest = tower.context_length
-            if length > longest:
-                raise DataError(
-                    f"clip_text: {self.params.model} reads {longest} tokens, not {length}; mend 'max_tokens'"
-                )
-            pooled, tokens = tower(F.pad(prepared.clamp(min=0), (0, longest - length)))
+    def encode(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        tokens, mask = trimmed(rows)
+        tower: Any = _tower(self.folder, rows.device, getattr(torch, self.params.precision))
+        longest, wanted = tower.context_length, self.params.max_tokens
+        if wanted > longest:
+            raise DataError(f"clip_text: {self.params.model} reads {longest} tokens, not {wanted}; mend 'max_tokens'")
+        pooled, states = tower(F.pad(tokens, (0, longest - tokens.shape[1])))
         if self.to_vector is not None:
-            return Condition(vector=self.to_vector(pooled.float()))
-        return Condition(tokens=self.projected(tokens[:, :length].float()), mask=mask)
+            return pooled[:, None], mask[:, :1]
+        return states[:, : tokens.shape[1]], mask
+
+    def condition(self, states: Tensor, mask: Tensor) -> Condition:
+        return super().condition(states, mask) if self.to_vector is None else Condition(self.to_vector(states[:, 0]))
 
 
 @cache

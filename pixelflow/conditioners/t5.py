@@ -12,9 +12,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from pixelflow.conditioners.captions import trimmed
-from pixelflow.conditioners.frozen import FrozenText, frozen
+from pixelflow.conditioners.frozen import FrozenText
 from pixelflow.core import torchvision_compat
-from pixelflow.core.condition import Condition
 from pixelflow.core.errors import DataError, MissingDependencyError
 
 _KNOWN_DIMS = {
@@ -55,12 +54,10 @@ class T5(FrozenText):
         rows: list[list[int]] = _tokeniser(self.folder)(captions, truncation=False).input_ids
         return rows
 
-    def forward(self, prepared: Tensor) -> Condition:
-        tokens, mask = trimmed(prepared)
-        with frozen(prepared.device):
-            encoder = _encoder(self.folder, prepared.device, getattr(torch, self.params.precision))
-            hidden = encoder(input_ids=tokens, attention_mask=mask.long()).last_hidden_state.float()
-        return Condition(tokens=self.projected(hidden), mask=mask)
+    def encode(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        tokens, mask = trimmed(rows)
+        encoder = _encoder(self.folder, rows.device, getattr(torch, self.params.precision))
+        return encoder(input_ids=tokens, attention_mask=mask.long()).last_hidden_state, mask
 
 
 @lru_cache(maxsize=2)

@@ -57,6 +57,17 @@ def follows_the_generator(params: Dataset.Params) -> None:
         expect(torch.equal(first.image, copied.image), "a pickled copy gives another image")
 
 
+def lists_its_captions(params: Dataset.Params) -> None:
+    """``captions`` holds every caption that an element shows."""
+    dataset: Dataset = params.build(**_SHAPE, channels=3)
+    for index in {0, len(dataset) // 2, len(dataset) - 1}:
+        listed = list(dataset.captions(index))
+        for seed in range(3):
+            sample = _read(dataset, index, seed)
+            shown = sample.caption if isinstance(sample, Sample) else None
+            expect(shown is None or shown in listed, f"element {index} shows {shown!r}; `captions` does not list it")
+
+
 def gives_features(params: Extractor.Params) -> None:
     """One row of finite features an image, grey or in colour, large or small."""
     for channels, side in ((1, 8), (3, 8), (3, 40)):
@@ -106,6 +117,6 @@ def gives_figures(params: Metric.Params) -> None:
     expect(not changed, f"{', '.join(changed)} differs when it is computed again")
 
 
-DATASET_CHECKS: tuple[Check, ...] = (gives_images, names_its_labels, follows_the_generator)
+DATASET_CHECKS: tuple[Check, ...] = (gives_images, names_its_labels, follows_the_generator, lists_its_captions)
 EXTRACTOR_CHECKS: tuple[Check, ...] = (gives_features, measures_images_alone)
 METRIC_CHECKS: tuple[Check, ...] = (gives_figures,)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pixelflow.core.errors import CannotWriteError
+from pixelflow.core.errors import CannotWriteError, UsageError
 
 
 @contextmanager
@@ -62,3 +62,25 @@ def sync_folder(path: Path) -> None:
     """Wait until the disk has the folder's entries, where the system can do that."""
     if os.name == "posix":
         sync(path)
+
+
+@contextmanager
+def locked(folder: Path, refusal: str) -> Iterator[None]:
+    """Keep other processes out of a folder; the lock ends with the process, however it ends.
+
+    Args:
+        refusal: what to say if another process holds it.
+
+    Raises:
+        UsageError: another process holds it.
+        CannotWriteError: the folder cannot be written.
+    """
+    import fcntl
+
+    path = folder / ".lock"
+    with writing(path), path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"{folder}: {refusal}") from None
+        yield

@@ -15,15 +15,15 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pixelflow
-from pixelflow.core import plugins, reading
-from pixelflow.core.errors import CannotWriteError, DataError, MissingInputError, UsageError
+from pixelflow.core import files, plugins, reading
+from pixelflow.core.errors import CannotWriteError, DataError, MissingInputError
 from pixelflow.core.files import sync_folder, write_text, writing
 from pixelflow.core.spec import ExperimentSpec
 
@@ -113,22 +113,13 @@ class RunFolder:
         """Replace the spec, when a run is continued further than it was meant to go."""
         write_text(self.spec_file, reading.dump(spec))
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Keep other processes from writing this run; the lock ends with the process, however it ends.
 
         Raises:
             UsageError: another process holds it.
         """
-        import fcntl
-
-        path = self.path / ".lock"
-        with writing(path), path.open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UsageError(f"{self.path}: another process is training this run; wait for it or stop it") from None
-            yield
+        return files.locked(self.path, "another process is training this run; wait for it or stop it")
 
 
 def environment(classes: Sequence[str]) -> dict[str, Any]:

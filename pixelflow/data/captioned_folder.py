@@ -89,6 +89,12 @@ class CaptionedFolder(Dataset):
     def __len__(self) -> int:
         return len(self._indices)
 
+    def captions(self, index: int) -> list[str]:
+        try:
+            return self._captions.of(self._images.files[self._indices[index]])
+        except BadCaptionError:
+            return []
+
     def sample(self, index: int, generator: torch.Generator) -> Sample | BadSample:
         own = self._indices[index]
         file = self._images.files[own]

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from pixelflow.training.stopping import Stop, StopSignals
 logger = logging.getLogger(__name__)
 
 CHANGEABLE = (
+    "conditioners.*.cache",
     "sampling",
     "evaluation",
     "training.steps",
@@ -40,7 +42,7 @@ CHANGEABLE = (
     "training.tensorboard",
     "training.bad_images",
 )
-"""Keys that may change while a run goes on: they do not alter what a step does."""
+"""Keys, or what they begin with, that may change while a run goes on: they do not alter what a step does."""
 
 _SHOWN = 3
 _LESS_MEMORY = (
@@ -132,7 +134,7 @@ def open_run(folder: Path, spec: ExperimentSpec, classes: tuple[str, ...]) -> Ru
 
 def _refuse_other_spec(run: RunFolder, before: ExperimentSpec, now: ExperimentSpec) -> None:
     changed = list(differences(before.model_dump(mode="json"), now.model_dump(mode="json")))
-    fatal = [(key, old, new) for key, old, new in changed if not key.startswith(CHANGEABLE)]
+    fatal = [(key, old, new) for key, old, new in changed if not _is_changeable(key)]
     if fatal:
         shown = "; ".join(f"{key}: {json.dumps(old)} there, {json.dumps(new)} here" for key, old, new in fatal[:_SHOWN])
         more = f" and {len(fatal) - _SHOWN} more" if len(fatal) > _SHOWN else ""
@@ -142,11 +144,18 @@ def _refuse_other_spec(run: RunFolder, before: ExperimentSpec, now: ExperimentSp
         )
 
 
+def _is_changeable(key: str) -> bool:
+    return any(fnmatchcase(key, pattern) or key.startswith(f"{pattern}.") for pattern in CHANGEABLE)
+
+
 def differences(before: Any, now: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
     """Dotted keys at which two plain documents differ, with both values (None where a key is not there)."""
     if isinstance(before, dict) and isinstance(now, dict) and before.get("type") == now.get("type"):
         for name in dict.fromkeys([*before, *now]):
             yield from differences(before.get(name), now.get(name), f"{key}.{name}" if key else name)
+    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        for place, pair in enumerate(zip(before, now, strict=True)):
+            yield from differences(*pair, f"{key}.{place}")
     elif before != now:
         yield key, before, now
 

@@ -45,9 +45,8 @@ class Shapes(Dataset):
         return self.params.count
 
     def sample(self, index: int, generator: torch.Generator) -> Sample | BadSample:
-        random = Random(seeds.derive(self.params.seed, f"shapes {self.params.split}", index))
-        scene = self._scene(random, index)
-        caption = worded(random, scene.meaning, scene.size, scene.ground, scene.meaning.task == "single_object")
+        random = self._random(index)
+        scene, caption = self._described(random, index)
         pixels = torch.from_numpy(rendered(random, scene, self._height, self._width)).permute(2, 0, 1) * 2 - 1
         if self._channels == 1:
             pixels = (pixels * torch.tensor(_GREY).view(3, 1, 1)).sum(0, keepdim=True)
@@ -55,8 +54,15 @@ class Shapes(Dataset):
 
     def scene(self, index: int) -> Scene:
         """What element `index` shows."""
-        return self._scene(Random(seeds.derive(self.params.seed, f"shapes {self.params.split}", index)), index)
+        return self._described(self._random(index), index)[0]
 
-    def _scene(self, random: Random, index: int) -> Scene:
+    def captions(self, index: int) -> list[str]:
+        return [self._described(self._random(index), index)[1]]
+
+    def _random(self, index: int) -> Random:
+        return Random(seeds.derive(self.params.seed, f"shapes {self.params.split}", index))
+
+    def _described(self, random: Random, index: int) -> tuple[Scene, str]:
         task = draw_task(random) if self.params.split == "train" else TASKS[index % len(TASKS)]
-        return draw_scene(random, self.params.split, task, self._height, self._width)
+        scene = draw_scene(random, self.params.split, task, self._height, self._width)
+        return scene, worded(random, scene.meaning, scene.size, scene.ground, scene.meaning.task == "single_object")

@@ -1,0 +1,25 @@
+"""``pixelflow cache-text``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pixelflow.cli.arguments import Overrides, SpecFile, read_spec
+
+
+def cache_text(
+    spec: SpecFile,
+    overrides: Overrides = None,
+    device: Annotated[str | None, typer.Option(help="A torch device; by default the first GPU, else the CPU.")] = None,
+) -> None:
+    """Encode every caption of a spec's data once, so that training need not load its frozen text encoders.
+
+    The captions go to the folders that the conditioners' 'cache' names; the same command again goes on.
+    """
+    from pixelflow.core.device import choose_device
+    from pixelflow.training.caching import cache_text as fill
+
+    for done in fill(read_spec(spec, overrides), choose_device(device), lambda line: typer.echo(line, err=True)):
+        typer.echo(done.summary)

@@ -1,0 +1,175 @@
+"""``pixelflow cache-text``: every caption of the data through the frozen text encoders, once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from pixelflow.conditioners import token_cache
+from pixelflow.conditioners.captions import checked
+from pixelflow.conditioners.frozen import FrozenText
+from pixelflow.conditioners.token_cache import TokenCache, key_of
+from pixelflow.core.assembly import build_dataset
+from pixelflow.core.errors import UsageError
+from pixelflow.core.files import locked
+from pixelflow.core.interfaces import Dataset
+from pixelflow.core.spec import ExperimentSpec
+
+_BATCH = 32
+"""Captions that are encoded together."""
+_SORTED = 32
+"""Batches that are sorted by length among themselves, against padding."""
+_SHARD_BYTES = 1 << 28
+"""After which a shard is written; what a kill costs at most."""
+_TIMED = 32
+"""Batches that are read back, to tell how fast that is."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Cached:
+    """What was done for one encoder."""
+
+    encoder: str
+    cache: TokenCache
+    added: int
+    """Captions that were not in the cache before."""
+    elements: int
+    """Elements of the data set."""
+    mute: int
+    """Elements that have no readable caption."""
+    cut: int
+    """Captions among the new ones that were longer than the encoder is to read."""
+    encoding: float | None
+    """Seconds a caption took to encode; None if there was none to encode."""
+    reading: float
+    """Seconds a caption takes to read back."""
+
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        cache = self.cache
+        parts = [f"{self.encoder}: {len(cache)} captions ({self.added} new) of {self.elements} elements"]
+        parts += [f"{self.mute} elements have no readable caption"] if self.mute else []
+        parts += [f"{self.cut} of the new were too long and cut"] if self.cut else []
+        parts += [f"{cache.size / 1e6:.1f} MB in {cache.folder}, {cache.size / len(cache) / 1e3:.1f} kB a caption"]
+        if self.encoding is not None:
+            parts += [
+                f"encoding takes {1e3 * self.encoding:.2f} ms a caption, reading {1e3 * self.reading:.3f} ms: "
+                f"{self.encoding / self.reading:.0f} times faster"
+            ]
+        return "; ".join(parts)
+
+
+def cache_text(spec: ExperimentSpec, device: torch.device, say: Say) -> list[Cached]:
+    """Fill the caches of the spec's frozen text encoders; what is there already is kept.
+
+    Raises:
+        UsageError: no conditioner is a frozen encoder with a cache; or another process fills the same cache.
+        MissingDependencyError, MissingInputError, DataError: an encoder is not there, or not as the spec says.
+        CannotWriteError: the disk refuses; finished shards stay.
+    """
+    frozen = [params for params in spec.conditioners if isinstance(params, FrozenText.Params)]
+    wanted = [params for params in frozen if params.cache is not None]
+    if not wanted:
+        names = " and ".join(params.component.type_name() for params in frozen)
+        raise UsageError(
+            f"{spec.name}: set 'cache' of the conditioner {names} to a folder" if frozen else
+            f"{spec.name}: has no frozen text encoder (t5, clip_text); there is nothing to cache"
+        )  # fmt: skip
+    dataset = build_dataset(spec)
+    return [_fill(params.identified(), dataset, device, say) for params in wanted]
+
+
+def _fill(params: FrozenText.Params, dataset: Dataset, device: torch.device, say: Say) -> Cached:
+    """Add to one encoder's cache what it lacks."""
+    conditioner: FrozenText = params.build(width=1)
+    folder = params.cache_folder
+    token_cache.create(folder, params.record)
+    with locked(folder, "another process fills this cache; wait for it or stop it"):
+        for draft in folder.glob(".*.part"):
+            draft.unlink()
+        captions = _Captions(dataset, TokenCache(folder))
+        seconds, added = 0.0, 0
+        states: dict[bytes, Tensor] = {}
+        for batch in _sorted_batches(captions):
+            begun = time.perf_counter()
+            states |= _encoded(conditioner, batch, device)
+            seconds += time.perf_counter() - begun
+            added += len(batch)
+            if sum(own.nbytes for own in states.values()) >= _SHARD_BYTES:
+                token_cache.write_shard(folder, states)
+                say(f"{conditioner.type_name()}: {captions.read} of {len(dataset)} elements, {added} captions encoded")
+                states = {}
+        if states:
+            token_cache.write_shard(folder, states)
+    cache = TokenCache(folder)
+    return Cached(
+        encoder=conditioner.type_name(),
+        cache=cache,
+        added=added,
+        elements=len(dataset),
+        mute=captions.mute,
+        cut=conditioner.cut,
+        encoding=seconds / added if added else None,
+        reading=_reading_seconds(cache),
+    )
+
+
+class _Captions:
+    """The captions of a data set that a cache lacks, each once; first the empty one, which guidance needs."""
+
+    def __init__(self, dataset: Dataset, cache: TokenCache) -> None:
+        self._dataset, self._cache = dataset, cache
+        self._met: set[bytes] = set()
+        self.read = self.mute = 0
+        """Elements met, and those among them without a readable caption."""
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._new([""])
+        for index in range(len(self._dataset)):
+            captions = self._dataset.captions(index)
+            self.read += 1
+            self.mute += not captions
+            yield from self._new(captions)
+
+    def _new(self, captions: Sequence[str]) -> Iterator[str]:
+        for caption in checked(captions):
+            key = key_of(caption)
+            if key not in self._met:
+                self._met.add(key)
+                if self._cache.find([key]) < 0:
+                    yield caption
+
+
+def _sorted_batches(captions: _Captions) -> Iterator[list[str]]:
+    """Batches of captions of like length."""
+    stream = iter(captions)
+    while some := sorted(islice(stream, _BATCH * _SORTED), key=len):
+        for first in range(0, len(some), _BATCH):
+            yield some[first : first + _BATCH]
+
+
+def _encoded(conditioner: FrozenText, captions: list[str], device: torch.device) -> dict[bytes, Tensor]:
+    """Each caption's states (m dim), without padding, by its key."""
+    states, mask = (part.cpu() for part in conditioner.encoded(conditioner.rows(captions).to(device)))
+    return {
+        key_of(caption): own[: int(count)].clone()
+        for caption, own, count in zip(captions, states, mask.sum(dim=1), strict=True)
+    }
+
+
+def _reading_seconds(cache: TokenCache) -> float:
+    """Seconds a caption, in batches at random."""
+    count = min(len(cache), _BATCH)
+    generator = torch.Generator().manual_seed(0)
+    begun = time.perf_counter()
+    for _ in range(_TIMED):
+        cache.read(torch.randint(len(cache), (count,), generator=generator))
+    return (time.perf_counter() - begun) / (_TIMED * count)
