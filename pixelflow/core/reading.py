@@ -95,8 +95,9 @@ def _note(document: Document, replaced: Key, where: str) -> None:
 
 
 def _assign(data: Any, path: Sequence[str], value: Any, where: str) -> Key:
-    """Set the value at `path`, making blocks on the way; returns the key of what was replaced."""
+    """Set the value at `path`, making blocks on the way; returns the key of what was replaced, or made a block."""
     key: list[str | int] = []
+    made: Key | None = None
     *blocks, last = path
     for part in blocks:
         step = _step(data, part, where)
@@ -104,12 +105,13 @@ def _assign(data: Any, path: Sequence[str], value: Any, where: str) -> Key:
             if not _has_type(_value(data, step), value):
                 data[step] = {"type": value}
             return (*key, step)
-        data[step] = _opened(_value(data, step))
-        data = data[step]
+        before, data[step] = _value(data, step), _opened(_value(data, step))
         key.append(step)
+        made = made or (None if data[step] is before else tuple(key))
+        data = data[step]
     step = _step(data, last, where)
     data[step] = value
-    return (*key, step)
+    return made or (*key, step)
 
 
 def _step(data: Any, part: str, where: str) -> str | int:

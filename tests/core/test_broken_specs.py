@@ -252,6 +252,8 @@ OVERRIDES = {
     "0=3": "override '0=3' 0: unknown key",
     "training=3": "override 'training=3' training: needs a block of keys and values, not 3",
     "seed.a=1": "override 'seed.a=1': 'a' lies below 3, which has no parts",
+    "name.x=3": "override 'name.x=3' name: needs text, not a block of keys and values",
+    "training.clip.x=3": "override 'training.clip.x=3' training.clip: needs a number, not a block of keys and values",
     "cascade.patch.0=3": "override 'cascade.patch.0=3': '0' lies below 2, which has no parts",
     "image.size=[16,16,1]": "override 'image.size=[16,16,1]' image.size: needs at most 2 entries, not 3",
     "cascade.patch=[2,x]": "override 'cascade.patch=[2,x]' cascade.patch.1: needs a whole number, not the text 'x'",
