@@ -54,8 +54,8 @@ def make_stages(count: int, gain: float) -> tuple[Stage, ...]:
 
     Like the release, it rounds the ends down to whole thousandths, so a third is 0.333.
 
-    Source: PixelFlow (arXiv 2504.07963) section 3.2 and its release's scheduler; Pyramidal Flow Matching
-    (arXiv 2410.05954) section 3.2 for the rewinding.
+    Source: PixelFlow (arXiv 2504.07963) section 3.2 and its release's scheduler; the rewinding is that of Pyramidal
+    Flow Matching (arXiv 2410.05954).
     """
     bounds = [int(TRAIN_TIMESTEPS * (index / count)) / TRAIN_TIMESTEPS for index in range(count + 1)]
     previous, ends = bounds[:-1], bounds[1:]
