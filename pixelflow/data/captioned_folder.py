@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from pydantic import Field
 
 from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import BadSample, Dataset, Sample
 from pixelflow.data.captions import TABLES, BadCaptionError, Captions
+from pixelflow.data.framing import FramedParams
 from pixelflow.data.image_folder import ImageFolder
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class CaptionedFolder(Dataset):
         DataError: there are no images in it, a table cannot be read, or images have no caption.
     """
 
-    class Params(Dataset.Params):
+    class Params(FramedParams):
         type: Literal["captioned_folder"] = "captioned_folder"
         root: Path
         """The folder; a relative path starts at the current directory."""
@@ -39,15 +39,6 @@ class CaptionedFolder(Dataset):
         """What becomes of images that have no caption at all."""
         labels: Literal["auto", "folder", "none"] = "none"
         """Whether subfolders are classes as well, as in ``image_folder``."""
-        resize: float = Field(default=1.125, ge=1, le=8)
-        """Shorter side before cropping, as a multiple of the target."""
-        crop: Literal["random", "center"] = "random"
-        """Where the window is cut out."""
-        flip: bool = False
-        """Mirror every other image, at random; captions that speak of left and right then lie."""
-
-        def plain(self) -> CaptionedFolder.Params:
-            return self.model_copy(update={"resize": 1.0, "crop": "center", "flip": False})
 
     params: Params
 

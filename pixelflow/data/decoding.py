@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -27,10 +28,11 @@ class UnreadableImageError(ValueError):
     """A file that is no image, or is one that must not or cannot be shown in 8 bits."""
 
 
-def read(path: Path, channels: int, side: int) -> Image.Image:
+def read(source: Path | BinaryIO, channels: int, side: int) -> Image.Image:
     """The first frame of an image file, upright, on white where it is transparent.
 
     Args:
+        source: a path, or the file's content.
         channels: 1 for grey ("L"), 3 for colour ("RGB").
         side: both sides may be reduced to this many pixels while decoding, but no further.
 
@@ -38,7 +40,7 @@ def read(path: Path, channels: int, side: int) -> Image.Image:
         UnreadableImageError: with the reason.
     """
     mode = "L" if channels == 1 else "RGB"
-    with _opened(path) as image:
+    with _opened(source) as image:
         image.draft(mode, (_DRAFT_MARGIN * side, _DRAFT_MARGIN * side))
         ImageOps.exif_transpose(image, in_place=True)
         return _flattened(image).convert(mode)
@@ -56,13 +58,13 @@ def shape(path: Path) -> tuple[int, int, int]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(source: Path | BinaryIO) -> Iterator[Image.Image]:
     """The file as an image; whatever goes wrong with it becomes an UnreadableImageError."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=_FORMATS) as image:
+            with Image.open(source, formats=_FORMATS) as image:
                 yield image
     except Exception as error:  # decoders of hostile files raise whatever their parsing runs into
         raise UnreadableImageError(_reason(error)) from error

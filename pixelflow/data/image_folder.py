@@ -5,55 +5,42 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
-from PIL import Image
-from pydantic import Field
-from torch import Tensor
 
 from pixelflow.core.errors import DataError, MissingInputError
 from pixelflow.core.interfaces import BadSample, Dataset, Sample
 from pixelflow.data import decoding
+from pixelflow.data.framing import FramedParams, Framing
 
 
 class ImageFolder(Dataset):
     """All images below a folder, resized and cropped to the wanted size.
-
-    The shorter side is resized to `resize` times the target, then a window is cut out (ADM, arXiv 2105.05233,
-    and PixelFlow's release: 1.125, random, flipped). Both happen in one antialiased bicubic resampling.
 
     Raises:
         MissingInputError: the folder does not exist.
         DataError: there are no images in it, or not in class subfolders where `labels` asks for them.
     """
 
-    class Params(Dataset.Params):
+    class Params(FramedParams):
         type: Literal["image_folder"] = "image_folder"
         root: Path
         """The folder; a relative path starts at the current directory."""
         labels: Literal["auto", "folder", "none"] = "auto"
         """"folder": each subfolder is a class; "none": all images below the folder, without labels; "auto": by
         subfolder, if all images lie in subfolders."""
-        resize: float = Field(default=1.125, ge=1, le=8)
-        """Shorter side before cropping, as a multiple of the target."""
-        crop: Literal["random", "center"] = "random"
-        """Where the window is cut out."""
         flip: bool = True
         """Mirror every other image, at random, left to right."""
-
-        def plain(self) -> ImageFolder.Params:
-            return self.model_copy(update={"resize": 1.0, "crop": "center", "flip": False})
 
     params: Params
 
     def __init__(self, params: Params, *, height: int, width: int, channels: int) -> None:
         super().__init__(params)
-        self._size = (height, width)
-        self._channels = channels
+        self._framing = Framing(params, height, width, channels)
         self._root = params.root.expanduser()
         self._files = _image_files(self._root)
         self.classes = _classes(self._root, self._files, params.labels)
@@ -81,29 +68,10 @@ class ImageFolder(Dataset):
     def sample(self, index: int, generator: torch.Generator) -> Sample | BadSample:
         file = self._root / self._files[index]
         try:
-            picture = decoding.read(file, self._channels, int(self.params.resize * max(self._size)))
+            image = self._framing(file, generator)
         except decoding.UnreadableImageError as error:
             return BadSample(str(file), str(error))
-        image = _to_tensor(self._window(picture, generator))
-        if self.params.flip and torch.rand((), generator=generator) < 0.5:
-            image = image.flip(-1)
         return Sample(image, label=None if self._labels is None else self._labels[index])
-
-    def _window(self, picture: Image.Image, generator: torch.Generator) -> Image.Image:
-        """The picture resized and cropped to the target size."""
-        height, width = self._size
-        scale = self.params.resize * max(width / picture.width, height / picture.height)
-        left = self._offset(picture.width * scale - width, generator) / scale
-        top = self._offset(picture.height * scale - height, generator) / scale
-        right, bottom = min(left + width / scale, picture.width), min(top + height / scale, picture.height)
-        return picture.resize((width, height), Image.Resampling.BICUBIC, box=(left, top, right, bottom))
-
-    def _offset(self, slack: float, generator: torch.Generator) -> int:
-        """Where the window starts, in pixels of the resized picture that is `slack` larger."""
-        slack = round(slack)
-        if self.params.crop == "center":
-            return slack // 2
-        return int(torch.randint(slack + 1, (), generator=generator))
 
 
 def first_shape(root: Path) -> tuple[int, int, int]:
@@ -118,10 +86,17 @@ def first_shape(root: Path) -> tuple[int, int, int]:
     raise DataError(f"{root}: none of its images can be read")
 
 
-def _to_tensor(picture: Image.Image) -> Tensor:
-    """(c h w) in [-1, 1]"""
-    pixels = torch.from_numpy(np.array(picture)).float() / 127.5 - 1
-    return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()
+def sizes(root: Path, most: int) -> list[tuple[int, int]]:
+    """The heights and widths that readable images below a folder have, the most frequent first.
+
+    Looks at `most` images, evenly spread over the folder; raises as `first_shape`.
+    """
+    files = _image_files(root)
+    found: Counter[tuple[int, int]] = Counter()
+    for file in files[:: -(-len(files) // most)]:
+        with contextlib.suppress(decoding.UnreadableImageError):
+            found[decoding.shape(root / file)[1:]] += 1
+    return [size for size, _ in found.most_common()]
 
 
 def _image_files(root: Path) -> list[str]:
