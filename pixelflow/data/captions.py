@@ -10,7 +10,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from pixelflow.core.errors import DataError
 TABLES = ("metadata.jsonl", "metadata.csv")
 _COLUMNS = ("text", "caption", "captions", "prompt")
 """Where a table's captions are looked for."""
-_MAX_BYTES = 1 << 20
-"""Of a ``.txt`` file; a larger one holds no captions."""
+MAX_BYTES = 1 << 20
+"""Of a file of captions; a larger one holds none."""
 
 
 class BadCaptionError(ValueError):
@@ -62,11 +62,8 @@ class Captions:
             BadCaptionError: they cannot be read, or all are empty.
         """
         if file not in self._of_file:
-            return _lines(self._text_file(file))
-        captions = [caption.strip() for caption in self._of_file[file] if caption.strip()]
-        if not captions:
-            raise BadCaptionError("its captions are empty in the table")
-        return captions
+            return _in_file(self._text_file(file))
+        return usable(self._of_file[file], "in the table")
 
     def _text_file(self, file: str) -> Path:
         return (self._root / file).with_suffix(".txt")
@@ -82,20 +79,77 @@ def _folders(files: Sequence[str]) -> list[str]:
     return sorted(found)
 
 
-def _lines(path: Path) -> list[str]:
+def _in_file(path: Path) -> list[str]:
     try:
         with path.open("rb") as file:
-            raw = file.read(_MAX_BYTES + 1)
-        if len(raw) > _MAX_BYTES:
-            raise BadCaptionError(f"its caption {path.name} is larger than {_MAX_BYTES} bytes")
-        captions = [line.strip() for line in raw.decode("utf-8-sig").splitlines() if line.strip()]
-    except UnicodeDecodeError as error:
-        raise BadCaptionError(f"its caption {path.name} is not UTF-8 text (byte {error.start})") from None
+            raw = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise BadCaptionError(f"its caption {path.name} cannot be read ({error.strerror})") from None
-    if not captions:
-        raise BadCaptionError(f"its caption {path.name} is empty")
+    return lines(raw, path.name)
+
+
+def lines(raw: bytes, name: str) -> list[str]:
+    """The captions in the content of a text file, one or more.
+
+    Raises:
+        BadCaptionError: they cannot be read, or all are empty.
+    """
+    if len(raw) > MAX_BYTES:
+        raise BadCaptionError(f"its caption {name} is larger than {MAX_BYTES} bytes")
+    try:
+        return usable(raw.decode("utf-8-sig").splitlines(), name)
+    except UnicodeDecodeError as error:
+        raise BadCaptionError(f"its caption {name} is not UTF-8 text (byte {error.start})") from None
+
+
+def usable(captions: Iterable[str], name: str) -> list[str]:
+    """The captions that say something, one or more.
+
+    Raises:
+        BadCaptionError: all are empty, or one is no text that could be encoded.
+    """
+    found = [caption.strip() for caption in captions if caption.strip()]
+    if not found:
+        raise BadCaptionError(f"its caption {name} is empty")
+    if any("\ud800" <= letter <= "\udfff" for caption in found for letter in caption):
+        raise BadCaptionError(f"its caption {name} is not valid Unicode text (half a surrogate pair)")
+    return found
+
+
+def column_of(there: Iterable[str], column: str | None) -> str:
+    """The name of the column of captions: the one that is wanted, or the first that is commonly used.
+
+    Raises:
+        BadCaptionError: it is not there.
+    """
+    names = list(there)
+    name = column or next((name for name in _COLUMNS if name in names), None)
+    if name is None or name not in names:
+        wanted = f"'{column}'" if column else f"any of {', '.join(_COLUMNS)}"
+        raise BadCaptionError(f"has no column {wanted} (there are: {', '.join(map(str, names))}); set data.column")
+    return name
+
+
+def cell_captions(cell: Any, name: str) -> list[str]:
+    """The captions in a cell of a table: a text or a list of texts, possibly empty ones; raises BadCaptionError."""
+    captions = cell if isinstance(cell, list) else [cell]
+    if not all(isinstance(caption, str) for caption in captions):
+        raise BadCaptionError(f"{name!r} must be text or a list of texts")
     return captions
+
+
+def json_captions(raw: bytes, name: str, column: str | None) -> list[str]:
+    """The captions in a JSON object, one or more; raises BadCaptionError."""
+    if len(raw) > MAX_BYTES:
+        raise BadCaptionError(f"its caption {name} is larger than {MAX_BYTES} bytes")
+    try:
+        row = json.loads(raw)
+    except (ValueError, RecursionError):
+        row = None
+    if not isinstance(row, dict):
+        raise BadCaptionError(f"its caption {name} is not a JSON object")
+    chosen = column_of(row, column)
+    return usable(cell_captions(row[chosen], chosen), name)
 
 
 def _rows(path: Path, column: str | None) -> Iterator[tuple[str, str, list[str]]]:
@@ -115,16 +169,11 @@ def _rows(path: Path, column: str | None) -> Iterator[tuple[str, str, list[str]]
 
 
 def _captions(place: str, row: Mapping[str, Any], column: str | None) -> list[str]:
-    name = column or next((name for name in _COLUMNS if name in row), None)
-    if name is None or name not in row:
-        wanted = f"'{column}'" if column else f"any of {', '.join(_COLUMNS)}"
-        there = ", ".join(str(key) for key in row)
-        raise DataError(f"{place}: has no column {wanted} (there are: {there}); set data.column")
-    found = row[name]
-    captions = found if isinstance(found, list) else [found]
-    if not all(isinstance(caption, str) for caption in captions):
-        raise DataError(f"{place}: {name!r} must be text or a list of texts")
-    return captions
+    try:
+        name = column_of(row, column)
+        return cell_captions(row[name], name)
+    except BadCaptionError as error:
+        raise DataError(f"{place}: {error}") from None
 
 
 def _json_rows(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:

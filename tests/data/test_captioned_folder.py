@@ -101,6 +101,20 @@ def test_a_folder_in_place_of_a_caption(tmp_path):
     assert "cannot be read" in opened(tmp_path).sample(0, torch.Generator()).reason
 
 
+def test_half_a_surrogate_pair_is_no_text(tmp_path):
+    picture(tmp_path / "a.png")
+    (tmp_path / "metadata.jsonl").write_text(json.dumps({"file_name": "a.png", "text": "half \ud83d"}))
+    dataset = opened(tmp_path)
+    assert "not valid Unicode" in dataset.sample(0, torch.Generator()).reason
+    assert dataset.captions(0) == []
+
+
+def test_all_captions_are_listed_without_reading_the_image(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"no image")
+    (tmp_path / "a.txt").write_text("one\ntwo\n")
+    assert opened(tmp_path).captions(0) == ["one", "two"]
+
+
 def test_empty_captions_of_a_table(tmp_path):
     picture(tmp_path / "a.png")
     (tmp_path / "metadata.jsonl").write_text(json.dumps({"file_name": "a.png", "text": ""}))
