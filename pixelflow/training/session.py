@@ -17,6 +17,7 @@ import torch
 from pixelflow.core import checkpoint
 from pixelflow.core.assembly import build_dataset, resolve
 from pixelflow.core.errors import PreemptedError, UsageError
+from pixelflow.core.interfaces import Dataset
 from pixelflow.core.memory import memory_for
 from pixelflow.core.runfolder import RunFolder, environment
 from pixelflow.core.spec import ExperimentSpec
@@ -42,7 +43,10 @@ CHANGEABLE = (
     "training.tensorboard",
     "training.bad_images",
 )
-"""Keys, or what they begin with, that may change while a run goes on: they do not alter what a step does."""
+"""Keys, or what they begin with, that may change while a run goes on: they do not alter what a step does.
+
+So may the data's paths; see `_places`.
+"""
 
 _SHOWN = 3
 _LESS_MEMORY = (
@@ -134,7 +138,8 @@ def open_run(folder: Path, spec: ExperimentSpec, classes: tuple[str, ...]) -> Ru
 
 def _refuse_other_spec(run: RunFolder, before: ExperimentSpec, now: ExperimentSpec) -> None:
     changed = list(differences(before.model_dump(mode="json"), now.model_dump(mode="json")))
-    fatal = [(key, old, new) for key, old, new in changed if not _is_changeable(key)]
+    places = _places(before.data) & _places(now.data)
+    fatal = [(key, old, new) for key, old, new in changed if key not in places and not _is_changeable(key)]
     if fatal:
         shown = "; ".join(f"{key}: {json.dumps(old)} there, {json.dumps(new)} here" for key, old, new in fatal[:_SHOWN])
         more = f" and {len(fatal) - _SHOWN} more" if len(fatal) > _SHOWN else ""
@@ -142,6 +147,14 @@ def _refuse_other_spec(run: RunFolder, before: ExperimentSpec, now: ExperimentSp
             f"{run.path} is a run of another spec ({shown}{more}); train under another name (--run NAME), "
             "or undo the change"
         )
+    for key, old, new in changed:
+        if key in places:
+            _say(f"{run.path}: {key} has moved from {old} to {new}; the same data must lie there")
+
+
+def _places(data: Dataset.Params) -> set[str]:
+    """The keys that say where the data lie, not what they are: those that hold a path."""
+    return {f"data.{name}" for name, value in data if isinstance(value, Path)}
 
 
 def _is_changeable(key: str) -> bool:

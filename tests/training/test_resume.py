@@ -5,9 +5,10 @@ import signal
 
 import pytest
 import torch
+from PIL import Image
 
 from pixelflow.core import checkpoint
-from pixelflow.core.errors import PreemptedError
+from pixelflow.core.errors import PreemptedError, UsageError
 from pixelflow.core.runfolder import RunFolder
 from pixelflow.training.loop import Trainer
 from tests.training.conftest import lines_of
@@ -115,3 +116,23 @@ def test_further_than_it_was_meant_to_go(trained):
     further = trained("parts", "training.steps=6")
     assert_same(whole, further)
     assert further.read_spec().training.steps == 6
+
+
+def test_data_that_moved_are_the_same_data(trained, tmp_path, capsys):
+    """A path is a place; anything else about the data makes another run."""
+    before, after = tmp_path / "before", tmp_path / "after"
+    for index in range(6):
+        folder = before / f"class{index % 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.linear_gradient("L").rotate(10 * index).save(folder / f"{index}.png")
+    options = ("image.size=8", "training.save_every=2", "conditioners=[class_label]")
+    whole = trained("whole", f"data={{type: image_folder, root: '{before}'}}", "training.steps=4", *options)
+    trained("parts", f"data={{type: image_folder, root: '{before}'}}", "training.steps=2", *options)
+    before.rename(after)
+    moved = f"data={{type: image_folder, root: '{after}'}}"
+    capsys.readouterr()
+    assert_same(whole, trained("parts", moved, "training.steps=4", *options))
+    said = capsys.readouterr().err
+    assert f"data.root has moved from {before} to {after}" in said
+    with pytest.raises(UsageError, match=r"run of another spec \(data\.flip: true there, false here"):
+        trained("parts", moved, "data.flip=false", "training.steps=4", *options)
