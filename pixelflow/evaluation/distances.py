@@ -40,7 +40,9 @@ def frechet_of_moments(mean1: Array, covariance1: Array, mean2: Array, covarianc
 
 
 def frechet_to(features: Array, mean: Array, covariance: Array) -> float:
-    """Distance of features (n d) from a Gaussian; exact for few features as well.
+    """Distance of features (n d) from a Gaussian, quick and exact for few features as well.
+
+    With centred features A the overlap is the sum of the roots of the eigenvalues of ``A S A^T``, which is small.
 
     Raises:
         DataError: fewer than two images.
@@ -48,10 +50,8 @@ def frechet_to(features: Array, mean: Array, covariance: Array) -> float:
     check_enough(len(features), 2, "a Frechet distance")
     if len(features) >= features.shape[1]:
         return frechet_of_moments(*moments(features), mean, covariance)
-    values, vectors = np.linalg.eigh(covariance)
-    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
     centred = _square_root(features)
-    overlap = np.linalg.svd(centred @ root, compute_uv=False).sum()
+    overlap = np.sqrt(np.linalg.eigvalsh(centred @ covariance @ centred.T).clip(0)).sum()
     traces = float((centred**2).sum() + np.trace(covariance))
     return _combine(features.mean(0) - mean, traces, float(overlap))
 

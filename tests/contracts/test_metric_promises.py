@@ -9,10 +9,12 @@ import torch
 
 from pixelflow.contracts.partners import Held
 from pixelflow.core import plugins
+from pixelflow.core.interfaces import ImageBatch
 from pixelflow.core.registry import registry
 from pixelflow.data.digits import Digits
 from pixelflow.data.shapes.dataset import Shapes
 from pixelflow.evaluation.sources import DatasetSource
+from tests.tiny_settings import make_settings
 
 plugins.load()
 CPU = torch.device("cpu")
@@ -21,7 +23,7 @@ METRICS = registry.of_kind("metric")
 
 
 class Some(DatasetSource):
-    """The first images of the digits' even or odd half, for speed."""
+    """The first 128 images of the digits' even or odd half, for speed."""
 
     def __len__(self) -> int:
         return 128
@@ -35,17 +37,35 @@ def digits(split: str) -> Some:
     return Some(Digits(Digits.Params(split=split), height=8, width=8, channels=1), bad_images=0)
 
 
+class Few(DatasetSource):
+    """Their first eight, for metrics that look at them in large."""
+
+    def __iter__(self):
+        return iter([ImageBatch(next(super().__iter__()).images[:8], captions=["a digit"] * 8)])
+
+
+def few(split: str) -> Few:
+    return Few(Digits(Digits.Params(split=split), height=8, width=8, channels=1), bad_images=0)
+
+
 def shapes(split: str) -> DatasetSource:
     return DatasetSource(Shapes(Shapes.Params(count=24), height=32, width=32, channels=3), bad_images=0)
 
 
-IMAGES = {"shapes_judge": shapes}
-"""Images for metrics that cannot measure digits."""
+IMAGES = {"shapes_judge": shapes, "clean_fid": few}
+"""Images for metrics that cannot measure digits, or would take long."""
+
+
+@pytest.fixture(scope="session")
+def networks(tmp_path_factory):
+    """Settings of components on pretrained networks, with small ones on disk."""
+    return make_settings(tmp_path_factory.mktemp("networks"))
 
 
 @pytest.fixture(params=EXTRACTORS)
-def extractor(request):
-    return EXTRACTORS[request.param].cls.Params().build(device=CPU)
+def extractor(request, networks):
+    settings = networks.get(f"extractor {request.param}", {})
+    return EXTRACTORS[request.param].cls.Params(**settings).build(device=CPU)
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 16, 16), (3, 20, 36)])
@@ -69,9 +89,9 @@ def test_two_extractors_of_equal_settings_agree(extractor):
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_figures_are_named_finite_and_repeatable(name):
-    metric = METRICS[name].cls.Params().build(device=CPU)
-    images = IMAGES.get(name, digits)
+def test_figures_are_named_finite_and_repeatable(name, networks):
+    metric = METRICS[name].cls.Params(**networks.get(f"metric {name}", {})).build(device=CPU)
+    images = IMAGES.get(name, few if f"metric {name}" in networks else digits)
     figures = metric.compute(Held(images("odd"), images("even")))
     assert figures
     assert all(isinstance(key, str) and math.isfinite(value) for key, value in figures.items())

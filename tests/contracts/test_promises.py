@@ -9,7 +9,7 @@ from pixelflow import contracts
 from pixelflow.contracts.checking import run
 from pixelflow.core import plugins
 from pixelflow.core.registry import registry
-from tests.tiny_encoders import make_clip, make_t5
+from tests.tiny_settings import make_settings
 
 plugins.load()
 
@@ -39,19 +39,17 @@ def pictures(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def encoders(tmp_path_factory):
-    """Settings of conditioners on pretrained encoders, with small ones on disk."""
-    folder = tmp_path_factory.mktemp("encoders")
-    return {
-        "conditioner t5": {"model": str(make_t5(folder / "t5")), "max_tokens": 40},
-        "conditioner clip_text": {"model": str(make_clip(folder / "clip")), "max_tokens": 20},
-    }
+def networks(tmp_path_factory):
+    """Settings of components on pretrained networks, with small ones on disk."""
+    return make_settings(tmp_path_factory.mktemp("networks"))
 
 
 @pytest.mark.parametrize(("kind", "name", "check"), CASES)
-def test_is_kept(kind, name, check, pictures, encoders):
+def test_is_kept(kind, name, check, pictures, networks):
     folder = {"root": str(pictures)}
-    settings = {"dataset image_folder": folder, "dataset captioned_folder": folder, **encoders, **SMALL}
+    file = {"file": str(pictures / "images.npz")}
+    data = {"dataset image_folder": folder, "dataset captioned_folder": folder, "dataset npz": file}
+    settings = {**data, **networks, **SMALL}
     params = registry.of_kind(kind)[name].cls.Params(**settings.get(f"{kind} {name}", {}))
     outcome = run(check, params)
     if outcome.status == "not checked":

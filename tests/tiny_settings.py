@@ -1,0 +1,28 @@
+"""Settings of components on pretrained networks, filled in with small networks that are written to disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tests.tiny_encoders import make_clip, make_t5
+from tests.tiny_inception import make_inception
+
+ON_INCEPTION = (
+    *("extractor inception", "extractor adm_inception"),
+    *("metric fid", "metric kid", "metric adm_fid", "metric adm_sfid"),
+    *("metric inception_score", "metric precision_recall"),
+)
+
+
+def make_settings(folder: Path) -> dict[str, dict[str, Any]]:
+    """ "kind name" -> settings, for every built-in component that needs files."""
+    inception = make_inception(folder / "inception-2015-12-05.pt")
+    clip = str(make_clip(folder / "clip"))
+    settings: dict[str, dict[str, Any]] = {
+        "conditioner t5": {"model": str(make_t5(folder / "t5")), "max_tokens": 40},
+        "conditioner clip_text": {"model": clip, "max_tokens": 20},
+    }
+    settings |= dict.fromkeys(ON_INCEPTION, inception)
+    settings["metric kid"] = {**inception, "subsets": 3, "subset_size": 20}
+    return settings
