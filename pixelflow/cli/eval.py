@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,20 +9,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pixelflow.cli.arguments import Overrides
+from pixelflow.cli.progress import bars
 from pixelflow.cli.tables import table
 
 if TYPE_CHECKING:
     from pixelflow.core.interfaces import Dataset
     from pixelflow.core.spec import ExperimentSpec
-    from pixelflow.evaluate import Generation, Measurement
+    from pixelflow.evaluate.generated import Generation
+    from pixelflow.evaluate.measurement import Measurement
     from pixelflow.run import Run
 
 
 def eval(
-    source: Annotated[Path, typer.Argument(metavar="RUN|FOLDER", help="A run to sample from, or images.")],
+    source: Annotated[Path, typer.Argument(metavar="RUN|FOLDER|NPZ", help="A run to sample from, or images.")],
     overrides: Overrides = None,
     reference: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Real images; by default the run's data.")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER|NPZ|SPEC",
+            help="Real images, saved statistics, or a spec whose data to take; by default the run's data.",
+        ),
     ] = None,
     images: Annotated[int | None, typer.Option(min=2, help="Images to generate; by default as in the spec.")] = None,
     guidance: Annotated[str | None, typer.Option(help="Scale of the guidance, or a guidance's name.")] = None,
@@ -31,33 +36,45 @@ def eval(
     step: Annotated[int | None, typer.Option(help="Checkpoint; by default the newest.")] = None,
     weights: Annotated[str, typer.Option(metavar="ema|raw", help="Which weights.")] = "ema",
     device: Annotated[str | None, typer.Option(help="A torch device; by default the first GPU, else the CPU.")] = None,
+    save_statistics: Annotated[
+        Path | None, typer.Option(metavar="NPZ", help="Keep the real images' statistics, to be a --reference.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write; by default one inside the run.")] = None,
 ) -> None:
     """Compare generated images with real ones, by the metrics of the spec's evaluation block.
 
-    A run is sampled to files first; stopped and started again, it goes on where it was. KEY=VALUE changes the
-    evaluation, sampling and data of its spec, e.g. sampling.steps=20 evaluation.metrics=[clean_fid].
+    A run is sampled to files first; stopped and started again, sampling and feature extraction go on where they were.
+    KEY=VALUE changes the evaluation, sampling and data of its spec, e.g. sampling.steps=20
+    evaluation.metrics=[frechet] evaluation.bootstrap=100.
     """
     from pixelflow.core.device import choose_device
 
     target = choose_device(device)
     if (source / "spec.yaml").is_file():
-        from pixelflow.evaluate import Generation, captions_for, folder_dataset, plain_dataset
+        from pixelflow.evaluate.generated import Generation, captions_for
         from pixelflow.run import Run
 
         run = Run.open(source, step=step, weights=weights, device=device)
         changes = [*(overrides or ()), *([f"evaluation.images={images}"] if images else [])]
         spec = _changed(source, run, changes, guidance)
-        size = (*spec.image.size, spec.image.channels)
-        data = folder_dataset(reference, *size) if reference else plain_dataset(spec)
+        data = _data(spec) if reference is None or "caption" in run.reads else None
         count = spec.evaluation.images
-        generation = Generation(run, spec.sampling, count, seed, captions_for(run, count, data))
+        captions = captions_for(run, count, data) if data is not None else None
+        generation = Generation(run, spec.sampling, count, seed, captions)
         folder = out or source / "evaluations" / generation.digest
-        measurement = _generated(generation, folder, spec, data)
+        measurement = _of_run(generation, folder, spec, reference, data)
     else:
-        folder = out or source
-        measurement = _of_folder(source, reference, overrides or [])
-    results = list(_printed(measurement.measure(folder, target)))
+        _refuse_for_files(source, {"--images": images, "--guidance": guidance, "--step": step})
+        folder = out or (source.with_suffix(".evaluation") if source.suffix == ".npz" else source)
+        measurement = _of_files(source, reference, overrides or [])
+    for note in measurement.notes:
+        typer.echo(f"note: {note}", err=True)
+    with bars() as tell:
+        compared = measurement.compared(folder, target, tell)
+        results = list(_printed(measurement.measure(compared)))
+        if save_statistics is not None:
+            names = measurement.save_statistics(save_statistics, compared)
+            typer.echo(f"statistics of {', '.join(names)}: {save_statistics}")
     typer.echo(f"written to {measurement.record(folder, results)}")
 
 
@@ -82,10 +99,25 @@ def _changed(source: Path, run: Run, overrides: list[str], guidance: str | None)
     return changed.model_copy(update={"sampling": changed_sampling(changed, {"guidance": value})})
 
 
-def _generated(generation: Generation, folder: Path, spec: ExperimentSpec, data: Dataset) -> Measurement:
-    """Draw the images, with a progress bar, and set them against the data or a folder."""
-    from pixelflow.evaluate import Measurement
+def _data(spec: ExperimentSpec) -> Dataset:
+    from pixelflow.evaluate.inputs import plain_dataset
 
+    return plain_dataset(spec)
+
+
+def _of_run(
+    generation: Generation, folder: Path, spec: ExperimentSpec, reference: Path | None, data: Dataset | None
+) -> Measurement:
+    """Draw the images, with a progress bar, and set them against the reference, else the data."""
+    from pixelflow.evaluate.inputs import Reference, open_reference
+    from pixelflow.evaluate.measurement import Measurement
+
+    bad_images = spec.evaluation.bad_images
+    if reference is not None:
+        real = open_reference(reference, (spec.image.channels, *spec.image.size), bad_images)
+    else:
+        assert data is not None
+        real = Reference.of(data, bad_images)
     sampling, source = spec.sampling, generation.run.source
     guidance = " ".join(str(value) for value in sampling.guidance.model_dump(mode="json").values())
     typer.echo(
@@ -93,37 +125,49 @@ def _generated(generation: Generation, folder: Path, spec: ExperimentSpec, data:
         f"from seed {generation.seed}, "
         f"{sampling.sampler.component.type_name()}, steps {sampling.steps}, guidance {guidance}"
     )
-    _show_progress(generation.draw_into(folder / "images"), generation.count)
-    return Measurement.of_run(generation, folder / "images", spec.evaluation, data)
+    with bars() as tell:
+        for done in generation.draw_into(folder / "images"):
+            tell("images", done, generation.count)
+    return Measurement.of_run(generation, folder / "images", spec.evaluation, real)
 
 
-def _of_folder(images: Path, reference: Path | None, overrides: list[str]) -> Measurement:
-    from pixelflow.core import reading
+def _refuse_for_files(source: Path, options: dict[str, Any]) -> None:
     from pixelflow.core.errors import MissingInputError, UsageError
-    from pixelflow.evaluate import FolderEvaluation, Measurement
 
-    if not images.is_dir():
-        raise MissingInputError(f"{images}: there is no such run or folder")
+    if not source.exists():
+        raise MissingInputError(f"{source}: there is no such run, folder or npz")
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise UsageError(f"{source}: is not a run; {', '.join(given)} can only be given with one")
+
+
+def _of_files(images: Path, reference: Path | None, overrides: list[str]) -> Measurement:
+    from pixelflow.core import reading
+    from pixelflow.core.errors import UsageError
+    from pixelflow.evaluate.inputs import FileEvaluation, open_images, open_reference
+    from pixelflow.evaluate.measurement import Measurement
+
     if reference is None:
-        raise UsageError(f"{images}: is not a run; to compare a folder of images, give --reference FOLDER as well")
+        raise UsageError(f"{images}: is not a run; to compare images in files, give --reference as well")
     document = reading.override(reading.Document("settings", {}), overrides)
-    return Measurement.of_folders(images, reference, reading.validate(FolderEvaluation, document).evaluation)
-
-
-def _show_progress(done: Iterator[int], total: int) -> None:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("images"), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("", total=total)
-        for count in done:
-            bar.update(task, completed=count)
+    spec = reading.validate(FileEvaluation, document).evaluation
+    found = open_images(images)
+    real = open_reference(reference, found.shape, spec.bad_images)
+    return Measurement.of_files(found.beside(real), spec, real)
 
 
 def _printed(results: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The same results, each shown as soon as it is there."""
     for result in results:
         typer.echo(result["metric"])
-        typer.echo(table([(name.replace("_", " "), f"{value:.4g}") for name, value in result["values"].items()]))
+        rows = [
+            (name.replace("_", " "), _figure(value, result["intervals"].get(name)))
+            for name, value in result["values"].items()
+        ]
+        typer.echo(table(rows))
         yield result
+
+
+def _figure(value: float, interval: list[float] | None) -> str:
+    """``0.123``, or with its interval ``0.123 [0.119, 0.127]``."""
+    return f"{value:.4g}" + (f" [{interval[0]:.4g}, {interval[1]:.4g}]" if interval else "")

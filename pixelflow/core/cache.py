@@ -6,12 +6,9 @@ import os
 from pathlib import Path
 
 CACHE_VARIABLE = "PIXELFLOW_CACHE"
+"""Environment variable with the folder in which they are kept."""
 
 
 def cache_folder(name: str) -> Path:
-    """``$PIXELFLOW_CACHE/name``; without the variable below ``$XDG_CACHE_HOME/pixelflow`` or ``~/.cache/pixelflow``."""
-    own = os.environ.get(CACHE_VARIABLE)
-    if own:
-        return Path(own).expanduser() / name
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "pixelflow" / name
+    """``$PIXELFLOW_CACHE/name``, without the variable ``~/.cache/pixelflow/name``."""
+    return Path(os.environ.get(CACHE_VARIABLE) or "~/.cache/pixelflow").expanduser() / name

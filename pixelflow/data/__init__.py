@@ -9,7 +9,8 @@ def register_components() -> list[type[Component]]:
     from pixelflow.data.captioned_folder import CaptionedFolder
     from pixelflow.data.digits import Digits
     from pixelflow.data.image_folder import ImageFolder
+    from pixelflow.data.npz import Npz
     from pixelflow.data.shapes.dataset import Shapes
     from pixelflow.data.shapes.metric import ShapesJudge
 
-    return [Digits, ImageFolder, CaptionedFolder, Shapes, ShapesJudge]
+    return [Digits, ImageFolder, CaptionedFolder, Npz, Shapes, ShapesJudge]

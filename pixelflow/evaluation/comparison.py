@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,7 +17,8 @@ from pixelflow.core.errors import DataError
 from pixelflow.core.files import write_text, writing
 from pixelflow.core.interfaces import Array, Extractor
 from pixelflow.evaluation.features import Features
-from pixelflow.evaluation.sources import DatasetSource
+from pixelflow.evaluation.sources import Source
+from pixelflow.evaluation.statistics import Statistics
 
 Progress = Callable[[str, int, int], None]
 """``progress(what, done, total)`` while features are extracted."""
@@ -32,41 +34,66 @@ class FeatureComparison:
     Args:
         folder: keeps the features of the generated images.
         cache: keeps those of the real images, for other comparisons as well.
+        statistics: of the real images, where some are saved; they go before what can be had from the images.
     """
 
     def __init__(
         self,
-        generated: DatasetSource,
-        reference: DatasetSource,
+        generated: Source,
+        reference: Source,
         *,
         device: torch.device,
         folder: Path,
         cache: Path,
+        statistics: Statistics | None = None,
         progress: Progress = silent,
     ) -> None:
         self.generated, self.reference = generated, reference
-        self._device, self._progress = device, progress
+        self.device, self._progress = device, progress
         self._folder, self._cache = folder, cache
+        self._statistics = statistics
+        self._asked: dict[str, Extractor.Params] = {}
         self._extractors: dict[str, _Fitted] = {}
 
     def features(self, extractor: Extractor.Params) -> tuple[Array, Array]:
         """See `Comparison`."""
-        real = self._features("real", self.reference, self._cache, extractor).rows()
-        return self.generated_features(extractor), real
+        found = self.generated_features(extractor)
+        real = self.reference_features(extractor)
+        return found, real if len(real) else np.empty((0, found.shape[1]))
 
     def generated_features(self, extractor: Extractor.Params) -> Array:
         """See `Comparison`."""
         return self._features("generated", self.generated, self._folder, extractor).rows()
 
+    def reference_features(self, extractor: Extractor.Params) -> Array:
+        """Of the real images alone (m d); (0 0) where only statistics of them are kept."""
+        return self._real(extractor).rows() if self.reference.elements else np.empty((0, 0))
+
     def reference_moments(self, extractor: Extractor.Params) -> tuple[Array, Array]:
         """See `Comparison`."""
-        return self._features("real", self.reference, self._cache, extractor).moments()
+        saved = self._statistics
+        if saved is not None and (self.has_statistics(extractor) or not self.reference.elements):
+            return saved.moments(extractor, self.weights_sha256(extractor))
+        return self._real(extractor).moments()
+
+    def has_statistics(self, extractor: Extractor.Params) -> bool:
+        """Whether the moments of the real images are saved ones."""
+        saved = self._statistics
+        return saved is not None and saved.holds(extractor, self.weights_sha256(extractor))
+
+    @property
+    def extractors(self) -> list[Extractor.Params]:
+        """All that were asked for."""
+        return list(self._asked.values())
 
     def weights_sha256(self, extractor: Extractor.Params) -> str | None:
         """The hash of the weights that the extractor has loaded."""
         return self._fitted(extractor).extractor.weights_sha256
 
-    def _features(self, what: str, source: DatasetSource, below: Path, params: Extractor.Params) -> Features:
+    def _real(self, extractor: Extractor.Params) -> Features:
+        return self._features("real", self.reference, self._cache, extractor)
+
+    def _features(self, what: str, source: Source, below: Path, params: Extractor.Params) -> Features:
         fitted = self._fitted(params)
         recipe = {
             "images": source.identity,
@@ -82,14 +109,15 @@ class FeatureComparison:
     def _fitted(self, params: Extractor.Params) -> _Fitted:
         key = params.model_dump_json()
         if key not in self._extractors:
-            self._extractors[key] = _Fitted(params.build(device=self._device), self.reference)
+            self._asked[key] = params
+            self._extractors[key] = _Fitted(params.build(device=self.device), self.reference)
         return self._extractors[key]
 
 
 class _Fitted:
     """An extractor that is fitted to the real images when it is first used, which may be never."""
 
-    def __init__(self, extractor: Extractor, reference: DatasetSource) -> None:
+    def __init__(self, extractor: Extractor, reference: Source) -> None:
         self.extractor = extractor
         self._reference = reference
         self._is_fitted = False

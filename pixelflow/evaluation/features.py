@@ -25,7 +25,7 @@ from torch import Tensor
 from pixelflow.core.errors import DataError
 from pixelflow.core.files import write_bytes
 from pixelflow.core.interfaces import Array, BadSample
-from pixelflow.evaluation.sources import DatasetSource
+from pixelflow.evaluation.sources import Source
 
 SHARD = 512
 """Images whose features are written at a time."""
@@ -50,7 +50,7 @@ class Features:
         progress: called with the number of images that are done, after each batch.
     """
 
-    def __init__(self, folder: Path, source: DatasetSource, extract: Extract, progress: Callable[[int], None]) -> None:
+    def __init__(self, folder: Path, source: Source, extract: Extract, progress: Callable[[int], None]) -> None:
         self._folder, self._source = folder, source
         self._extract, self._progress = extract, progress
 

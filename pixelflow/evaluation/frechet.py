@@ -8,7 +8,7 @@ import torch
 
 from pixelflow.core.interfaces import Comparison, Metric
 from pixelflow.core.spec import AnyExtractor
-from pixelflow.evaluation.distances import against_halves, frechet_of_moments, moments
+from pixelflow.evaluation.distances import against_halves, frechet_to
 
 
 class Frechet(Metric):
@@ -36,4 +36,4 @@ class Frechet(Metric):
         found, real = images.features(self.params.extractor)
         if len(real):
             return against_halves(found, real)
-        return {"distance": frechet_of_moments(*moments(found), *images.reference_moments(self.params.extractor))}
+        return {"distance": frechet_to(found, *images.reference_moments(self.params.extractor))}

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Protocol
 
 import torch
 
 from pixelflow.core import seeds
 from pixelflow.core.bad_samples import Tally
 from pixelflow.core.errors import DataError
-from pixelflow.core.interfaces import BadSample, Dataset, ImageBatch, Sample
+from pixelflow.core.interfaces import BadSample, Dataset, ImageBatch, ImageSource, Sample
 
 _BATCH = 64
 
@@ -34,8 +36,30 @@ class Part:
         )
 
 
+class Source(ImageSource, Protocol):
+    """Images whose features can be kept: they are told apart from others, and can be read from any place on."""
+
+    @property
+    def tally(self) -> Tally:
+        """The unreadable ones that were met."""
+
+    @property
+    def elements(self) -> int:
+        """Images, readable or not."""
+
+    @property
+    def identity(self) -> str:
+        """Changes when the images may have."""
+
+    def __len__(self) -> int:
+        """Images, less those that were found to be unreadable."""
+
+    def parts(self, start: int, stop: int) -> Iterator[Part]:
+        """The elements from `start` to before `stop`, few at a time; nothing is counted as unreadable yet."""
+
+
 class DatasetSource:
-    """All readable images of a data set, in its order; unreadable ones are named and left out (an ImageSource).
+    """All readable images of a data set, in its order; unreadable ones are named and left out (a `Source`).
 
     Args:
         bad_images: how many may be unreadable.
@@ -62,7 +86,7 @@ class DatasetSource:
         """Images, readable or not."""
         return len(self._dataset)
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """Changes when the images may have; of equal images read at two sizes it differs too."""
         shape = next(iter(self)).images.shape[1:]

@@ -35,7 +35,9 @@ from pixelflow.core.errors import DataError
 from pixelflow.core.files import write_text, writing
 from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec
-from pixelflow.evaluate import Generation, Measurement, captions_for, plain_dataset
+from pixelflow.evaluate.generated import Generation, captions_for
+from pixelflow.evaluate.inputs import Reference, plain_dataset
+from pixelflow.evaluate.measurement import Measurement
 from pixelflow.run import Run
 from pixelflow.sweep.plan import Cell, Plan
 from pixelflow.sweep.settings import CELLS, TRAININGS
@@ -199,12 +201,11 @@ class Evaluation(Task):
         count = spec.evaluation.images
         generation = Generation(run, spec.sampling, count, SEED, captions_for(run, count, data))
         seconds = self._draw(generation)
-        measurement = Measurement.of_run(generation, self.images, spec.evaluation, data)
-        results = list(measurement.measure(self.folder, choose_device(device)))
+        reference = Reference.of(data, spec.evaluation.bad_images)
+        measurement = Measurement.of_run(generation, self.images, spec.evaluation, reference)
+        results = list(measurement.measure(measurement.compared(self.folder, choose_device(device))))
         measurement.record(self.folder, results)
-        kinds = [params.component.higher_is_better for params in spec.evaluation.metrics]  # type: ignore[attr-defined]
-        directed = [{**one, "higher_is_better": better} for one, better in zip(results, kinds, strict=True)]
-        return {"seconds_per_image": seconds, "results": directed}
+        return {"seconds_per_image": seconds, "results": results}
 
     def _draw(self, generation: Generation) -> float | None:
         """Seconds an image, the median over batches since the last stop; None if a stop kept it from being noted."""

@@ -109,10 +109,10 @@ def test_a_run_is_measured_against_a_folder(run, digits_folder, capsys):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["{tmp}/nowhere"], 66, "no such run or folder"),
+        (["{tmp}/nowhere"], 66, "no such run, folder or npz"),
         (["{tmp}/digits"], 2, "--reference"),
         (["{tmp}/digits", "--reference", "{tmp}/nowhere"], 66, "no such folder"),
-        (["{tmp}/digits", "--reference", "{tmp}/digits", "evaluation.metrics=[fid]"], 78, "frechet"),
+        (["{tmp}/digits", "--reference", "{tmp}/digits", "evaluation.metrics=[frechett]"], 78, "frechet"),
         (["{run}", "image.size=16"], 2, "only evaluation"),
         (["{run}", "--images", "20", "--guidance", "strong"], 78, "guidance"),
         (["{run}", "--weights", "best"], 2, "unknown"),

@@ -13,6 +13,7 @@ from PIL import Image
 from pixelflow.core import plugins
 from pixelflow.core.interfaces import Dataset, Sample
 from pixelflow.core.registry import registry
+from tests.data.tars import write_tar
 
 plugins.load()
 DATASETS = {name: entry.cls for name, entry in registry.of_kind("dataset").items() if entry.origin == "pixelflow"}
@@ -29,6 +30,8 @@ def folder(tmp_path_factory) -> Path:
         place.parent.mkdir(exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (20 + index, 33, 3), dtype=np.uint8)).save(place)
         place.with_suffix(".txt").write_text(f"picture {index}")
+    np.savez(root / "images.npz", rng.integers(0, 256, (7, 20, 24, 3), dtype=np.uint8), np.arange(7) % 3)
+    write_tar(root / "all.tar", ((str(file.relative_to(root)), file.read_bytes()) for file in sorted(root.glob("*/*"))))
     return root
 
 
@@ -36,8 +39,9 @@ def folder(tmp_path_factory) -> Path:
 def dataset(request, folder) -> Dataset:
     name, (height, width, channels) = request.param
     params = DATASETS[name].Params
-    needs_root = "root" in params.model_fields
-    return params(**({"root": folder} if needs_root else {})).build(height=height, width=width, channels=channels)
+    places = {"root": folder, "file": folder / "images.npz", "shards": str(folder / "all.tar")}
+    needed = {name: place for name, place in places.items() if name in params.model_fields}
+    return params(**needed).build(height=height, width=width, channels=channels)
 
 
 def element(dataset: Dataset, index: int, seed: int = 0) -> Sample:

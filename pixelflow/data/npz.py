@@ -1,0 +1,188 @@
+"""Images in an npz file, as evaluators exchange them."""
+
+from __future__ import annotations
+
+import math
+import struct
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from pixelflow.core.errors import DataError, MissingInputError
+from pixelflow.core.interfaces import BadSample, Dataset, Sample
+
+IMAGES, LABELS = "arr_0", "arr_1"
+"""Names of the images (n h w c), 8 bits, and of their labels (n), in ADM's files (arXiv 2105.05233)."""
+
+_LOCAL_HEADER = struct.Struct("<26xHH")
+"""Of a zip's member: the lengths of its name and of its extra field stand at byte 26."""
+
+
+class Npz(Dataset):
+    """The images ``arr_0`` (n h w c), 8 bits, of an npz file, with labels where it has ``arr_1``.
+
+    The file is mapped, or read as a stream where it is compressed, and never held in memory as a whole. Images of
+    another size are resized to cover the wanted one and cut at the centre.
+
+    Raises:
+        MissingInputError: there is no such file.
+        DataError: it holds no such array.
+    """
+
+    class Params(Dataset.Params):
+        type: Literal["npz"] = "npz"
+        file: Path
+        """The file; a relative path starts at the current directory."""
+
+    params: Params
+
+    def __init__(self, params: Params, *, height: int, width: int, channels: int) -> None:
+        super().__init__(params)
+        self._size = (height, width)
+        self._channels = channels
+        self._images = NpzArray(params.file.expanduser(), IMAGES)
+        _check_images(self._images)
+        self._labels = _labels(self._images)
+        self.classes = tuple(str(label) for label in range(max(self._labels, default=-1) + 1))
+
+    @property
+    def fingerprint(self) -> str:
+        """Settings, and the size and time of the file."""
+        state = self._images.file.stat()
+        return f"{self.params.model_dump_json()} {state.st_size} {state.st_mtime_ns}"
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def sample(self, index: int, generator: torch.Generator) -> Sample | BadSample:
+        pixels = self._images[index]
+        picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+        picture = picture.convert("L" if self._channels == 1 else "RGB")
+        height, width = self._size
+        if picture.size != (width, height):
+            picture = ImageOps.fit(picture, (width, height), Image.Resampling.BICUBIC)
+        image = torch.from_numpy(np.array(picture)).float() / 127.5 - 1
+        image = image[None] if image.ndim == 2 else image.permute(2, 0, 1).contiguous()
+        return Sample(image, self._labels[index] if self._labels else None)
+
+
+def image_shape(file: Path) -> tuple[int, int, int]:
+    """Channels, height and width of the images of an npz file; raises as `Npz`."""
+    images = NpzArray(file, IMAGES)
+    _check_images(images)
+    _, height, width, channels = images.shape
+    return channels, height, width
+
+
+def _check_images(images: NpzArray) -> None:
+    if len(images.shape) != 4 or images.shape[-1] not in (1, 3) or images.dtype != np.uint8 or not images.shape[0]:
+        raise DataError(
+            f"{images.file}: {IMAGES} must be 8-bit images (n h w c) with 1 or 3 channels, "
+            f"not {images.dtype} of shape {images.shape}"
+        )
+
+
+def _labels(images: NpzArray) -> list[int]:
+    """The labels, or none if there is none for every image."""
+    if LABELS not in members(images.file):
+        return []
+    labels = NpzArray(images.file, LABELS)
+    if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
+        return []
+    return [int(labels[index]) for index in range(len(images))]
+
+
+def members(file: Path) -> set[str]:
+    """Names of the arrays in an npz file.
+
+    Raises:
+        MissingInputError: there is no such file.
+        DataError: it is no zip.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return {name.removesuffix(".npy") for name in archive.namelist()}
+    except FileNotFoundError:
+        raise MissingInputError(f"{file}: there is no such file") from None
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"{file}: cannot be read as an npz ({error})") from None
+
+
+class NpzArray:
+    """One array of an npz file, read row by row: mapped where it is stored as it is, else as a stream.
+
+    A stream goes forward only: reading a row behind the last one begins it again.
+
+    Raises:
+        MissingInputError, DataError: the file or the array is not there, or holds Python objects.
+    """
+
+    def __init__(self, file: Path, name: str) -> None:
+        self.file, self.name = file, name
+        if name not in members(file):
+            raise DataError(f"{file}: holds no array {name}; an npz of images keeps them in {IMAGES}")
+        with zipfile.ZipFile(file) as archive, archive.open(f"{name}.npy") as member:
+            self.shape, self.dtype, self._header = self._read_header(member)
+        self._rows: NDArray[Any] | _Stream | None = None
+
+    def _read_header(self, member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+        """Shape, dtype and the header's length."""
+        try:
+            version = np.lib.format.read_magic(member)
+            read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+            shape, is_fortran, dtype = read(member)
+        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise DataError(f"{self.file}: its array {self.name} cannot be read ({error})") from None
+        if is_fortran or dtype.hasobject:
+            raise DataError(f"{self.file}: its array {self.name} is no plain C-ordered array of numbers")
+        return shape, dtype, member.tell()
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: int) -> NDArray[Any]:
+        """Row `index`; raises DataError where the file is damaged."""
+        try:
+            if self._rows is None:
+                self._rows = self._opened()
+            return np.asarray(self._rows[index])
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise DataError(f"{self.file}: image {index} cannot be read ({error}); the file is damaged") from None
+
+    def _opened(self) -> NDArray[Any] | _Stream:
+        archive = zipfile.ZipFile(self.file)
+        member = archive.getinfo(f"{self.name}.npy")
+        if member.compress_type != zipfile.ZIP_STORED:
+            return _Stream(archive.open(member), self._header, self.shape[1:], self.dtype)
+        with archive, self.file.open("rb") as raw:
+            raw.seek(member.header_offset)
+            name, extra = _LOCAL_HEADER.unpack(raw.read(_LOCAL_HEADER.size))
+        data = member.header_offset + _LOCAL_HEADER.size + name + extra
+        return np.memmap(self.file, self.dtype, "r", data + self._header, self.shape)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is open: a worker opens its own."""
+        return {**self.__dict__, "_rows": None}
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """Rows of a compressed array."""
+
+    member: IO[bytes]
+    header: int
+    shape: tuple[int, ...]
+    """Of a row."""
+    dtype: np.dtype[Any]
+
+    def __getitem__(self, index: int) -> NDArray[Any]:
+        size = math.prod(self.shape) * self.dtype.itemsize
+        self.member.seek(self.header + index * size)
+        return np.frombuffer(self.member.read(size), self.dtype).reshape(self.shape)

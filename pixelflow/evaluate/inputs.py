@@ -1,0 +1,148 @@
+"""What an evaluation starts from: images in a folder or an npz, data of a spec, saved statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from pixelflow.core import reading
+from pixelflow.core.assembly import build_dataset
+from pixelflow.core.component import Settings
+from pixelflow.core.errors import DataError, MissingInputError, UsageError
+from pixelflow.core.interfaces import Dataset
+from pixelflow.core.spec import EvaluationSpec, ExperimentSpec
+from pixelflow.data import npz
+from pixelflow.data.image_folder import ImageFolder, first_shape, sizes
+from pixelflow.evaluation.sources import DatasetSource, Source
+from pixelflow.evaluation.statistics import NoImages, Statistics, in_file
+
+Shape = tuple[int, int, int]
+"""Channels, height and width."""
+
+_SPECS = (".yaml", ".yml")
+_LOOKED_AT = 1000
+"""Images of a folder whose sizes are compared."""
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Real images, or statistics of them, or both."""
+
+    source: Source
+    told: Mapping[str, Any]
+    """What they are, for the record."""
+    statistics: Statistics | None = None
+    notes: tuple[str, ...] = ()
+    """What a reader of the figures should know about sizes; a line each."""
+    classes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, data: Dataset, bad_images: int) -> Reference:
+        """A data set, of which so many images may be unreadable."""
+        source = DatasetSource(data, bad_images)
+        return cls(source, {"data": data.params.model_dump(mode="json")}, classes=data.classes)
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images in files, that are to be measured."""
+
+    path: Path
+    dataset: Dataset
+    shape: Shape
+    told: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+
+    def beside(self, reference: Reference) -> Images:
+        """The same without labels, if these count other classes than the reference's."""
+        if self.dataset.classes == reference.classes or self.path.suffix == ".npz":
+            return self
+        return replace(self, dataset=dataset_at(self.path, self.shape, labels="none"))
+
+
+class FileEvaluation(Settings):
+    """Settings where there is no run."""
+
+    evaluation: EvaluationSpec = Field(default_factory=EvaluationSpec)
+
+
+def plain_dataset(spec: ExperimentSpec) -> Dataset:
+    """The spec's data, read without augmentation."""
+    return build_dataset(spec.model_copy(update={"data": spec.data.plain()}))
+
+
+def open_images(path: Path) -> Images:
+    """The images below a folder or in an npz, at the size of the first one.
+
+    Raises:
+        MissingInputError, DataError: they are not there, or none can be read.
+    """
+    if path.suffix == ".npz":
+        shape = npz.image_shape(path)
+        return Images(path, dataset_at(path, shape), shape, {"npz": str(path)})
+    shape = first_shape(path)
+    notes = _notes(path, shape, "the size of the first one")
+    return Images(path, dataset_at(path, shape), shape, {"folder": str(path)}, notes)
+
+
+def open_reference(path: Path, shape: Shape, bad_images: int) -> Reference:
+    """Real images (a folder, an npz, the data of a spec) at the size of those measured, or saved statistics.
+
+    Raises:
+        MissingInputError, DataError, SpecError: they are not there, or none can be read.
+    """
+    if path.suffix in _SPECS:
+        return _of_spec(path, shape, bad_images)
+    if path.suffix != ".npz":
+        dataset = dataset_at(path, shape)
+        notes = _notes(path, shape, "that of the images that are measured")
+        return Reference(DatasetSource(dataset, bad_images), {"folder": str(path)}, None, notes, dataset.classes)
+    members = npz.members(path)
+    statistics = in_file(path, members)
+    if npz.IMAGES not in members:
+        if statistics is None:
+            raise DataError(f"{path}: holds neither images ({npz.IMAGES}) nor statistics")
+        return Reference(NoImages(path), {"statistics": str(path), "recipe": statistics.recipe}, statistics)
+    dataset = dataset_at(path, shape)
+    own = npz.image_shape(path)
+    notes = () if own == shape else (_resized(path, [own[1:]], shape, "that of the images that are measured"),)
+    return Reference(DatasetSource(dataset, bad_images), {"npz": str(path)}, statistics, notes, dataset.classes)
+
+
+def _of_spec(path: Path, shape: Shape, bad_images: int) -> Reference:
+    if not path.is_file():
+        raise MissingInputError(f"{path}: there is no such spec")
+    spec = reading.validate(ExperimentSpec, reading.read_document(path))
+    channels, height, width = shape
+    data: Dataset = spec.data.plain().build(height=height, width=width, channels=channels)
+    return Reference.of(data, bad_images)
+
+
+def dataset_at(path: Path, shape: Shape, labels: Literal["auto", "none"] = "auto") -> Dataset:
+    """A folder or an npz, read without augmentation."""
+    channels, height, width = shape
+    if path.suffix == ".npz":
+        return npz.Npz(npz.Npz.Params(file=path), height=height, width=width, channels=channels)
+    if path.is_file():
+        raise UsageError(f"{path}: is no folder of images, .npz or spec")
+    params = ImageFolder.Params(root=path, labels=labels).plain()
+    return ImageFolder(params, height=height, width=width, channels=channels)
+
+
+def _notes(folder: Path, shape: Shape, whose: str) -> tuple[str, ...]:
+    found = sizes(folder, _LOOKED_AT)
+    return (_resized(folder, found, shape, whose),) if set(found) - {shape[1:]} else ()
+
+
+def _resized(path: Path, found: list[tuple[int, int]], shape: Shape, whose: str) -> str:
+    named = ", ".join(f"{height} x {width}" for height, width in found[:_NAMED])
+    more = f" and {len(found) - _NAMED} more sizes" if len(found) > _NAMED else ""
+    return (
+        f"{path}: has images of {named}{more} (height x width); "
+        f"all are resized and cut at the centre to {shape[1]} x {shape[2]}, {whose}"
+    )

@@ -1,0 +1,153 @@
+"""Measuring images beside real ones by the metrics of a spec, and recording how."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import pixelflow
+from pixelflow.core.cache import cache_folder
+from pixelflow.core.errors import DataError
+from pixelflow.core.files import write_text, writing
+from pixelflow.core.interfaces import Extractor, Metric
+from pixelflow.core.spec import EvaluationSpec
+from pixelflow.evaluate.generated import Generation
+from pixelflow.evaluate.inputs import Images, Reference, dataset_at
+from pixelflow.evaluation import statistics
+from pixelflow.evaluation.comparison import FeatureComparison, Progress, silent
+from pixelflow.evaluation.intervals import Watched, intervals
+from pixelflow.evaluation.sources import DatasetSource, Source
+from pixelflow.evaluation.statistics import Entry
+
+_RESULT = "evaluation.json"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Images to measure against real ones, and by what."""
+
+    spec: EvaluationSpec
+    generated: DatasetSource
+    reference: Reference
+    subject: Mapping[str, Any]
+    """What the images are, for the record."""
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of_run(cls, generation: Generation, images: Path, spec: EvaluationSpec, reference: Reference) -> Measurement:
+        """The images that ``generation.draw_into(images)`` wrote, against real ones."""
+        image = generation.run.spec.image
+        return cls(
+            spec,
+            DatasetSource(
+                dataset_at(images, (image.channels, *image.size)),
+                spec.bad_images,
+                generation.labels,
+                generation.captions,
+            ),
+            reference,
+            {"run": generation.run.spec.name, **generation.recipe},
+            reference.notes,
+        )
+
+    @classmethod
+    def of_files(cls, images: Images, spec: EvaluationSpec, reference: Reference) -> Measurement:
+        """Images from anywhere, against real ones."""
+        source = DatasetSource(images.dataset, spec.bad_images)
+        return cls(spec, source, reference, images.told, (*images.notes, *reference.notes))
+
+    def compared(self, folder: Path, device: torch.device, progress: Progress = silent) -> FeatureComparison:
+        """What the metrics see; `folder` keeps the features, for when this is stopped and asked for again."""
+        return FeatureComparison(
+            self.generated,
+            self.reference.source,
+            device=device,
+            folder=folder / "features",
+            cache=cache_folder("features"),
+            statistics=self.reference.statistics,
+            progress=progress,
+        )
+
+    def measure(self, images: FeatureComparison) -> Iterator[dict[str, Any]]:
+        """The result of one metric after the other, as it goes into ``evaluation.json``.
+
+        Raises:
+            DataError: a metric cannot be had from these images; the message names it.
+        """
+        for params in self.spec.metrics:
+            metric: Metric = params.build(device=images.device)
+            try:
+                yield self._result(metric, images)
+            except DataError as error:
+                raise DataError(f"{metric.title}: {error}") from None
+
+    def _result(self, metric: Metric, images: FeatureComparison) -> dict[str, Any]:
+        watched = Watched(images)
+        values = metric.compute(watched)
+        draws = 0 if watched.read_images else self.spec.bootstrap
+        return {
+            "metric": metric.title,
+            "values": values,
+            "intervals": intervals(values, metric.compute, images, draws) if draws else {},
+            "higher_is_better": metric.higher_is_better,
+            "settings": metric.params.model_dump(mode="json"),
+            "recipe": {
+                "protocol": metric.protocol,
+                "extractors": [_named(params, images) for params in watched.extractors.values()],
+                "images": len(self.generated),
+                "reference_images": len(self.reference.source) or None,
+                "bootstrap": draws,
+                **_drawn_how(self.subject),
+            },
+        }
+
+    def record(self, folder: Path, results: Sequence[Mapping[str, Any]]) -> Path:
+        """Write what was measured, of what, against what and how; returns the file."""
+        body = {
+            "pixelflow": pixelflow.__version__,
+            "subject": {**self.subject, **_counts(self.generated)},
+            "reference": {**self.reference.told, **_counts(self.reference.source)},
+            "notes": list(self.notes),
+            "results": list(results),
+        }
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        file = folder / _RESULT
+        write_text(file, json.dumps(body, indent=1, ensure_ascii=False) + "\n")
+        return file
+
+    def save_statistics(self, file: Path, images: FeatureComparison) -> list[str]:
+        """Keep mean and covariance of the real images by every extractor that was asked for; returns their names.
+
+        Raises:
+            DataError: none was.
+        """
+        if not images.extractors:
+            raise DataError(f"{file}: not written, for none of the metrics uses an extractor")
+        entries = [
+            Entry(params.model_dump(mode="json"), images.weights_sha256(params), *images.reference_moments(params))
+            for params in images.extractors
+        ]
+        statistics.save(file, entries, {**self.reference.told, **_counts(self.reference.source)})
+        return [params.component.type_name() for params in images.extractors]
+
+
+def _named(params: Extractor.Params, images: FeatureComparison) -> dict[str, Any]:
+    return {**params.model_dump(mode="json"), "weights_sha256": images.weights_sha256(params)}
+
+
+def _drawn_how(subject: Mapping[str, Any]) -> dict[str, Any]:
+    """How the images were drawn, where that is known."""
+    if "sampling" not in subject:
+        return {}
+    chosen = {key: subject["sampling"][key] for key in ("sampler", "guidance", "steps", "grid")}
+    return {**chosen, **{key: subject[key] for key in ("weights", "step", "seed")}}
+
+
+def _counts(source: Source) -> dict[str, Any]:
+    return {"measured": len(source), "unreadable": source.tally.reasons}

@@ -1,0 +1,124 @@
+"""How far a figure would move with other images: the bootstrap (Efron, Annals of Statistics 1979).
+
+Images are drawn anew with replacement from each side, the figure is computed again, many times. Repeated images shift
+most distances by the same amount every time, so what is used is not where the figures of the resamples lie but how
+they are spread: the interval is the figure plus the 2.5 % and 97.5 % quantiles of their distances from their mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from pixelflow.core.interfaces import Array, Comparison, Extractor, ImageSource
+from pixelflow.evaluation.comparison import FeatureComparison
+from pixelflow.evaluation.distances import moments
+
+Figures = dict[str, float]
+
+_QUANTILES = (0.025, 0.975)
+
+
+class Watched:
+    """A comparison that notes what a metric asks it for."""
+
+    def __init__(self, images: FeatureComparison) -> None:
+        self._images = images
+        self.extractors: dict[str, Extractor.Params] = {}
+        """Whose features were asked for."""
+        self.read_images = False
+        """Whether the images themselves were."""
+
+    @property
+    def generated(self) -> ImageSource:
+        self.read_images = True
+        return self._images.generated
+
+    @property
+    def reference(self) -> ImageSource:
+        self.read_images = True
+        return self._images.reference
+
+    def features(self, extractor: Extractor.Params) -> tuple[Array, Array]:
+        return self._images.features(self._noted(extractor))
+
+    def generated_features(self, extractor: Extractor.Params) -> Array:
+        return self._images.generated_features(self._noted(extractor))
+
+    def reference_moments(self, extractor: Extractor.Params) -> tuple[Array, Array]:
+        return self._images.reference_moments(self._noted(extractor))
+
+    def _noted(self, extractor: Extractor.Params) -> Extractor.Params:
+        self.extractors[extractor.model_dump_json()] = extractor
+        return extractor
+
+
+class KeptInMemory:
+    """The features of both sides, read once."""
+
+    def __init__(self, images: FeatureComparison) -> None:
+        self.images = images
+        self._generated: dict[str, Array] = {}
+        self._real: dict[str, Array] = {}
+
+    def generated(self, extractor: Extractor.Params) -> Array:
+        key = extractor.model_dump_json()
+        if key not in self._generated:
+            self._generated[key] = self.images.generated_features(extractor)
+        return self._generated[key]
+
+    def real(self, extractor: Extractor.Params) -> Array:
+        key = extractor.model_dump_json()
+        if key not in self._real:
+            self._real[key] = self.images.reference_features(extractor)
+        return self._real[key]
+
+
+class Resampled:
+    """A comparison in which each image's features stand as often as a draw with replacement has it.
+
+    A draw is the same for every extractor. Saved statistics stay as they are.
+    """
+
+    def __init__(self, kept: KeptInMemory, draw: int) -> None:
+        self._kept, self._draw = kept, draw
+
+    @property
+    def generated(self) -> ImageSource:
+        return self._kept.images.generated
+
+    @property
+    def reference(self) -> ImageSource:
+        return self._kept.images.reference
+
+    def features(self, extractor: Extractor.Params) -> tuple[Array, Array]:
+        found, real = self.generated_features(extractor), self._kept.real(extractor)
+        return found, self._drawn(real, 1) if len(real) else np.empty((0, found.shape[1]))
+
+    def generated_features(self, extractor: Extractor.Params) -> Array:
+        return self._drawn(self._kept.generated(extractor), 0)
+
+    def reference_moments(self, extractor: Extractor.Params) -> tuple[Array, Array]:
+        if self._kept.images.has_statistics(extractor):
+            return self._kept.images.reference_moments(extractor)
+        return moments(self._drawn(self._kept.real(extractor), 1))
+
+    def _drawn(self, rows: Array, side: int) -> Array:
+        generator = np.random.default_rng([self._draw, side])
+        return rows[generator.integers(len(rows), size=len(rows))]
+
+
+def intervals(
+    figures: Figures, compute: Callable[[Comparison], Figures], images: FeatureComparison, draws: int
+) -> dict[str, list[float]]:
+    """95 % intervals [low, high] of figures that rest on features alone."""
+    kept = KeptInMemory(images)
+    redrawn = [compute(Resampled(kept, draw)) for draw in range(draws)]
+    return dict(_spread(figures, redrawn))
+
+
+def _spread(figures: Figures, redrawn: list[Figures]) -> Iterator[tuple[str, list[float]]]:
+    for name, figure in figures.items():
+        values = np.array([again[name] for again in redrawn])
+        yield name, [figure + float(step) for step in np.quantile(values - values.mean(), _QUANTILES)]

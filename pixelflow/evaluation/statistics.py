@@ -1,0 +1,182 @@
+"""Saved statistics: mean and covariance of real images' features, so that these need not be had again.
+
+Our own file, an npz, holds ``recipe`` (JSON: the version, the images, and of each extractor its settings, the hash of
+its weights and the number of images) and ``mean_0``, ``covariance_0``, ``mean_1`` ... in the recipe's order. The ADM
+evaluator's files hold ``mu``, ``sigma``, ``mu_s``, ``sigma_s`` (arXiv 2105.05233) beside images.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+import pixelflow
+from pixelflow.core.bad_samples import Tally
+from pixelflow.core.errors import DataError, MissingInputError
+from pixelflow.core.files import write_bytes
+from pixelflow.core.interfaces import Array, Extractor, ImageBatch
+from pixelflow.evaluation.sources import Part
+
+_RECIPE = "recipe"
+_ADM = "mu"
+
+
+class Statistics(Protocol):
+    """Mean and covariance of features, by extractor."""
+
+    recipe: Mapping[str, Any]
+    """What they are of, for the record."""
+
+    def holds(self, extractor: Extractor.Params, weights_sha256: str | None) -> bool:
+        """Whether there are such of this extractor with these weights."""
+
+    def moments(self, extractor: Extractor.Params, weights_sha256: str | None) -> tuple[Array, Array]:
+        """Mean (d) and covariance (d d).
+
+        Raises:
+            DataError: there are none of this extractor.
+        """
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a file of statistics says of one extractor."""
+
+    extractor: Mapping[str, Any]
+    weights_sha256: str | None
+    mean: Array
+    covariance: Array
+
+    def is_of(self, extractor: Extractor.Params, weights_sha256: str | None) -> bool:
+        same = self.extractor == extractor.model_dump(mode="json")
+        return same and self.weights_sha256 == weights_sha256
+
+
+class SavedStatistics:
+    """A file that `save` wrote.
+
+    Raises:
+        MissingInputError, DataError: it cannot be read.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        arrays = _read(file)
+        try:
+            self.recipe = json.loads(str(arrays[_RECIPE]))
+            self._entries = [
+                Entry(one["extractor"], one["weights_sha256"], arrays[f"mean_{place}"], arrays[f"covariance_{place}"])
+                for place, one in enumerate(self.recipe["extractors"])
+            ]
+        except (KeyError, ValueError, TypeError) as error:
+            raise DataError(f"{file}: is no file of statistics, or damaged ({error!r})") from None
+
+    def holds(self, extractor: Extractor.Params, weights_sha256: str | None) -> bool:
+        """See `Statistics`."""
+        return any(entry.is_of(extractor, weights_sha256) for entry in self._entries)
+
+    def moments(self, extractor: Extractor.Params, weights_sha256: str | None) -> tuple[Array, Array]:
+        """See `Statistics`."""
+        for entry in self._entries:
+            if entry.is_of(extractor, weights_sha256):
+                return entry.mean, entry.covariance
+        names = ", ".join(str(entry.extractor.get("type")) for entry in self._entries)
+        raise DataError(
+            f"{self._file}: holds no statistics of the extractor {extractor.component.type_name()} with these settings "
+            f"and weights (it has: {names}); give the images themselves, or make statistics with --save-statistics"
+        )
+
+
+class AdmStatistics:
+    """The statistics in one of the ADM evaluator's reference files; parts of an extractor's features stand apart.
+
+    Raises:
+        MissingInputError, DataError: the file cannot be read.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.recipe: Mapping[str, Any] = {"statistics": str(file), "layout": "ADM"}
+
+    def holds(self, extractor: Extractor.Params, weights_sha256: str | None) -> bool:
+        """See `Statistics`; the file does not say which weights it is from."""
+        return bool(extractor.adm_keys)
+
+    def moments(self, extractor: Extractor.Params, weights_sha256: str | None) -> tuple[Array, Array]:
+        """See `Statistics`; what the file does not hold, the covariance between the parts, is 0."""
+        from scipy.linalg import block_diag
+
+        keys = extractor.adm_keys
+        if not keys:
+            name = extractor.component.type_name()
+            raise DataError(f"{self._file}: holds statistics of the ADM evaluator's network alone, not of {name}")
+        arrays = _read(self._file, [key for pair in keys for key in pair])
+        means, covariances = zip(*((arrays[mean], arrays[covariance]) for mean, covariance in keys), strict=True)
+        return np.concatenate(means).astype(np.float64), block_diag(*covariances).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class NoImages:
+    """Stands where real images would, if only statistics of them are kept."""
+
+    file: Path
+    elements: int = 0
+
+    @property
+    def tally(self) -> Tally:
+        return Tally(0, "evaluation.bad_images")
+
+    @property
+    def identity(self) -> str:
+        state = self.file.stat()
+        return f"{self.file.name} {state.st_size} {state.st_mtime_ns}"
+
+    def __len__(self) -> int:
+        return 0
+
+    def __iter__(self) -> Iterator[ImageBatch]:
+        raise DataError(f"{self.file}: holds statistics and no images, which this needs; give the real images")
+
+    def parts(self, start: int, stop: int) -> Iterator[Part]:
+        return iter(())
+
+
+def save(file: Path, entries: Sequence[Entry], told: Mapping[str, Any]) -> None:
+    """Write statistics; `told` says of which images.
+
+    Raises:
+        CannotWriteError: the system refuses.
+    """
+    own = [{"extractor": dict(entry.extractor), "weights_sha256": entry.weights_sha256} for entry in entries]
+    recipe = {"pixelflow": pixelflow.__version__, **told, "extractors": own}
+    arrays: dict[str, Any] = {_RECIPE: np.array(json.dumps(recipe, ensure_ascii=False))}
+    arrays |= {f"mean_{place}": entry.mean for place, entry in enumerate(entries)}
+    arrays |= {f"covariance_{place}": entry.covariance for place, entry in enumerate(entries)}
+    content = io.BytesIO()
+    np.savez(content, **arrays)
+    write_bytes(file, content.getvalue())
+
+
+def in_file(file: Path, members: set[str]) -> Statistics | None:
+    """The statistics in an npz with these members, if there are any."""
+    if _RECIPE in members:
+        return SavedStatistics(file)
+    return AdmStatistics(file) if _ADM in members else None
+
+
+def _read(file: Path, names: Sequence[str] | None = None) -> dict[str, Any]:
+    """Arrays of an npz, by default all of them; none may hold objects."""
+    try:
+        with np.load(file, allow_pickle=False) as kept:
+            return {name: kept[name] for name in (names or kept.files)}
+    except FileNotFoundError:
+        raise MissingInputError(f"{file}: there is no such file") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{file}: its statistics cannot be read ({error})") from None

@@ -1,0 +1,86 @@
+"""Many generated images as numbered PNGs: drawn by a recipe, gone on with after a stop, never all in memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from pixelflow.core.errors import CannotWriteError, NonFiniteError
+from pixelflow.core.files import write_text, writing
+from pixelflow.generation.draw import Drawn
+from pixelflow.generation.pictures import to_pil
+
+_RECIPE = "recipe.json"
+
+
+@dataclass(frozen=True)
+class NumberedImages:
+    """A folder with ``000000.png ...`` and the recipe that they are drawn by."""
+
+    folder: Path
+    count: int
+    recipe: Mapping[str, Any]
+    """Everything that decides on the images, as JSON."""
+
+    def file(self, index: int) -> Path:
+        return self.folder / f"{index:06d}.png"
+
+    def draw(self, draw: Callable[[Sequence[int]], Iterator[Drawn]]) -> Iterator[int]:
+        """Write the images that are not there yet; yields how many are there after each batch.
+
+        Args:
+            draw: the images of these indices, in batches.
+
+        Raises:
+            CannotWriteError: the disk refuses, or the folder holds something else.
+            NonFiniteError: an image is not finite; the ones before it are written.
+        """
+        self._claim()
+        missing = [index for index in range(self.count) if not self.file(index).exists()]
+        done = self.count - len(missing)
+        yield done
+        remaining = iter(missing)
+        for drawn in draw(missing):
+            finite = drawn.images.flatten(1).isfinite().all(dim=1)
+            for is_finite, picture in zip(finite.tolist(), to_pil(drawn.images), strict=True):
+                index = next(remaining)
+                if not is_finite:
+                    raise NonFiniteError(
+                        f"image {index} is not finite: the weights or the sampling settings diverge; "
+                        "try more steps, less guidance or an earlier step"
+                    )
+                self._save(picture, self.file(index))
+            done += len(drawn.images)
+            yield done
+
+    def _save(self, picture: Image.Image, target: Path) -> None:
+        draft = target.with_name(f".{target.name}")
+        with writing(target):
+            picture.save(draft, format="PNG")
+            draft.replace(target)
+
+    def _claim(self) -> None:
+        """Make the folder this recipe's; raises CannotWriteError where it is something else's."""
+        file = self.folder / _RECIPE
+        if file.is_file():
+            if _json(file) != json.loads(json.dumps(self.recipe)):
+                raise CannotWriteError(f"{self.folder}: holds images by another recipe; choose another --out")
+            return
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        if any(not entry.name.startswith(".") for entry in self.folder.iterdir()):  # a kill may leave a draft
+            raise CannotWriteError(f"{self.folder}: is not empty; choose another --out")
+        write_text(file, json.dumps(self.recipe, indent=1))
+
+
+def _json(file: Path) -> Any:
+    """What a file holds; None if it is not JSON."""
+    try:
+        return json.loads(file.read_text("utf-8"))
+    except ValueError:
+        return None
