@@ -16,6 +16,8 @@ SENTENCES = [
     "a red house",
 ]
 
+TEMPLATE = "{% for turn in messages %}<s>{{ turn.role }}: {{ turn.content }}</s>{% endfor %}<s>assistant:"
+
 
 def make_t5(folder: Path, dim: int = 32) -> Path:
     """A whole T5 (encoder and decoder, as hubs hold it): config.json, model.safetensors, tokenizer files."""
@@ -56,4 +58,35 @@ def make_clip(folder: Path, width: int = 32, context: int = 20) -> Path:
     torch.manual_seed(0)
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
     save_file(open_clip.CLIP(**config).state_dict(), folder / "open_clip_model.safetensors")
+    return folder
+
+
+def make_chat_model(folder: Path, template: str | None = TEMPLATE) -> Path:
+    """A whole instruction model (Llama's architecture): config.json, model.safetensors, tokenizer files, template."""
+    torchvision_compat.make_importable()
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    tokens = ByteLevelBPETokenizer()
+    tokens.train_from_iterator(SENTENCES * 5, vocab_size=300, special_tokens=["<s>", "</s>"], show_progress=False)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokens._tokenizer, bos_token="<s>", eos_token="</s>")
+    fast.chat_template = template
+    fast.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(fast), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        max_position_embeddings=512, bos_token_id=fast.bos_token_id, eos_token_id=fast.eos_token_id,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def make_dinov2(folder: Path) -> Path:
+    """A whole DINOv2: config.json and model.safetensors."""
+    torchvision_compat.make_importable()
+    from transformers import Dinov2Config, Dinov2Model
+
+    torch.manual_seed(0)
+    config = Dinov2Config(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, mlp_ratio=2, image_size=28)
+    Dinov2Model(config).save_pretrained(folder)
     return folder

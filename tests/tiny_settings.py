@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tests.tiny_encoders import make_clip, make_t5
+from tests.tiny_encoders import make_chat_model, make_clip, make_t5
 from tests.tiny_inception import make_inception
 
 ON_INCEPTION = (
@@ -13,6 +13,8 @@ ON_INCEPTION = (
     *("metric fid", "metric kid", "metric adm_fid", "metric adm_sfid"),
     *("metric inception_score", "metric precision_recall"),
 )
+ON_CLIP = ("extractor clip", "metric clip_fid", "metric clip_score", "metric cmmd")
+ON_DINOV2 = ("extractor dinov2", "metric fd_dinov2")
 
 
 def make_settings(folder: Path) -> dict[str, dict[str, Any]]:
@@ -22,7 +24,16 @@ def make_settings(folder: Path) -> dict[str, dict[str, Any]]:
     settings: dict[str, dict[str, Any]] = {
         "conditioner t5": {"model": str(make_t5(folder / "t5")), "max_tokens": 40},
         "conditioner clip_text": {"model": clip, "max_tokens": 20},
+        "rewriter instruct": {"model": str(make_chat_model(folder / "chat")), "max_tokens": 8},
+        "rewriter mapping": {"file": str(_rewritten(folder / "rewritten.jsonl")), "missing": "keep"},
     }
     settings |= dict.fromkeys(ON_INCEPTION, inception)
+    settings |= dict.fromkeys(ON_CLIP, {"model": clip})
+    settings |= dict.fromkeys(ON_DINOV2, {"model": str(make_dinov2(folder / "dinov2"))})
     settings["metric kid"] = {**inception, "subsets": 3, "subset_size": 20}
     return settings
+
+
+def _rewritten(file: Path) -> Path:
+    file.write_text('{"prompt": "a red circle", "rewritten": "a bright red circle on snow"}\n')
+    return file

@@ -23,6 +23,7 @@ COMMANDS = (
     "cache_text",
     "sample",
     "eval",
+    "export",
     "sweep",
     "sweep_status",
     "sweep_report",

@@ -26,3 +26,11 @@ def read_spec(path: Path, overrides: list[str] | None) -> ExperimentSpec:
 
     document = reading.override(reading.read_document(path), overrides or ())
     return reading.validate(ExperimentSpec, document)
+
+
+def number(text: str | None) -> float | str | None:
+    """An option that is a number or a name."""
+    try:
+        return text if text is None else float(text)
+    except ValueError:
+        return text

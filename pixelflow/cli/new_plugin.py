@@ -19,20 +19,21 @@ from pixelflow.core.errors import CannotWriteError, UsageError
 SKELETON = Path(__file__).with_name("skeleton")
 
 CHOICES = {
-    "backbone": "backbone={}",
-    "conditioner": "'conditioners=[{}]'",
-    "dataset": "data={}",
-    "downsampler": "cascade.down={}",
-    "extractor": "'evaluation.metrics=[{{type: frechet, extractor: {}}}]'",
-    "grid": "sampling.grid={}",
-    "guidance": "sampling.guidance={}",
-    "metric": "'evaluation.metrics=[{}]'",
-    "prediction": "objective.prediction={}",
-    "sampler": "sampling.sampler={}",
-    "times": "objective.times={}",
-    "upsampler": "cascade.up={}",
+    "backbone": "train SPEC backbone={}",
+    "conditioner": "train SPEC 'conditioners=[{}]'",
+    "dataset": "train SPEC data={}",
+    "downsampler": "train SPEC cascade.down={}",
+    "extractor": "train SPEC 'evaluation.metrics=[{{type: frechet, extractor: {}}}]'",
+    "grid": "train SPEC sampling.grid={}",
+    "guidance": "train SPEC sampling.guidance={}",
+    "metric": "train SPEC 'evaluation.metrics=[{}]'",
+    "prediction": "train SPEC objective.prediction={}",
+    "rewriter": 'sample RUN --prompt "a red circle" --rewriter {}',
+    "sampler": "train SPEC sampling.sampler={}",
+    "times": "train SPEC objective.times={}",
+    "upsampler": "train SPEC cascade.up={}",
 }
-"""How a component of each kind is chosen on the command line, quoted for a shell."""
+"""How a component of each kind is used on the command line, quoted for a shell."""
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _LONGEST_NAME = 40

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pixelflow.cli.arguments import number
+
 if TYPE_CHECKING:
     from pixelflow.core.spec import SamplingSpec
     from pixelflow.generation.orders import Order
@@ -29,6 +31,9 @@ def sample(
     prompts: Annotated[Path | None, typer.Option(metavar="FILE", help="More captions, one a line.")] = None,
     negative: Annotated[
         list[str] | None, typer.Option(help="What guidance leads away from; one for all, or one a caption.")
+    ] = None,
+    rewriter: Annotated[
+        str | None, typer.Option(metavar="NAME|BLOCK", help="Rewrites the captions first, e.g. instruct.")
     ] = None,
     count: Annotated[int | None, typer.Option(min=1, help="Images; labels and captions repeat in order.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**62, help="Of the first image; the next has SEED + 1.")] = 0,
@@ -55,10 +60,11 @@ def sample(
     else:
         opened = Run.open(run, step=step, weights=weights, device=device)
         weaker = Run.open(weak, device=device) if weak else None
-        changes = {"steps": _steps(steps), "sampler": sampler, "guidance": _number(guidance), "grid": grid}
+        changes = {"steps": _steps(steps), "sampler": sampler, "guidance": number(guidance), "grid": grid}
         sampling = changed_sampling(opened.spec, changes, overrides or ())
         captions = [*(prompt or []), *(read_prompts(prompts) if prompts else [])]
         order = _order(opened, weaker, sampling, _names(labels, opened), captions, negative or [], count, seed)
+        order = order if rewriter is None else _rewritten(order, opened, rewriter)
     _draw(opened, weaker, order, out or run / "samples" / "drawn")
 
 
@@ -111,6 +117,15 @@ def _order(
     )
 
 
+def _rewritten(order: Order, run: Run, rewriter: str) -> Order:
+    """The order with its captions rewritten; raises UsageError if the run has no use for captions."""
+    from pixelflow.generation.rewriting import chosen, rewritten
+
+    run.check_reads(label=False, caption=True)
+    captions, record = rewritten(chosen(rewriter), order.captions or (), run.model.device)
+    return order.model_copy(update={"captions": tuple(captions), "rewriting": record})
+
+
 def _draw(run: Run, weak: Run | None, order: Order, folder: Path) -> None:
     """Carry the order out, write the gallery and say where it is."""
     from rich.console import Console
@@ -151,7 +166,9 @@ def _draw(run: Run, weak: Run | None, order: Order, folder: Path) -> None:
 
 
 def _titles(order: Order, run: Run) -> list[str]:
-    """Captions, class names (or numbers), or seeds."""
+    """Captions as they were asked for, class names (or numbers), or seeds."""
+    if order.rewriting is not None:
+        return list(order.rewriting.prompts)
     if order.captions is not None:
         return list(order.captions)
     if order.labels is not None:
@@ -178,10 +195,3 @@ def _steps(text: str | None) -> Any:
         return None
     parts = [int(part) if part.strip().isdecimal() else part for part in text.split(",")]
     return parts if len(parts) > 1 else parts[0]
-
-
-def _number(text: str | None) -> float | str | None:
-    try:
-        return text if text is None else float(text)
-    except ValueError:
-        return text

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from pixelflow.conditioners.captions import trimmed
 from pixelflow.conditioners.frozen import FrozenText
-from pixelflow.core import torchvision_compat
-from pixelflow.core.errors import DataError, MissingDependencyError
+from pixelflow.core.errors import DataError
+from pixelflow.core.huggingface import first_line, transformers_for
 
 _KNOWN_DIMS = {
     "google/flan-t5-small": 512,
@@ -62,40 +62,24 @@ class T5(FrozenText):
 
 @lru_cache(maxsize=2)
 def _tokeniser(folder: Path) -> Any:
-    tokeniser = _transformers().AutoTokenizer
+    tokeniser = transformers_for("t5").AutoTokenizer
     try:
         return tokeniser.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # it raises whatever its parsers of hostile files raise
-        raise DataError(f"t5: the tokenizer in {folder} cannot be read ({_first_line(error)})") from None
+        raise DataError(f"t5: the tokenizer in {folder} cannot be read ({first_line(error)})") from None
 
 
 @lru_cache(maxsize=2)
 def _encoder(folder: Path, device: torch.device, dtype: torch.dtype) -> nn.Module:
     """The encoder of a folder, read from safetensors alone."""
-    model = _transformers().T5EncoderModel
+    model = transformers_for("t5").T5EncoderModel
     try:
         encoder, report = model.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True
         )
     except Exception as error:
-        raise DataError(f"t5: the weights in {folder} cannot be read ({_first_line(error)})") from None
+        raise DataError(f"t5: the weights in {folder} cannot be read ({first_line(error)})") from None
     if report["missing_keys"]:
         raise DataError(f"t5: the weights in {folder} lack {sorted(report['missing_keys'])[0]}; are they a T5's?")
     network: nn.Module = encoder.to(device).eval().requires_grad_(False)
     return network
-
-
-def _transformers() -> Any:
-    """The one seam to transformers, which imports torchvision where it finds it."""
-    try:
-        torchvision_compat.make_importable()
-        import transformers
-    except ImportError:
-        raise MissingDependencyError("t5 needs the package transformers: pip install 'pixelflow[t5]'") from None
-    transformers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()
-    return transformers
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

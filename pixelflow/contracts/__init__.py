@@ -6,7 +6,7 @@ components, and a plugin's tests can call `check` themselves.
 
 from __future__ import annotations
 
-from pixelflow.contracts import data, exact, guidance, networks, objectives, operators, samplers, settings
+from pixelflow.contracts import data, exact, guidance, networks, objectives, operators, rewriters, samplers, settings
 from pixelflow.contracts.checking import Check, ContractError, Outcome, run
 from pixelflow.core.component import ComponentParams
 
@@ -25,6 +25,7 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     "dataset": data.DATASET_CHECKS,
     "extractor": data.EXTRACTOR_CHECKS,
     "metric": data.METRIC_CHECKS,
+    "rewriter": rewriters.CHECKS,
 }
 """The checks of each kind, beside those of every component's settings."""
 

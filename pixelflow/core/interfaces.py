@@ -463,3 +463,26 @@ class Metric(Component, ABC):
         Raises:
             DataError: the images cannot be measured so (too few, no labels); the message says how many it takes.
         """
+
+
+class Rewriter(Component, ABC):
+    """Rewrites prompts before images are drawn from them. Built with ``device``."""
+
+    kind = "rewriter"
+
+    class Params(ComponentParams):
+        pass
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """What decides on the answers beside the settings, such as the hash of a file that it reads; may be empty."""
+
+    @abstractmethod
+    def rewrite(self, prompts: Sequence[str]) -> list[str]:
+        """One prompt for each, in order, whatever the others are.
+
+        Raises:
+            DataError: a prompt cannot be rewritten.
+            MissingInputError, MissingDependencyError: a file or model that it needs is not there.
+        """

@@ -33,6 +33,7 @@ BUILT_INS = (
     "pixelflow.guidance",
     "pixelflow.data",
     "pixelflow.evaluation",
+    "pixelflow.rewriters",
 )
 
 

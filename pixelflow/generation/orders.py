@@ -9,6 +9,7 @@ from pydantic import Field
 
 from pixelflow.core.component import Settings
 from pixelflow.core.spec import SamplingSpec
+from pixelflow.generation.rewriting import Rewriting
 
 
 class Source(Settings):
@@ -32,6 +33,8 @@ class Order(Settings):
     sampling: SamplingSpec
     labels: tuple[int, ...] | None = None
     captions: tuple[str, ...] | None = None
+    rewriting: Rewriting | None = None
+    """What the captions were before they were rewritten, and by what."""
     negatives: tuple[str, ...] | None = None
     """What guidance leads away from, in place of the empty caption."""
     seeds: tuple[int, ...] = Field(min_length=1)

@@ -16,6 +16,7 @@ from pixelflow.core import hookspecs, interfaces, plugins, reading
 from pixelflow.core.component import Component
 from pixelflow.core.registry import registry
 from pixelflow.core.spec import ExperimentSpec
+from pixelflow.generation.rewriting import Choice
 
 DOCS = Path(__file__).parents[2] / "docs"
 KINDS = {
@@ -64,7 +65,12 @@ def test_the_example_is_what_new_plugin_writes_and_keeps_its_contract(kind, tmp_
     assert not broken
 
 
-@pytest.mark.parametrize("kind", KINDS)
+def test_the_rewriter_on_its_page_validates():
+    choice = reading.parse(block(DOCS / "kinds/rewriter.md", "yaml"), "rewriter.md")
+    assert reading.validate(Choice, choice).rewriter.component.type_name() == "mapping"
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"rewriter"}))
 def test_the_piece_of_a_spec_validates(kind, tiny_file):
     spec = yaml.safe_load(tiny_file.read_text())
     spec.update(yaml.safe_load(block(DOCS / f"kinds/{kind}.md", "yaml")))

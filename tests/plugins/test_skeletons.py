@@ -39,7 +39,8 @@ def test_check_plugin_finds_every_promise_kept(installed):
 def test_a_spec_can_name_it(installed, tiny_file):
     """The line of the README that says how works as it stands."""
     kinds, site, sources = installed
-    readmes = [(sources / f"pixelflow-my-{kind}/README.md").read_text() for kind in kinds]
+    in_specs = [kind for kind in kinds if CHOICES[kind].startswith("train SPEC ")]
+    readmes = [(sources / f"pixelflow-my-{kind}/README.md").read_text() for kind in in_specs]
     choices = [shlex.split(readme.rpartition("SPEC ")[2]) for readme in readmes]
     for answer in site.pixelflow(*(["validate", str(tiny_file), *choice] for choice in choices)):
         assert answer.code == 0, answer.err

@@ -1,0 +1,73 @@
+"""``pixelflow export``."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pixelflow.cli.arguments import number
+from pixelflow.cli.progress import bars
+from pixelflow.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from pixelflow.export.layout import Layout
+
+
+def export(
+    benchmark: Annotated[str, typer.Argument(metavar="BENCHMARK", help="geneval, dpg or t2i-compbench.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    prompts: Annotated[
+        Path, typer.Option(metavar="PATH", help="The benchmark's own prompts: a file, or for dpg a folder.")
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes to the spec's sampling, e.g. steps=20.")
+    ] = None,
+    guidance: Annotated[str | None, typer.Option(metavar="NAME", help="The guidance, or its scale (a number).")] = None,
+    rewriter: Annotated[
+        str | None, typer.Option(metavar="NAME|BLOCK", help="Rewrites the prompts first, e.g. instruct.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed draws other images.")] = 0,
+    weights: Annotated[str, typer.Option(metavar="NAME", help="ema or raw.")] = "ema",
+    step: Annotated[int | None, typer.Option(help="Step of the checkpoint; by default the newest.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write; by default one inside the run.")] = None,
+    device: Annotated[str | None, typer.Option(help="A torch device; by default the first GPU, else the CPU.")] = None,
+) -> None:
+    """Draw a text-to-image benchmark's prompts, in the layout that its evaluator reads.
+
+    Stopped and started again, it goes on where it was. Every run draws a prompt's images from the same seeds.
+    """
+    from pixelflow.export.drawing import Export
+    from pixelflow.generation.rewriting import chosen
+    from pixelflow.generation.settings import changed_sampling
+    from pixelflow.run import Run
+
+    layout = _layout(benchmark)
+    choice = None if rewriter is None else chosen(rewriter)
+    tasks = layout.read(prompts)
+    opened = Run.open(run, step=step, weights=weights, device=device)
+    opened.check_reads(label=False, caption=True)
+    sampling = changed_sampling(opened.spec, {"guidance": number(guidance)}, overrides or ())
+    built = None if choice is None else choice.build(device=opened.model.device)
+    images = Export(opened, sampling, layout, tasks, built, seed)
+    folder = out or run / "exports" / f"{benchmark}-{images.digest}"
+    with bars() as tell:
+        for done in images.draw_into(folder):
+            tell("prompts", done, len(tasks))
+    typer.echo(f"{len(tasks)} prompts, {layout.images} images each: {folder / layout.folder}")
+
+
+def _layout(name: str) -> Layout:
+    """The layout of a benchmark; raises UsageError on an unknown one."""
+    from pixelflow.export.dpg import DPGBench
+    from pixelflow.export.geneval import GenEval
+    from pixelflow.export.t2i_compbench import T2ICompBench
+
+    layouts: dict[str, Layout] = {"geneval": GenEval(), "dpg": DPGBench(), "t2i-compbench": T2ICompBench()}
+    if name not in layouts:
+        near = difflib.get_close_matches(name, layouts, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise UsageError(f"no benchmark is called {name!r}{hint} (there are: {', '.join(layouts)})")
+    return layouts[name]

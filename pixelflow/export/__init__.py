@@ -1,0 +1,1 @@
+"""Images in the layouts that the evaluators of text-to-image benchmarks read."""

@@ -1,0 +1,155 @@
+"""Drawing a benchmark's images: prompt by prompt, gone on with after a stop, from the same seeds for every model."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from PIL.Image import Image
+
+from pixelflow.core import seeds
+from pixelflow.core.errors import CannotWriteError, NonFiniteError, UsageError
+from pixelflow.core.files import write_text, write_through, writing
+from pixelflow.core.interfaces import Rewriter
+from pixelflow.core.spec import SamplingSpec
+from pixelflow.export.layout import Layout, Task
+from pixelflow.generation.draw import draw
+from pixelflow.generation.pictures import to_pil
+from pixelflow.run import Run
+
+_RECIPE, _PROMPTS = "recipe.json", "prompts.jsonl"
+
+
+@dataclass(frozen=True)
+class Export:
+    """Images of a run for a benchmark.
+
+    They lie in ``FOLDER/<layout.folder>``, which holds nothing else; beside it ``recipe.json`` says how they were
+    drawn, and ``prompts.jsonl`` from which caption each prompt was.
+    """
+
+    run: Run
+    sampling: SamplingSpec
+    layout: Layout
+    tasks: Sequence[Task]
+    rewriter: Rewriter | None = None
+    seed: int = 0
+
+    @cached_property
+    def recipe(self) -> dict[str, Any]:
+        """Everything that decides on the images."""
+        source = self.run.source
+        prompts = [[task.prompt, task.details] for task in self.tasks]
+        return {
+            "benchmark": type(self.layout).__name__,
+            "images": self.layout.images,
+            "step": source.step,
+            "weights": source.weights,
+            "weights_sha256": source.sha256,
+            "sampling": self.sampling.model_dump(mode="json"),
+            "seed": self.seed,
+            "prompts_sha256": _sha256(json.dumps(prompts)),
+            "rewriter": None if self.rewriter is None else _described(self.rewriter),
+        }
+
+    @property
+    def digest(self) -> str:
+        """A short name of the recipe."""
+        return _sha256(json.dumps(self.recipe, sort_keys=True))[:10]
+
+    def draw_into(self, folder: Path) -> Iterator[int]:
+        """Write the files of all prompts that lack one; yields how many prompts are done after each.
+
+        Raises:
+            UsageError: the benchmark cannot take the run's images.
+            CannotWriteError: the disk refuses, or the folder holds something else.
+            NonFiniteError: an image is not finite; the prompts before its own are written.
+        """
+        height, width = self.run.spec.image.size
+        if self.layout.squares_only and height != width:
+            raise UsageError(f"this benchmark takes square images alone, and the run's are {height} x {width}")
+        self._claim(folder)
+        images = folder / self.layout.folder
+        missing = [
+            (task, caption)
+            for task, caption in zip(self.tasks, self._captions(folder / _PROMPTS), strict=True)
+            if not all((images / path).is_file() for path in self.layout.paths(task))
+        ]
+        done = len(self.tasks) - len(missing)
+        yield done
+        pictures = self._pictures(missing)
+        for task, _ in missing:
+            own = list(islice(pictures, self.layout.images))
+            for path, content in zip(self.layout.paths(task), self.layout.contents(task, own), strict=True):
+                _put(images / path, content, draft=folder / ".draft")
+            done += 1
+            yield done
+
+    def seed_of(self, task: Task, image: int) -> int:
+        """The seed of a prompt's image, which no setting of the model changes."""
+        return seeds.derive(self.seed, "benchmark", task.number, image)
+
+    def _pictures(self, chosen: Sequence[tuple[Task, str]]) -> Iterator[Image]:
+        """All images of some prompts, in order."""
+        captions = [caption for _, caption in chosen for _ in range(self.layout.images)]
+        own_seeds = [self.seed_of(task, image) for task, _ in chosen for image in range(self.layout.images)]
+        for drawn in draw(self.run.model, self.run.spec, {"caption": captions}, own_seeds, sampling=self.sampling):
+            if not drawn.images.isfinite().all():
+                raise NonFiniteError(
+                    "an image is not finite: the weights or the sampling settings diverge; "
+                    "try more steps, less guidance or an earlier --step"
+                )
+            yield from to_pil(drawn.images)
+
+    def _claim(self, folder: Path) -> None:
+        """Make the folder this export's, or find that it is; raises CannotWriteError otherwise."""
+        file = folder / _RECIPE
+        if file.is_file():
+            if file.read_text("utf-8") != json.dumps(self.recipe, indent=1):
+                raise CannotWriteError(f"{folder}: holds an export by another recipe; choose another --out")
+            return
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            is_free = all(path.name.startswith(".") for path in folder.iterdir())  # a kill may leave a draft
+        if not is_free:
+            raise CannotWriteError(f"{folder}: is not empty; choose another --out")
+        write_text(file, json.dumps(self.recipe, indent=1))
+
+    def _captions(self, file: Path) -> list[str]:
+        """What each prompt's images are drawn from: rewritten once, and kept in `file`."""
+        if file.is_file():
+            return [json.loads(line)["caption"] for line in file.read_text("utf-8").splitlines()]
+        prompts = [task.prompt for task in self.tasks]
+        captions = prompts if self.rewriter is None else self.rewriter.rewrite(prompts)
+        pairs = [{"prompt": prompt, "caption": caption} for prompt, caption in zip(prompts, captions, strict=True)]
+        write_text(file, "".join(json.dumps(pair) + "\n" for pair in pairs))
+        return captions
+
+
+def _described(rewriter: Rewriter) -> dict[str, Any]:
+    return {**rewriter.params.model_dump(mode="json"), "fingerprint": rewriter.fingerprint}
+
+
+def _put(path: Path, content: Image | str, draft: Path) -> None:
+    """Write a file in one step; its draft lies outside the folder that evaluators read."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_through(draft, content.encode() if isinstance(content, str) else _png(content))
+        draft.replace(path)
+
+
+def _png(picture: Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
