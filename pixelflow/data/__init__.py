@@ -12,5 +12,6 @@ def register_components() -> list[type[Component]]:
     from pixelflow.data.npz import Npz
     from pixelflow.data.shapes.dataset import Shapes
     from pixelflow.data.shapes.metric import ShapesJudge
+    from pixelflow.data.tar_shards import TarShards
 
-    return [Digits, ImageFolder, CaptionedFolder, Npz, Shapes, ShapesJudge]
+    return [Digits, ImageFolder, CaptionedFolder, TarShards, Npz, Shapes, ShapesJudge]

@@ -11,7 +11,7 @@ import torch
 
 from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import BadSample, Dataset, Sample
-from pixelflow.data.captions import TABLES, BadCaptionError, Captions
+from pixelflow.data.captions import TABLES, BadCaptionError, Captions, drawn
 from pixelflow.data.framing import FramedParams
 from pixelflow.data.image_folder import ImageFolder
 
@@ -96,5 +96,4 @@ class CaptionedFolder(Dataset):
         sample = self._images.sample(own, generator)
         if isinstance(sample, BadSample):
             return sample
-        chosen = int(torch.randint(len(captions), (), generator=generator)) if len(captions) > 1 else 0
-        return replace(sample, caption=captions[chosen])
+        return replace(sample, caption=drawn(captions, generator))

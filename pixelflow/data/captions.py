@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from pixelflow.core.errors import DataError
 
 TABLES = ("metadata.jsonl", "metadata.csv")
@@ -114,6 +116,13 @@ def usable(captions: Iterable[str], name: str) -> list[str]:
     if any("\ud800" <= letter <= "\udfff" for caption in found for letter in caption):
         raise BadCaptionError(f"its caption {name} is not valid Unicode text (half a surrogate pair)")
     return found
+
+
+def drawn(captions: Sequence[str], generator: torch.Generator) -> str | None:
+    """One of an image's captions, at random; None if it has none."""
+    if len(captions) < 2:
+        return captions[0] if captions else None
+    return captions[int(torch.randint(len(captions), (), generator=generator))]
 
 
 def column_of(there: Iterable[str], column: str | None) -> str:

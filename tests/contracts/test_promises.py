@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -9,6 +10,7 @@ from pixelflow import contracts
 from pixelflow.contracts.checking import run
 from pixelflow.core import plugins
 from pixelflow.core.registry import registry
+from tests.data.tars import write_tar
 from tests.tiny_settings import make_settings
 
 plugins.load()
@@ -35,6 +37,9 @@ def pictures(tmp_path_factory):
             Image.new("RGB", (24, 40), colour).save(folder / label / f"plain{index}.png")
             for name in (f"{index}.txt", f"plain{index}.txt"):
                 (folder / label / name).write_text(f"a {label} picture")
+    np.savez(folder / "images.npz", np.random.default_rng(0).integers(0, 256, (6, 20, 30, 3), dtype=np.uint8))
+    files = sorted(folder.glob("*/*"))
+    write_tar(folder / "all.tar", ((str(file.relative_to(folder)), file.read_bytes()) for file in files))
     return folder
 
 
@@ -49,6 +54,7 @@ def test_is_kept(kind, name, check, pictures, networks):
     folder = {"root": str(pictures)}
     file = {"file": str(pictures / "images.npz")}
     data = {"dataset image_folder": folder, "dataset captioned_folder": folder, "dataset npz": file}
+    data["dataset tar_shards"] = {"shards": str(pictures / "all.tar")}
     settings = {**data, **networks, **SMALL}
     params = registry.of_kind(kind)[name].cls.Params(**settings.get(f"{kind} {name}", {}))
     outcome = run(check, params)

@@ -118,7 +118,7 @@ def test_all_captions_are_listed_without_reading_the_image(tmp_path):
 def test_empty_captions_of_a_table(tmp_path):
     picture(tmp_path / "a.png")
     (tmp_path / "metadata.jsonl").write_text(json.dumps({"file_name": "a.png", "text": ""}))
-    assert "empty in the table" in opened(tmp_path).sample(0, torch.Generator()).reason
+    assert "its caption in the table is empty" in opened(tmp_path).sample(0, torch.Generator()).reason
 
 
 def test_an_unreadable_image_is_still_one(tmp_path):

@@ -1,0 +1,175 @@
+"""Images with captions and labels in tar archives, in the WebDataset convention."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import io
+import itertools
+import re
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import field_validator
+
+from pixelflow.core.errors import DataError, MissingInputError
+from pixelflow.core.interfaces import BadSample, Dataset, Sample
+from pixelflow.core.problems import problem
+from pixelflow.data.captions import BadCaptionError, drawn, json_captions, lines
+from pixelflow.data.decoding import UnreadableImageError
+from pixelflow.data.framing import FramedParams, Framing
+from pixelflow.data.tar_index import TarIndex
+
+_BRACES = re.compile(r"\{([^{}]*)\}")
+_RANGE = re.compile(r"(\d+)\.\.(\d+)")
+_MOST = 1_000_000
+"""Shards that a pattern may stand for."""
+
+
+class TarShards(Dataset):
+    """Members of the same name belong together: an image, ``.txt`` or ``.json`` with captions, ``.cls`` with a label.
+
+    The offsets of all members are found once and kept beside the shards, so that samples are read in any order.
+    Nothing is unpacked to the disk. Members that could lead elsewhere (links, devices, paths out of the archive,
+    sizes beyond its end) are never read; the log counts and names them.
+
+    Raises:
+        MissingInputError: a shard does not exist.
+        DataError: a shard is no uncompressed tar, or there are no images; or some have captions and some not.
+        CannotWriteError: the index cannot be kept.
+    """
+
+    class Params(FramedParams):
+        type: Literal["tar_shards"] = "tar_shards"
+        shards: str | tuple[str, ...]
+        """Paths, in which ``{000..012}`` and ``{a,b}`` stand for several, and ``*`` and ``?`` for what is there."""
+        index: Path | None = None
+        """Folder for the places of all members; by default beside the shards."""
+        column: str | None = None
+        """The key of a ``.json`` that holds a caption or a list of them; by default text, caption, captions or prompt.
+        If it is given, a ``.txt`` is not looked at."""
+        uncaptioned: Literal["refuse", "skip"] = "refuse"
+        """What becomes of images without a caption where others have one."""
+        labels: Literal["auto", "none"] = "auto"
+        """"auto": the numbers in ``.cls``, if every image has one."""
+
+        @field_validator("shards")
+        @classmethod
+        def _is_small(cls, shards: str | tuple[str, ...]) -> str | tuple[str, ...]:
+            for pattern in _listed(shards):
+                if not 1 <= _count(pattern) <= _MOST:
+                    raise problem(f"{pattern!r} stands for {_count(pattern)} shards; use 1 to {_MOST}")
+            if not shards:
+                raise problem("names no shards")
+            return shards
+
+    params: Params
+
+    def __init__(self, params: Params, *, height: int, width: int, channels: int) -> None:
+        super().__init__(params)
+        self._framing = Framing(params, height, width, channels)
+        paths = [path for pattern in _listed(params.shards) for path in matching(pattern)]
+        self._shards = [TarIndex(path, params.index and params.index.expanduser()) for path in dict.fromkeys(paths)]
+        self._firsts = np.cumsum([0, *(len(shard) for shard in self._shards)])
+        self._captioned = np.concatenate([self._has_caption(shard) for shard in self._shards])
+        self._indices = self._usable()
+        labels = np.concatenate([shard.labels for shard in self._shards])[self._indices]
+        has_labels = params.labels == "auto" and bool((labels >= 0).all())
+        self.classes = tuple(str(label) for label in range(int(labels.max()) + 1)) if has_labels else ()
+
+    def _has_caption(self, shard: TarIndex) -> np.ndarray:
+        """(n)"""
+        in_table = shard.tables[:, 0] >= 0
+        return in_table if self.params.column is not None else in_table | (shard.texts[:, 0] >= 0)
+
+    def _usable(self) -> np.ndarray:
+        """The indices of the images with captions, or of all if none has one; raises DataError."""
+        has = self._captioned
+        if not len(has):
+            raise DataError(f"{self._shards[0].shard}: holds no images; set data.shards")
+        if has.any() and not has.all() and self.params.uncaptioned == "refuse":
+            shard, place = self._place(int(np.argmin(has)))
+            raise DataError(
+                f"{shard.shard}: {(~has).sum()} of {len(has)} images of all shards have no caption, the first: "
+                f"{shard.key(place)}; set data.uncaptioned to skip"
+            )
+        return np.flatnonzero(has) if has.any() else np.arange(len(has))
+
+    def _place(self, own: int) -> tuple[TarIndex, int]:
+        """The shard of an image, and its place there."""
+        shard = int(np.searchsorted(self._firsts, own, side="right")) - 1
+        return self._shards[shard], own - int(self._firsts[shard])
+
+    @property
+    def fingerprint(self) -> str:
+        """Settings, and the name, size and time of every shard."""
+        told = "\n".join(f"{shard.shard} {shard.state}" for shard in self._shards)
+        return f"{self.params.model_dump_json()} {hashlib.sha256(told.encode()).hexdigest()}"
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def sample(self, index: int, generator: torch.Generator) -> Sample | BadSample:
+        shard, place = self._place(int(self._indices[index]))
+        try:
+            image = self._framing(io.BytesIO(shard.content(shard.images[place])), generator)
+            caption = drawn(self._captions(shard, place), generator)
+        except (UnreadableImageError, BadCaptionError, OSError) as error:
+            return BadSample(f"{shard.shard}: {shard.key(place)}", str(error))
+        return Sample(image, label=int(shard.labels[place]) if self.classes else None, caption=caption)
+
+    def captions(self, index: int) -> list[str]:
+        try:
+            return self._captions(*self._place(int(self._indices[index])))
+        except (BadCaptionError, OSError):
+            return []
+
+    def _captions(self, shard: TarIndex, place: int) -> list[str]:
+        """Empty if no image has any; raises BadCaptionError."""
+        text, table, column = shard.texts[place], shard.tables[place], self.params.column
+        if text[0] >= 0 and column is None:
+            return lines(shard.content(text), "(.txt)")
+        return json_captions(shard.content(table), "(.json)", column) if table[0] >= 0 else []
+
+
+def _listed(shards: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (shards,) if isinstance(shards, str) else shards
+
+
+def matching(pattern: str) -> list[Path]:
+    """The files that a pattern stands for, in order; raises MissingInputError if a wildcard finds none."""
+    found = []
+    for name in expanded(str(Path(pattern).expanduser())):
+        own = [name]
+        if glob.has_magic(name) and not Path(name).exists():
+            own = sorted(glob.glob(name))  # noqa: PTH207 - Path.glob takes no whole paths
+        if not own:
+            raise MissingInputError(f"{name}: there is no such file; set data.shards, relative to {Path.cwd()}")
+        found += own
+    return [Path(name) for name in found]
+
+
+def expanded(pattern: str) -> list[str]:
+    """``a{0..2}.{x,y}`` -> the six names that it stands for; ``{000..012}`` keeps its zeros."""
+    parts = _BRACES.split(pattern)
+    choices = [_choices(part) if place % 2 else [part] for place, part in enumerate(parts)]
+    return ["".join(chosen) for chosen in itertools.product(*choices)]
+
+
+def _choices(braced: str) -> list[str]:
+    span = _RANGE.fullmatch(braced)
+    if span is None:
+        return braced.split(",") if "," in braced else [f"{{{braced}}}"]
+    digits = max(len(span[1]), len(span[2])) if span[1].startswith("0") else 0
+    return [str(number).zfill(digits) for number in range(int(span[1]), int(span[2]) + 1)]
+
+
+def _count(pattern: str) -> int:
+    """Names that `expanded` would give, without making them."""
+    count = 1
+    for braced in _BRACES.findall(pattern):
+        span = _RANGE.fullmatch(braced)
+        count *= max(0, int(span[2]) - int(span[1]) + 1) if span else braced.count(",") + 1
+    return count
