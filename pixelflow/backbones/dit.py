@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -58,6 +58,8 @@ class Block(nn.Module):
 
 class DiT(Backbone):
     """Transformer with 2-D RoPE, qk RMSNorm and a resolution embedding; one pair of projections a patch size."""
+
+    may_differ: ClassVar[frozenset[str]] = frozenset({"depth", "context_dim"})
 
     class Params(Backbone.Params):
         type: Literal["dit"] = "dit"

@@ -30,6 +30,7 @@ class ByteText(Conditioner):
     """
 
     reads: ClassVar[Literal["label", "caption"]] = "caption"
+    may_differ: ClassVar[frozenset[str]] = frozenset({"depth", "max_bytes"})
 
     class Params(Conditioner.Params):
         type: Literal["bytes"] = "bytes"

@@ -18,6 +18,7 @@ class ClassLabel(Conditioner):
     """A table of one vector a class and a last one for "no class"."""
 
     reads: ClassVar[Literal["label", "caption"]] = "label"
+    may_differ: ClassVar[frozenset[str]] = frozenset({"classes", "init_std"})
 
     class Params(Conditioner.Params):
         type: Literal["class_label"] = "class_label"

@@ -89,6 +89,8 @@ class Backbone(Component, nn.Module, ABC):
     class Params(ComponentParams):
         pass
 
+    may_differ: ClassVar[frozenset[str]] = frozenset()
+    """Settings in which a run may differ from the one that it starts from (``training.init_from``)."""
     width: int
     """Channels of the conditioning vector that it takes."""
     context_dim: int | None = None
@@ -140,6 +142,8 @@ class Conditioner(Component, nn.Module, ABC):
     kind = "conditioner"
     reads: ClassVar[Literal["label", "caption"]]
     """The field of a data sample that it takes."""
+    may_differ: ClassVar[frozenset[str]] = frozenset()
+    """Settings in which a run may differ from the one that it starts from, and still take this part's weights over."""
 
     class Params(ComponentParams):
         @property

@@ -4,6 +4,7 @@
 
     runs/NAME/spec.yaml          every default written out
              environment.json    versions, platform, plugins, names of the classes
+             init.json           what it took from the run that it started from, if it did
              metrics.jsonl       one line every `training.log_every` steps
              checkpoints/        see `pixelflow.core.checkpoint`
              samples/            pictures drawn while training
@@ -79,6 +80,10 @@ class RunFolder:
     @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
+
+    @property
+    def init_file(self) -> Path:
+        return self.path / "init.json"
 
     @property
     def metrics_file(self) -> Path:

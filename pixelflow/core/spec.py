@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -134,9 +135,30 @@ class ObjectiveSpec(Settings):
     """Probability with which an image is trained without its condition, for guidance."""
 
 
+class InitSpec(Settings):
+    """Another run's weights, to start from."""
+
+    run: Path
+    """The run's folder; a relative path starts at the current directory."""
+    weights: Literal["ema", "raw"] = "ema"
+    """The averaged weights, or those that the optimizer left."""
+    step: int | None = Field(default=None, ge=0)
+    """Of the checkpoint; by default the newest."""
+
+
+def _run(value: Any) -> Any:
+    """``runs/NAME`` means ``{run: runs/NAME}``."""
+    return {"run": value} if isinstance(value, str) else value
+
+
+Init = Annotated[InitSpec, BeforeValidator(_run, json_schema_input_type=str | InitSpec)]
+
+
 class TrainingSpec(Settings):
     """The optimisation."""
 
+    init_from: Init | None = None
+    """A run whose weights this one starts from, as far as they fit; its folder, or a block; null starts afresh."""
     steps: Count = 10000
     """Optimizer steps."""
     batch_size: Count = 64

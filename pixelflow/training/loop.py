@@ -8,13 +8,14 @@ from contextlib import closing
 
 import torch
 
-from pixelflow.core import seeds
+from pixelflow.core import checkpoint, seeds
 from pixelflow.core.errors import DataError, NonFiniteError
 from pixelflow.core.interfaces import Dataset
 from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.training import metrics
 from pixelflow.training.distributed import World
+from pixelflow.training.initial import former_run
 from pixelflow.training.loader import Batch, batches
 from pixelflow.training.objective import Objective, Work
 from pixelflow.training.optimizer import clip_gradients, rate_at, set_rate, trained
@@ -33,7 +34,8 @@ class Trainer:
         self.run, self.spec, self.settings = run, spec, spec.training
         self.dataset, self.world, self.signals = dataset, world, signals
         self.signals.immediate = world.size == 1
-        self.state = TrainState.fresh(spec, world.device)
+        init = None if checkpoint.steps(run.checkpoints) else spec.training.init_from
+        self.state = TrainState.fresh(spec, world.device, former_run(init) if init else None)
         self.state.restore(run.checkpoints)
         self.objective = Objective(self.state.model, spec, world.rank)
         self.previews = Previews(run.samples, spec, dataset)

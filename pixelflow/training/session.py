@@ -21,6 +21,7 @@ from pixelflow.core.interfaces import Dataset
 from pixelflow.core.memory import memory_for
 from pixelflow.core.runfolder import RunFolder, environment
 from pixelflow.core.spec import ExperimentSpec
+from pixelflow.training import initial
 from pixelflow.training.distributed import World
 from pixelflow.training.loop import Trainer
 from pixelflow.training.stopping import Stop, StopSignals
@@ -60,7 +61,7 @@ def train(spec: ExperimentSpec, folder: Path, world: World, signals: StopSignals
 
     Raises:
         UsageError: the folder holds a run of another spec, or is being trained by another process; or the batch
-            cannot be shared evenly by the processes that train together.
+            cannot be shared evenly by the processes that train together; or the run to start from does not fit.
         PreemptedError: SIGTERM came; the state is saved.
         KeyboardInterrupt: Ctrl-C came; the state is saved.
         NonFiniteError, DataError, MissingInputError, CannotWriteError: see `Trainer.train`.
@@ -71,6 +72,8 @@ def train(spec: ExperimentSpec, folder: Path, world: World, signals: StopSignals
     dataset = build_dataset(spec)
     spec = resolve(spec, dataset)
     _check_shares(spec, world)
+    if not checkpoint.steps(folder / "checkpoints"):
+        initial.check(spec)
     with opened(folder, spec, dataset.classes, world) as run, memory_for("training", _LESS_MEMORY):
         trainer = Trainer(run, spec, dataset, world, signals)
         say = _say if world.is_first else _say_nothing
@@ -80,6 +83,9 @@ def train(spec: ExperimentSpec, folder: Path, world: World, signals: StopSignals
             say(f"{run.path} is finished: {step} steps; to train further, raise training.steps")
             return run
         say(f"{run.path}: {'continuing after' if step else 'starting at'} step {step} of {spec.training.steps}")
+        if trainer.state.inherited and world.is_first:
+            _say("\n".join(trainer.state.inherited.lines()))
+            trainer.state.inherited.write(run.init_file)
         try:
             trainer.train()
         except Stop:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from pixelflow.core import reading
-from pixelflow.core.spec import ExperimentSpec
+from pixelflow.core import checkpoint, reading
+from pixelflow.core.runfolder import RunFolder
+from pixelflow.core.spec import ExperimentSpec, InitSpec
+from pixelflow.training import initial
 
 SPECS = Path(__file__).parents[2] / "specs"
-FILES = sorted(SPECS.glob("*.yaml")) + sorted((SPECS / "paper").glob("*.yaml"))
+FILES = [file for folder in ("", "chain", "paper") for file in sorted((SPECS / folder).glob("*.yaml"))]
 
 
 def spec_of(path: Path) -> ExperimentSpec:
@@ -45,6 +48,25 @@ def test_the_papers_settings(name: str) -> None:
     assert (training.learning_rate, training.decay, training.weight_decay) == (1e-4, "constant", 0)
     assert (training.clip, training.ema, training.precision) == (1.0, 0.9999, "bfloat16")
     assert spec.backbone.model_dump()["depth"] == 28
+
+
+CHAINS = [
+    ("paper", ["imagenet256_patch4_kickoff8", "t2i_256", "t2i_512", "t2i_1024"]),
+    ("chain", ["chain_16", "chain_32", "chain_64"]),
+]
+
+
+@pytest.mark.parametrize(("folder", "names"), CHAINS)
+def test_each_step_of_a_chain_starts_from_the_one_before_and_can(folder: str, names: list[str], tmp_path: Path) -> None:
+    specs = [spec_of(SPECS / folder / f"{name}.yaml") for name in names]
+    assert specs[0].training.init_from is None
+    for former, spec in pairwise(specs):
+        assert spec.training.init_from is not None
+        assert spec.training.init_from.run == Path("runs") / former.name
+        run = RunFolder.create(tmp_path / former.name, former, [])
+        checkpoint.save(run.checkpoints, 0, {}, {}, keep=1)
+        training = spec.training.model_copy(update={"init_from": InitSpec(run=run.path)})
+        initial.check(spec.model_copy(update={"training": training}))
 
 
 def test_the_best_sampling_setting() -> None:

@@ -1,0 +1,169 @@
+"""A run that starts from another one's weights: what carries over, what is new, and what cannot work."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from pixelflow.core import checkpoint
+from pixelflow.core.errors import MissingInputError, PixelflowError, UsageError
+from pixelflow.core.model import FlowModel
+from pixelflow.run import Run
+from pixelflow.training.initial import check, former_run, inherit
+from pixelflow.training.state import TrainState
+from tests.conftest import make_run, make_spec
+from tests.training.conftest import lines_of
+
+CPU = torch.device("cpu")
+BYTES = "{type: bytes, dim: 16, depth: 1, heads: 2, max_bytes: 32}"
+
+
+@pytest.fixture
+def former(tmp_path) -> Run:
+    """A class run of 2 stages with lively weights."""
+    return Run.open(make_run(tmp_path / "former", make_spec()), device="cpu")
+
+
+def started(former: Run, *overrides: str) -> TrainState:
+    return TrainState.fresh(make_spec(f"training.init_from='{former.source.run}'", *overrides), CPU, former)
+
+
+def velocities(model: FlowModel, side: int, **values) -> torch.Tensor:
+    torch.manual_seed(5)
+    stage = model.cascade.stages[-1]
+    x, tau = torch.randn(3, 1, side, side), torch.tensor([0.1, 0.5, 0.9])
+    with torch.no_grad():
+        return model.eval()([x], [stage], [tau], model.condition(model.prepare(values)))[0]
+
+
+def test_the_same_spec_takes_everything(former):
+    state = started(former)
+    assert not state.inherited.fresh
+    assert not state.inherited.left
+    for model in (state.model, state.ema.model):
+        assert all(torch.equal(own, former.model.state_dict()[name]) for name, own in model.state_dict().items())
+
+
+def test_text_on_a_class_run_starts_as_the_class_run(former):
+    state = started(former, f"conditioners=[{BYTES}, class_label]", "conditioners.1.classes=10")
+    labels, captions = [0, 4, 9], ["a one", "", "anything at all"]
+    before = velocities(former.model, 16, label=labels)
+    assert before.any()
+    assert torch.equal(velocities(state.model, 16, label=labels, caption=captions), before)
+    assert {name.split(".")[0] for name in state.inherited.fresh} == {"backbone", "conditioners"}
+    assert all("cross_" in name or name.startswith("conditioners.0.") for name in state.inherited.fresh)
+    assert not state.inherited.left
+
+
+def test_a_stage_more_carries_all_weights_over(former):
+    """Nothing is tied to the number of stages; times within the network's axis keep their meaning."""
+    state = started(former, "image.size=32", "cascade.stages=3")
+    assert not state.inherited.fresh
+    assert not state.inherited.left
+
+
+def test_another_patch_size_gets_projections_of_its_own(former):
+    state = started(former, "cascade.patch=[4, 2]")
+    names = {"patch_in.4.weight", "patch_in.4.bias", "patch_out.4.weight", "patch_out.4.bias"}
+    assert set(state.inherited.fresh) == {f"backbone.{name}" for name in names}
+    assert not state.inherited.left
+
+
+def test_other_classes_get_a_table_of_their_own(former):
+    state = started(former, "conditioners.0.classes=12")
+    assert set(state.inherited.fresh) == {"conditioners.0.table.weight"} == set(state.inherited.left)
+    assert state.inherited.fresh["conditioners.0.table.weight"].start == "random"
+
+
+def test_more_blocks_are_new_and_change_nothing(former):
+    state = started(former, "backbone.depth=3")
+    assert {name.split(".")[2] for name in state.inherited.fresh} == {"2"}
+    before = velocities(former.model, 16, label=[1, 2, 3])
+    torch.testing.assert_close(velocities(state.model, 16, label=[1, 2, 3]), before, rtol=0, atol=1e-6)
+
+
+def test_another_text_encoder_has_all_of_its_cross_attention_anew(tmp_path):
+    text = Run.open(make_run(tmp_path / "text", make_spec(f"conditioners=[{BYTES}]", "data=shapes")), device="cpu")
+    state = started(text, f"conditioners=[{BYTES.replace('dim: 16', 'dim: 24')}]", "data=shapes")
+    fresh = state.inherited.fresh
+    assert fresh["backbone.blocks.1.cross_attention.out.weight"].start == "zero"
+    assert set(state.inherited.left) == set(fresh)
+    assert any(name.startswith("conditioners.0.table") for name in fresh)
+
+
+def test_a_longer_caption_needs_new_places_only(tmp_path):
+    text = Run.open(make_run(tmp_path / "text", make_spec(f"conditioners=[{BYTES}]", "data=shapes")), device="cpu")
+    state = started(text, f"conditioners=[{BYTES.replace('32', '64')}]", "data=shapes")
+    assert set(state.inherited.fresh) == {"conditioners.0.places"}
+
+
+def test_raw_weights_and_a_step_of_choice(tmp_path):
+    run = make_run(tmp_path / "former", make_spec(), step=7)
+    first = checkpoint.load(run / "checkpoints", parts=["ema", "model"]).tensors
+    checkpoint.save(run / "checkpoints", 9, {"ema": first["model"], "model": first["ema"]}, {}, keep=2)
+    spec = make_spec(f"training.init_from={{run: '{run}', weights: raw, step: 7}}")
+    other = former_run(spec.training.init_from)
+    assert (other.source.step, other.source.weights) == (7, "raw")
+    state = TrainState.fresh(spec, CPU, other)
+    assert all(torch.equal(own, first["model"][name]) for name, own in state.model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "error", "message"),
+    [
+        (["backbone.heads=3"], UsageError, "another architecture (heads 2 there, 3 here)"),
+        (["backbone.heads=4", "backbone.head_dim=8"], UsageError, "heads 2 there, 4 here; head_dim 16 there, 8 here"),
+        (["image.channels=3"], UsageError, "image.channels 1 there, 3 here"),
+        (["training.init_from=nowhere"], MissingInputError, "nowhere: there is no such run"),
+    ],
+)
+def test_what_cannot_carry_over_is_said_in_one_line(former, overrides, error, message):
+    spec = make_spec(f"training.init_from='{former.source.run}'", *overrides)
+    with pytest.raises(error) as caught:
+        check(spec)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_nothing_is_made_where_the_start_does_not_fit(trained, tmp_path):
+    with pytest.raises(PixelflowError, match="no such run"):
+        trained("next", "training.init_from=nowhere")
+    assert not (tmp_path / "next").exists()
+
+
+def test_the_report_names_what_is_new_and_how_it_starts(former):
+    lines = list(started(former, f"conditioners=[{BYTES}]").inherited.lines())
+    assert lines[0].startswith(f"starts from {former.source.run} step 7 (ema, sha256 {former.source.sha256[:12]})")
+    (cross,) = (line for line in lines if "cross_attention" in line)
+    assert cross.startswith("  new: backbone.blocks.*.cross_attention (16 tensors; one: ")
+    assert "zero: q.bias, kv.bias, out.weight, out.bias" in cross
+    assert "  left out: conditioners.0.table (1 tensor)" in lines
+
+
+def test_it_is_recorded_and_applied_once(trained, tmp_path, capsys):
+    """A stopped run goes on without the former one, and equals the uninterrupted run."""
+    source = trained("source", "training.steps=2")
+    options = (f"training.init_from='{source.path}'", "image.size=32", "cascade.stages=3", "training.save_every=2")
+    whole = trained("whole", *options)
+    record = json.loads(whole.init_file.read_text())
+    assert record["source"]["sha256"] == Run.open(source.path).source.sha256
+    assert record["new"] == {} == record["left_out"]
+    assert whole.read_spec().training.init_from.run == source.path
+    trained("parts", *options, "training.steps=2")
+    source.path.rename(tmp_path / "elsewhere")
+    capsys.readouterr()
+    parts = trained("parts", *options)
+    assert "starts from" not in capsys.readouterr().err
+    assert lines_of(whole) == lines_of(parts)
+
+
+def test_inheriting_leaves_the_former_run_as_it_was(former):
+    before = {name: tensor.clone() for name, tensor in former.model.state_dict().items()}
+    state = started(former)
+    with torch.no_grad():
+        for parameter in state.model.parameters():
+            parameter.add_(1)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in former.model.state_dict().items())
+    assert inherit(state.model, make_spec(), former).taken
