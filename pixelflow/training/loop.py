@@ -8,14 +8,14 @@ from contextlib import closing
 
 import torch
 
-from pixelflow.core import checkpoint, seeds
+from pixelflow.core import seeds
 from pixelflow.core.errors import DataError, NonFiniteError
 from pixelflow.core.interfaces import Dataset
 from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.training import metrics
 from pixelflow.training.distributed import World
-from pixelflow.training.initial import former_run
+from pixelflow.training.initial import Inherited, former_run, inherit
 from pixelflow.training.loader import Batch, batches
 from pixelflow.training.objective import Objective, Work
 from pixelflow.training.optimizer import clip_gradients, rate_at, set_rate, trained
@@ -34,11 +34,20 @@ class Trainer:
         self.run, self.spec, self.settings = run, spec, spec.training
         self.dataset, self.world, self.signals = dataset, world, signals
         self.signals.immediate = world.size == 1
-        init = None if checkpoint.steps(run.checkpoints) else spec.training.init_from
-        self.state = TrainState.fresh(spec, world.device, former_run(init) if init else None)
+        self.state = TrainState.fresh(spec, world.device)
         self.state.restore(run.checkpoints)
         self.objective = Objective(self.state.model, spec, world.rank)
         self.previews = Previews(run.samples, spec, dataset)
+        self.inherited = self._inherit()
+
+    def _inherit(self) -> Inherited | None:
+        """Take the weights of the run to start from, unless this one has begun."""
+        init, state = self.spec.training.init_from, self.state
+        if init is None or state.saved_step is not None:
+            return None
+        inherited = inherit(state.model, self.spec, former_run(init))
+        state.ema.model.load_state_dict(state.model.state_dict())
+        return inherited
 
     @property
     def is_finished(self) -> bool:

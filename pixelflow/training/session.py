@@ -83,9 +83,9 @@ def train(spec: ExperimentSpec, folder: Path, world: World, signals: StopSignals
             say(f"{run.path} is finished: {step} steps; to train further, raise training.steps")
             return run
         say(f"{run.path}: {'continuing after' if step else 'starting at'} step {step} of {spec.training.steps}")
-        if trainer.state.inherited and world.is_first:
-            _say("\n".join(trainer.state.inherited.lines()))
-            trainer.state.inherited.write(run.init_file)
+        if trainer.inherited and world.is_first:
+            _say("\n".join(trainer.inherited.lines()))
+            trainer.inherited.write(run.init_file)
         try:
             trainer.train()
         except Stop:

@@ -16,8 +16,6 @@ from pixelflow.core.ema import Ema
 from pixelflow.core.errors import DataError
 from pixelflow.core.model import FlowModel
 from pixelflow.core.spec import ExperimentSpec
-from pixelflow.run import Run
-from pixelflow.training.initial import Inherited, inherit
 from pixelflow.training.metrics import Window
 from pixelflow.training.optimizer import make_optimizer, optimizer_tensors, restore_optimizer
 
@@ -33,23 +31,20 @@ class TrainState:
     window: Window = field(default_factory=Window)
     saved_step: int | None = None
     """The step of the newest checkpoint, if there is one."""
-    inherited: Inherited | None = None
-    """What the weights took from another run, if they did."""
 
     @classmethod
-    def fresh(cls, spec: ExperimentSpec, device: torch.device, former: Run | None = None) -> TrainState:
-        """New weights, drawn from the spec's seed; those of `former` in their place where they fit."""
+    def fresh(cls, spec: ExperimentSpec, device: torch.device) -> TrainState:
+        """New weights, drawn from the spec's seed."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seeds.derive(spec.seed, "weights"))
             model = build_model(spec)
-        inherited = inherit(model, spec, former) if former else None
         model.to(device).train()
         model.backbone.checkpointing = spec.training.checkpointing
         ema = Ema(model, spec.training.ema)
         if spec.training.compile:
             for part in model.backbone.compiled_parts:
                 part.compile()
-        return cls(model, ema, make_optimizer(model, spec.training), inherited=inherited)
+        return cls(model, ema, make_optimizer(model, spec.training))
 
     def save(self, folder: Path, keep: int) -> None:
         """Write a checkpoint, unless this step has one; raises CannotWriteError."""

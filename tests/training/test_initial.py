@@ -8,15 +8,14 @@ import pytest
 import torch
 
 from pixelflow.core import checkpoint
+from pixelflow.core.assembly import build_model
 from pixelflow.core.errors import MissingInputError, PixelflowError, UsageError
 from pixelflow.core.model import FlowModel
 from pixelflow.run import Run
-from pixelflow.training.initial import check, former_run, inherit
-from pixelflow.training.state import TrainState
+from pixelflow.training.initial import Inherited, check, former_run, inherit
 from tests.conftest import make_run, make_spec
 from tests.training.conftest import lines_of
 
-CPU = torch.device("cpu")
 BYTES = "{type: bytes, dim: 16, depth: 1, heads: 2, max_bytes: 32}"
 
 
@@ -26,8 +25,11 @@ def former(tmp_path) -> Run:
     return Run.open(make_run(tmp_path / "former", make_spec()), device="cpu")
 
 
-def started(former: Run, *overrides: str) -> TrainState:
-    return TrainState.fresh(make_spec(f"training.init_from='{former.source.run}'", *overrides), CPU, former)
+def started(former: Run, *overrides: str) -> tuple[FlowModel, Inherited]:
+    """A fresh model of another spec that took what it could, and the report."""
+    spec = make_spec(*overrides)
+    model = build_model(spec)
+    return model, inherit(model, spec, former)
 
 
 def velocities(model: FlowModel, side: int, **values) -> torch.Tensor:
@@ -39,64 +41,63 @@ def velocities(model: FlowModel, side: int, **values) -> torch.Tensor:
 
 
 def test_the_same_spec_takes_everything(former):
-    state = started(former)
-    assert not state.inherited.fresh
-    assert not state.inherited.left
-    for model in (state.model, state.ema.model):
-        assert all(torch.equal(own, former.model.state_dict()[name]) for name, own in model.state_dict().items())
+    model, inherited = started(former)
+    assert not inherited.fresh
+    assert not inherited.left
+    assert all(torch.equal(own, former.model.state_dict()[name]) for name, own in model.state_dict().items())
 
 
 def test_text_on_a_class_run_starts_as_the_class_run(former):
-    state = started(former, f"conditioners=[{BYTES}, class_label]", "conditioners.1.classes=10")
+    model, inherited = started(former, f"conditioners=[{BYTES}, class_label]", "conditioners.1.classes=10")
     labels, captions = [0, 4, 9], ["a one", "", "anything at all"]
     before = velocities(former.model, 16, label=labels)
     assert before.any()
-    assert torch.equal(velocities(state.model, 16, label=labels, caption=captions), before)
-    assert {name.split(".")[0] for name in state.inherited.fresh} == {"backbone", "conditioners"}
-    assert all("cross_" in name or name.startswith("conditioners.0.") for name in state.inherited.fresh)
-    assert not state.inherited.left
+    assert torch.equal(velocities(model, 16, label=labels, caption=captions), before)
+    assert {name.split(".")[0] for name in inherited.fresh} == {"backbone", "conditioners"}
+    assert all("cross_" in name or name.startswith("conditioners.0.") for name in inherited.fresh)
+    assert not inherited.left
 
 
 def test_a_stage_more_carries_all_weights_over(former):
     """Nothing is tied to the number of stages; times within the network's axis keep their meaning."""
-    state = started(former, "image.size=32", "cascade.stages=3")
-    assert not state.inherited.fresh
-    assert not state.inherited.left
+    _, inherited = started(former, "image.size=32", "cascade.stages=3")
+    assert not inherited.fresh
+    assert not inherited.left
 
 
 def test_another_patch_size_gets_projections_of_its_own(former):
-    state = started(former, "cascade.patch=[4, 2]")
+    _, inherited = started(former, "cascade.patch=[4, 2]")
     names = {"patch_in.4.weight", "patch_in.4.bias", "patch_out.4.weight", "patch_out.4.bias"}
-    assert set(state.inherited.fresh) == {f"backbone.{name}" for name in names}
-    assert not state.inherited.left
+    assert set(inherited.fresh) == {f"backbone.{name}" for name in names}
+    assert not inherited.left
 
 
 def test_other_classes_get_a_table_of_their_own(former):
-    state = started(former, "conditioners.0.classes=12")
-    assert set(state.inherited.fresh) == {"conditioners.0.table.weight"} == set(state.inherited.left)
-    assert state.inherited.fresh["conditioners.0.table.weight"].start == "random"
+    _, inherited = started(former, "conditioners.0.classes=12")
+    assert set(inherited.fresh) == {"conditioners.0.table.weight"} == set(inherited.left)
+    assert inherited.fresh["conditioners.0.table.weight"].start == "random"
 
 
 def test_more_blocks_are_new_and_change_nothing(former):
-    state = started(former, "backbone.depth=3")
-    assert {name.split(".")[2] for name in state.inherited.fresh} == {"2"}
+    model, inherited = started(former, "backbone.depth=3")
+    assert {name.split(".")[2] for name in inherited.fresh} == {"2"}
     before = velocities(former.model, 16, label=[1, 2, 3])
-    torch.testing.assert_close(velocities(state.model, 16, label=[1, 2, 3]), before, rtol=0, atol=1e-6)
+    torch.testing.assert_close(velocities(model, 16, label=[1, 2, 3]), before, rtol=0, atol=1e-6)
 
 
 def test_another_text_encoder_has_all_of_its_cross_attention_anew(tmp_path):
     text = Run.open(make_run(tmp_path / "text", make_spec(f"conditioners=[{BYTES}]", "data=shapes")), device="cpu")
-    state = started(text, f"conditioners=[{BYTES.replace('dim: 16', 'dim: 24')}]", "data=shapes")
-    fresh = state.inherited.fresh
+    _, inherited = started(text, f"conditioners=[{BYTES.replace('dim: 16', 'dim: 24')}]", "data=shapes")
+    fresh = inherited.fresh
     assert fresh["backbone.blocks.1.cross_attention.out.weight"].start == "zero"
-    assert set(state.inherited.left) == set(fresh)
+    assert set(inherited.left) == set(fresh)
     assert any(name.startswith("conditioners.0.table") for name in fresh)
 
 
 def test_a_longer_caption_needs_new_places_only(tmp_path):
     text = Run.open(make_run(tmp_path / "text", make_spec(f"conditioners=[{BYTES}]", "data=shapes")), device="cpu")
-    state = started(text, f"conditioners=[{BYTES.replace('32', '64')}]", "data=shapes")
-    assert set(state.inherited.fresh) == {"conditioners.0.places"}
+    _, inherited = started(text, f"conditioners=[{BYTES.replace('32', '64')}]", "data=shapes")
+    assert set(inherited.fresh) == {"conditioners.0.places"}
 
 
 def test_raw_weights_and_a_step_of_choice(tmp_path):
@@ -106,8 +107,7 @@ def test_raw_weights_and_a_step_of_choice(tmp_path):
     spec = make_spec(f"training.init_from={{run: '{run}', weights: raw, step: 7}}")
     other = former_run(spec.training.init_from)
     assert (other.source.step, other.source.weights) == (7, "raw")
-    state = TrainState.fresh(spec, CPU, other)
-    assert all(torch.equal(own, first["model"][name]) for name, own in state.model.state_dict().items())
+    assert all(torch.equal(own, first["model"][name]) for name, own in other.model.state_dict().items())
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_nothing_is_made_where_the_start_does_not_fit(trained, tmp_path):
 
 
 def test_the_report_names_what_is_new_and_how_it_starts(former):
-    lines = list(started(former, f"conditioners=[{BYTES}]").inherited.lines())
+    lines = list(started(former, f"conditioners=[{BYTES}]")[1].lines())
     assert lines[0].startswith(f"starts from {former.source.run} step 7 (ema, sha256 {former.source.sha256[:12]})")
     (cross,) = (line for line in lines if "cross_attention" in line)
     assert cross.startswith("  new: backbone.blocks.*.cross_attention (16 tensors; one: ")
@@ -159,11 +159,20 @@ def test_it_is_recorded_and_applied_once(trained, tmp_path, capsys):
     assert lines_of(whole) == lines_of(parts)
 
 
+def test_the_average_starts_there_too(trained):
+    source = trained("source", "training.steps=2")
+    run = trained("next", f"training.init_from={{run: '{source.path}', weights: raw}}", "training.steps=1",
+                  "training.learning_rate=1e-12")  # fmt: skip
+    first, then = (checkpoint.load(each.checkpoints, parts=["model", "ema"]).tensors for each in (source, run))
+    for part in ("model", "ema"):
+        for name, tensor in then[part].items():
+            torch.testing.assert_close(tensor, first["model"][name], rtol=0, atol=1e-6)
+
+
 def test_inheriting_leaves_the_former_run_as_it_was(former):
     before = {name: tensor.clone() for name, tensor in former.model.state_dict().items()}
-    state = started(former)
+    model, _ = started(former)
     with torch.no_grad():
-        for parameter in state.model.parameters():
+        for parameter in model.parameters():
             parameter.add_(1)
     assert all(torch.equal(tensor, before[name]) for name, tensor in former.model.state_dict().items())
-    assert inherit(state.model, make_spec(), former).taken
