@@ -270,3 +270,19 @@ def test_the_grid_is_labelled_with_whole_captions(text_run: Path, tmp_path: Path
     with Image.open(tmp_path / "short" / "grid.png") as short, Image.open(tmp_path / "long" / "grid.png") as long:
         assert short.width == long.width == 128 + 12
         assert long.height > short.height
+
+
+def test_prompts_are_rewritten_and_both_are_recorded(run: Path, text_run: Path, tmp_path: Path, capsys):
+    file = tmp_path / "rewritten.jsonl"
+    file.write_text('{"prompt": "a cat", "rewritten": "a small grey cat on a mat"}\n')
+    options = ("--prompt", "a cat", "--count", 2, "--rewriter", f"{{type: mapping, file: '{file}'}}")
+    assert sample(text_run, *options, "--out", tmp_path / "a") == 0
+    order = json.loads((tmp_path / "a" / "samples.json").read_text())["order"]
+    assert order["captions"] == ["a small grey cat on a mat"] * 2
+    assert order["rewriting"]["prompts"] == ["a cat"] * 2
+    assert order["rewriting"]["rewriter"]["file"] == str(file)
+    file.unlink()
+    assert sample(text_run, "--repeat", tmp_path / "a" / "samples.json", "--out", tmp_path / "b") == 0
+    assert pictures(tmp_path / "a") == pictures(tmp_path / "b")
+    assert sample(run, "--rewriter", "instruct") == 2
+    assert "not conditioned on captions" in capsys.readouterr().err

@@ -138,6 +138,7 @@ VALUES = {
     replaced("data: digits\n", ""): ["exp.yaml:1:1 data: is missing; add this key"],
     replaced("  type: dit\n", ""): ["exp.yaml:8:1 backbone: needs 'type', one of: dit"],
     replaced("data: digits", "data: {type: image_folder}"): ["exp.yaml:4:1 data.root: is missing; add this key"],
+    replaced("data: digits", "data: image_folder"): ["exp.yaml:4:1 data.root: is missing; add this key"],
     "zzz: 1\n": [
         "exp.yaml:1:1 name: is missing",
         "exp.yaml:1:1 data: is missing",
