@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tests.tiny_encoders import make_chat_model, make_clip, make_t5
+from tests.tiny_encoders import make_chat_model, make_clip, make_dinov2, make_t5
 from tests.tiny_inception import make_inception
 
 ON_INCEPTION = (
@@ -28,8 +28,8 @@ def make_settings(folder: Path) -> dict[str, dict[str, Any]]:
         "rewriter mapping": {"file": str(_rewritten(folder / "rewritten.jsonl")), "missing": "keep"},
     }
     settings |= dict.fromkeys(ON_INCEPTION, inception)
-    settings |= dict.fromkeys(ON_CLIP, {"model": clip})
-    settings |= dict.fromkeys(ON_DINOV2, {"model": str(make_dinov2(folder / "dinov2"))})
+    dinov2 = str(make_dinov2(folder / "dinov2"))
+    settings |= {name: {"model": clip} for name in ON_CLIP} | {name: {"model": dinov2} for name in ON_DINOV2}
     settings["metric kid"] = {**inception, "subsets": 3, "subset_size": 20}
     return settings
 

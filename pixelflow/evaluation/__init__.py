@@ -11,6 +11,12 @@ def register_components() -> list[type[Component]]:
     from pixelflow.evaluation.adm_sfid import AdmSfid
     from pixelflow.evaluation.clean_fid import CleanFid
     from pixelflow.evaluation.clean_resized import CleanResized
+    from pixelflow.evaluation.clip import Clip
+    from pixelflow.evaluation.clip_fid import ClipFid
+    from pixelflow.evaluation.clip_score import ClipScore
+    from pixelflow.evaluation.cmmd import Cmmd
+    from pixelflow.evaluation.dinov2 import Dinov2
+    from pixelflow.evaluation.fd_dinov2 import FdDinov2
     from pixelflow.evaluation.fid import Fid
     from pixelflow.evaluation.frechet import Frechet
     from pixelflow.evaluation.inception import InceptionPool
@@ -22,6 +28,7 @@ def register_components() -> list[type[Component]]:
     from pixelflow.evaluation.random_conv import RandomConv
 
     return [
-        *(Frechet, CleanFid, Fid, Kid, AdmFid, AdmSfid, InceptionScore, PrecisionRecall, LabelAgreement),
-        *(RandomConv, PixelsPca, CleanResized, InceptionPool, AdmInception),
+        *(Frechet, CleanFid, Fid, Kid, AdmFid, AdmSfid, InceptionScore, PrecisionRecall),
+        *(ClipFid, ClipScore, Cmmd, FdDinov2, LabelAgreement),
+        *(RandomConv, PixelsPca, CleanResized, InceptionPool, AdmInception, Clip, Dinov2),
     ]

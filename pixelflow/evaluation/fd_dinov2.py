@@ -1,0 +1,35 @@
+"""FD-DINOv2 (Stein et al., arXiv 2306.04675)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from pixelflow.core.interfaces import Comparison, Metric
+from pixelflow.evaluation.dinov2 import DinoFolder, Dinov2
+from pixelflow.evaluation.distances import frechet_to
+
+
+class FdDinov2(Metric):
+    """The Frechet distance in the class token of DINOv2, at 224 pixels; the paper's is with ViT-L/14."""
+
+    class Params(DinoFolder, Metric.Params):
+        type: Literal["fd_dinov2"] = "fd_dinov2"
+
+    params: Params
+
+    def __init__(self, params: Params, *, device: torch.device) -> None:
+        super().__init__(params)
+
+    @property
+    def title(self) -> str:
+        return f"{self.type_name()}, {self.params.model}"
+
+    @property
+    def protocol(self) -> str:
+        return "dgm-eval, dinov2"
+
+    def compute(self, images: Comparison) -> dict[str, float]:
+        extractor = Dinov2.Params(model=self.params.model)
+        return {"fd_dinov2": frechet_to(images.generated_features(extractor), *images.reference_moments(extractor))}
