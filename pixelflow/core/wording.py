@@ -82,7 +82,7 @@ def _key_in(data: Any, location: Sequence[Hashable], kind: str) -> Key:
     key: list[str | int] = []
     for position, part in enumerate(location):
         if kind == "missing" and isinstance(data, str):  # a component by its bare name lacks the last part
-            return (*key, location[-1])  # type: ignore[return-value]
+            return (*key, str(location[-1]))
         if not isinstance(part, (str, int)) or not isinstance(data, (dict, list)):
             break
         is_key = part in data if isinstance(data, dict) else isinstance(part, int) and part < len(data)
