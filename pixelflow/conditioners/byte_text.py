@@ -44,6 +44,8 @@ class ByteText(Conditioner):
         """Bytes that the convolution sees at once; an odd number."""
         words: bool = False
         """One token a word in place of one a byte; for languages that put spaces between words."""
+        vector: bool = False
+        """Also give the mean of its tokens, through a linear layer, as a vector that is added to the time's."""
         max_bytes: int = Field(default=256, ge=2)
         """Longest caption, its end included; the rest of a longer one is cut off."""
 
@@ -73,6 +75,7 @@ class ByteText(Conditioner):
         self.mixing = nn.Conv1d(params.dim, params.dim, params.kernel, padding=params.kernel // 2)
         self.layers = nn.ModuleList(_Layer(params.dim, params.heads) for _ in range(params.depth))
         self.norm = nn.LayerNorm(params.dim)
+        self.to_vector = nn.Linear(params.dim, width) if params.vector else None
         nn.init.normal_(self.table.weight, std=0.5)
         nn.init.normal_(self.places, std=0.02)
 
@@ -93,7 +96,15 @@ class ByteText(Conditioner):
         x = x + self.places[: x.shape[1]]
         for layer in self.layers:
             x = layer(x, mask)
-        return Condition(tokens=self.norm(x), mask=mask)
+        x = self.norm(x)
+        return Condition(vector=self._vector(x, mask), tokens=x, mask=mask)
+
+    def _vector(self, x: Tensor, mask: Tensor) -> Tensor | None:
+        """The mean of a caption's tokens (b m d) as a vector (b width); None where none is wanted."""
+        if self.to_vector is None:
+            return None
+        counted = mask[..., None].to(x.dtype)
+        return self.to_vector((x * counted).sum(dim=1) / counted.sum(dim=1))
 
 
 def by_word(x: Tensor, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -92,7 +92,16 @@ def test_refuses_settings_that_do_not_fit(changes):
         ByteText.Params(**changes)
 
 
+def test_the_vector_is_the_mean_of_a_captions_own_tokens():
+    text = encoder(vector=True)
+    both, alone = text(text.prepare(["a red", "a much longer caption"])), text(text.prepare(["a red"]))
+    assert both.vector.shape == (2, 16)
+    torch.testing.assert_close(both.vector[:1], text.to_vector(alone.tokens.mean(dim=1)))
+    assert encoder()(encoder().prepare(["a red"])).vector is None
+
+
 def test_every_weight_is_trained():
-    text = encoder()
-    text(text.prepare(["a red circle"])).tokens.square().sum().backward()
+    text = encoder(words=True, vector=True)
+    condition = text(text.prepare(["a red circle"]))
+    (condition.tokens.square().sum() + condition.vector.sum()).backward()
     assert [name for name, weight in text.named_parameters() if weight.grad is None] == []
