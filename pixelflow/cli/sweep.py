@@ -31,8 +31,8 @@ def sweep(
     from pixelflow.sweep.plan import Plan
     from pixelflow.sweep.points import read_sweep
 
-    settings, points = read_sweep(file)
-    plan = Plan.of(settings, points)
+    sweep = read_sweep(file)
+    plan = Plan.of(*sweep)
     folder = out / plan.name
     if dry_run:
         typer.echo(_shown(forecast(plan, folder)))

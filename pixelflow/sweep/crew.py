@@ -14,8 +14,10 @@ from pathlib import Path
 import torch
 
 from pixelflow.core.errors import FailedTasksError, PixelflowError
+from pixelflow.sweep.agenda import Agenda
 from pixelflow.sweep.plan import Plan
-from pixelflow.sweep.tasks import State, Task, tasks_of
+from pixelflow.sweep.study import settle
+from pixelflow.sweep.tasks import State, Task
 
 Say = Callable[[str], None]
 
@@ -40,19 +42,37 @@ def run(plan: Plan, folder: Path, workers: int | None, say: Say) -> None:
 
     Raises:
         FailedTasksError: some tasks failed; all others are done.
+        MissingDependencyError: a search needs Optuna.
+        SpecError: the evaluation does not give what is searched for.
     """
-    plan.write(folder)
-    tasks = tasks_of(plan, folder)
-    for task in tasks:
+    agenda = _prepared(plan, folder, say)
+    most = len(agenda.left) + agenda.plan.trials_left
+    if most:
+        devices = _devices(workers, most)
+        with _employed(folder, devices) as crew:
+            _watch(crew, devices, agenda, say)
+    if plan.search is not None:
+        settle(agenda.plan, folder)
+    _refuse_failures(agenda.tasks)
+
+
+def _prepared(plan: Plan, folder: Path, say: Say) -> Agenda:
+    """Put the plan into its folder, and let what failed be tried again."""
+    if plan.search is None:
+        plan.write(folder)
+    else:
+        plan = settle(plan, folder)
+    agenda = Agenda(folder)
+    for task in agenda.tasks:
         if task.state is State.FAILED:
             task.forget_failure()
-    left = [task for task in tasks if not task.is_done]
-    say(f"{folder}: {len(tasks) - len(left)} of {len(tasks)} tasks are done already")
-    if left:
-        devices = _devices(workers, len(left))
-        with _employed(folder, devices) as crew:
-            _watch(crew, devices, tasks, left, say)
-    _refuse_failures(tasks)
+    done = sum(task.is_done for task in agenda.tasks)
+    say(f"{folder}: {done} of {len(agenda.tasks)} tasks are done already{_to_try(plan)}")
+    return agenda
+
+
+def _to_try(plan: Plan) -> str:
+    return f"; {plan.trials_left} of {plan.search.trials} trials to come" if plan.search else ""
 
 
 def _devices(workers: int | None, most: int) -> list[str | None]:
@@ -104,22 +124,24 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-def _watch(crew: list[Worker], devices: list[str | None], tasks: list[Task], left: list[Task], say: Say) -> None:
-    """Report what becomes of the tasks, and replace workers that die, until nothing is left to do, or nobody."""
+def _watch(crew: list[Worker], devices: list[str | None], agenda: Agenda, say: Say) -> None:
+    """Report what becomes of the tasks, and replace workers that die, until all have ended."""
     folder = crew[0].log.parent
+    told = {task.folder for task in agenda.tasks if task.is_done}
     is_staffed = True
-    while left and is_staffed:
+    while is_staffed:
         time.sleep(_POLL)
         for index, worker in enumerate(crew):
             code = worker.process.poll()
             if code:
-                _blame(worker, code, tasks)
+                _blame(worker, code, agenda.tasks)
                 crew[index] = _hired(folder, index, devices)
         is_staffed = any(worker.process.poll() is None for worker in crew)
-        ended = [task for task in left if task.is_done or task.failure is not None]
-        left = [task for task in left if task not in ended]
-        for task in ended:
-            say(f"{len(tasks) - len(left)}/{len(tasks)} {task.what}: {task.failure or 'done'}")
+        tasks = agenda.tasks
+        for task in tasks:
+            if task.folder not in told and (task.is_done or task.failure is not None):
+                told.add(task.folder)
+                say(f"{len(told)}/{len(tasks)} {task.what}: {task.failure or 'done'}{_to_try(agenda.plan)}")
 
 
 def _blame(worker: Worker, code: int, tasks: list[Task]) -> None:
@@ -128,15 +150,24 @@ def _blame(worker: Worker, code: int, tasks: list[Task]) -> None:
     Raises:
         PixelflowError: it died at none, so that another would die too.
     """
-    claimed = [task for task in tasks if task.was_claimed_by(worker.process.pid) and not task.is_done]
+    claimed = [task for task in tasks if task.claim.was_held_by(worker.process.pid)]
+    undone = [task for task in claimed if not task.is_done]
     how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-    if not claimed:
-        printed = worker.log.read_text("utf-8", errors="replace").splitlines() or ["it printed nothing"]
-        raise PixelflowError(f"a worker {how} before it did anything: {printed[-1]}")
-    for task in claimed:
-        with task.claimed() as is_free:  # else another worker goes on with it already
+    if not undone and (code > 0 or not claimed):
+        raise _last_words(worker, code, how)
+    for task in undone:
+        with task.claim.held() as is_free:  # else another worker goes on with it already
             if is_free and task.failure is None:
                 task.fail(f"the worker {how}")
+
+
+def _last_words(worker: Worker, code: int, how: str) -> PixelflowError:
+    """The error with which a worker ended, as far as it said so."""
+    printed = worker.log.read_text("utf-8", errors="replace").splitlines() or ["it printed nothing"]
+    for kind in PixelflowError.__subclasses__():
+        if kind.exit_code == code:
+            return kind(printed[-1].removeprefix("pixelflow: "))
+    return PixelflowError(f"a worker {how} before it did anything: {printed[-1]}")
 
 
 def _refuse_failures(tasks: list[Task]) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from pixelflow.core import reading
 from pixelflow.core.component import Settings
 from pixelflow.core.errors import DataError, MissingInputError, PixelflowError
@@ -18,10 +20,13 @@ from pixelflow.core.files import write_text, writing
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.planning import costs
 from pixelflow.sweep.points import Point
-from pixelflow.sweep.settings import Changes, SweepSettings
+from pixelflow.sweep.search import Search
+from pixelflow.sweep.settings import SweepSettings
+from pixelflow.sweep.space import Changes
 from pixelflow.training.session import CHANGEABLE
 
-_FILE = "sweep.json"
+FILE = "sweep.json"
+"""A sweep's plan, within its folder."""
 _DIGITS = 12
 _NOT_OF_TRAINING = {"name", *CHANGEABLE} - {"training.steps"}
 """Keys without influence on the trained weights."""
@@ -54,6 +59,8 @@ class Planned(Settings):
     changes: Changes
     cell: str
     """Key of its evaluation."""
+    trial: int | None = None
+    """Number in a search."""
 
     @property
     def label(self) -> str:
@@ -62,7 +69,7 @@ class Planned(Settings):
 
 
 class Plan(Settings):
-    """All that a sweep does, as it stands in its folder."""
+    """All that a sweep does, as it stands in its folder. A search's grows while it runs."""
 
     name: str
     axes: tuple[str, ...]
@@ -70,27 +77,38 @@ class Plan(Settings):
     points: tuple[Planned, ...]
     cells: dict[str, Cell]
     trainings: dict[str, ExperimentSpec]
+    search: Search | None = None
+    """Where further points come from."""
+    refused: dict[int, str] = Field(default={})
+    """Trials of the search that are no points, since their settings do not go together, and why."""
 
     @classmethod
-    def of(cls, settings: SweepSettings, points: Sequence[Point]) -> Plan:
-        """Count what every point costs and find what they share.
+    def of(cls, settings: SweepSettings, points: Sequence[Point], search: Search | None = None) -> Plan:
+        """Count what every point costs and find what they share. A search begins with none.
 
         Raises:
             SpecError, UsageError, MissingInputError, DataError: a point's parts do not go together, or its data
                 are needed and not there.
         """
-        planned: list[Planned] = []
-        cells: dict[str, Cell] = {}
-        trainings: dict[str, ExperimentSpec] = {}
+        empty = cls(name=settings.name, axes=tuple(settings.keys), points=(), cells={}, trainings={}, search=search)
+        return empty if search else empty.with_points(points)
+
+    def with_points(self, points: Sequence[Point]) -> Plan:
+        """The plan with further points; raises as `of` does."""
+        planned, cells, trainings = list(self.points), dict(self.cells), dict(self.trainings)
         for point in points:
             training = training_key(point.spec)
             cell = cell_key(point.spec)
-            trainings.setdefault(training, point.spec.model_copy(update={"name": training}))
-            planned.append(Planned(changes=point.changes, cell=cell))
+            planned.append(Planned(changes=point.changes, cell=cell, trial=point.trial))
             if cell not in cells:
                 cells[cell] = Cell(training=training, spec=point.spec, cost=_cost(point.spec, planned[-1].label))
-        axes = tuple(settings.keys)
-        return cls(name=settings.name, axes=axes, points=tuple(planned), cells=cells, trainings=trainings)
+            trainings.setdefault(training, point.spec.model_copy(update={"name": training}))
+        return self.model_copy(update={"points": tuple(planned), "cells": cells, "trainings": trainings})
+
+    @property
+    def trials_left(self) -> int:
+        """How many points the search will still add."""
+        return max(0, self.search.trials - len(self.points) - len(self.refused)) if self.search else 0
 
     @classmethod
     def read(cls, folder: Path) -> Plan:
@@ -100,11 +118,11 @@ class Plan(Settings):
             MissingInputError: there is none.
             DataError: it is damaged.
         """
-        file = folder / _FILE
+        file = folder / FILE
         try:
             data = json.loads(file.read_text("utf-8"))
         except FileNotFoundError:
-            raise MissingInputError(f"{folder}: is no sweep (it holds no {_FILE}); pixelflow sweep makes one") from None
+            raise MissingInputError(f"{folder}: is no sweep (it holds no {FILE}); pixelflow sweep makes one") from None
         except ValueError:
             raise DataError(f"{file}: is damaged (not JSON); run the sweep again to write it anew") from None
         return reading.validate(cls, reading.Document(str(file), data))
@@ -113,7 +131,7 @@ class Plan(Settings):
         """Put it into the sweep's folder; raises CannotWriteError."""
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / _FILE, self.model_dump_json(indent=1))
+        write_text(folder / FILE, self.model_dump_json(indent=1))
 
 
 def training_key(spec: ExperimentSpec) -> str:

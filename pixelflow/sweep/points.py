@@ -9,13 +9,16 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pixelflow.core import reading
 from pixelflow.core.document import Document
 from pixelflow.core.errors import SpecError
+from pixelflow.core.problems import problem
 from pixelflow.core.spec import ExperimentSpec
-from pixelflow.sweep.settings import Changes, SweepSettings
+from pixelflow.sweep.search import Objective, Search
+from pixelflow.sweep.settings import SweepSettings
+from pixelflow.sweep.space import Changes, Parameter, Range, SearchSettings, corners
 
 MOST_POINTS = 10_000
 
@@ -27,9 +30,20 @@ class Point:
     changes: Changes
     """What sets it apart from the other points."""
     spec: ExperimentSpec
+    trial: int | None = None
+    """Number in a search."""
 
 
-def read_sweep(path: Path) -> tuple[SweepSettings, list[Point]]:
+class Sweep(NamedTuple):
+    """What a sweep file says."""
+
+    settings: SweepSettings
+    points: list[Point]
+    """All of them; of a search the corners of its space, which stand for the points to come."""
+    search: Search | None
+
+
+def read_sweep(path: Path) -> Sweep:
     """The sweep of a file and all its points.
 
     Raises:
@@ -44,12 +58,39 @@ def read_sweep(path: Path) -> tuple[SweepSettings, list[Point]]:
     points, problems = [], []
     for keys, changes in _chosen(settings, document):
         try:
-            points.append(Point(changes, _spec(base, changes, [document.place(key) for key in keys])))
+            points.append(Point(changes, changed_spec(base, changes, [document.place(key) for key in keys])))
         except SpecError as error:
             problems += str(error).splitlines()
     if problems:
         raise SpecError("\n".join(dict.fromkeys(problems)))
-    return settings, points
+    asked = settings.search
+    return Sweep(settings, points, _search(asked, settings.seed, document, base, points) if asked else None)
+
+
+def _search(asked: SearchSettings, seed: int, document: Document, base: Document, points: Sequence[Point]) -> Search:
+    """The search with everything that it needs to make points; raises SpecError on an objective that is not there."""
+    try:
+        objective = Objective.of(asked, points[0].spec.evaluation)
+    except problem as error:
+        text, (key,) = (error.context or {})["text"], (error.context or {})["path"]
+        raise SpecError(f"{document.place(('search', key))} search.{key}: {text}") from None
+    dumps = [point.spec.model_dump(mode="json") for point in points]
+    space = {key: _typed(parameter, key, dumps) for key, parameter in asked.parameters.items()}
+    return Search(
+        objective=objective,
+        parameters=space,
+        trials=asked.trials,
+        sampler=asked.sampler,
+        seed=seed,
+        base=base.data,
+    )
+
+
+def _typed(parameter: Parameter, key: str, dumps: Sequence[Any]) -> Parameter:
+    """Whole ends mean real numbers where the spec has real ones."""
+    if isinstance(parameter, Range) and any(isinstance(value_at(dump, key), float) for dump in dumps):
+        return parameter.as_real()
+    return parameter
 
 
 Place = tuple[str | int, ...]
@@ -62,7 +103,7 @@ def _chosen(settings: SweepSettings, document: Document) -> Iterator[tuple[list[
         SpecError: there are too many points, or none, or nothing to skip.
     """
     _check_number(settings, document)
-    candidates = _listed(settings) if settings.points else _combined(settings)
+    candidates = _candidates(settings)
     used = [False] * len(settings.skip)
     kept = []
     for places, changes in candidates:
@@ -82,6 +123,17 @@ def _check_number(settings: SweepSettings, document: Document) -> None:
     count = math.prod(len(values) for values in settings.axes.values())
     if settings.mode != "zip" and count > MOST_POINTS:
         raise SpecError(f"{document.place(('axes',))} axes: make {count} points; at most {MOST_POINTS} are allowed")
+
+
+def _candidates(settings: SweepSettings) -> list[tuple[list[Place], Changes]]:
+    if settings.search is not None:
+        return _cornered(settings.search)
+    return _listed(settings) if settings.points else _combined(settings)
+
+
+def _cornered(search: SearchSettings) -> list[tuple[list[Place], Changes]]:
+    places: list[Place] = [("search", "parameters", key) for key in search.parameters]
+    return [(places, changes) for changes in corners(search.parameters)]
 
 
 def _listed(settings: SweepSettings) -> list[tuple[list[Place], Changes]]:
@@ -109,8 +161,12 @@ def _drawn(points: list[tuple[list[Place], Changes]], settings: SweepSettings) -
     return [point for point in points if id(point) in lucky]
 
 
-def _spec(base: Document, changes: Changes, places: Sequence[str]) -> ExperimentSpec:
-    """The base with changes applied; a block's type first, since it replaces the block."""
+def changed_spec(base: Document, changes: Changes, places: Sequence[str]) -> ExperimentSpec:
+    """The base with changes applied; a block's type first, since it replaces the block.
+
+    Raises:
+        SpecError: a line for every problem, at the changes' places.
+    """
     placed = sorted(zip(changes.items(), places, strict=True), key=lambda change: not change[0][0].endswith(".type"))
     for (key, value), place in placed:
         base = _assigned(base, key, value, place)
@@ -124,3 +180,10 @@ def _assigned(document: Document, key: str, value: Any, place: str) -> Document:
 def _text(value: Any) -> str:
     """A value as JSON, which is YAML too."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def value_at(dump: Any, key: str) -> Any:
+    """What a spec's dump holds under a key; None where it has no such key."""
+    for part in key.split("."):
+        dump = dump.get(part) if isinstance(dump, dict) else None
+    return dump

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pixelflow.sweep.plan import Cell, Plan, Planned, short, shown
+from pixelflow.sweep.points import value_at
 from pixelflow.sweep.tasks import Evaluation, cells_of, tasks_of
 
 Value = float | str | None
@@ -112,14 +113,8 @@ def _row(number: int, point: Planned, task: Evaluation) -> Row:
 
 def _axis_value(point: Planned, dump: Any, key: str) -> Value:
     """The point's own value, else the base's."""
-    value = point.changes[key] if key in point.changes else _at(dump, key.split("."))
+    value = point.changes[key] if key in point.changes else value_at(dump, key)
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else value and shown(value)
-
-
-def _at(block: Any, path: Sequence[str]) -> Any:
-    for part in path:
-        block = block.get(part) if isinstance(block, dict) else None
-    return block
 
 
 def _figures(rows: Sequence[Row]) -> list[Column]:

@@ -5,7 +5,7 @@
     name: digits-steps
     base: ../digits.yaml                # relative to this file
     set: {training.steps: 600}          # changes for all points
-    axes:                               # or  points: a list of blocks of changes
+    axes:                               # or  points: a list of blocks of changes, or  search: see `space`
       sampling.steps: [2, 5, 10]
       sampling.sampler.type: [euler, heun]
     skip: [{sampling.steps: 2, sampling.sampler.type: euler}]
@@ -16,20 +16,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from pixelflow.core.component import Settings
 from pixelflow.core.problems import problem
 from pixelflow.core.spec import Count, ExperimentSpec
+from pixelflow.sweep.space import Changes, SearchSettings, Values
 
 TRAININGS, CELLS = "trainings", "cells"
 """Folders beside those of the sweeps."""
-
-Values = Annotated[tuple[Any, ...], Field(min_length=1)]
-Changes = dict[str, Any]
-"""Key of a spec, written as in overrides (``sampling.steps``) -> value."""
 
 
 class SweepSettings(Settings):
@@ -42,15 +39,17 @@ class SweepSettings(Settings):
     set: Changes = Field(default={})
     """Changes that all points share."""
     axes: dict[str, Values] = Field(default={})
-    """Key of the spec -> its values. A key that ends in ``.type`` replaces the block. Give this or ``points``."""
+    """Key of the spec -> its values. A key that ends in ``.type`` replaces the block. Or give points or a search."""
     mode: Literal["grid", "zip", "random"] = "grid"
     """How axes make points: every combination, first with first and second with second, or some combinations."""
     count: Count | None = None
     """Points of a random sweep; a larger count keeps the points of a smaller one."""
     seed: int = Field(default=0, ge=0)
-    """Chooses the points of a random sweep."""
+    """Chooses the points of a random sweep and of a search."""
     points: tuple[Changes, ...] = Field(default=())
     """The points themselves, each a block of changes."""
+    search: SearchSettings | None = None
+    """Points that Optuna proposes, one after the other, from what it learns of those before."""
     skip: tuple[Changes, ...] = Field(default=())
     """Points left out: all that have these values."""
 
@@ -63,8 +62,8 @@ class SweepSettings(Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> SweepSettings:
-        if bool(self.axes) == bool(self.points):
-            raise problem("give exactly one of 'axes' and 'points'")
+        if bool(self.axes) + bool(self.points) + (self.search is not None) != 1:
+            raise problem("give exactly one of 'axes', 'points' and 'search'")
         lengths = {key: len(values) for key, values in self.axes.items()}
         if self.mode == "zip" and len(set(lengths.values())) > 1:
             told = ", ".join(f"{key} has {length}" for key, length in lengths.items())
@@ -75,6 +74,8 @@ class SweepSettings(Settings):
         return self
 
     def _check_skipped(self) -> None:
+        if self.skip and self.search is not None:
+            raise problem("a search has no points to leave out", "skip")
         known = self.keys
         for index, changes in enumerate(self.skip):
             for key in changes:
@@ -85,7 +86,7 @@ class SweepSettings(Settings):
     def keys(self) -> list[str]:
         """What varies between points, in the file's order."""
         named = [key for point in self.points for key in point]
-        return list(dict.fromkeys([*self.axes, *named]))
+        return list(dict.fromkeys([*self.axes, *named, *(self.search.parameters if self.search else ())]))
 
 
 def _near(key: str, known: Iterable[str]) -> str:

@@ -16,29 +16,27 @@ a process is killed is gone on with: a training from its checkpoint, an evaluati
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import json
-import os
 import shutil
 import statistics
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from pixelflow.core.device import choose_device
 from pixelflow.core.errors import DataError
-from pixelflow.core.files import write_text, writing
+from pixelflow.core.files import write_text
 from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.evaluate.generated import Generation, captions_for
 from pixelflow.evaluate.inputs import Reference, plain_dataset
 from pixelflow.evaluate.measurement import Measurement
 from pixelflow.run import Run
+from pixelflow.sweep.claims import Claim
 from pixelflow.sweep.plan import Cell, Plan
 from pixelflow.sweep.settings import CELLS, TRAININGS
 from pixelflow.training.distributed import World
@@ -66,7 +64,7 @@ class Task(ABC):
         self.log = folder / "log.txt"
         self._result = folder / "result.json"
         self._failed = folder / "failed.json"
-        self._lock = folder / ".lock"
+        self.claim = Claim(folder)
 
     @property
     @abstractmethod
@@ -111,7 +109,7 @@ class Task(ABC):
             return State.DONE
         if self.failure is not None:
             return State.FAILED
-        return State.RUNNING if self._is_locked() else State.OPEN
+        return State.RUNNING if self.claim.is_held else State.OPEN
 
     def fail(self, why: str) -> None:
         """Record that it failed."""
@@ -121,41 +119,11 @@ class Task(ABC):
         """Let it be tried again."""
         self._failed.unlink(missing_ok=True)
 
-    @contextmanager
-    def claimed(self) -> Iterator[bool]:
-        """Whether the task is this process's until the end of the block."""
-        with writing(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-        with self._lock.open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-            yield True
-
-    def was_claimed_by(self, process: int) -> bool:
-        """Whether this process was the last to claim it."""
-        return self._lock.is_file() and self._lock.read_text() == str(process)
-
     def finish(self, device: str | None) -> None:
         """Do it and record the result; the caller has claimed it."""
         for draft in list(self.folder.rglob(".*.part")):  # of a process that was killed while writing
             shutil.rmtree(draft) if draft.is_dir() else draft.unlink(missing_ok=True)
         write_text(self._result, json.dumps(self.perform(device), indent=1))
-
-    def _is_locked(self) -> bool:
-        if not self._lock.is_file():
-            return False
-        with self._lock.open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
 
 
 class Training(Task):

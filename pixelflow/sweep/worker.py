@@ -17,22 +17,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pixelflow.core.errors import PixelflowError, PreemptedError
-from pixelflow.sweep.plan import Plan
-from pixelflow.sweep.tasks import Task, tasks_of
+from pixelflow.sweep.agenda import Agenda
+from pixelflow.sweep.study import advance
+from pixelflow.sweep.tasks import Task
 
 _POLL = 0.2
 """Seconds between looks at what other workers have done."""
 
 
 def work(folder: Path, device: str | None) -> None:
-    """Do what can be done, until every task is done or failed.
+    """Do what can be done, until every task is done or failed, and a search has asked for its last trial.
 
     Raises:
         PreemptedError: SIGTERM came while training; the state is saved.
+        SpecError: the evaluation does not give what is searched for.
     """
-    tasks = tasks_of(Plan.read(folder), folder)
-    while left := [task for task in tasks if not task.is_done and task.failure is None]:
-        if not any(_attempted(task, device) for task in left):
+    agenda = Agenda(folder)
+    while (left := agenda.left) or agenda.plan.trials_left:
+        if not any(_attempted(task, device) for task in left) and not advance(agenda.plan, folder):
             time.sleep(_POLL)
 
 
@@ -40,7 +42,7 @@ def _attempted(task: Task, device: str | None) -> bool:
     """Try to do a task; False where that must wait, or somebody else is at it."""
     if not task.is_ready:
         return False
-    with task.claimed() as is_mine:
+    with task.claim.held() as is_mine:
         if not is_mine or task.is_done or task.failure is not None:
             return False
         with _logged(task.log):

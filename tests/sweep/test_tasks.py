@@ -110,7 +110,7 @@ def test_a_claim_ends_with_its_process(prepared):
     tasks, _ = prepared()
 
     def hold(connection) -> None:
-        with tasks[0].claimed() as mine:
+        with tasks[0].claim.held() as mine:
             connection.send(mine)
             time.sleep(60)
 
@@ -119,13 +119,13 @@ def test_a_claim_ends_with_its_process(prepared):
     holder.start()
     assert here.recv() is True
     assert tasks[0].state is State.RUNNING
-    with tasks[0].claimed() as mine:
+    with tasks[0].claim.held() as mine:
         assert not mine
     holder.kill()
     holder.join()
-    assert tasks[0].was_claimed_by(holder.pid)
+    assert tasks[0].claim.was_held_by(holder.pid)
     assert tasks[0].state is State.OPEN
-    with tasks[0].claimed() as mine:
+    with tasks[0].claim.held() as mine:
         assert mine
 
 
@@ -214,7 +214,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_task_tried_again(plan_of, t
     def hire_and_kill(*arguments):
         worker = hired(*arguments)
         monkeypatch.setattr(crew, "_hired", hired)
-        while not tasks[0].was_claimed_by(worker.process.pid):
+        while not tasks[0].claim.was_held_by(worker.process.pid):
             time.sleep(0.01)
         os.kill(worker.process.pid, signal.SIGKILL)
         return worker
