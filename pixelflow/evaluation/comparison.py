@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -124,9 +124,13 @@ class _Fitted:
 
     def __call__(self, images: Tensor) -> Tensor:
         if not self._is_fitted:
-            self.extractor.fit(batch.images for batch in self._reference)
+            self.extractor.fit(self._real_images())
             self._is_fitted = True
         return self.extractor.features(images)
+
+    def _real_images(self) -> Iterator[Tensor]:
+        for batch in self._reference:
+            yield batch.images
 
 
 def _claimed(below: Path, recipe: dict[str, Any]) -> Path:

@@ -16,6 +16,8 @@ from tests.conftest import make_run, make_spec
 
 METRICS = "evaluation.metrics=[{type: frechet, extractor: {type: pixels_pca, components: 8}}, label_agreement]"
 
+FRECHET = "evaluation.metrics=[frechet]"
+
 
 @pytest.fixture
 def run(tmp_path):
@@ -106,12 +108,106 @@ def test_a_run_is_measured_against_a_folder(run, digits_folder, capsys):
     assert recorded(capsys.readouterr().out)["reference"]["measured"] == 200
 
 
+def pixels(folder: Path, count: int = 60) -> np.ndarray:
+    """Images of a folder as evaluators exchange them (n h w 3)."""
+    files = sorted(folder.rglob("*.png"))[:count]
+    return np.stack([np.asarray(Image.open(file).convert("RGB")) for file in files])
+
+
+def test_an_npz_is_measured_as_the_folder_is(digits_folder, tmp_path, capsys):
+    np.savez(tmp_path / "drawn.npz", pixels(digits_folder))
+    np.savez_compressed(tmp_path / "real.npz", pixels(digits_folder, 200))
+    (tmp_path / "some").mkdir()
+    for index, image in enumerate(pixels(digits_folder)):
+        Image.fromarray(image).save(tmp_path / "some" / f"{index:03}.png")
+    assert call(tmp_path / "drawn.npz", FRECHET, "--reference", tmp_path / "real.npz") == 0
+    by_npz = recorded(capsys.readouterr().out)["results"][0]
+    assert (tmp_path / "drawn.evaluation" / "evaluation.json").is_file()
+    assert call(tmp_path / "some", FRECHET, "--reference", digits_folder, "--out", tmp_path / "out") == 0
+    assert recorded(capsys.readouterr().out)["results"][0]["values"] == pytest.approx(by_npz["values"], rel=1e-5)
+
+
+def test_saved_statistics_give_the_distance_that_the_images_give(run, tmp_path, capsys):
+    file = tmp_path / "digits.npz"
+    assert call(run, "--images", 20, FRECHET, "--save-statistics", file) == 0
+    whole = recorded(capsys.readouterr().out)["results"][0]["values"]
+    assert call(run, "--images", 20, FRECHET, "--reference", file) == 0
+    body = recorded(capsys.readouterr().out)
+    assert body["results"][0]["values"] == {"distance": pytest.approx(whole["distance"], rel=1e-6)}
+    assert body["results"][0]["recipe"]["reference_images"] is None
+    assert body["reference"]["recipe"]["measured"] == 1797
+    assert call(run, "--images", 20, METRICS, "--reference", file) == 65
+    assert "no images, which this needs" in capsys.readouterr().err
+
+
+def test_a_spec_names_the_real_images(digits_folder, tmp_path, tiny_file, capsys):
+    assert call(digits_folder, FRECHET, "--reference", tiny_file, "--out", tmp_path / "out") == 0
+    body = recorded(capsys.readouterr().out)
+    assert body["reference"]["measured"] == 1797
+    assert body["results"][0]["values"]["ratio"] > 1
+
+
+def test_a_result_says_how_it_came_about(run, capsys):
+    assert call(run, "--images", 20, "--seed", 3, "--weights", "raw", METRICS, "sampling.steps=2") == 0
+    frechet, agreement = recorded(capsys.readouterr().out)["results"]
+    recipe = frechet["recipe"]
+    assert recipe["protocol"] == "frechet of pixelflow"
+    assert recipe["extractors"] == [{"type": "pixels_pca", "components": 8, "side": 32, "weights_sha256": None}]
+    assert (recipe["images"], recipe["reference_images"]) == (20, 1797)
+    assert (recipe["sampler"], recipe["steps"], recipe["seed"]) == ({"type": "euler"}, 2, 3)
+    assert (recipe["weights"], recipe["step"], recipe["guidance"]["scale"]) == ("raw", 7, 1.5)
+    assert agreement["recipe"]["extractors"] == []
+
+
+def test_intervals_stand_beside_figures_of_features(run, capsys):
+    assert call(run, "--images", 20, METRICS, "evaluation.bootstrap=20") == 0
+    printed = capsys.readouterr().out
+    frechet, agreement = recorded(printed)["results"]
+    for name, (low, high) in frechet["intervals"].items():
+        assert low < frechet["values"][name] < high
+    assert set(frechet["intervals"]) == set(frechet["values"])
+    assert agreement["intervals"] == {}
+    assert re.search(r"distance +\S+ \[\S+, \S+\]", printed)
+
+
+def test_what_was_extracted_is_not_extracted_again(run, monkeypatch, capsys):
+    from pixelflow.evaluation.random_conv import RandomConv
+
+    assert call(run, "--images", 20, FRECHET) == 0
+    first = recorded(capsys.readouterr().out)["results"]
+
+    def refuse(self, images):
+        raise AssertionError("extracted again")
+
+    monkeypatch.setattr(RandomConv, "features", refuse)
+    assert call(run, "--images", 20, FRECHET) == 0
+    assert recorded(capsys.readouterr().out)["results"] == first
+
+
+def test_other_sizes_are_told_and_what_is_done(digits_folder, tmp_path, capsys):
+    (tmp_path / "some").mkdir()
+    for index, image in enumerate(pixels(digits_folder, 8)):
+        side = 16 if index % 4 else 20
+        Image.fromarray(image).resize((16, side)).save(tmp_path / "some" / f"{index:03}.png")
+    assert call(tmp_path / "some", FRECHET, "--reference", digits_folder, "--out", tmp_path / "out") == 0
+    shown = capsys.readouterr()
+    inner, outer = shown.err.splitlines()
+    assert "has images of 16 x 16, 20 x 16 (height x width); all are resized and cut at the centre to 20 x 16" in inner
+    assert "has images of 8 x 8 (height x width); all are resized" in outer
+    assert len(recorded(shown.out)["notes"]) == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (["{tmp}/nowhere"], 66, "no such run, folder or npz"),
         (["{tmp}/digits"], 2, "--reference"),
         (["{tmp}/digits", "--reference", "{tmp}/nowhere"], 66, "no such folder"),
+        (["{tmp}/digits", "--reference", "{tmp}/nowhere.npz"], 66, "no such file"),
+        (["{tmp}/digits", "--reference", "{tmp}/nowhere.yaml"], 66, "no such spec"),
+        (["{tmp}/digits", "--reference", "{tmp}/digits/0/0.png"], 2, "is no folder of images"),
+        (["{tmp}/digits", "--reference", "{tmp}/digits", "--images", "20"], 2, "is not a run; --images"),
+        (["{tmp}/nowhere.npz", "--reference", "{tmp}/digits"], 66, "no such run, folder or npz"),
         (["{tmp}/digits", "--reference", "{tmp}/digits", "evaluation.metrics=[frechett]"], 78, "frechet"),
         (["{run}", "image.size=16"], 2, "only evaluation"),
         (["{run}", "--images", "20", "--guidance", "strong"], 78, "guidance"),

@@ -5,9 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pixelflow.contracts.partners import Held
 from pixelflow.core import torchvision_compat
 from pixelflow.core.errors import DataError
+from pixelflow.data.digits import Digits
 from pixelflow.evaluation.distances import against_halves, frechet, frechet_of_moments, frechet_to, moments
+from pixelflow.evaluation.pixels_pca import PixelsPca
+from pixelflow.evaluation.random_conv import RandomConv
+from pixelflow.evaluation.sources import DatasetSource
 
 
 def features(count: int, width: int, seed: int) -> np.ndarray:
@@ -15,6 +20,10 @@ def features(count: int, width: int, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     mixing = rng.normal(size=(width, width)) * np.geomspace(1, 0.05, width)
     return rng.normal(size=(count, width)) @ mixing + rng.normal(size=width) / 4
+
+
+def digits(split: str) -> DatasetSource:
+    return DatasetSource(Digits(Digits.Params(split=split), height=16, width=16, channels=1), bad_images=0)
 
 
 @pytest.mark.parametrize(("first", "second", "width"), [(400, 900, 64), (300, 300, 8), (200, 70, 48)])
@@ -26,6 +35,24 @@ def test_agrees_with_clean_fid(first, second, width):
     expected = frechet_distance(*moments(one), *moments(other))
     assert frechet(one, other) == pytest.approx(expected, rel=1e-6)
     assert frechet_of_moments(*moments(one), *moments(other)) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("params", [RandomConv.Params(), PixelsPca.Params(components=40)], ids=lambda one: one.type)
+@pytest.mark.parametrize("count", [400, 900])
+def test_agrees_with_clean_fid_and_the_definition_on_real_features(params, count):
+    torchvision_compat.make_importable()
+    from cleanfid.fid import frechet_distance
+    from scipy.linalg import sqrtm
+
+    one, other = Held(digits("odd"), digits("even")).features(params)
+    one = one[:count] + 0.01 * other[:count].std(0)
+    (mean1, covariance1), (mean2, covariance2) = moments(one), moments(other)
+    cross = sqrtm(covariance1 @ covariance2)
+    defined = ((mean1 - mean2) ** 2).sum() + np.trace(covariance1 + covariance2 - 2 * cross.real)
+    expected = frechet_distance(mean1, covariance1, mean2, covariance2)
+    assert frechet(one, other) == pytest.approx(expected, rel=1e-6)
+    assert frechet(one, other) == pytest.approx(defined, rel=1e-6)
+    assert frechet_to(one, mean2, covariance2) == pytest.approx(defined, rel=1e-6)
 
 
 @pytest.mark.parametrize(("first", "second"), [(20, 30), (20, 500), (500, 20), (500, 500)])

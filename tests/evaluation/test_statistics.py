@@ -1,0 +1,131 @@
+"""Saved statistics stand in for the real images, for the extractors they are of and no other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from pixelflow.core.errors import DataError, MissingInputError
+from pixelflow.core.interfaces import Extractor
+from pixelflow.data.digits import Digits
+from pixelflow.evaluation import statistics
+from pixelflow.evaluation.comparison import FeatureComparison
+from pixelflow.evaluation.distances import frechet
+from pixelflow.evaluation.frechet import Frechet
+from pixelflow.evaluation.label_agreement import LabelAgreement
+from pixelflow.evaluation.pixels_pca import PixelsPca
+from pixelflow.evaluation.random_conv import RandomConv
+from pixelflow.evaluation.sources import DatasetSource
+from pixelflow.evaluation.statistics import AdmStatistics, Entry, NoImages, SavedStatistics, in_file
+
+CPU = torch.device("cpu")
+CONV = RandomConv.Params(width=8)
+
+
+class TwoParts(Extractor):
+    """Mean brightness, then the four corner pixels."""
+
+    class Params(Extractor.Params):
+        type: Literal["test.two_parts"] = "test.two_parts"
+
+        @property
+        def adm_keys(self) -> tuple[tuple[str, str], ...]:
+            return (("mu", "sigma"), ("mu_s", "sigma_s"))
+
+    def __init__(self, params: Params, *, device: torch.device) -> None:
+        super().__init__(params)
+
+    def fit(self, images: Iterable[Tensor]) -> None:
+        """Nothing is learnt."""
+
+    def features(self, images: Tensor) -> Tensor:
+        return torch.cat([images.mean((2, 3)), images[:, 0, ::7, ::7].flatten(1)], 1)
+
+
+def digits(split: str = "all") -> DatasetSource:
+    return DatasetSource(Digits(Digits.Params(split=split), height=8, width=8, channels=1), bad_images=0)
+
+
+def compared(tmp_path: Path, reference, saved=None) -> FeatureComparison:
+    return FeatureComparison(
+        digits("odd"), reference, device=CPU, folder=tmp_path / "a", cache=tmp_path / "b", statistics=saved
+    )
+
+
+def entry(images: FeatureComparison, params: Extractor.Params) -> Entry:
+    return Entry(params.model_dump(mode="json"), None, *images.reference_moments(params))
+
+
+@pytest.fixture
+def saved(tmp_path) -> Path:
+    whole = compared(tmp_path, digits("even"))
+    file = tmp_path / "digits.npz"
+    statistics.save(file, [entry(whole, CONV), entry(whole, RandomConv.Params(width=16))], {"data": "even digits"})
+    return file
+
+
+def test_they_give_the_distance_that_the_images_give(tmp_path, saved):
+    known = in_file(saved, {"recipe"})
+    assert isinstance(known, SavedStatistics)
+    assert known.recipe["data"] == "even digits"
+    for params in (CONV, RandomConv.Params(width=16)):
+        found, real = compared(tmp_path, digits("even")).features(params)
+        figures = Frechet(Frechet.Params(extractor=params), device=CPU).compute(
+            compared(tmp_path, NoImages(saved), known)
+        )
+        assert figures == {"distance": pytest.approx(frechet(found, real), rel=1e-6)}
+
+
+def test_other_extractors_weights_and_metrics_are_refused(tmp_path, saved):
+    images = compared(tmp_path, NoImages(saved), SavedStatistics(saved))
+    other = RandomConv.Params(width=8, seed=1)
+    with pytest.raises(DataError, match=r"no statistics of the extractor random_conv .*it has: random_conv, random"):
+        images.reference_moments(other)
+    assert not SavedStatistics(saved).holds(CONV, "another hash")
+    with pytest.raises(DataError, match="no images, which this needs"):
+        LabelAgreement(LabelAgreement.Params(), device=CPU).compute(images)
+    with pytest.raises(DataError, match="no images, which this needs"):
+        images.features(PixelsPca.Params())
+    assert images.features(CONV)[1].shape == (0, 16)
+
+
+def test_adm_files_hold_parts_and_images(tmp_path):
+    whole = compared(tmp_path, digits())
+    mean, covariance = whole.reference_moments(TwoParts.Params())
+    file = tmp_path / "VIRTUAL.npz"
+    kept = {"mu": mean[:1], "sigma": covariance[:1, :1], "mu_s": mean[1:], "sigma_s": covariance[1:, 1:]}
+    np.savez(file, arr_0=np.zeros((3, 8, 8, 3), np.uint8), **kept)
+    known = in_file(file, {"arr_0", "mu"})
+    assert isinstance(known, AdmStatistics)
+    images = compared(tmp_path, digits("even"), known)
+    found = images.reference_moments(TwoParts.Params())
+    assert np.allclose(found[0], mean)
+    assert np.allclose(found[1][1:, 1:], covariance[1:, 1:])
+    assert not found[1][0, 1:].any()
+    own = images.reference_moments(CONV)
+    assert np.allclose(own[0], images.reference_features(CONV).mean(0))
+    with pytest.raises(DataError, match="network alone, not of random_conv"):
+        compared(tmp_path, NoImages(file), known).reference_moments(CONV)
+
+
+def test_files_that_are_none_are_refused(tmp_path):
+    with pytest.raises(MissingInputError):
+        SavedStatistics(tmp_path / "nowhere.npz")
+    for name, arrays in {
+        "no.npz": {"recipe": np.array("{")},
+        "few.npz": {"recipe": np.array(json.dumps({"extractors": [{"extractor": {}, "weights_sha256": None}]}))},
+        "code.npz": {"recipe": np.array([print], dtype=object)},
+    }.items():
+        np.savez(tmp_path / name, **arrays)
+        with pytest.raises(DataError, match=name):
+            SavedStatistics(tmp_path / name)
+    (tmp_path / "torn.npz").write_bytes((tmp_path / "few.npz").read_bytes()[:100])
+    with pytest.raises(DataError, match=r"torn\.npz"):
+        SavedStatistics(tmp_path / "torn.npz")
