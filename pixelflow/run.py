@@ -20,7 +20,7 @@ from pixelflow.core.model import FlowModel
 from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.schedule import TRAIN_TIMESTEPS, Stage
 from pixelflow.core.spec import ExperimentSpec, SamplingSpec
-from pixelflow.core.weights import load_weights
+from pixelflow.core.weights import Blank, load_weights
 from pixelflow.generation.draw import Request, draw_request, evaluating
 from pixelflow.generation.labels import Labels, label_indices, repeated
 from pixelflow.generation.orders import Source
@@ -65,7 +65,8 @@ class Run:
         folder = RunFolder(path)
         spec = folder.read_spec()
         found = checkpoint.load(folder.checkpoints, step, [part])
-        model = build_model(spec)
+        with Blank():
+            model = build_model(spec)
         load_weights(model, found.tensors[part], f"{folder.path} step {found.step}")
         source = Source(
             run=str(folder.path), step=found.step, weights=weights, sha256=found.sha256[f"{part}.safetensors"]

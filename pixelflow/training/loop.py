@@ -34,8 +34,7 @@ class Trainer:
         self.run, self.spec, self.settings = run, spec, spec.training
         self.dataset, self.world, self.signals = dataset, world, signals
         self.signals.immediate = world.size == 1
-        self.state = TrainState.fresh(spec, world.device)
-        self.state.restore(run.checkpoints)
+        self.state = TrainState.begin(spec, world.device, run.checkpoints)
         self.objective = Objective(self.state.model, spec, world.rank)
         self.previews = Previews(run.samples, spec, dataset)
         self.inherited = self._inherit()

@@ -16,6 +16,7 @@ from pixelflow.core.ema import Ema
 from pixelflow.core.errors import DataError
 from pixelflow.core.model import FlowModel
 from pixelflow.core.spec import ExperimentSpec
+from pixelflow.core.weights import Blank
 from pixelflow.training.metrics import Window
 from pixelflow.training.optimizer import make_optimizer, optimizer_tensors, restore_optimizer
 
@@ -33,11 +34,24 @@ class TrainState:
     """The step of the newest checkpoint, if there is one."""
 
     @classmethod
-    def fresh(cls, spec: ExperimentSpec, device: torch.device) -> TrainState:
-        """New weights, drawn from the spec's seed."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seeds.derive(spec.seed, "weights"))
+    def begin(cls, spec: ExperimentSpec, device: torch.device, checkpoints: Path) -> TrainState:
+        """The newest undamaged checkpoint's, or, where there is none yet, new weights drawn from the spec's seed.
+
+        Raises:
+            DataError: every checkpoint is damaged, or the newest is of another model.
+        """
+        if not checkpoint.steps(checkpoints):
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seeds.derive(spec.seed, "weights"))
+                return cls._of(build_model(spec), spec, device)
+        with Blank():
             model = build_model(spec)
+        state = cls._of(model, spec, device)
+        state._restore(checkpoints)
+        return state
+
+    @classmethod
+    def _of(cls, model: FlowModel, spec: ExperimentSpec, device: torch.device) -> TrainState:
         model.to(device).train()
         model.backbone.checkpointing = spec.training.checkpointing
         ema = Ema(model, spec.training.ema)
@@ -58,14 +72,7 @@ class TrainState:
         checkpoint.save(folder, self.step, tensors, {"step": self.step, "window": self.window.to_json()}, keep)
         self.saved_step = self.step
 
-    def restore(self, folder: Path) -> None:
-        """Continue from the newest undamaged checkpoint, if there is one.
-
-        Raises:
-            DataError: every checkpoint is damaged, or the newest is of another model.
-        """
-        if not checkpoint.steps(folder):
-            return
+    def _restore(self, folder: Path) -> None:
         found = checkpoint.load(folder, parts=("model", "ema", "optimizer"))
         _load(self.model, found.tensors["model"], folder)
         _load(self.ema.model, found.tensors["ema"], folder)

@@ -6,11 +6,13 @@ import signal
 import pytest
 import torch
 from PIL import Image
+from torch.overrides import TorchFunctionMode
 
 from pixelflow.core import checkpoint
 from pixelflow.core.errors import PreemptedError, UsageError
 from pixelflow.core.runfolder import RunFolder
 from pixelflow.training.loop import Trainer
+from pixelflow.training.state import TrainState
 from tests.training.conftest import lines_of
 
 PARTS = ("model", "ema", "optimizer")
@@ -136,3 +138,23 @@ def test_data_that_moved_are_the_same_data(trained, tmp_path, capsys):
     assert f"data.root has moved from {before} to {after}" in said
     with pytest.raises(UsageError, match=r"run of another spec \(data\.flip: true there, false here"):
         trained("parts", moved, "data.flip=false", "training.steps=4", *options)
+
+
+class Draws(TorchFunctionMode):
+    """Counts what is drawn into tensors."""
+
+    count = 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.count += func in (torch.Tensor.uniform_, torch.Tensor.normal_)
+        return func(*args, **(kwargs or {}))
+
+
+def test_weights_are_drawn_only_where_there_are_none(trained, tiny_spec):
+    run = trained("run")
+    with Draws() as again:
+        state = TrainState.begin(tiny_spec, torch.device("cpu"), run.checkpoints)
+    with Draws() as first:
+        TrainState.begin(tiny_spec, torch.device("cpu"), run.path / "none")
+    assert (state.step, again.count) == (4, 0)
+    assert first.count > 0
