@@ -8,10 +8,12 @@ from pixelflow.core.hookspecs import hookimpl
 def register_components() -> list[type[Component]]:
     from pixelflow.data.captioned_folder import CaptionedFolder
     from pixelflow.data.digits import Digits
+    from pixelflow.data.hf_dataset import HfDataset
     from pixelflow.data.image_folder import ImageFolder
     from pixelflow.data.npz import Npz
+    from pixelflow.data.parquet import Parquet
     from pixelflow.data.shapes.dataset import Shapes
     from pixelflow.data.shapes.metric import ShapesJudge
     from pixelflow.data.tar_shards import TarShards
 
-    return [Digits, ImageFolder, CaptionedFolder, TarShards, Npz, Shapes, ShapesJudge]
+    return [Digits, ImageFolder, CaptionedFolder, TarShards, HfDataset, Parquet, Npz, Shapes, ShapesJudge]

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import io
-import itertools
-import re
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import field_validator
 
-from pixelflow.core.errors import DataError, MissingInputError
+from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import BadSample, Dataset, Sample
-from pixelflow.core.problems import problem
 from pixelflow.data.captions import BadCaptionError, drawn, json_captions, lines
 from pixelflow.data.decoding import UnreadableImageError
 from pixelflow.data.framing import FramedParams, Framing
+from pixelflow.data.patterns import Patterns, matching
 from pixelflow.data.tar_index import TarIndex
-
-_BRACES = re.compile(r"\{([^{}]*)\}")
-_RANGE = re.compile(r"(\d+)\.\.(\d+)")
-_MOST = 1_000_000
-"""Shards that a pattern may stand for."""
 
 
 class TarShards(Dataset):
@@ -43,7 +34,7 @@ class TarShards(Dataset):
 
     class Params(FramedParams):
         type: Literal["tar_shards"] = "tar_shards"
-        shards: str | tuple[str, ...]
+        shards: Patterns
         """Paths, in which ``{000..012}`` and ``{a,b}`` stand for several, and ``*`` and ``?`` for what is there."""
         index: Path | None = None
         """Folder for the places of all members; by default beside the shards."""
@@ -55,23 +46,13 @@ class TarShards(Dataset):
         labels: Literal["auto", "none"] = "auto"
         """"auto": the numbers in ``.cls``, if every image has one."""
 
-        @field_validator("shards")
-        @classmethod
-        def _is_small(cls, shards: str | tuple[str, ...]) -> str | tuple[str, ...]:
-            for pattern in _listed(shards):
-                if not 1 <= _count(pattern) <= _MOST:
-                    raise problem(f"{pattern!r} stands for {_count(pattern)} shards; use 1 to {_MOST}")
-            if not shards:
-                raise problem("names no shards")
-            return shards
-
     params: Params
 
     def __init__(self, params: Params, *, height: int, width: int, channels: int) -> None:
         super().__init__(params)
         self._framing = Framing(params, height, width, channels)
-        paths = [path for pattern in _listed(params.shards) for path in matching(pattern)]
-        self._shards = [TarIndex(path, params.index and params.index.expanduser()) for path in dict.fromkeys(paths)]
+        folder = params.index and params.index.expanduser()
+        self._shards = [TarIndex(path, folder) for path in matching(params.shards, "data.shards")]
         self._firsts = np.cumsum([0, *(len(shard) for shard in self._shards)])
         self._captioned = np.concatenate([self._has_caption(shard) for shard in self._shards])
         self._indices = self._usable()
@@ -132,44 +113,3 @@ class TarShards(Dataset):
         if text[0] >= 0 and column is None:
             return lines(shard.content(text), "(.txt)")
         return json_captions(shard.content(table), "(.json)", column) if table[0] >= 0 else []
-
-
-def _listed(shards: str | tuple[str, ...]) -> tuple[str, ...]:
-    return (shards,) if isinstance(shards, str) else shards
-
-
-def matching(pattern: str) -> list[Path]:
-    """The files that a pattern stands for, in order; raises MissingInputError if a wildcard finds none."""
-    found = []
-    for name in expanded(str(Path(pattern).expanduser())):
-        own = [name]
-        if glob.has_magic(name) and not Path(name).exists():
-            own = sorted(glob.glob(name))  # noqa: PTH207 - Path.glob takes no whole paths
-        if not own:
-            raise MissingInputError(f"{name}: there is no such file; set data.shards, relative to {Path.cwd()}")
-        found += own
-    return [Path(name) for name in found]
-
-
-def expanded(pattern: str) -> list[str]:
-    """``a{0..2}.{x,y}`` -> the six names that it stands for; ``{000..012}`` keeps its zeros."""
-    parts = _BRACES.split(pattern)
-    choices = [_choices(part) if place % 2 else [part] for place, part in enumerate(parts)]
-    return ["".join(chosen) for chosen in itertools.product(*choices)]
-
-
-def _choices(braced: str) -> list[str]:
-    span = _RANGE.fullmatch(braced)
-    if span is None:
-        return braced.split(",") if "," in braced else [f"{{{braced}}}"]
-    digits = max(len(span[1]), len(span[2])) if span[1].startswith("0") else 0
-    return [str(number).zfill(digits) for number in range(int(span[1]), int(span[2]) + 1)]
-
-
-def _count(pattern: str) -> int:
-    """Names that `expanded` would give, without making them."""
-    count = 1
-    for braced in _BRACES.findall(pattern):
-        span = _RANGE.fullmatch(braced)
-        count *= max(0, int(span[2]) - int(span[1]) + 1) if span else braced.count(",") + 1
-    return count

@@ -13,6 +13,7 @@ from PIL import Image
 from pixelflow.core import plugins
 from pixelflow.core.interfaces import Dataset, Sample
 from pixelflow.core.registry import registry
+from tests.data.tables import write_tables
 from tests.data.tars import write_tar
 
 plugins.load()
@@ -32,6 +33,7 @@ def folder(tmp_path_factory) -> Path:
         place.with_suffix(".txt").write_text(f"picture {index}")
     np.savez(root / "images.npz", rng.integers(0, 256, (7, 20, 24, 3), dtype=np.uint8), np.arange(7) % 3)
     write_tar(root / "all.tar", ((str(file.relative_to(root)), file.read_bytes()) for file in sorted(root.glob("*/*"))))
+    write_tables(root, sorted(root.glob("*/*")))
     return root
 
 
@@ -40,6 +42,7 @@ def dataset(request, folder) -> Dataset:
     name, (height, width, channels) = request.param
     params = DATASETS[name].Params
     places = {"root": folder, "file": folder / "images.npz", "shards": str(folder / "all.tar")}
+    places |= {"files": str(folder / "all.parquet"), "path": folder / "saved"}
     needed = {name: place for name, place in places.items() if name in params.model_fields}
     return params(**needed).build(height=height, width=width, channels=channels)
 

@@ -10,6 +10,7 @@ from pixelflow import contracts
 from pixelflow.contracts.checking import run
 from pixelflow.core import plugins
 from pixelflow.core.registry import registry
+from tests.data.tables import write_tables
 from tests.data.tars import write_tar
 from tests.tiny_settings import make_settings
 
@@ -40,6 +41,7 @@ def pictures(tmp_path_factory):
     np.savez(folder / "images.npz", np.random.default_rng(0).integers(0, 256, (6, 20, 30, 3), dtype=np.uint8))
     files = sorted(folder.glob("*/*"))
     write_tar(folder / "all.tar", ((str(file.relative_to(folder)), file.read_bytes()) for file in files))
+    write_tables(folder, files)
     return folder
 
 
@@ -55,6 +57,8 @@ def test_is_kept(kind, name, check, pictures, networks):
     file = {"file": str(pictures / "images.npz")}
     data = {"dataset image_folder": folder, "dataset captioned_folder": folder, "dataset npz": file}
     data["dataset tar_shards"] = {"shards": str(pictures / "all.tar")}
+    data["dataset parquet"] = {"files": str(pictures / "all.parquet")}
+    data["dataset hf_dataset"] = {"path": str(pictures / "saved")}
     settings = {**data, **networks, **SMALL}
     params = registry.of_kind(kind)[name].cls.Params(**settings.get(f"{kind} {name}", {}))
     outcome = run(check, params)

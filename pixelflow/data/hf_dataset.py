@@ -1,0 +1,88 @@
+"""Hugging Face data sets on disk."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from pixelflow.core.errors import DataError, MissingDependencyError, MissingInputError
+from pixelflow.data.rows import Table, TableDataset, UnreadableRowError, first_line
+
+
+class HfDataset(TableDataset):
+    """A data set that ``datasets.Dataset.save_to_disk`` wrote; mapped into memory, nothing is downloaded or run.
+
+    Raises:
+        MissingDependencyError: the package datasets is not installed.
+        MissingInputError: there is no such folder.
+        DataError: it holds no data set, or several splits and none is chosen; and as `TableDataset`.
+    """
+
+    class Params(TableDataset.Params):
+        type: Literal["hf_dataset"] = "hf_dataset"
+        path: Path
+        """The folder; a relative path starts at the current directory."""
+        split: str | None = None
+        """Which split, where the folder holds several."""
+
+    params: Params
+
+    def _open(self) -> Table:
+        return _SavedTable(self.params.path.expanduser(), self.params.split)
+
+
+class _SavedTable(Table):
+    """The Arrow rows of one split."""
+
+    def __init__(self, folder: Path, split: str | None) -> None:
+        self.name, self.root = str(folder), folder
+        self._rows = _loaded(folder, split).with_format("arrow")
+        self.schema = self._rows.features.arrow_schema
+        self._selected: dict[tuple[str, ...], Any] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def row(self, index: int, columns: tuple[str, ...]) -> dict[str, Any]:
+        try:
+            if columns not in self._selected:
+                self._selected[columns] = self._rows.select_columns(list(columns))
+            return dict(self._selected[columns][index].to_pylist()[0])
+        except Exception as error:  # readers of hostile files raise whatever they run into
+            raise UnreadableRowError(first_line(error)) from None
+
+    def distinct(self, column: str) -> list[Any]:
+        return list(self._rows.with_format(None).unique(column))
+
+    def fingerprint(self) -> str:
+        states = [(path, path.stat()) for path in sorted(self.root.rglob("*.arrow"))]
+        told = "\n".join(f"{path} {state.st_size} {state.st_mtime_ns}" for path, state in states)
+        return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _loaded(folder: Path, split: str | None) -> Any:
+    """The Dataset in a folder, or of one split of its DatasetDict."""
+    datasets = _datasets()
+    if not folder.is_dir():
+        raise MissingInputError(f"{folder}: there is no such folder; set data.path, relative to {Path.cwd()}")
+    try:
+        found = datasets.load_from_disk(str(folder))
+    except Exception as error:  # it raises whatever its parsers of hostile files raise
+        raise DataError(f"{folder}: is no data set that save_to_disk wrote ({first_line(error)})") from None
+    if isinstance(found, datasets.Dataset):
+        if split is not None:
+            raise DataError(f"{folder}: holds one data set without splits; leave data.split out")
+        return found
+    if split not in found:
+        raise DataError(f"{folder}: holds the splits {', '.join(found)}; set data.split to one of them")
+    return found[split]
+
+
+def _datasets() -> ModuleType:
+    try:
+        import datasets
+    except ImportError:
+        raise MissingDependencyError("hf_dataset needs the package datasets: pip install 'pixelflow[hf]'") from None
+    return datasets
