@@ -11,6 +11,7 @@ from pixelflow.cli.tables import duration, quantity, table
 
 if TYPE_CHECKING:
     from pixelflow.sweep.forecast import Forecast
+    from pixelflow.sweep.search import Search
 
 
 def sweep(
@@ -34,8 +35,12 @@ def sweep(
     sweep = read_sweep(file)
     plan = Plan.of(*sweep)
     folder = out / plan.name
+    if dry_run and sweep.search:
+        typer.echo(_space(sweep.search))
+        typer.echo(_shown(forecast(Plan.of(sweep.settings, sweep.points), folder), "ends of the ranges"))
+        return
     if dry_run:
-        typer.echo(_shown(forecast(plan, folder)))
+        typer.echo(_shown(forecast(plan, folder), "points"))
         return
     from pixelflow.sweep.report import write_report
 
@@ -46,7 +51,16 @@ def sweep(
     typer.echo(str(page))
 
 
-def _shown(points: list[Forecast]) -> str:
+def _space(search: Search) -> str:
+    """What a search is for and what it varies; its points are not known before it runs."""
+    from pixelflow.sweep.space import described
+
+    rows = [(key, described(parameter)) for key, parameter in search.parameters.items()]
+    aim = f"{search.trials} trials by {search.sampler}, to {search.objective.direction} {search.objective.title} over"
+    return f"{aim}\n{table(rows)}\n"
+
+
+def _shown(points: list[Forecast], what: str) -> str:
     rows = [("point", "parameters", "GMAC/image", "PFLOP to train", "to do", "time")]
     rows += [
         (
@@ -63,7 +77,7 @@ def _shown(points: list[Forecast]) -> str:
     lines = [
         table(rows, indent=""),
         "",
-        f"{len(points)} points; to do: {len(trainings)} training{'s' * (len(trainings) != 1)} of "
+        f"{len(points)} {what}; to do: {len(trainings)} training{'s' * (len(trainings) != 1)} of "
         f"{_amount(sum(point.cell.cost.training_flop for point in trainings) / 1e15)} PFLOP in all, "
         f"{sum(not point.is_done for point in points)} evaluations",
     ]

@@ -12,6 +12,16 @@ _MOST_NAMES = 12
 """Bars of more names could not be read."""
 
 
+def course(results: Results) -> dict[str, str]:
+    """Name -> plot of what a search found, trial after trial."""
+    figure = results.objective
+    if figure is None:
+        return {}
+    marks = [_mark(results, row, row + 1, figure) for row in _complete(results, figure)]
+    labels = Labels(f"{figure.title}, {_direction(figure)}: trials, and the best so far", "point")
+    return {f"{figure.title} over trials": plots.course(labels, Series("", tuple(marks)), figure.better)}
+
+
 def over_axes(results: Results) -> dict[str, str]:
     """Name -> plot of every main figure over every axis that varies."""
     drawn = {}
@@ -45,7 +55,8 @@ def _over(results: Results, figure: Column, axis: Column) -> str | None:
     labels = Labels(f"{figure.title}, {_direction(figure)}", axis.title)
     by = [results.label(row, without=axis) for row in range(len(results.rows))]
     if axis.is_numeric:
-        return plots.lines(labels, _series(results, rows, axis, figure, by, joined=True))
+        is_line = results.search is None
+        return plots.lines(labels, _series(results, rows, axis, figure, by, joined=True), joined=is_line)
     if len(names) > _MOST_NAMES:
         return None
     places = Column(axis.title, tuple(names.index(axis.text(row)) if row in rows else None for row in range(len(by))))
@@ -69,14 +80,20 @@ def _series(
     """Marks by colour; where every colour would have one, they are one series, if they are to be `joined`."""
     groups: dict[str, list[Mark]] = {}
     for row in rows:
-        across, value = x.values[row], y.values[row]
+        across = x.values[row]
         assert isinstance(across, (int, float))
-        assert isinstance(value, (int, float))
-        label = f"#{row + 1}: {results.label(row)}: {y.text(row)}"
-        groups.setdefault(by[row], []).append(Mark(across, value, label, str(row + 1)))
+        groups.setdefault(by[row], []).append(_mark(results, row, across, y))
     if joined and all(len(marks) == 1 for marks in groups.values()):
         groups = {"": [mark for marks in groups.values() for mark in marks]}
     return [Series(name, tuple(sorted(marks, key=lambda mark: mark.x))) for name, marks in groups.items()]
+
+
+def _mark(results: Results, row: int, across: float, figure: Column) -> Mark:
+    value = figure.values[row]
+    assert isinstance(value, (int, float))
+    spread = f" ({figure.spread(row)})" if figure.interval(row) else ""
+    label = f"#{row + 1}: {results.label(row)}: {figure.text(row)}{spread}"
+    return Mark(across, value, label, str(row + 1), figure.interval(row))
 
 
 def _direction(figure: Column) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,13 @@ class Mark:
     """Shown when pointed at."""
     tag: str = ""
     """Written beside it."""
+    interval: tuple[float, float] | None = None
+    """Ends of y's error bar."""
+
+    @property
+    def extent(self) -> tuple[float, ...]:
+        """Values of y that must fit into the plot."""
+        return (self.y, *(self.interval or ()))
 
 
 @dataclass(frozen=True)
@@ -89,22 +97,24 @@ def _scale(values: Sequence[float], start: float, end: float, *, from_zero: bool
     return _Scale(low - room, high + room, start, end, False)
 
 
-def lines(labels: Labels, series: Sequence[Series]) -> str:
-    """Values against a number; each series is a line."""
+def lines(labels: Labels, series: Sequence[Series], *, joined: bool = True) -> str:
+    """Values against a number; each series is a line, or its dots alone."""
     x, y = _scales(series)
     places = sorted({mark.x for one in series for mark in one.marks})
     ticks = places if len(places) <= 8 else x.ticks()
     body = []
     for one, colour in _coloured(series):
-        route = " ".join(f"{x(mark.x):.1f},{y(mark.y):.1f}" for mark in one.marks)
-        body.append(f'<polyline points="{route}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        body += [_dot(mark, x, y, colour) for mark in one.marks]
+        if joined:
+            route = " ".join(f"{x(mark.x):.1f},{y(mark.y):.1f}" for mark in one.marks)
+            body.append(f'<polyline points="{route}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        for mark in one.marks:
+            body += [*_whiskers(mark, x(mark.x), y, colour), _dot(mark, x, y, colour)]
     return _framed(labels, [(x(tick), f"{tick:g}") for tick in ticks], y, body, _legend(series))
 
 
 def bars(labels: Labels, names: Sequence[str], series: Sequence[Series]) -> str:
     """Values of named groups; a mark's x is the place of its group's name, each series has a bar in it."""
-    y = _scale([mark.y for one in series for mark in one.marks], HEIGHT - _BOTTOM, _TOP, from_zero=True)
+    y = _scale(_extents(series), HEIGHT - _BOTTOM, _TOP, from_zero=True)
     room = (WIDTH - _LEFT - _RIGHT) / len(names)
     width = min(46.0, room * 0.8 / len(series))
     body = []
@@ -116,6 +126,7 @@ def bars(labels: Labels, names: Sequence[str], series: Sequence[Series]) -> str:
                 f'<rect x="{left:.1f}" y="{top:.1f}" width="{width - 1:.1f}" height="{bottom - top:.1f}" '
                 f'fill="{colour}"><title>{escape(mark.label)}</title></rect>'
             )
+            body += _whiskers(mark, left + (width - 1) / 2, y, "#37352f")
     ticks = [(_LEFT + room * (place + 0.5), name) for place, name in enumerate(names)]
     return _framed(labels, ticks, y, body, _legend(series))
 
@@ -128,11 +139,25 @@ def scatter(labels: Labels, series: Sequence[Series], better: int) -> str:
     body = [f'<polyline points="{route}" fill="none" stroke="#9b9a97" stroke-dasharray="4 3"/>']
     for one, colour in _coloured(series):
         for mark in one.marks:
-            body.append(_dot(mark, x, y, colour))
+            body += [*_whiskers(mark, x(mark.x), y, colour), _dot(mark, x, y, colour)]
             body.append(
                 f'<text x="{x(mark.x) + 6:.1f}" y="{y(mark.y) - 5:.1f}" fill="#787774">{escape(mark.tag)}</text>'
             )
     return _framed(labels, [(x(tick), f"{tick:g}") for tick in x.ticks()], y, body, _legend(series))
+
+
+def course(labels: Labels, series: Series, better: int) -> str:
+    """Values one after the other, and a line that holds the best so far."""
+    x, y = _scales([series])
+    best = list(_front(series.marks, better))
+    route = [f"{x(best[0].x):.1f},{y(best[0].y):.1f}"] if best else []
+    for before, after in itertools.pairwise(best):
+        route += [f"{x(after.x):.1f},{y(before.y):.1f}", f"{x(after.x):.1f},{y(after.y):.1f}"]
+    route += [f"{x(series.marks[-1].x):.1f},{y(best[-1].y):.1f}"] if best else []
+    body = [f'<polyline points="{" ".join(route)}" fill="none" stroke="{_COLOURS[1]}" stroke-width="2"/>']
+    for mark in series.marks:
+        body += [*_whiskers(mark, x(mark.x), y, _COLOURS[0]), _dot(mark, x, y, _COLOURS[0])]
+    return _framed(labels, [(x(tick), f"{tick:g}") for tick in x.ticks() if tick == int(tick)], y, body, [])
 
 
 def _front(marks: Sequence[Mark], better: int) -> Iterator[Mark]:
@@ -144,9 +169,12 @@ def _front(marks: Sequence[Mark], better: int) -> Iterator[Mark]:
 
 
 def _scales(series: Sequence[Series]) -> tuple[_Scale, _Scale]:
-    marks = [mark for one in series for mark in one.marks]
-    across = _scale([mark.x for mark in marks], _LEFT, WIDTH - _RIGHT)
-    return across, _scale([mark.y for mark in marks], HEIGHT - _BOTTOM, _TOP)
+    across = _scale([mark.x for one in series for mark in one.marks], _LEFT, WIDTH - _RIGHT)
+    return across, _scale(_extents(series), HEIGHT - _BOTTOM, _TOP)
+
+
+def _extents(series: Sequence[Series]) -> list[float]:
+    return [value for one in series for mark in one.marks for value in mark.extent]
 
 
 def _coloured(series: Sequence[Series]) -> Iterator[tuple[Series, str]]:
@@ -157,6 +185,15 @@ def _coloured(series: Sequence[Series]) -> Iterator[tuple[Series, str]]:
 def _dot(mark: Mark, x: _Scale, y: _Scale, colour: str) -> str:
     place = f'cx="{x(mark.x):.1f}" cy="{y(mark.y):.1f}"'
     return f'<circle {place} r="4" fill="{colour}" stroke="#fff"><title>{escape(mark.label)}</title></circle>'
+
+
+def _whiskers(mark: Mark, place: float, y: _Scale, colour: str) -> list[str]:
+    """The error bar of a mark, if it has one."""
+    if mark.interval is None:
+        return []
+    low, high = (f"{y(end):.1f}" for end in mark.interval)
+    path = f"M{place:.1f} {low}V{high}M{place - 3:.1f} {low}h6M{place - 3:.1f} {high}h6"
+    return [f'<path d="{path}" stroke="{colour}" stroke-opacity="0.6" fill="none"/>']
 
 
 def _legend(series: Sequence[Series]) -> list[str]:

@@ -17,7 +17,7 @@ import pixelflow
 from pixelflow.core.files import write_bytes, write_text, writing
 from pixelflow.sweep import charts, samples
 from pixelflow.sweep.plan import Plan
-from pixelflow.sweep.results import Column, Results, Row, read_results
+from pixelflow.sweep.results import Column, Results, Row, Value, read_results
 
 Plots = Mapping[str, Mapping[str, str]]
 """Title of a group -> name of a plot -> SVG."""
@@ -37,7 +37,11 @@ def write_report(plan: Plan, folder: Path) -> Path:
         CannotWriteError: the system refuses.
     """
     results = read_results(plan, folder)
-    plots = {"Plots": charts.over_axes(results), "Quality against cost": charts.cost_against_quality(results)}
+    plots = {
+        "Course of the search": charts.course(results),
+        "Plots": charts.over_axes(results),
+        "Quality against cost": charts.cost_against_quality(results),
+    }
     drawn = {row.number: samples.strip(row.images) for row in results.rows if row.results}
     strips = {number: picture for number, picture in drawn.items() if picture is not None}
     pictures = folder / _PICTURES
@@ -59,14 +63,24 @@ def write_report(plan: Plan, folder: Path) -> Path:
 
 
 def as_csv(results: Results) -> str:
-    """Every column in full precision, a line a point."""
+    """Every column in full precision, a line a point; intervals as two columns beside their figure's."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["point", *(column.title for column in results.columns), "failure"])
+    table.writerow(["point", *(head for column in results.columns for head in _heads(column)), "failure"])
     for index, row in enumerate(results.rows):
-        values = ["" if column.values[index] is None else column.values[index] for column in results.columns]
-        table.writerow([row.number, *values, row.failure or ""])
+        values = [value for column in results.columns for value in _plain_values(column, index)]
+        table.writerow([row.number, *("" if value is None else value for value in values), row.failure or ""])
     return text.getvalue()
+
+
+def _heads(column: Column) -> list[str]:
+    ends = [f"{column.title}: low", f"{column.title}: high"] if column.has_intervals else []
+    return [column.title, *ends]
+
+
+def _plain_values(column: Column, row: int) -> list[Value]:
+    ends = column.interval(row) or (None, None)
+    return [column.values[row], *(ends if column.has_intervals else ())]
 
 
 def as_markdown(results: Results, plots: Plots, has_samples: bool) -> str:
@@ -75,7 +89,7 @@ def as_markdown(results: Results, plots: Plots, has_samples: bool) -> str:
     head = ["#", *(column.title + _arrow(column) for column in columns)]
     lines = [f"# {results.name}", "", _summary(results), "", _line(head), _line(["---:"] * len(head))]
     for index, row in enumerate(results.rows):
-        cells = [_bold(column.text(index), column.is_best(index)) for column in columns]
+        cells = [_bold(column.text(index), column.is_best(index)) + _beside(column, index) for column in columns]
         lines.append(_line([str(row.number), *(cell.replace("|", "\\|") for cell in cells)]))
     lines += ["", *(f"- {note}" for note in _notes(results))]
     lines += [f"- #{row.number} failed: {row.failure}" for row in results.rows if row.failure]
@@ -114,8 +128,21 @@ def _summary(results: Results) -> str:
     done = sum(bool(row.results) for row in results.rows)
     return (
         f"{done} of {len(results.rows)} points done, from {results.trainings} "
-        f"training{'s' * (results.trainings != 1)}. pixelflow {pixelflow.__version__}."
+        f"training{'s' * (results.trainings != 1)}. {_search(results)}pixelflow {pixelflow.__version__}."
     )
+
+
+def _search(results: Results) -> str:
+    """How a search was made, and what it found to be best."""
+    search, figure = results.search, results.objective
+    if search is None:
+        return ""
+    aim = f"to {search.objective.direction} {search.objective.title}"
+    told = f"A search of {search.trials} trials by {search.sampler}, {aim}"
+    if figure is None:
+        return f"{told}. "
+    best = next(row for row in figure.known if figure.is_best(row))
+    return f"{told}; the best is #{best + 1}, {results.label(best)}: {figure.text(best)}{_beside(figure, best)}. "
 
 
 def _notes(results: Results) -> list[str]:
@@ -124,6 +151,11 @@ def _notes(results: Results) -> list[str]:
     notes = [f"The same for all: {', '.join(told)}."] if told else []
     images = sorted({row.cell.spec.evaluation.images for row in results.rows})
     notes.append(f"Measured on {' or '.join(f'{count:,}' for count in images)} images a point, from equal seeds.")
+    if any(column.has_intervals for column in results.figures):
+        notes.append("Intervals hold 95 % of what other images of the same kind would give.")
+    if results.refused:
+        count, why = len(results.refused), next(iter(results.refused.values()))
+        notes.append(f"{count} more of the trials had settings that do not go together, such as: {why}")
     if any(row.cell.cost.is_estimate for row in results.rows):
         notes.append("GMAC of samplers that choose their own steps are estimates.")
     notes.append("Seconds are the median over batches, on a machine that may have done other things too.")
@@ -147,7 +179,10 @@ def _cell(column: Column, index: int) -> str:
     value = column.values[index]
     classes = " ".join(["text"] * (not column.is_numeric) + ["best"] * column.is_best(index))
     style = f' class="{classes}"' if classes else ""
-    return f'<td{style} data-value="{escape("" if value is None else str(value))}">{escape(column.text(index))}</td>'
+    shown = escape(column.text(index)) + (
+        f"<small>{escape(column.spread(index))}</small>" if column.interval(index) else ""
+    )
+    return f'<td{style} data-value="{escape("" if value is None else str(value))}">{shown}</td>'
 
 
 def _kind(column: Column) -> str:
@@ -188,6 +223,10 @@ def _line(cells: Sequence[str]) -> str:
 
 def _bold(text: str, is_best: bool) -> str:
     return f"**{text}**" if is_best else text
+
+
+def _beside(column: Column, row: int) -> str:
+    return f" ({column.spread(row)})" if column.interval(row) else ""
 
 
 def _arrow(column: Column) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pixelflow.sweep.plan import Cell, Plan, Planned, short, shown
 from pixelflow.sweep.points import value_at
+from pixelflow.sweep.search import Objective, Search
 from pixelflow.sweep.tasks import Evaluation, cells_of, tasks_of
 
 Value = float | str | None
+Interval = tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,10 @@ class Column:
     values: tuple[Value, ...]
     better: int = 0
     """1 where higher is better, -1 where lower is, 0 where neither."""
+    intervals: tuple[Interval, ...] = ()
+    """95 % intervals of the values, where the evaluation has them."""
+    is_searched: bool = False
+    """Whether the search makes it best."""
 
     @property
     def is_numeric(self) -> bool:
@@ -59,11 +65,27 @@ class Column:
         numbers = [self.better * other for other in self.values if isinstance(other, (int, float))]
         return bool(self.better) and isinstance(value, (int, float)) and self.better * value == max(numbers)
 
+    @property
+    def has_intervals(self) -> bool:
+        return any(self.intervals)
+
+    def interval(self, row: int) -> Interval:
+        return self.intervals[row] if self.intervals else None
+
     def text(self, row: int) -> str:
         value = self.values[row]
         if isinstance(value, float):
-            return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+            return _short(value)
         return "" if value is None else str(value)
+
+    def spread(self, row: int) -> str:
+        """The interval as text, empty where there is none."""
+        interval = self.interval(row)
+        return "" if interval is None else f"{_short(interval[0])} to {_short(interval[1])}"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
 
 
 @dataclass(frozen=True)
@@ -79,6 +101,14 @@ class Results:
     costs: tuple[Column, ...]
     """GMAC and seconds an image, then what training costs."""
     trainings: int
+    search: Search | None = None
+    refused: Mapping[int, str] = field(default_factory=dict)
+    """Trials of the search that are no points, and why."""
+
+    @property
+    def objective(self) -> Column | None:
+        """What a search makes best, as soon as it has found something."""
+        return next((figure for figure in self.figures if figure.is_searched), None)
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -103,7 +133,17 @@ def read_results(plan: Plan, folder: Path) -> Results:
         Column(short(key), tuple(_axis_value(row.point, dump, key) for row, dump in zip(rows, dumps, strict=True)))
         for key in plan.axes
     ]
-    return Results(plan.name, tuple(rows), tuple(axes), tuple(_figures(rows)), tuple(_costs(rows)), len(plan.trainings))
+    figures = _figures(rows, plan.search.objective if plan.search else None)
+    return Results(
+        plan.name,
+        tuple(rows),
+        tuple(axes),
+        tuple(figures),
+        tuple(_costs(rows)),
+        len(plan.trainings),
+        plan.search,
+        plan.refused,
+    )
 
 
 def _row(number: int, point: Planned, task: Evaluation) -> Row:
@@ -117,23 +157,37 @@ def _axis_value(point: Planned, dump: Any, key: str) -> Value:
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else value and shown(value)
 
 
-def _figures(rows: Sequence[Row]) -> list[Column]:
+def _figures(rows: Sequence[Row], objective: Objective | None) -> list[Column]:
     """A column for every figure of every metric, in the order in which they are first met."""
     several = len({one["metric"] for row in rows for one in row.results}) > 1
-    named: dict[tuple[str, str], int] = {}
+    named: dict[tuple[str, str], Column] = {}
     for row in rows:
         for one in row.results:
             for place, name in enumerate(one["values"]):
-                named.setdefault((one["metric"], name), 0 if place else 1 if one["higher_is_better"] else -1)
-    columns = []
-    for (metric, name), better in named.items():
-        title = name.replace("_", " ") if not several else f"{metric}: {name.replace('_', ' ')}"
-        columns.append(Column(title, tuple(_figure(row, metric, name) for row in rows), better))
-    return columns
+                if (one["metric"], name) not in named:
+                    title = name.replace("_", " ") if not several else f"{one['metric']}: {name.replace('_', ' ')}"
+                    named[one["metric"], name] = _figure(rows, one, place, title, objective)
+    return list(named.values())
 
 
-def _figure(row: Row, metric: str, name: str) -> float | None:
-    return next((one["values"].get(name) for one in row.results if one["metric"] == metric), None)
+def _figure(
+    rows: Sequence[Row], example: Mapping[str, Any], place: int, title: str, objective: Objective | None
+) -> Column:
+    """The figure at a place of the example's metric, in all rows."""
+    name = list(example["values"])[place]
+    better = 0 if place else 1 if example["higher_is_better"] else -1
+    is_searched = objective is not None and objective.is_at(example, place)
+    if objective is not None and is_searched:
+        better = 1 if objective.maximize else -1
+    found = [next((one for one in row.results if one["metric"] == example["metric"]), None) for row in rows]
+    values = tuple(one["values"].get(name) if one else None for one in found)
+    intervals = tuple(_interval(one, name) if one else None for one in found)
+    return Column(title, values, better, intervals, is_searched)
+
+
+def _interval(result: Mapping[str, Any], name: str) -> Interval:
+    low_high = result.get("intervals", {}).get(name)  # results of former versions have none
+    return (low_high[0], low_high[1]) if low_high else None
 
 
 def _costs(rows: Sequence[Row]) -> list[Column]:

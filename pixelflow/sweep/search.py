@@ -51,6 +51,11 @@ class Objective(Settings):
         """As Optuna calls it."""
         return "maximize" if self.maximize else "minimize"
 
+    def is_at(self, result: Mapping[str, Any], place: int) -> bool:
+        """Whether it is the figure at this place of a metric's result."""
+        is_figure = place == 0 if self.figure is None else list(result["values"])[place] == self.figure
+        return is_figure and result["settings"]["type"] == self.metric
+
     def value(self, results: Sequence[Mapping[str, Any]]) -> float:
         """The figure in what an evaluation found; raises SpecError naming the figures that there are."""
         values = next(one["values"] for one in results if one["settings"]["type"] == self.metric)

@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
@@ -107,3 +108,11 @@ def corners(parameters: Mapping[str, Parameter]) -> Iterator[Changes]:
 
 def _ends(parameter: Parameter) -> tuple[Any, ...]:
     return parameter.ends if isinstance(parameter, Range) else parameter
+
+
+def described(parameter: Parameter) -> str:
+    """A parameter on one line: ``1 to 4``, ``2 to 32, log``, ``euler | heun``."""
+    if not isinstance(parameter, Range):
+        return " | ".join(choice if isinstance(choice, str) else json.dumps(choice) for choice in parameter)
+    how = ", log" if parameter.log else f", step {parameter.step:g}" if parameter.step else ""
+    return f"{parameter.low:g} to {parameter.high:g}{how}"

@@ -67,6 +67,18 @@ def test_a_sweep_from_dry_run_to_report(sweep_file, call, tmp_path):
     assert (tmp_path / told.strip()).is_file()
 
 
+def test_a_search_is_shown_by_its_ranges_before_it_runs(sweep_file, call, tmp_path):
+    space = "{sampling.steps: {low: 1, high: 9, log: true}, sampling.sampler.type: [euler, heun]}"
+    file = sweep_file(f"search: {{metric: label_agreement, trials: 7, parameters: {space}}}")
+    code, told, _ = call("sweep", file, "--dry-run")
+    assert code == 0
+    assert "7 trials by tpe, to maximize label_agreement over" in told
+    assert "1 to 9, log" in told
+    assert "euler | heun" in told
+    assert "4 ends of the ranges; to do: 1 training" in told
+    assert not (tmp_path / "sweeps").exists()
+
+
 def test_a_failed_cell_has_its_own_code_and_the_rest_is_done(sweep_file, call):
     file = sweep_file("points: [{sampling.guidance.type: autoguidance}, {}]")
     code, _, told = call("sweep", file)

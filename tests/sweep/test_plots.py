@@ -65,3 +65,25 @@ def test_the_front_passes_through_what_no_cheaper_point_beats():
     (route,) = re.findall(r'<polyline points="([^"]*)"', svg)
     dots = places(svg)
     assert route.split() == [f"{x:.1f},{y:.1f}" for x, y in (dots[0], dots[2], dots[4])]
+
+
+def test_error_bars_fit_into_the_plot():
+    one = [Series("", (Mark(1, 5, "", interval=(1, 20)), Mark(2, 6, "", interval=(4, 7))))]
+    for svg in (plots.lines(LABELS, one), plots.scatter(LABELS, one, 1), plots.course(LABELS, one[0], 1)):
+        bars = re.findall(r'd="M([-\d.]+) ([-\d.]+)V([-\d.]+)M', svg)
+        assert len(bars) == 2
+        for (left, low, high), (x, y) in zip(bars, places(svg), strict=True):
+            assert float(left) == x
+            assert plots.HEIGHT > float(low) > y > float(high) > 0
+
+
+@pytest.mark.parametrize("better", [1, -1])
+def test_the_course_holds_the_best_so_far(better):
+    values = [better * value for value in (3, 5, 4, 9, 1)]
+    (one,) = series(list(enumerate(values)))
+    svg = plots.course(LABELS, one, better)
+    (route,) = re.findall(r'<polyline points="([^"]*)"', svg)
+    heights = [float(point.split(",")[1]) for point in route.split()]
+    dots = [y for _, y in places(svg)]
+    assert heights == [dots[0], dots[0], dots[1], dots[1], dots[3], dots[3]]
+    assert float(route.split()[-1].split(",")[0]) == places(svg)[-1][0]

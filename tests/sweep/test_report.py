@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 
 import pytest
 
+from pixelflow.core.files import write_text
+from pixelflow.sweep.plan import Plan
 from pixelflow.sweep.report import write_report
 from pixelflow.sweep.results import Column, read_results
 from pixelflow.sweep.tasks import tasks_of
@@ -123,6 +126,44 @@ def test_names_are_no_markup(plan_of, tmp_path):
     assert "<b>" not in page
     assert "&lt;b&gt;&amp;|x" in page
     assert "<b>&\\|x" in (folder / "report.md").read_text()
+
+
+def test_a_search_shows_its_course_and_its_best(plan_of, tmp_path):
+    from pixelflow.sweep.study import settle
+
+    text = """
+search: {metric: frechet, trials: 3, parameters: {sampling.steps: {low: 1, high: 9}, sampling.sampler: [euler, heun]}}
+"""
+    folder = tmp_path / "sweeps" / "quick"
+    settle(plan_of(text), folder)
+    assert (
+        "a search of 3 trials by tpe, to minimize frechet. "
+        in write_report(Plan.read(folder), folder).read_text().lower()
+    )
+    work(folder, "cpu")
+    plan = settle(Plan.read(folder), folder)
+    page = write_report(plan, folder).read_text()
+    results = read_results(plan, folder)
+    best = min(range(3), key=lambda row: results.objective.values[row])
+    assert f"the best is #{best + 1}, {results.label(best)}: {results.objective.text(best)}" in page
+    assert "Course of the search" in page
+    assert (folder / "report" / "frechet-pixels-pca-distance-over-trials.svg").is_file()
+
+
+def test_intervals_are_shown_beside_their_figures(plan_of, tmp_path):
+    plan, folder = plan_of("axes: {sampling.steps: [1, 2]}\nskip: []"), tmp_path / "sweeps" / "quick"
+    plan.write(folder)
+    for place, task in enumerate(task for task in tasks_of(plan, folder) if task.needs):
+        task.folder.mkdir(parents=True)
+        figures = {"values": {"distance": 3.0 + place}, "intervals": {"distance": [2.5 + place, 3.25 + place]}}
+        result = {"metric": "frechet", "settings": {"type": "frechet"}, "higher_is_better": False, **figures}
+        write_text(task.folder / "result.json", json.dumps({"seconds_per_image": 1.0, "results": [result]}))
+    page = write_report(plan, folder).read_text()
+    assert '<td class="best" data-value="3.0">3<small>2.5 to 3.25</small></td>' in page
+    assert "**3** (2.5 to 3.25) | " in (folder / "report.md").read_text()
+    with (folder / "report.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["distance: low"], row["distance: high"]) for row in rows] == [("2.5", "3.25"), ("3.5", "4.25")]
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,9 @@ def test_a_dry_run_of_each(path, tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["sweep", str(path), "--dry-run", "--out", str(tmp_path / "sweeps")])
     assert not stopped.value.code
-    settings, points, _ = read_sweep(path)
+    settings, points, search = read_sweep(path)
     assert settings.name == path.stem
-    assert f"{len(points)} points; to do:" in capsys.readouterr().out
+    assert f"{len(points)} {'ends of the ranges' if search else 'points'}; to do:" in capsys.readouterr().out
     assert not list(tmp_path.iterdir()), "a dry run writes nothing"
 
 
