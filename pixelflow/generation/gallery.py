@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from pixelflow.generation.pictures import CAPTION_CELL, CELL, filmstrip, grid, t
 
 RECORD = "samples.json"
 
+_DRAFT = ".unfinished"
 _GRID, _STAGES = "grid.png", "stages.png"
 _NUMBERED = re.compile(r"\d{6,}\.png")
 _IN_GRID, _IN_STRIP = 100, 8
@@ -61,7 +63,9 @@ def read_order(path: Path) -> Order:
 
 
 class Gallery:
-    """Writes images into a folder as they come; what an earlier gallery left there is replaced.
+    """Writes images as they come, into a hidden folder; `finish` puts them in the place of an earlier gallery.
+
+    So a folder holds a whole gallery or none of it. What an interrupted one left hidden is removed by the next.
 
     Raises:
         CannotWriteError: the system refuses.
@@ -73,10 +77,10 @@ class Gallery:
         self._evaluations: list[tuple[int, list[float]]] = []
         self._shown: list[Tensor] = []
         self._stages: list[Tensor] = []
+        self._draft = folder / _DRAFT
         with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / f".{RECORD}").write_text("")  # an unwritable folder shows before the work, not after it
-            (folder / f".{RECORD}").unlink()
+            shutil.rmtree(self._draft, ignore_errors=True)
+            self._draft.mkdir(parents=True)
 
     def _clear(self) -> None:
         """Remove an earlier gallery; a folder without a record holds none, and its files are left alone."""
@@ -90,11 +94,8 @@ class Gallery:
         """Write a batch.
 
         Raises:
-            NonFiniteError: an image is not finite; the ones before it are written.
+            NonFiniteError: an image is not finite.
         """
-        if not self._count:
-            with writing(self.folder):
-                self._clear()
         finite = drawn.images.flatten(1).isfinite().all(dim=1)
         for own_finite, picture in zip(finite.tolist(), to_pil(drawn.images), strict=True):
             if not own_finite:
@@ -120,13 +121,18 @@ class Gallery:
         )
 
     def finish(self, record: Record, titles: Sequence[str], columns: int | None) -> None:
-        """Write the grid, the filmstrip and, last, the record."""
+        """Put the images into place, with a grid, a filmstrip and, last, the record."""
         shown = torch.cat(self._shown)[:_IN_GRID]
         cell = CAPTION_CELL if record.order.captions else CELL
         self._save(grid(shown, titles[: len(shown)], columns, cell), _GRID)
         self._save(filmstrip(self._stages), _STAGES)
+        with writing(self.folder):
+            self._clear()
+            for path in sorted(self._draft.iterdir()):
+                path.replace(self.folder / path.name)
+            self._draft.rmdir()
         write_text(self.folder / RECORD, record.model_dump_json(indent=1))
 
     def _save(self, picture: Image, name: str) -> None:
         with writing(self.folder / name):
-            picture.save(self.folder / name)
+            picture.save(self._draft / name)

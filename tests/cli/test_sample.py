@@ -14,6 +14,8 @@ import pixelflow
 from pixelflow.cli.app import main
 from pixelflow.core import checkpoint
 from pixelflow.core.runfolder import RunFolder
+from pixelflow.generation.draw import Drawn
+from pixelflow.generation.gallery import Gallery
 from pixelflow.generation.pictures import to_pil
 from tests.conftest import make_run, make_spec
 
@@ -193,6 +195,25 @@ def test_bad_input_does_not_touch_earlier_samples(run: Path, tmp_path: Path):
     before = pictures(tmp_path)
     assert sample(run, "--labels", "11", "--out", tmp_path) == 2
     assert pictures(tmp_path) == before
+
+
+def test_interrupted_samples_are_none(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Neither those that were there before are lost, nor do those that came until then look like a set."""
+    assert sample(run, "--count", 2, "--out", tmp_path) == 0
+    before, add = pictures(tmp_path), Gallery.add
+
+    def interrupted(self: Gallery, drawn: Drawn) -> None:
+        add(self, drawn)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Gallery, "add", interrupted)
+        assert sample(run, "--count", 4, "--seed", 5, "--out", tmp_path, "batch_size=2") == 130
+    assert pictures(tmp_path) == before
+    assert sample(run, "--count", 1, "--out", tmp_path) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "000000.png", "grid.png", "samples.json", "stages.png",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"images": 1}', "[" * 100_000])
