@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -85,6 +86,28 @@ def test_a_frozen_encoder_trains_a_run_that_does_not_hold_it(spec, tmp_path, cap
     (folder / "config.json").write_text((folder / "config.json").read_text() + "\n")
     assert train(spec, text, "training.steps=4") == 2
     assert "is a run of another spec (conditioners" in capsys.readouterr().err
+
+
+def test_classes_and_two_texts_are_trained_and_drawn_from_together(spec, tmp_path):
+    for index in range(6):
+        place = tmp_path / "pictures" / ("cats" if index % 2 else "dogs") / f"{index}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.linear_gradient("L").rotate(30 * index).convert("RGB").save(place)
+        place.with_suffix(".txt").write_text(
+            "a red house\ntwo dogs in the snow" if index % 2 else "a photo of two dogs"
+        )
+    data = f"data={{type: captioned_folder, root: '{tmp_path / 'pictures'}', labels: folder}}"
+    texts = "{type: bytes, dim: 16, depth: 1, heads: 2, max_bytes: 96}, "
+    texts += f"{{type: t5, model: '{make_t5(tmp_path / 't5')}', max_tokens: 40, project: 16}}"
+    both = f"conditioners=[class_label, {texts}]"
+    assert train(spec, data, both, "objective.condition_dropout=0.5", "training.learning_rate=1e-2") == 0
+    run = pixelflow.load(spec.parent / "runs" / "text")
+    asked = {"labels": ["cats", "dogs"], "prompts": ["a red house", "two dogs"], "seed": 1}
+    drawn = run.sample(**asked)
+    assert drawn.shape == (2, 3, 16, 16)
+    for change in ({"labels": ["dogs", "cats"]}, {"prompts": ["two dogs", "a red house"]}, {"negatives": "a photo"}):
+        assert not run.sample(**{**asked, **change}).equal(drawn), change
+    torch.testing.assert_close(run.sample(**{**asked, "negatives": ""}), drawn, rtol=0, atol=1e-4)
 
 
 def test_the_pages_spec_leads_from_pictures_to_a_grid(tmp_path, monkeypatch, capsys):

@@ -61,15 +61,15 @@ class CaptionedFolder(Dataset):
         """
         has = [self._captions.has(file) for file in self._images.files]
         lacking = has.count(False)
-        if lacking == len(has) or (lacking and self.params.uncaptioned == "refuse"):
-            first = self._images.files[has.index(False)]
-            raise DataError(
-                f"{root}: {lacking} of {len(has)} images have no caption, the first: {first}; write "
-                f"{Path(first).with_suffix('.txt').name} beside it, add it to {' or '.join(TABLES)}, "
-                "or set data.uncaptioned to skip"
-            )
         if lacking:
-            logger.warning("%s: %d of %d images have no caption and are skipped", root, lacking, len(has))
+            first = self._images.files[has.index(False)]
+            what = f"{root}: {lacking} of {len(has)} images have no caption, the first: {first}"
+            if lacking == len(has) or self.params.uncaptioned == "refuse":
+                raise DataError(
+                    f"{what}; write {Path(first).with_suffix('.txt').name} beside it, add it to "
+                    f"{' or '.join(TABLES)}, or set data.uncaptioned to skip"
+                )
+            logger.warning("%s; they are skipped", what)
         return [index for index, captioned in enumerate(has) if captioned]
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,8 @@ from pixelflow.data.decoding import UnreadableImageError
 from pixelflow.data.framing import FramedParams, Framing
 from pixelflow.data.patterns import Patterns, matching
 from pixelflow.data.tar_index import TarIndex
+
+logger = logging.getLogger(__name__)
 
 
 class TarShards(Dataset):
@@ -70,12 +73,12 @@ class TarShards(Dataset):
         has = self._captioned
         if not len(has):
             raise DataError(f"{self._shards[0].shard}: holds no images; set data.shards")
-        if has.any() and not has.all() and self.params.uncaptioned == "refuse":
+        if has.any() and not has.all():
             shard, place = self._place(int(np.argmin(has)))
-            raise DataError(
-                f"{shard.shard}: {(~has).sum()} of {len(has)} images of all shards have no caption, the first: "
-                f"{shard.key(place)}; set data.uncaptioned to skip"
-            )
+            what = f"{(~has).sum()} of {len(has)} images have no caption, the first: {shard.shard}: {shard.key(place)}"
+            if self.params.uncaptioned == "refuse":
+                raise DataError(f"{what}; set data.uncaptioned to skip")
+            logger.warning("%s; they are skipped", what)
         return np.flatnonzero(has) if has.any() else np.arange(len(has))
 
     def _place(self, own: int) -> tuple[TarIndex, int]:

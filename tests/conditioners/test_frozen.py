@@ -41,6 +41,13 @@ def test_tokens_and_mask(params):
     assert condition.mask[0].sum() > condition.mask[4].sum()
 
 
+def test_the_null_condition_is_the_empty_caption(params):
+    text = params.build(width=16)
+    rows = text.null(2)
+    assert torch.equal(rows, text.prepare(["", ""]))
+    assert text(rows).mask.any(dim=1).all()
+
+
 def test_padding_changes_nothing(params):
     text = params.build(width=16)
     alone, beside = text(text.prepare(["a red house"])), text(text.prepare(["a red house", SENTENCES[2]]))

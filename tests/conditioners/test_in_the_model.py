@@ -93,6 +93,22 @@ def test_labels_and_two_texts_are_combined(t5_folder):
         assert not torch.allclose(model(images, stages, tau, part)[0], full[0], atol=1e-5)
 
 
+@torch.no_grad()
+def test_padding_between_two_joined_texts_changes_nothing(t5_folder):
+    """In a batch the shorter caption's context has holes, behind each encoder's part; alone it has none."""
+    spec = make(f"[{BYTES}, {{type: t5, model: '{t5_folder}', project: 24, max_tokens: 40}}]")
+    model = lively_model(resolve(spec, Shapes.Params().build(height=16, width=16, channels=1))).eval()
+    captions = ["dogs", "a photo of two dogs in the snow", ""]
+    images, stages, tau, condition = inputs(model, captions)
+    together = model(images, stages, tau, condition)
+    for image, group, row in ((0, 0, 0), (2, 1, 0)):
+        own = model.condition(model.prepare({"caption": [captions[image]]}))
+        assert own.mask.all()
+        assert not condition.mask[image].all()
+        (alone,) = model([images[group][row : row + 1]], [stages[group]], [tau[group][row : row + 1]], own)
+        torch.testing.assert_close(together[group][row : row + 1], alone, rtol=0, atol=1e-5)
+
+
 def test_texts_of_unequal_width_are_refused(t5_folder):
     with pytest.raises(SpecError, match="differ in width"):
         build_model(make(f"[{BYTES}, {{type: t5, model: '{t5_folder}', dim: 32}}]"))

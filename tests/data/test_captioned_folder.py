@@ -135,7 +135,7 @@ def test_images_without_captions_are_refused_or_skipped(tmp_path, caplog):
         opened(tmp_path)
     dataset = opened(tmp_path, uncaptioned="skip")
     assert captions(dataset) == [{"the only one"}]
-    assert "2 of 3 images have no caption and are skipped" in caplog.text
+    assert "2 of 3 images have no caption, the first: a.png; they are skipped" in caplog.text
     (tmp_path / "b.txt").unlink()
     with pytest.raises(DataError, match="3 of 3"):
         opened(tmp_path, uncaptioned="skip")
