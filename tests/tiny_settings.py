@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from pixelflow.evaluation.classifier import About, Network, save
 from tests.tiny_encoders import make_chat_model, make_clip, make_dinov2, make_t5
 from tests.tiny_inception import make_inception
 
@@ -30,10 +33,18 @@ def make_settings(folder: Path) -> dict[str, dict[str, Any]]:
     settings |= dict.fromkeys(ON_INCEPTION, inception)
     dinov2 = str(make_dinov2(folder / "dinov2"))
     settings |= {name: {"model": clip} for name in ON_CLIP} | {name: {"model": dinov2} for name in ON_DINOV2}
+    classifier = {"weights": str(_classifier(folder / "classifier.safetensors"))}
+    settings |= dict.fromkeys(("extractor classifier", "metric classifier_agreement"), classifier)
     settings["metric kid"] = {**inception, "subsets": 3, "subset_size": 20}
     return settings
 
 
 def _rewritten(file: Path) -> Path:
     file.write_text('{"prompt": "a red circle", "rewritten": "a bright red circle on snow"}\n')
+    return file
+
+
+def _classifier(file: Path) -> Path:
+    torch.manual_seed(0)
+    save(file, Network(10), About(tuple("0123456789"), 16, 0.1, {}))
     return file

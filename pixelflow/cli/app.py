@@ -23,6 +23,7 @@ COMMANDS = (
     "cache_text",
     "sample",
     "eval",
+    "train_extractor",
     "export",
     "sweep",
     "sweep_status",

@@ -9,6 +9,8 @@ def register_components() -> list[type[Component]]:
     from pixelflow.evaluation.adm_fid import AdmFid
     from pixelflow.evaluation.adm_inception import AdmInception
     from pixelflow.evaluation.adm_sfid import AdmSfid
+    from pixelflow.evaluation.classifier import ClassifierFeatures
+    from pixelflow.evaluation.classifier_agreement import ClassifierAgreement
     from pixelflow.evaluation.clean_fid import CleanFid
     from pixelflow.evaluation.clean_resized import CleanResized
     from pixelflow.evaluation.clip import Clip
@@ -29,6 +31,6 @@ def register_components() -> list[type[Component]]:
 
     return [
         *(Frechet, CleanFid, Fid, Kid, AdmFid, AdmSfid, InceptionScore, PrecisionRecall),
-        *(ClipFid, ClipScore, Cmmd, FdDinov2, LabelAgreement),
-        *(RandomConv, PixelsPca, CleanResized, InceptionPool, AdmInception, Clip, Dinov2),
+        *(ClipFid, ClipScore, Cmmd, FdDinov2, LabelAgreement, ClassifierAgreement),
+        *(RandomConv, PixelsPca, ClassifierFeatures, CleanResized, InceptionPool, AdmInception, Clip, Dinov2),
     ]

@@ -41,7 +41,9 @@ class Few(DatasetSource):
     """Their first eight, for metrics that look at them in large."""
 
     def __iter__(self):
-        return iter([ImageBatch(next(super().__iter__()).images[:8], captions=["a digit"] * 8)])
+        first = next(super().__iter__())
+        assert first.labels
+        return iter([ImageBatch(first.images[:8], first.labels[:8], ["a digit"] * 8)])
 
 
 def few(split: str) -> Few:

@@ -1,0 +1,54 @@
+"""How often a classifier trained on the reference data sees in a generated image what it was generated to show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from pixelflow.core.errors import DataError
+from pixelflow.core.interfaces import Comparison, ImageSource, Metric
+from pixelflow.evaluation.classifier import ClassifierFeatures, read
+
+
+class ClassifierAgreement(Metric):
+    """Share of generated images to which the classifier gives the label they were generated for.
+
+    Its accuracy on real images that it was not trained on, measured when it was trained, says how far to trust it.
+    """
+
+    higher_is_better = True
+
+    class Params(Metric.Params):
+        type: Literal["classifier_agreement"] = "classifier_agreement"
+        weights: Path
+        """The file that ``pixelflow train-extractor`` wrote; a relative path starts at the current directory."""
+
+    params: Params
+
+    def __init__(self, params: Params, *, device: torch.device) -> None:
+        super().__init__(params)
+        self._device = device
+
+    def compute(self, images: Comparison) -> dict[str, float]:
+        features = images.generated_features(ClassifierFeatures.Params(weights=self.params.weights))
+        classifier = read(self.params.weights.expanduser(), self._device)
+        given = classifier.labels(torch.from_numpy(features).float().to(self._device)).cpu()
+        wanted = _labels(images.generated, len(classifier.about.classes))
+        return {
+            "agreement": float((given == wanted).double().mean()),
+            "accuracy_on_real": classifier.about.accuracy,
+        }
+
+
+def _labels(source: ImageSource, classes: int) -> Tensor:
+    labels: list[int] = []
+    for batch in source:
+        if batch.labels is None:
+            raise DataError("classifier_agreement needs labels, and the generated images have none; remove this metric")
+        labels.extend(batch.labels)
+    if max(labels) >= classes:
+        raise DataError(f"an image has the label {max(labels)}, and the classifier was trained on {classes} classes")
+    return torch.tensor(labels)
