@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pixelflow.cli.arguments import number
+from pixelflow.cli.progress import bars
 
 if TYPE_CHECKING:
     from pixelflow.core.spec import SamplingSpec
@@ -47,10 +48,17 @@ def sample(
     repeat: Annotated[
         Path | None, typer.Option(help="Draw what this samples.json records; only --out and --device count then.")
     ] = None,
+    npz: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write all images into one npz for evaluators; can be resumed.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write; by default RUN/samples/drawn.")] = None,
     device: Annotated[str | None, typer.Option(help="A torch device; by default the first GPU, else the CPU.")] = None,
 ) -> None:
-    """Draw images from a run: numbered PNGs, a grid, a filmstrip of the stages, and a record that repeats them."""
+    """Draw images from a run: numbered PNGs, a grid, a filmstrip of the stages, and a record that repeats them.
+
+    With --npz FILE.npz only the PNGs (by default in a folder FILE beside it) and the npz are written, of any number
+    of images within little memory; stopped and started again, it goes on where it was.
+    """
     from pixelflow.generation.prompt_files import read_prompts
     from pixelflow.generation.settings import changed_sampling
     from pixelflow.run import Run
@@ -65,7 +73,10 @@ def sample(
         captions = [*(prompt or []), *(read_prompts(prompts) if prompts else [])]
         order = _order(opened, weaker, sampling, _names(labels, opened), captions, negative or [], count, seed)
         order = order if rewriter is None else _rewritten(order, opened, rewriter)
-    _draw(opened, weaker, order, out or run / "samples" / "drawn")
+    if npz is not None:
+        _export(opened, weaker, order, out or npz.with_suffix(""), npz)
+    else:
+        _draw(opened, weaker, order, out or run / "samples" / "drawn")
 
 
 def _recorded(record: Path, run: Path, device: str | None) -> tuple[Run, Run | None, Order]:
@@ -163,6 +174,23 @@ def _draw(run: Run, weak: Run | None, order: Order, folder: Path) -> None:
     typer.echo(
         f"{count} image{'s' * (count > 1)} in {seconds:.1f} s, {sum(record.evaluations):g} evaluations each: {folder}"
     )
+
+
+def _export(run: Run, weak: Run | None, order: Order, folder: Path, npz: Path) -> None:
+    """Draw into a folder what is not there yet, then write all of it into one file."""
+    from pixelflow.core.errors import UsageError
+    from pixelflow.generation.npz_export import NpzExport
+
+    if npz.suffix != ".npz":
+        raise UsageError(f"--npz {npz}: the file's name must end in .npz")
+    export = NpzExport(run.model, run.spec, order, folder, weak.model if weak else None)
+    count = len(order.seeds)
+    with bars() as tell:
+        for done in export.draw():
+            tell("drawing", done, count)
+        for done in export.write(npz):
+            tell("writing", done, count)
+    typer.echo(f"{count} image{'s' * (count > 1)}: {npz}, and as PNGs in {folder}")
 
 
 def _titles(order: Order, run: Run) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from pixelflow.evaluation.sources import DatasetSource, Source
 from pixelflow.evaluation.statistics import Entry
 
 _RESULT = "evaluation.json"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class Measurement:
         return {
             "metric": metric.title,
             "values": values,
-            "intervals": intervals(values, metric.compute, images, draws) if draws else {},
+            "intervals": _intervals(metric, values, images, draws),
             "higher_is_better": metric.higher_is_better,
             "settings": metric.params.model_dump(mode="json"),
             "recipe": {
@@ -135,6 +138,17 @@ class Measurement:
         ]
         statistics.save(file, entries, {**self.reference.told, **_counts(self.reference.source)})
         return [params.component.type_name() for params in images.extractors]
+
+
+def _intervals(
+    metric: Metric, values: dict[str, float], images: FeatureComparison, draws: int
+) -> dict[str, list[float]]:
+    """None where half of the images are too few for the metric."""
+    try:
+        return intervals(values, metric.compute, images, draws) if draws else {}
+    except DataError as error:
+        log.warning("%s: no interval, for it takes halves of the images (%s)", metric.title, error)
+        return {}
 
 
 def _named(params: Extractor.Params, images: FeatureComparison) -> dict[str, Any]:

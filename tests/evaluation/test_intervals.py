@@ -1,4 +1,4 @@
-"""Bootstrap intervals are as wide as figures really vary, and belong to figures of features alone."""
+"""Intervals are as wide as figures really vary, and belong to figures of features alone."""
 
 from __future__ import annotations
 
