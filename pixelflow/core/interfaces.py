@@ -395,6 +395,11 @@ class Extractor(Component, ABC):
 
     class Params(ComponentParams):
         @property
+        def identity(self) -> dict[str, Any]:
+            """What the features depend on beside the weights, whose hash is known: not where these lie."""
+            return self.model_dump(mode="json")
+
+        @property
         def adm_keys(self) -> tuple[tuple[str, str], ...]:
             """Where the ADM evaluator's reference files keep mean and covariance of its features, part after part."""
             return ()

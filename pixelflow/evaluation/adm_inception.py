@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -22,6 +22,10 @@ class AdmInception(Extractor):
 
     class Params(InceptionFile, Extractor.Params):
         type: Literal["adm_inception"] = "adm_inception"
+
+        @property
+        def identity(self) -> dict[str, Any]:
+            return self.model_dump(mode="json", exclude={"weights"})
 
         @property
         def adm_keys(self) -> tuple[tuple[str, str], ...]:

@@ -141,6 +141,10 @@ class ClassifierFeatures(Extractor):
         weights: Path
         """The file that ``pixelflow train-extractor`` wrote; a relative path starts at the current directory."""
 
+        @property
+        def identity(self) -> dict[str, Any]:
+            return self.model_dump(mode="json", exclude={"weights"})
+
     params: Params
 
     def __init__(self, params: Params, *, device: torch.device) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -22,6 +22,10 @@ class CleanResized(Extractor):
         """What sees the resized images."""
         mode: CleanFidMode = "clean"
         """clean-fid's own name for how it resizes."""
+
+        @property
+        def identity(self) -> dict[str, Any]:
+            return {**self.model_dump(mode="json"), "extractor": self.extractor.identity}
 
     params: Params
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -102,6 +102,10 @@ class Clip(Extractor):
         """"crop": as the model's publishers prepare pictures; "square": the whole picture, distorted if need be."""
         normalised: bool = False
         """Scale each embedding to length 1."""
+
+        @property
+        def identity(self) -> dict[str, Any]:
+            return self.model_dump(mode="json", exclude={"model"})
 
     params: Params
 

@@ -98,7 +98,7 @@ class FeatureComparison:
         recipe = {
             "images": source.identity,
             "fitted_on": self.reference.identity,
-            "extractor": params.model_dump(mode="json"),
+            "extractor": params.identity,
             "weights_sha256": fitted.extractor.weights_sha256,
             "pixelflow": pixelflow.__version__,
         }

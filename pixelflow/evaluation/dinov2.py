@@ -39,6 +39,10 @@ class Dinov2(Extractor):
         side: int = Field(default=224, ge=14)
         """Pixels along each side of the images that it sees."""
 
+        @property
+        def identity(self) -> dict[str, Any]:
+            return self.model_dump(mode="json", exclude={"model"})
+
     params: Params
 
     def __init__(self, params: Params, *, device: torch.device) -> None:

@@ -105,6 +105,10 @@ class InceptionPool(Extractor):
         """How images become 299 pixels wide: clean-fid's antialiased bicubic, or as in TensorFlow's own graph."""
 
         @property
+        def identity(self) -> dict[str, Any]:
+            return self.model_dump(mode="json", exclude={"weights"})
+
+        @property
         def adm_keys(self) -> tuple[tuple[str, str], ...]:
             return (("mu", "sigma"),) if self.mode == "legacy_tensorflow" else ()
 

@@ -55,7 +55,8 @@ class Entry:
     covariance: Array
 
     def is_of(self, extractor: Extractor.Params, weights_sha256: str | None) -> bool:
-        same = self.extractor == extractor.model_dump(mode="json")
+        wanted = extractor.identity
+        same = {key: self.extractor.get(key) for key in wanted} == wanted
         return same and self.weights_sha256 == weights_sha256
 
 

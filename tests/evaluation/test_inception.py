@@ -19,6 +19,7 @@ from pixelflow.evaluation.adm_fid import AdmFid
 from pixelflow.evaluation.adm_inception import AdmInception
 from pixelflow.evaluation.adm_sfid import AdmSfid
 from pixelflow.evaluation.clean_fid import CleanFid
+from pixelflow.evaluation.clean_resized import CleanResized
 from pixelflow.evaluation.distances import frechet
 from pixelflow.evaluation.fid import Fid
 from pixelflow.evaluation.inception import INCEPTION, InceptionPool
@@ -26,6 +27,7 @@ from pixelflow.evaluation.inception_score import InceptionScore
 from pixelflow.evaluation.kid import Kid
 from pixelflow.evaluation.random_conv import RandomConv
 from pixelflow.evaluation.sources import DatasetSource
+from pixelflow.evaluation.statistics import Entry
 from tests.tiny_inception import CLASSES, POOL, make_inception
 
 torchvision_compat.make_importable()
@@ -207,3 +209,12 @@ def test_titles_and_protocols_tell_what_is_measured(file):
     assert "weights" in Fid(Fid.Params(**file), device=CPU).title
     assert Fid(Fid.Params(mode="legacy_tensorflow"), device=CPU).protocol == "clean-fid, mode legacy_tensorflow"
     assert "ADM" in AdmSfid(AdmSfid.Params(), device=CPU).protocol
+
+
+@pytest.mark.parametrize("params", [InceptionPool.Params, AdmInception.Params])
+def test_weights_may_lie_elsewhere_than_when_statistics_were_saved(params, tmp_path):
+    entry = Entry(params().model_dump(mode="json"), INCEPTION.sha256, np.zeros(1), np.eye(1))
+    assert entry.is_of(params(weights=tmp_path / "moved.pt"), INCEPTION.sha256)
+    assert not entry.is_of(params(sha256="0" * 64), "0" * 64)
+    behind = CleanResized.Params(extractor=params(weights=tmp_path / "moved.pt"))
+    assert behind.identity == CleanResized.Params(extractor=params()).identity
