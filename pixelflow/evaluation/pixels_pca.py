@@ -44,10 +44,18 @@ class PixelsPca(Extractor):
         covariance = products / count - torch.outer(self._mean, self._mean)
         if len(covariance) < self.params.components:
             raise DataError(f"images of {len(covariance)} values have no {self.params.components} principal components")
-        self._directions = torch.linalg.eigh(covariance).eigenvectors[:, -self.params.components :]
+        self._directions = self._largest(covariance)
 
     def features(self, images: Tensor) -> Tensor:
         return (self._pixels(images) - self._mean) @ self._directions
+
+    def _largest(self, covariance: Tensor) -> Tensor:
+        """Eigenvectors (d k) of the k largest eigenvalues; by SciPy, since torch computes all d of them."""
+        from scipy.linalg import eigh
+
+        wanted = [len(covariance) - self.params.components, len(covariance) - 1]
+        _, vectors = eigh(covariance.cpu().numpy(), subset_by_index=wanted)
+        return torch.from_numpy(vectors).to(self._device)
 
     def _blocks(self, images: Iterable[Tensor]) -> Iterator[Tensor]:
         """The batches joined to (n c*h*w) of at least 2048 rows, but for the last: small products are slow."""
