@@ -12,18 +12,20 @@ from pixelflow.core.hookspecs import hookimpl
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pixelflow.core.history import Step
     from pixelflow.run import Run
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "hookimpl", "load"]
 
 
-def load(run: str | Path, *, step: int | None = None, weights: str = "ema", device: str | None = None) -> Run:
+def load(run: str | Path, *, step: Step | None = None, weights: str = "ema", device: str | None = None) -> Run:
     """Open a run folder for sampling; see `pixelflow.run.Run`.
 
     Args:
         run: the folder that ``pixelflow train`` wrote.
-        step: the checkpoint's step; by default the newest complete one.
+        step: the checkpoint's step, or ``"best"``: the one that was evaluated best while training; by default the
+            newest complete one.
         weights: ``"ema"`` or ``"raw"``.
         device: a torch device; by default the first GPU, else the CPU.
 

@@ -15,6 +15,7 @@ from pixelflow.core.assembly import build_model
 from pixelflow.core.device import choose_device
 from pixelflow.core.errors import DataError, UsageError
 from pixelflow.core.generate import GivenNoise, SeededNoise
+from pixelflow.core.history import Step
 from pixelflow.core.interfaces import Grid, Guidance, NoiseSource, Sampler
 from pixelflow.core.model import FlowModel
 from pixelflow.core.runfolder import RunFolder
@@ -51,11 +52,13 @@ class Run:
         return self.source.step
 
     @classmethod
-    def open(cls, path: str | Path, *, step: int | None = None, weights: str = "ema", device: str | None = None) -> Run:
+    def open(
+        cls, path: str | Path, *, step: Step | None = None, weights: str = "ema", device: str | None = None
+    ) -> Run:
         """Open a run folder; see `pixelflow.load`.
 
         Raises:
-            MissingInputError: there is no run or no checkpoint.
+            MissingInputError: there is no run or no such checkpoint, or none was evaluated and the best is wanted.
             DataError: the checkpoint is damaged, or does not fit the run's spec.
             UsageError: `weights` or `device` is unknown.
         """
@@ -64,7 +67,7 @@ class Run:
         target, part = choose_device(device), _PARTS[weights]
         folder = RunFolder(path)
         spec = folder.read_spec()
-        found = checkpoint.load(folder.checkpoints, step, [part])
+        found = checkpoint.load(folder.checkpoints, folder.step_of(step), [part])
         with Blank():
             model = build_model(spec)
         load_weights(model, found.tensors[part], f"{folder.path} step {found.step}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pixelflow.cli.arguments import Overrides
+from pixelflow.cli.arguments import CheckpointStep, Overrides
 from pixelflow.cli.progress import bars
 from pixelflow.cli.tables import table
 
@@ -33,7 +33,7 @@ def eval(
     images: Annotated[int | None, typer.Option(min=2, help="Images to generate; by default as in the spec.")] = None,
     guidance: Annotated[str | None, typer.Option(help="Scale of the guidance, or a guidance's name.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first image.")] = 0,
-    step: Annotated[int | None, typer.Option(help="Checkpoint; by default the newest.")] = None,
+    step: CheckpointStep = None,
     weights: Annotated[str, typer.Option(metavar="ema|raw", help="Which weights.")] = "ema",
     device: Annotated[str | None, typer.Option(help="A torch device; by default the first GPU, else the CPU.")] = None,
     save_statistics: Annotated[

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pixelflow.cli.arguments import number
+from pixelflow.cli.arguments import CheckpointStep, number
 from pixelflow.cli.progress import bars
 from pixelflow.core.errors import UsageError
 
@@ -31,7 +31,7 @@ def export(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Another seed draws other images.")] = 0,
     weights: Annotated[str, typer.Option(metavar="NAME", help="ema or raw.")] = "ema",
-    step: Annotated[int | None, typer.Option(help="Step of the checkpoint; by default the newest.")] = None,
+    step: CheckpointStep = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write; by default one inside the run.")] = None,
     device: Annotated[str | None, typer.Option(help="A torch device; by default the first GPU, else the CPU.")] = None,
 ) -> None:

@@ -7,16 +7,19 @@ from typing import Annotated
 
 import typer
 
+from pixelflow.cli.arguments import CheckpointStep
+
 
 def export_official(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     target: Annotated[Path, typer.Argument(metavar="DST", help="The folder to write: config.yaml and model.pt.")],
-    step: Annotated[int | None, typer.Option(help="The checkpoint's step; by default the newest.")] = None,
+    step: CheckpointStep = None,
     raw: Annotated[bool, typer.Option("--raw", help="The weights as trained, not their average.")] = False,
 ) -> None:
     """Write a run in the form in which PixelFlow's authors publish their models."""
     from pixelflow.core.runfolder import RunFolder
     from pixelflow.official.exchange import export_release
 
-    done = export_release(RunFolder(run), target, step=step, part="model" if raw else "ema")
+    folder = RunFolder(run)
+    done = export_release(folder, target, step=folder.step_of(step), part="model" if raw else "ema")
     typer.echo(f"{done.path}: {done.weights} weights, {done.parameters:,} parameters")

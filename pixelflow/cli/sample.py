@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pixelflow.cli.arguments import number
+from pixelflow.cli.arguments import CheckpointStep, number
 from pixelflow.cli.progress import bars
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def sample(
     grid: Annotated[str | None, typer.Option(metavar="NAME", help="The solver's time grid.")] = None,
     weak: Annotated[Path | None, typer.Option(metavar="RUN", help="A weaker run, for autoguidance.")] = None,
     weights: Annotated[str, typer.Option(metavar="NAME", help="ema or raw.")] = "ema",
-    step: Annotated[int | None, typer.Option(help="Step of the checkpoint; by default the newest.")] = None,
+    step: CheckpointStep = None,
     repeat: Annotated[
         Path | None, typer.Option(help="Draw what this samples.json records; only --out and --device count then.")
     ] = None,

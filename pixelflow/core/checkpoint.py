@@ -46,11 +46,14 @@ class Checkpoint:
 
 
 def save(
-    folder: Path, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any], keep: int
+    folder: Path,
+    step: int,
+    tensors: Mapping[str, Mapping[str, Tensor]],
+    state: Mapping[str, Any],
+    keep: int,
+    best: int | None = None,
 ) -> Path:
-    """Write the checkpoint of `step`, then delete all but the newest `keep`; returns its folder.
-
-    Checkpoints of later steps are deleted too: training has gone back behind them.
+    """Write the checkpoint of `step`, then delete those that `prune` does; returns its folder.
 
     Raises:
         CannotWriteError: the system refuses; earlier checkpoints are kept and nothing else is left behind.
@@ -66,7 +69,7 @@ def save(
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
             raise
-        _prune(folder, step, keep)
+        prune(folder, step, keep, best)
     return target
 
 
@@ -161,10 +164,14 @@ def _move_into_place(draft: Path, target: Path) -> None:
         shutil.rmtree(replaced)
 
 
-def _prune(folder: Path, step: int, keep: int) -> None:
+def prune(folder: Path, step: int, keep: int, best: int | None = None) -> None:
+    """Delete all checkpoints but the newest `keep` and the one of step `best`.
+
+    Those after `step` are deleted too: training has gone back behind them.
+    """
     present = steps(folder)
     kept = [earlier for earlier in present if earlier <= step][-keep:]
-    for other in set(present) - set(kept):
+    for other in set(present) - {*kept, best}:
         doomed = folder / f"{_DRAFT}{_name(other)}"
         (folder / _name(other)).rename(doomed)  # so that no half-deleted checkpoint bears a checkpoint's name
         shutil.rmtree(doomed)

@@ -5,9 +5,10 @@
     runs/NAME/spec.yaml          every default written out
              environment.json    versions, platform, plugins, names of the classes
              init.json           what it took from the run that it started from, if it did
-             metrics.jsonl       one line every `training.log_every` steps
+             metrics.jsonl       one line every `training.log_every` steps, and one an evaluation
              checkpoints/        see `pixelflow.core.checkpoint`
              samples/            pictures drawn while training
+             evaluations/        records of what was measured
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import pixelflow
 from pixelflow.core import files, plugins, reading
 from pixelflow.core.errors import CannotWriteError, DataError, MissingInputError
 from pixelflow.core.files import sync_folder, write_text, writing
+from pixelflow.core.history import Step, best_of, evaluated
 from pixelflow.core.spec import ExperimentSpec
 
 _SPEC = "spec.yaml"
@@ -88,6 +90,25 @@ class RunFolder:
     @property
     def metrics_file(self) -> Path:
         return self.path / "metrics.jsonl"
+
+    @property
+    def evaluations(self) -> Path:
+        return self.path / "evaluations"
+
+    def step_of(self, step: Step | None) -> int | None:
+        """The number of a checkpoint that may be called ``best``.
+
+        Raises:
+            MissingInputError: no step was evaluated while training.
+        """
+        if step != "best":
+            return step
+        best = best_of(evaluated(self.metrics_file))
+        if best is None:
+            raise MissingInputError(
+                f"{self.path}: no step was evaluated while training, so none is best; train with evaluation.every=N"
+            )
+        return best.step
 
     @property
     def samples(self) -> Path:

@@ -233,6 +233,8 @@ class EvaluationSpec(Settings):
     """What is measured."""
     images: int = Field(default=400, ge=2)
     """Images to generate."""
+    every: Count | None = None
+    """Training steps between evaluations of the averaged weights, the best of which are kept; null for none."""
     bad_images: int = Field(default=100, ge=0)
     """Unreadable images after which an evaluation stops."""
     bootstrap: int = Field(default=0, ge=0)

@@ -205,7 +205,7 @@ def cells_of(tasks: list[Task]) -> Mapping[str, Evaluation]:
 
 def _training_speed(run: RunFolder) -> float:
     lines = [json.loads(line) for line in run.metrics_file.read_text("utf-8").splitlines()]
-    return statistics.median(line["images_per_second"] for line in lines)
+    return statistics.median(line["images_per_second"] for line in lines if "images_per_second" in line)
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -77,7 +78,8 @@ def joined(device: str | None) -> Iterator[World]:
     own = choose_device(device)
     if own.type == "cuda":
         torch.cuda.set_device(own)
-    dist.init_process_group("nccl" if own.type == "cuda" else "gloo")
+    # while the first process draws pictures or evaluates, the others wait for it
+    dist.init_process_group("nccl" if own.type == "cuda" else "gloo", timeout=timedelta(days=1))
     try:
         yield World(own, dist.get_rank(), dist.get_world_size())
     finally:

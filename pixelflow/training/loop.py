@@ -8,13 +8,14 @@ from contextlib import closing
 
 import torch
 
-from pixelflow.core import seeds
+from pixelflow.core import checkpoint, seeds
 from pixelflow.core.errors import DataError, NonFiniteError
 from pixelflow.core.interfaces import Dataset
 from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.training import metrics
 from pixelflow.training.distributed import World
+from pixelflow.training.evaluations import Evaluations
 from pixelflow.training.initial import Inherited, former_run, inherit
 from pixelflow.training.loader import Batch, batches
 from pixelflow.training.objective import Objective, Work
@@ -37,6 +38,7 @@ class Trainer:
         self.state = TrainState.begin(spec, world.device, run.checkpoints)
         self.objective = Objective(self.state.model, spec, world.rank)
         self.previews = Previews(run.samples, spec, dataset)
+        self.evaluations = Evaluations(run, spec)
         self.inherited = self._inherit()
 
     def _inherit(self) -> Inherited | None:
@@ -50,8 +52,9 @@ class Trainer:
 
     @property
     def is_finished(self) -> bool:
-        """Whether every step is done and every picture drawn."""
-        return self.state.step >= self.settings.steps and not self.previews.is_due(self.state.step)
+        """Whether every step is done, every picture drawn and every evaluation made."""
+        step = self.state.step
+        return step >= self.settings.steps and not self.previews.is_due(step) and not self.evaluations.are_due(step)
 
     def train(self) -> None:
         """All remaining steps. Whatever ends them early, but for a spoilt loss, is saved first.
@@ -79,7 +82,9 @@ class Trainer:
             self.save()
 
     def _steps(self, progress: Progress, written: Events | None) -> None:
+        progress.note = self.evaluations.told
         self._preview(progress)
+        self._evaluate(progress, written)
         stream = batches(
             self.dataset,
             batch_size=self.settings.batch_size,
@@ -100,9 +105,10 @@ class Trainer:
                 progress.advance(self.state.step)
                 if self._is_due(self.settings.log_every):
                     self._report(progress, written)
-                if self._is_due(self.settings.save_every):
+                if self._is_due(self.settings.save_every) or self.evaluations.are_at(self.state.step):
                     self.save()
                 self._preview(progress)
+                self._evaluate(progress, written)
 
     def step(self, batch: Batch, began: float) -> None:
         """One optimizer step.
@@ -141,7 +147,8 @@ class Trainer:
         """Write a checkpoint of the present step; every process waits for it."""
         if self.world.is_first:
             metrics.sync_lines(self.run.metrics_file)
-            self.state.save(self.run.checkpoints, self.settings.keep)
+            best = self.evaluations.best
+            self.state.save(self.run.checkpoints, self.settings.keep, best.step if best else None)
         self.world.wait()
 
     def _refuse_non_finite(self, losses: Sequence[float], gradient_norm: float) -> None:
@@ -179,3 +186,19 @@ class Trainer:
             drawn = self.previews.draw(self.state.ema.model, self.state.step)
         if drawn is not None:
             progress.say(f"step {self.state.step}: drew {drawn}")
+
+    def _evaluate(self, progress: Progress, written: Events | None) -> None:
+        """Evaluate this step's weights if that is due: also where a stop prevented it. The step is saved before."""
+        step = self.state.step
+        if not (self.world.is_first and self.evaluations.are_due(step)):
+            return
+        with self.signals.interruptible():
+            line = self.evaluations.measure(self.state.ema.model, step)
+        metrics.append(self.run.metrics_file, line)
+        metrics.sync_lines(self.run.metrics_file)
+        if written is not None:
+            written.write_evaluation(line)
+        progress.note = self.evaluations.told
+        progress.say(f"step {step}: {progress.note}")
+        best = self.evaluations.best
+        checkpoint.prune(self.run.checkpoints, step, self.settings.keep, best.step if best else None)

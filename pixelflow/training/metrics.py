@@ -1,4 +1,4 @@
-"""metrics.jsonl: one line of averages every few steps, each step in it once, whatever happened in between."""
+"""metrics.jsonl: a line of averages every few steps and one for every evaluation, each once, whatever happened."""
 
 from __future__ import annotations
 

@@ -16,6 +16,9 @@ from pixelflow.core.errors import MissingDependencyError
 class Progress(AbstractContextManager["Progress"], ABC):
     """Shows how far training is."""
 
+    note: str = ""
+    """Shown with every line: the newest evaluation."""
+
     @abstractmethod
     def advance(self, step: int) -> None:
         """One more step is done."""
@@ -56,7 +59,7 @@ class Bar(Progress):
         self._bar.update(self._task, completed=step)
 
     def show(self, line: Mapping[str, Any], seconds_left: float) -> None:
-        self._bar.update(self._task, description=_summary(line, seconds_left))
+        self._bar.update(self._task, description=_summary(line, seconds_left, self.note))
 
     def say(self, text: str) -> None:
         self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -77,7 +80,7 @@ class Lines(Progress):
         return None
 
     def show(self, line: Mapping[str, Any], seconds_left: float) -> None:
-        self.say(f"step {line['step']}/{self._steps}  {_summary(line, seconds_left)}")
+        self.say(f"step {line['step']}/{self._steps}  {_summary(line, seconds_left, self.note)}")
 
     def say(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
@@ -108,8 +111,9 @@ def make_progress(steps: int, first: int, silent: bool) -> Progress:
     return Bar(steps, first) if sys.stderr.isatty() else Lines(steps)
 
 
-def _summary(line: Mapping[str, Any], seconds_left: float) -> str:
-    return f"loss {line['loss']:.4f}  {line['images_per_second']:.4g} images/s  {duration(seconds_left)} left"
+def _summary(line: Mapping[str, Any], seconds_left: float, note: str) -> str:
+    told = f"loss {line['loss']:.4f}  {line['images_per_second']:.4g} images/s  {duration(seconds_left)} left"
+    return f"{told}  {note}".rstrip()
 
 
 def duration(seconds: float) -> str:
@@ -146,6 +150,12 @@ class Events:
         for stage, loss in enumerate(line["loss_by_stage"]):
             if loss is not None:
                 self._writer.add_scalar(f"loss_of_stage/{stage}", loss, step)
+
+    def write_evaluation(self, line: Mapping[str, Any]) -> None:
+        """All figures of an evaluation."""
+        for result in line["evaluation"]["results"]:
+            for name, value in result["values"].items():
+                self._writer.add_scalar(f"evaluation/{result['metric']}/{name}", value, line["step"])
 
     def close(self) -> None:
         self._writer.close()

@@ -60,8 +60,8 @@ class TrainState:
                 part.compile()
         return cls(model, ema, make_optimizer(model, spec.training))
 
-    def save(self, folder: Path, keep: int) -> None:
-        """Write a checkpoint, unless this step has one; raises CannotWriteError."""
+    def save(self, folder: Path, keep: int, best: int | None = None) -> None:
+        """Write a checkpoint, unless this step has one, and keep the best one's; raises CannotWriteError."""
         if self.saved_step == self.step:
             return
         tensors = {
@@ -69,7 +69,7 @@ class TrainState:
             "ema": self.ema.model.state_dict(),
             "optimizer": optimizer_tensors(self.optimizer, self.model),
         }
-        checkpoint.save(folder, self.step, tensors, {"step": self.step, "window": self.window.to_json()}, keep)
+        checkpoint.save(folder, self.step, tensors, {"step": self.step, "window": self.window.to_json()}, keep, best)
         self.saved_step = self.step
 
     def _restore(self, folder: Path) -> None:

@@ -170,6 +170,8 @@ def test_diverged_weights_are_said_to_be_so(tmp_path: Path, capsys: pytest.Captu
         (["--weights", "best"], 2, "one of: ema, raw"),
         (["--device", "abacus"], 2, "abacus"),
         (["--step", "9"], 66, "there are: 7"),
+        (["--step", "best"], 66, "no step was evaluated while training"),
+        (["--step", "last"], 2, "'last' is neither a number nor best"),
         (["--weak", "nowhere"], 66, "nowhere"),
         (["--repeat", "nowhere.json"], 66, "nowhere.json"),
         (["--out", __file__], 73, "cannot be written"),
