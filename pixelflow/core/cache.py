@@ -5,10 +5,19 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from pixelflow.core.files import writing
+
 CACHE_VARIABLE = "PIXELFLOW_CACHE"
 """Environment variable with the folder in which they are kept."""
 
 
 def cache_folder(name: str) -> Path:
-    """``$PIXELFLOW_CACHE/name``, without the variable ``~/.cache/pixelflow/name``."""
-    return Path(os.environ.get(CACHE_VARIABLE) or "~/.cache/pixelflow").expanduser() / name
+    """``$PIXELFLOW_CACHE/name``, without the variable ``~/.cache/pixelflow/name``; made if it is not there.
+
+    Raises:
+        CannotWriteError: the system refuses.
+    """
+    folder = Path(os.environ.get(CACHE_VARIABLE) or "~/.cache/pixelflow").expanduser() / name
+    with writing(folder, f"; set {CACHE_VARIABLE} to another folder"):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
