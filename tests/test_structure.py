@@ -17,10 +17,8 @@ FILES = sorted(file for file in PACKAGE.rglob("*.py") if "skeleton" not in file.
 
 LAYERS = (
     {"core"},
-    {"operators", "backbones", "conditioners", "objectives", "samplers", "guidance", "data", "evaluation",
-     "rewriters"},
-    {"generation", "training", "official", "run", "evaluate", "planning", "sweep", "contracts",
-     "export"},
+    {"operators", "backbones", "conditioners", "objectives", "samplers", "guidance", "data", "evaluation", "rewriters"},
+    {"generation", "training", "official", "run", "evaluate", "planning", "sweep", "contracts", "export", "speed"},
     {"cli"},
 )
 """Rooms of the package, lowest first. A room imports from lower layers; core and the components only from core."""

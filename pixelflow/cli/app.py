@@ -23,6 +23,7 @@ COMMANDS = (
     "cache_text",
     "sample",
     "eval",
+    "bench",
     "train_extractor",
     "export",
     "sweep",

@@ -1,0 +1,111 @@
+"""``pixelflow bench``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pixelflow.cli.arguments import CheckpointStep
+from pixelflow.cli.tables import quantity, table
+from pixelflow.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from pixelflow.run import Run
+    from pixelflow.speed import SamplingSpeed, TrainingSpeed
+
+
+def bench(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, e.g. runs/digits.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes to the spec's sampling, e.g. steps=10.")
+    ] = None,
+    batches: Annotated[str, typer.Option(metavar="N,N,...", help="Batch sizes to sample at.")] = "1,8,50",
+    step: CheckpointStep = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the figures here, as JSON.")] = None,
+    device: Annotated[str | None, typer.Option(help="A torch device; by default the first GPU, else the CPU.")] = None,
+) -> None:
+    """Measure seconds per image by batch size, and the share of the device's matrix-multiply peak, by stage.
+
+    The peak is that of the best square product, measured in the same run. Encoding captions and writing files are left
+    out; training is measured with the images at hand.
+    """
+    from pixelflow.generation.settings import changed_sampling
+    from pixelflow.run import Run
+    from pixelflow.speed import matmul_peak, sampling_speeds, training_speed
+
+    sizes = _sizes(batches)
+    opened = Run.open(run, step=step, device=device)
+    spec = opened.spec.model_copy(update={"sampling": changed_sampling(opened.spec, {}, overrides or ())})
+    model, classes = opened.model, len(opened.labels)
+    precisions: set[str] = {spec.sampling.precision, spec.training.precision}
+    peaks = {precision: matmul_peak(precision, model.device) for precision in precisions}
+    typer.echo(_head(opened, peaks))
+    sampled = list(sampling_speeds(model, spec, classes, sizes, peaks[spec.sampling.precision]))
+    typer.echo(_sampling(sampled))
+    typer.echo("".join(f"batch size {size}: does not fit into memory\n" for size in sizes[len(sampled) :]), nl=False)
+    trained = training_speed(model, spec, classes, peaks[spec.training.precision])
+    typer.echo(_training(trained))
+    if out is not None:
+        _write(out, opened, peaks, sampled, trained)
+
+
+def _sizes(text: str) -> list[int]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) for part in parts):
+        raise UsageError(f"--batches {text}: give whole numbers of at least 1 between commas, e.g. 1,8,50")
+    return [int(part) for part in parts]
+
+
+def _head(run: Run, peaks: Mapping[str, float]) -> str:
+    shown = ", ".join(f"{quantity(peak, 'FLOP/s')} in {precision}" for precision, peak in sorted(peaks.items()))
+    return f"{run.spec.name} at step {run.step} on {_device(run)}; peak of matrix products {shown}"
+
+
+def _sampling(speeds: Sequence[SamplingSpeed]) -> str:
+    rows = [("sampling, batch", "stage", "evaluations", "seconds/image", "of peak")]
+    for speed in speeds:
+        rows += [
+            (str(speed.batch_size), str(index), f"{one.evaluations:g}", f"{one.seconds:.4g}", f"{one.share:.0%}")
+            for index, one in enumerate(speed.stages)
+        ]
+        rows.append(
+            (str(speed.batch_size), "all", f"{speed.evaluations:g}", f"{speed.seconds:.4g}", f"{speed.share:.0%}")
+        )
+    return table(rows)
+
+
+def _training(speed: TrainingSpeed) -> str:
+    rate, share = f"{speed.images_per_second:.4g} images/s", f"{speed.share:.0%} of the peak"
+    return f"training, {speed.batch_size} images at a time: {rate}, {share}"
+
+
+def _write(
+    file: Path, run: Run, peaks: Mapping[str, float], sampled: Sequence[SamplingSpeed], trained: TrainingSpeed
+) -> None:
+    from pixelflow.core.files import write_text
+    from pixelflow.core.runfolder import environment
+
+    body: dict[str, Any] = {
+        "run": run.source.model_dump(mode="json"),
+        "device": _device(run),
+        "peak_flops": dict(peaks),
+        "sampling": [asdict(one) for one in sampled],
+        "training": asdict(trained),
+        "environment": environment(run.classes),
+    }
+    write_text(file, json.dumps(body, indent=1) + "\n")
+    typer.echo(f"written to {file}")
+
+
+def _device(run: Run) -> str:
+    import torch
+
+    device = run.model.device
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device} with {torch.get_num_threads()} threads"
