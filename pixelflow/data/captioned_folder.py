@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -75,7 +76,8 @@ class CaptionedFolder(Dataset):
     @property
     def fingerprint(self) -> str:
         """Settings, and the files of the images; captions do not change what an image looks like."""
-        return f"{self.params.model_dump_json()} {len(self)} {self._images.fingerprint}"
+        chosen = hashlib.sha256(str(self._indices).encode()).hexdigest()
+        return f"{self.params.model_dump_json()} {chosen} {self._images.fingerprint}"
 
     def __len__(self) -> int:
         return len(self._indices)

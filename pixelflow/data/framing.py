@@ -50,7 +50,11 @@ class Framing:
             UnreadableImageError: with the reason.
         """
         side = int(self.settings.resize * max(self.height, self.width))
-        image = _to_tensor(self._window(decoding.read(source, self.channels, side), generator))
+        return self.framed(decoding.read(source, self.channels, side), generator)
+
+    def framed(self, picture: Image.Image, generator: torch.Generator) -> Tensor:
+        """A decoded picture, grey or RGB as `channels` says, as (c h w) in [-1, 1]."""
+        image = _to_tensor(self._window(picture, generator))
         if self.settings.flip and torch.rand((), generator=generator) < 0.5:
             image = image.flip(-1)
         return image

@@ -13,10 +13,11 @@ from typing import IO, Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from pixelflow.core.errors import DataError, MissingInputError
 from pixelflow.core.interfaces import BadSample, Dataset, Sample
+from pixelflow.data.framing import FramedParams, Framing
 
 IMAGES, LABELS = "arr_0", "arr_1"
 """Names of the images (n h w c), 8 bits, and of their labels (n), in ADM's files (arXiv 2105.05233)."""
@@ -28,15 +29,15 @@ _LOCAL_HEADER = struct.Struct("<26xHH")
 class Npz(Dataset):
     """The images ``arr_0`` (n h w c), 8 bits, of an npz file, with labels where it has ``arr_1``.
 
-    The file is mapped, or read as a stream where it is compressed, and never held in memory as a whole. Images of
-    another size are resized to cover the wanted one and cut at the centre.
+    The file is mapped, or read as a stream where it is compressed, and never held in memory as a whole. A stream only
+    goes forward, so training reads it slowly.
 
     Raises:
         MissingInputError: there is no such file.
         DataError: it holds no such array.
     """
 
-    class Params(Dataset.Params):
+    class Params(FramedParams):
         type: Literal["npz"] = "npz"
         file: Path
         """The file; a relative path starts at the current directory."""
@@ -45,8 +46,7 @@ class Npz(Dataset):
 
     def __init__(self, params: Params, *, height: int, width: int, channels: int) -> None:
         super().__init__(params)
-        self._size = (height, width)
-        self._channels = channels
+        self._framing = Framing(params, height, width, channels)
         self._images = NpzArray(params.file.expanduser(), IMAGES)
         _check_images(self._images)
         self._labels = _labels(self._images)
@@ -64,13 +64,8 @@ class Npz(Dataset):
     def sample(self, index: int, generator: torch.Generator) -> Sample | BadSample:
         pixels = self._images[index]
         picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-        picture = picture.convert("L" if self._channels == 1 else "RGB")
-        height, width = self._size
-        if picture.size != (width, height):
-            picture = ImageOps.fit(picture, (width, height), Image.Resampling.BICUBIC)
-        image = torch.from_numpy(np.array(picture)).float() / 127.5 - 1
-        image = image[None] if image.ndim == 2 else image.permute(2, 0, 1).contiguous()
-        return Sample(image, self._labels[index] if self._labels else None)
+        picture = picture.convert("L" if self._framing.channels == 1 else "RGB")
+        return Sample(self._framing.framed(picture, generator), self._labels[index] if self._labels else None)
 
 
 def image_shape(file: Path) -> tuple[int, int, int]:

@@ -127,7 +127,7 @@ def dataset_at(path: Path, shape: Shape, labels: Literal["auto", "none"] = "auto
     """A folder or an npz, read without augmentation."""
     channels, height, width = shape
     if path.suffix == ".npz":
-        return npz.Npz(npz.Npz.Params(file=path), height=height, width=width, channels=channels)
+        return npz.Npz(npz.Npz.Params(file=path).plain(), height=height, width=width, channels=channels)
     if path.is_file():
         raise UsageError(f"{path}: is no folder of images, .npz or spec")
     params = ImageFolder.Params(root=path, labels=labels).plain()

@@ -173,6 +173,7 @@ class Evaluation(Task):
         measurement = Measurement.of_run(generation, self.images, spec.evaluation, reference)
         results = list(measurement.measure(measurement.compared(self.folder, choose_device(device))))
         measurement.record(self.folder, results)
+        shutil.rmtree(self.folder / "features", ignore_errors=True)  # the result is final, and cells are many
         return {"seconds_per_image": seconds, "results": results}
 
     def _draw(self, generation: Generation) -> float | None:
