@@ -10,15 +10,20 @@ import typer
 from pixelflow.cli.tables import duration, quantity, table
 
 if TYPE_CHECKING:
+    from pixelflow.sweep.executors import Executor
     from pixelflow.sweep.forecast import Forecast
     from pixelflow.sweep.search import Search
+    from pixelflow.sweep.settings import SweepSettings
 
 
 def sweep(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A sweep file, e.g. specs/sweeps/digits_steps.yaml.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the points and what they cost; do nothing.")] = False,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that work at a time; by default one a GPU, else one.")
+        int | None, typer.Option(min=1, help="Workers at a time; by default as the executor has it.")
+    ] = None,
+    executor: Annotated[
+        str | None, typer.Option(metavar="local|ray|slurm", help="Where they run; or a block, {type: ray, cpus: 4}.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of all sweeps.")] = Path("sweeps"),
 ) -> None:
@@ -44,11 +49,25 @@ def sweep(
         return
     from pixelflow.sweep.report import write_report
 
+    carrier = _executor(sweep.settings, executor, workers)
     try:
-        run(plan, folder, workers, lambda line: typer.echo(line, err=True))
+        run(plan, folder, carrier, lambda line: typer.echo(line, err=True))
     finally:
         page = write_report(plan, folder)
     typer.echo(str(page))
+
+
+def _executor(settings: SweepSettings, wanted: str | None, workers: int | None) -> Executor:
+    """The file's executor with what the command line changes; raises SpecError."""
+    from pixelflow.core import reading
+    from pixelflow.sweep.settings import ExecutorSettings
+
+    if wanted is None or wanted == settings.executor.type:
+        chosen: Executor = settings.executor
+    else:
+        block = {"executor": reading.parse(wanted, "--executor").data}
+        chosen = reading.validate(ExecutorSettings, reading.Document("--executor", block)).executor
+    return chosen if workers is None else chosen.model_copy(update={"workers": workers})
 
 
 def _space(search: Search) -> str:

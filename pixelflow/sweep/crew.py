@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from pixelflow.core.errors import FailedTasksError, PixelflowError
 from pixelflow.sweep.agenda import Agenda
+from pixelflow.sweep.executors import Executor
+from pixelflow.sweep.executors.base import Ending, Worker
 from pixelflow.sweep.plan import Plan
 from pixelflow.sweep.study import settle
 from pixelflow.sweep.tasks import State, Task
@@ -22,35 +19,24 @@ from pixelflow.sweep.tasks import State, Task
 Say = Callable[[str], None]
 
 _POLL = 0.25
-_PATIENCE = 30.0
-"""Seconds in which a worker that is told to stop must have saved its training."""
+_MOST_DEATHS = 3
+"""So often each worker is replaced though no task is known to have killed it."""
 
 
-@dataclass(frozen=True)
-class Worker:
-    """A worker's process and the file that it prints to outside of tasks."""
-
-    process: subprocess.Popen[bytes]
-    log: Path
-
-
-def run(plan: Plan, folder: Path, workers: int | None, say: Say) -> None:
+def run(plan: Plan, folder: Path, executor: Executor, say: Say) -> None:
     """Do all that is not done yet; what failed before is tried again.
-
-    Args:
-        workers: by default one a GPU, else one.
 
     Raises:
         FailedTasksError: some tasks failed; all others are done.
-        MissingDependencyError: a search needs Optuna.
+        MissingDependencyError: a search needs Optuna, or the executor its package.
         SpecError: the evaluation does not give what is searched for.
+        PixelflowError: workers die before they do anything.
     """
     agenda = _prepared(plan, folder, say)
     most = len(agenda.left) + agenda.plan.trials_left
     if most:
-        devices = _devices(workers, most)
-        with _employed(folder, devices) as crew:
-            _watch(crew, devices, agenda, say)
+        with executor.opened(), _employed(executor, folder, executor.count(most)) as crew:
+            _watch(crew, agenda, say)
     if plan.search is not None:
         settle(agenda.plan, folder)
     _refuse_failures(agenda.tasks)
@@ -75,99 +61,71 @@ def _to_try(plan: Plan) -> str:
     return f"; {plan.trials_left} of {plan.search.trials} trials to come" if plan.search else ""
 
 
-def _devices(workers: int | None, most: int) -> list[str | None]:
-    """The device of each worker; None leaves the choice to torch."""
-    gpus = torch.cuda.device_count()
-    count = min(workers or gpus or 1, most)
-    return [f"cuda:{index % gpus}" if gpus else None for index in range(count)]
+@dataclass
+class Crew:
+    """Workers on a sweep's folder."""
+
+    executor: Executor
+    folder: Path
+    workers: list[Worker]
+    deaths: int = 0
+    """Of which no task is known to be the cause."""
+
+    def attend(self, tasks: list[Task]) -> bool:
+        """Replace workers that died; whether anybody has not come to the end of the work.
+
+        Raises:
+            PixelflowError: what a worker had to say, or that too many have died.
+        """
+        for index, worker in enumerate(self.workers):
+            ending = worker.ending
+            if ending is not None and ending.death is not None:
+                self._blame(worker, ending, ending.death, tasks)
+                self.workers[index] = self.executor.hire(self.folder, index, len(self.workers))
+        return any(ending is None or ending.death is not None for ending in (one.ending for one in self.workers))
+
+    def _blame(self, worker: Worker, ending: Ending, death: str, tasks: list[Task]) -> None:
+        """Record the task at which a worker died."""
+        undone = [task for task in tasks if not task.is_done and worker.held(task.claim)]
+        self.deaths += not undone
+        if not undone and ending.error is not None:
+            raise ending.error
+        if self.deaths > _MOST_DEATHS * len(self.workers):
+            raise PixelflowError(f"workers die before they do anything: the last {death}")
+        for task in undone:
+            with task.claim.held() as is_free:  # else another worker goes on with it already
+                if is_free and task.failure is None:
+                    task.fail(f"the worker {death}")
 
 
 @contextmanager
-def _employed(folder: Path, devices: list[str | None]) -> Iterator[list[Worker]]:
+def _employed(executor: Executor, folder: Path, count: int) -> Iterator[Crew]:
     """Workers, told to stop at the end and waited for."""
-    crew: list[Worker] = []
+    crew = Crew(executor, folder, [])
     try:
-        for index in range(len(devices)):
-            crew.append(_hired(folder, index, devices))
+        for index in range(count):
+            crew.workers.append(executor.hire(folder, index, count))
         yield crew
     finally:
-        for worker in crew:
-            assert worker.process.stdin is not None
-            worker.process.stdin.close()
-        for worker in crew:
-            try:
-                worker.process.wait(_PATIENCE)
-            except subprocess.TimeoutExpired:
-                worker.process.kill()
+        working = [worker for worker in crew.workers if worker.ending is None]
+        for worker in working:
+            worker.stop()
+        for worker in working:
+            worker.wait()
 
 
-def _hired(folder: Path, index: int, devices: list[str | None]) -> Worker:
-    """Start a worker, with its share of the processor's cores."""
-    threads = max(1, _cores() // len(devices))
-    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "OMP_NUM_THREADS": str(threads)}
-    device = devices[index]
-    command = [sys.executable, "-m", "pixelflow.sweep.worker", str(folder), *([device] if device else [])]
-    log = folder / f"worker-{index}.txt"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            start_new_session=True,  # Ctrl-C is for the command, which then tells its workers
-        )
-    return Worker(process, log)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-
-
-def _watch(crew: list[Worker], devices: list[str | None], agenda: Agenda, say: Say) -> None:
-    """Report what becomes of the tasks, and replace workers that die, until all have ended."""
-    folder = crew[0].log.parent
+def _watch(crew: Crew, agenda: Agenda, say: Say) -> None:
+    """Report what becomes of the tasks, until all have ended."""
     told = {task.folder for task in agenda.tasks if task.is_done}
     is_staffed = True
     while is_staffed:
         time.sleep(_POLL)
-        for index, worker in enumerate(crew):
-            code = worker.process.poll()
-            if code:
-                _blame(worker, code, agenda.tasks)
-                crew[index] = _hired(folder, index, devices)
-        is_staffed = any(worker.process.poll() is None for worker in crew)
+        is_staffed = crew.attend(agenda.tasks)
         tasks = agenda.tasks
         for task in tasks:
             if task.folder not in told and (task.is_done or task.failure is not None):
                 told.add(task.folder)
                 say(f"{len(told)}/{len(tasks)} {task.what}: {task.failure or 'done'}{_to_try(agenda.plan)}")
-
-
-def _blame(worker: Worker, code: int, tasks: list[Task]) -> None:
-    """Record the task at which a worker died.
-
-    Raises:
-        PixelflowError: it died at none, so that another would die too.
-    """
-    claimed = [task for task in tasks if task.claim.was_held_by(worker.process.pid)]
-    undone = [task for task in claimed if not task.is_done]
-    how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-    if not undone and (code > 0 or not claimed):
-        raise _last_words(worker, code, how)
-    for task in undone:
-        with task.claim.held() as is_free:  # else another worker goes on with it already
-            if is_free and task.failure is None:
-                task.fail(f"the worker {how}")
-
-
-def _last_words(worker: Worker, code: int, how: str) -> PixelflowError:
-    """The error with which a worker ended, as far as it said so."""
-    printed = worker.log.read_text("utf-8", errors="replace").splitlines() or ["it printed nothing"]
-    for kind in PixelflowError.__subclasses__():
-        if kind.exit_code == code:
-            return kind(printed[-1].removeprefix("pixelflow: "))
-    return PixelflowError(f"a worker {how} before it did anything: {printed[-1]}")
 
 
 def _refuse_failures(tasks: list[Task]) -> None:

@@ -23,10 +23,17 @@ from pydantic import Field, field_validator, model_validator
 from pixelflow.core.component import Settings
 from pixelflow.core.problems import problem
 from pixelflow.core.spec import Count, ExperimentSpec
+from pixelflow.sweep.executors import AnyExecutor, Local
 from pixelflow.sweep.space import Changes, SearchSettings, Values
 
 TRAININGS, CELLS = "trainings", "cells"
 """Folders beside those of the sweeps."""
+
+
+class ExecutorSettings(Settings):
+    """An executor on its own, as the command line names it."""
+
+    executor: AnyExecutor
 
 
 class SweepSettings(Settings):
@@ -52,6 +59,9 @@ class SweepSettings(Settings):
     """Points that Optuna proposes, one after the other, from what it learns of those before."""
     skip: tuple[Changes, ...] = Field(default=())
     """Points left out: all that have these values."""
+
+    executor: AnyExecutor = Field(default_factory=Local)
+    """Where the workers run."""
 
     @field_validator("name")
     @classmethod

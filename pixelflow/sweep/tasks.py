@@ -1,4 +1,4 @@
-"""The parts of a sweep, each done once: claimed under a lock, finished by one file that appears at once.
+"""The parts of a sweep, each done once: claimed by one process, finished by one file that appears at once.
 
 ::
 
@@ -10,8 +10,8 @@
            */KEY/log.txt          everything it printed
 
 Sweeps that lie beside each other share trainings and cells: the paper's Tables 3a, 3b and 3c train one model.
-The lock is the system's (flock): it ends with the process that holds it, however that ends. What is half done when
-a process is killed is gone on with: a training from its checkpoint, an evaluation from its images.
+A claim ends with the process that holds it, however that ends. What is half done when a process is killed is gone on
+with: a training from its checkpoint, an evaluation from its images.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import pytest
 
 from pixelflow.core.errors import FailedTasksError, PixelflowError
 from pixelflow.sweep import crew
+from pixelflow.sweep.executors import Local
 from pixelflow.sweep.plan import Plan
 from pixelflow.sweep.points import read_sweep
 from pixelflow.sweep.tasks import Evaluation, State, Task, Training, tasks_of
@@ -195,12 +196,12 @@ def test_drafts_that_a_kill_left_do_no_harm(prepared):
 def test_two_workers_share_the_work(plan_of, tmp_path):
     plan, folder = plan_of(), tmp_path / "sweeps" / "quick"
     said: list[str] = []
-    crew.run(plan, folder, 2, said.append)
+    crew.run(plan, folder, Local(workers=2), said.append)
     assert all(task.is_done for task in tasks_of(plan, folder))
     assert said[0].endswith("0 of 5 tasks are done already")
     assert sorted(line.split("/")[0] for line in said[1:])[-1] == "5"
     again: list[str] = []
-    crew.run(plan, folder, 2, again.append)
+    crew.run(plan, folder, Local(workers=2), again.append)
     assert again == [f"{folder}: 5 of 5 tasks are done already"]
 
 
@@ -209,27 +210,27 @@ def test_a_worker_that_is_killed_is_replaced_and_its_task_tried_again(plan_of, t
     plan, folder = plan_of("axes: {sampling.steps: [1, 2]}\n"), tmp_path / "sweeps" / "quick"
     plan.write(folder)
     tasks = tasks_of(plan, folder)
-    hired = crew._hired
+    hire = Local.hire
 
     def hire_and_kill(*arguments):
-        worker = hired(*arguments)
-        monkeypatch.setattr(crew, "_hired", hired)
+        worker = hire(*arguments)
+        monkeypatch.setattr(Local, "hire", hire)
         while not tasks[0].claim.was_held_by(worker.process.pid):
             time.sleep(0.01)
         os.kill(worker.process.pid, signal.SIGKILL)
         return worker
 
-    monkeypatch.setattr(crew, "_hired", hire_and_kill)
+    monkeypatch.setattr(Local, "hire", hire_and_kill)
     with pytest.raises(FailedTasksError, match="killed by signal 9"):
-        crew.run(plan, folder, 1, lambda line: None)
-    crew.run(plan, folder, 1, lambda line: None)
+        crew.run(plan, folder, Local(workers=1), lambda line: None)
+    crew.run(plan, folder, Local(workers=1), lambda line: None)
     assert all(task.is_done for task in tasks)
 
 
 def test_a_worker_that_cannot_start_is_no_endless_loop(plan_of, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.executable", "/bin/false")
-    with pytest.raises(PixelflowError, match="before it did anything"):
-        crew.run(plan_of(), tmp_path / "sweeps" / "quick", 1, lambda line: None)
+    with pytest.raises(PixelflowError, match="before they do anything"):
+        crew.run(plan_of(), tmp_path / "sweeps" / "quick", Local(workers=1), lambda line: None)
 
 
 @pytest.mark.slow

@@ -1,0 +1,132 @@
+"""Where workers run: the same work on a Ray cluster and as jobs, with machines and jobs that are lost."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from pixelflow.core.errors import MissingDependencyError, PixelflowError, SpecError
+from pixelflow.sweep import crew
+from pixelflow.sweep.executors import Local, Ray, Slurm
+from pixelflow.sweep.points import read_sweep
+from pixelflow.sweep.tasks import Training, tasks_of
+from tests.sweep.test_tasks import stamps
+
+GRID = "axes: {sampling.steps: [1, 2, 3], sampling.guidance.scale: [1.0, 2.0], seed: [1, 2, 3]}\n"
+
+
+def check_done_once(tasks) -> None:
+    """Every task is done; a training that was done twice would have logged its step twice."""
+    assert all(task.is_done for task in tasks)
+    for training in (task for task in tasks if isinstance(task, Training)):
+        assert [json.loads(line)["step"] for line in (training.run / "metrics.jsonl").read_text().splitlines()] == [1]
+
+
+def test_a_file_names_its_executor(sweep_file):
+    def executor(text):
+        return read_sweep(sweep_file(f"axes: {{seed: [1]}}\n{text}")).settings.executor
+
+    assert executor("") == Local()
+    assert executor("executor: ray") == Ray()
+    assert executor("executor: {type: slurm, minutes: 9, options: {account: me}}") == Slurm(
+        minutes=9, options={"account": "me"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "executor: rai",
+            ":10:1 executor: needs one of local, ray, slurm, or a block with that 'type', not the text 'rai'",
+        ),
+        ("executor: {workers: 2}", "executor: needs one of local, ray, slurm"),
+        ("executor: {type: ray, adress: auto}", "adress: unknown key"),
+        ("executor: {type: slurm, minutes: 0}", "minutes: must be at least 1, not 0"),
+    ],
+)
+def test_mistakes_in_an_executor(sweep_file, text, message):
+    with pytest.raises(SpecError) as caught:
+        read_sweep(sweep_file(f"axes: {{seed: [1]}}\n{text}"))
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(("executor", "package"), [(Ray(), "ray"), (Slurm(), "submitit")])
+def test_an_executor_that_is_not_installed(plan_of, tmp_path, monkeypatch, executor, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'pixelflow\[\w+\]'"):
+        crew.run(plan_of(), tmp_path / "sweeps" / "quick", executor, lambda line: None)
+
+
+def test_what_a_worker_says_at_its_end_is_what_the_command_says(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    (tmp_path / "python").write_text(
+        "#!/bin/sh\necho a search\necho \"pixelflow: frechet gives no 'speed'\"\nexit 78\n"
+    )
+    (tmp_path / "python").chmod(0o755)
+    worker = Local().hire(tmp_path, 0, 1)
+    worker.process.wait()
+    assert isinstance(worker.ending.error, SpecError)
+    assert str(worker.ending.error) == "frechet gives no 'speed'"
+
+
+def test_jobs_of_slurm_through_submitit(plan_of, tmp_path):
+    plan, folder = plan_of("axes: {sampling.steps: [1]}\n"), tmp_path / "sweeps" / "quick"
+    crew.run(plan, folder, Slurm(cluster="local", cpus=1), lambda line: None)
+    check_done_once(tasks_of(plan, folder))
+    assert list((folder / "slurm").glob("*_log.out"))
+
+
+def test_workers_that_always_die_are_no_endless_loop(plan_of, tmp_path):
+    from pixelflow.sweep.executors.base import Ending, Executor, Worker
+
+    class Dying(Worker):
+        ending = Ending("was lost")
+
+        def stop(self) -> None: ...
+
+        def wait(self) -> None: ...
+
+    class Hopeless(Executor):
+        type: str = "hopeless"
+
+        def count(self, most: int) -> int:
+            return 1
+
+        def hire(self, folder, index, count) -> Worker:
+            return Dying()
+
+    with pytest.raises(PixelflowError, match="workers die before they do anything: the last was lost"):
+        crew.run(plan_of(), tmp_path / "sweeps" / "quick", Hopeless(), lambda line: None)
+
+
+@pytest.mark.slow
+def test_a_cluster_that_loses_a_machine(plan_of, tmp_path):
+    """Two machines of Ray; one is killed in the middle, all is done once nevertheless."""
+    from ray.cluster_utils import Cluster
+
+    plan, folder = plan_of(GRID), tmp_path / "sweeps" / "quick"
+    tasks = tasks_of(plan, folder)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    machines = [cluster.add_node(num_cpus=1) for _ in range(2)]
+    said: list[str] = []
+    seen: list[dict] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        if line.startswith("3/"):
+            seen.append(stamps(tasks))
+            cluster.remove_node(machines[0], allow_graceful=False)
+            cluster.add_node(num_cpus=1)
+
+    try:
+        cluster.wait_for_nodes()
+        crew.run(plan, folder, Ray(address=cluster.address), say)
+    finally:
+        cluster.shutdown()
+    check_done_once(tasks)
+    after = stamps(tasks)
+    assert len(seen) == 1
+    assert {file: after[file] for file in seen[0]} == seen[0]
