@@ -22,15 +22,27 @@ def register_components() -> list[type[Component]]:
     from pixelflow.evaluation.fid import Fid
     from pixelflow.evaluation.frechet import Frechet
     from pixelflow.evaluation.inception import InceptionPool
+    from pixelflow.evaluation.inception_pytorch import PytorchInception
     from pixelflow.evaluation.inception_score import InceptionScore
     from pixelflow.evaluation.kid import Kid
     from pixelflow.evaluation.label_agreement import LabelAgreement
     from pixelflow.evaluation.pixels_pca import PixelsPca
     from pixelflow.evaluation.precision_recall import PrecisionRecall
+    from pixelflow.evaluation.pytorch_fid import PytorchFid
     from pixelflow.evaluation.random_conv import RandomConv
 
     return [
-        *(Frechet, CleanFid, Fid, Kid, AdmFid, AdmSfid, InceptionScore, PrecisionRecall),
+        *(Frechet, CleanFid, Fid, PytorchFid, Kid, AdmFid, AdmSfid, InceptionScore, PrecisionRecall),
         *(ClipFid, ClipScore, Cmmd, FdDinov2, LabelAgreement, ClassifierAgreement),
-        *(RandomConv, PixelsPca, ClassifierFeatures, CleanResized, InceptionPool, AdmInception, Clip, Dinov2),
+        *(
+            RandomConv,
+            PixelsPca,
+            ClassifierFeatures,
+            CleanResized,
+            InceptionPool,
+            PytorchInception,
+            AdmInception,
+            Clip,
+            Dinov2,
+        ),
     ]

@@ -12,6 +12,7 @@ from pixelflow.core import plugins, reading
 from pixelflow.core.registry import registry
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.evaluation.inception import INCEPTION
+from pixelflow.evaluation.inception_pytorch import PT_INCEPTION
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "evaluation.md").read_text()
@@ -33,9 +34,10 @@ def test_every_extractor_is_listed(name):
     assert f"| `{name}` |" in (DOCS / "kinds/extractor.md").read_text()
 
 
-def test_the_hash_and_the_source_are_those_that_are_checked():
-    assert INCEPTION.sha256 in PAGE
-    assert INCEPTION.url in PAGE
+@pytest.mark.parametrize("file", [INCEPTION, PT_INCEPTION])
+def test_the_hash_and_the_source_are_those_that_are_checked(file):
+    for part in (file.name, file.url, file.sha256):
+        assert part in PAGE
 
 
 @pytest.mark.parametrize("block", re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
