@@ -35,7 +35,7 @@ class FrozenText(Conditioner):
     """
 
     reads: ClassVar[Literal["label", "caption"]] = "caption"
-    may_differ: ClassVar[frozenset[str]] = frozenset({"max_tokens", "precision"})
+    may_differ: ClassVar[frozenset[str]] = frozenset({"max_tokens", "precision", "model", "cache"})
     files: ClassVar[tuple[str, ...]]
     """Patterns of the files that an encoder consists of."""
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from pixelflow.conditioners.captions import trimmed
 from pixelflow.conditioners.frozen import FrozenText
-from pixelflow.core.errors import DataError
-from pixelflow.core.huggingface import first_line, transformers_for
+from pixelflow.core.errors import DataError, first_line
+from pixelflow.core.huggingface import transformers_for
 
 _KNOWN_DIMS = {
     "google/flan-t5-small": 512,

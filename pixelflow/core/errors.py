@@ -70,3 +70,8 @@ class SpecError(PixelflowError):
     """A spec that does not validate; the message holds one line for every problem."""
 
     exit_code = 78
+
+
+def first_line(error: Exception) -> str:
+    """What another package's error says, in one line; parsers of hostile files raise anything."""
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -25,8 +25,3 @@ def transformers_for(owner: str) -> Any:
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     return transformers
-
-
-def first_line(error: Exception) -> str:
-    """What an error of the package says, in one line; its parsers of hostile files raise anything."""
-    return (str(error) or type(error).__name__).splitlines()[0]

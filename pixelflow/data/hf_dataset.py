@@ -7,8 +7,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from pixelflow.core.errors import DataError, MissingDependencyError, MissingInputError
-from pixelflow.data.rows import Table, TableDataset, UnreadableRowError, first_line
+from pixelflow.core.errors import DataError, MissingDependencyError, MissingInputError, first_line
+from pixelflow.data.rows import Table, TableDataset, UnreadableRowError
 
 
 class HfDataset(TableDataset):

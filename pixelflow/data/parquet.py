@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pixelflow.core.errors import DataError, MissingDependencyError
+from pixelflow.core.errors import DataError, MissingDependencyError, first_line
 from pixelflow.data.patterns import Patterns, matching
-from pixelflow.data.rows import Table, TableDataset, UnreadableRowError, first_line
+from pixelflow.data.rows import Table, TableDataset, UnreadableRowError
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Literal
 
 import torch
 
-from pixelflow.core.errors import DataError
+from pixelflow.core.errors import DataError, first_line
 from pixelflow.core.interfaces import BadSample, Dataset, Sample
 from pixelflow.data.captions import BadCaptionError, cell_captions, column_of, drawn, usable
 from pixelflow.data.decoding import UnreadableImageError
@@ -20,11 +20,6 @@ from pixelflow.data.framing import FramedParams, Framing
 
 _IMAGES = ("image", "img", "jpg", "png", "webp")
 _LABELS = ("label", "labels", "cls")
-
-
-def first_line(error: Exception) -> str:
-    """What an error of another library says, on one line."""
-    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 class UnreadableRowError(ValueError):

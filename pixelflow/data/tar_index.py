@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from pixelflow.core.errors import CannotWriteError, DataError, MissingInputError
+from pixelflow.core.errors import CannotWriteError, DataError, MissingInputError, first_line
 from pixelflow.core.files import write_bytes, writing
 from pixelflow.data import decoding
 from pixelflow.data.captions import MAX_BYTES
@@ -88,7 +88,10 @@ class TarIndex:
         self._file = _index_file(shard, folder)
         self.state = _state(shard)
         """Size and time of the shard, by which a change is noticed."""
-        tensors = self._read() or self._make()
+        known = self._read()
+        self.is_new = known is None
+        """Whether the shard had to be looked through."""
+        tensors = self._make() if known is None else known
         self.images: NDArray[np.int64] = tensors["images"]
         """(n 2) offset and size"""
         self.texts: NDArray[np.int64] = tensors["texts"]
@@ -201,7 +204,7 @@ def scan(shard: Path) -> _Found:
         try:
             archive = tarfile.open(fileobj=file, mode="r:")  # noqa: SIM115 - it owns nothing but `file`
         except Exception as error:  # parsers of hostile files raise whatever they run into
-            raise DataError(f"{shard}: is no tar, or one that must be unpacked first ({_line(error)})") from None
+            raise DataError(f"{shard}: is no tar, or one that must be unpacked first ({first_line(error)})") from None
         before = -1
         try:
             while (member := archive.next()) is not None:
@@ -214,7 +217,7 @@ def scan(shard: Path) -> _Found:
             if file.read(_BLOCK) != bytes(_BLOCK):
                 raise tarfile.ReadError("no end of the archive")
         except Exception as error:
-            found.refuse(f"whatever follows byte {archive.offset} ({_line(error)})")
+            found.refuse(f"whatever follows byte {archive.offset} ({first_line(error)})")
     return found
 
 
@@ -276,7 +279,3 @@ def _objection(member: tarfile.TarInfo, whole: int) -> str | None:
     if path.suffix.lower() in (*decoding.SUFFIXES, ".txt", ".json") and member.size > limit:
         return f"larger than {limit} bytes"
     return None
-
-
-def _line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

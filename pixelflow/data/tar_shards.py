@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,9 @@ from pixelflow.data.patterns import Patterns, matching
 from pixelflow.data.tar_index import TarIndex
 
 logger = logging.getLogger(__name__)
+
+_TOLD = 20
+"""New shards after which the log says how far it is."""
 
 
 class TarShards(Dataset):
@@ -54,14 +58,23 @@ class TarShards(Dataset):
     def __init__(self, params: Params, *, height: int, width: int, channels: int) -> None:
         super().__init__(params)
         self._framing = Framing(params, height, width, channels)
-        folder = params.index and params.index.expanduser()
-        self._shards = [TarIndex(path, folder) for path in matching(params.shards, "data.shards")]
+        self._shards = self._indexed(matching(params.shards, "data.shards"))
         self._firsts = np.cumsum([0, *(len(shard) for shard in self._shards)])
         self._captioned = np.concatenate([self._has_caption(shard) for shard in self._shards])
         self._indices = self._usable()
         labels = np.concatenate([shard.labels for shard in self._shards])[self._indices]
         has_labels = params.labels == "auto" and bool((labels >= 0).all())
         self.classes = tuple(str(label) for label in range(int(labels.max()) + 1)) if has_labels else ()
+
+    def _indexed(self, paths: Sequence[Path]) -> list[TarIndex]:
+        """The shards with what lies where; says how far it is, for the first time takes a second for 10,000 samples."""
+        folder = self.params.index and self.params.index.expanduser()
+        found: list[TarIndex] = []
+        for path in paths:
+            found.append(TarIndex(path, folder))
+            if found[-1].is_new and len(found) % _TOLD == 0:
+                logger.warning("looked through %d of %d shards, once", len(found), len(paths))
+        return found
 
     def _has_caption(self, shard: TarIndex) -> np.ndarray:
         """(n)"""

@@ -12,8 +12,8 @@ import torch
 from pydantic import Field
 
 from pixelflow.core import pretrained
-from pixelflow.core.errors import DataError
-from pixelflow.core.huggingface import first_line, transformers_for
+from pixelflow.core.errors import DataError, first_line
+from pixelflow.core.huggingface import transformers_for
 from pixelflow.core.interfaces import Rewriter
 
 _FILES = ("config.json", "*.safetensors", "tokenizer*.json")

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from pixelflow.core.errors import CannotWriteError, DataError, MissingInputError
 from pixelflow.core.interfaces import BadSample, Sample
-from pixelflow.data import tar_index
+from pixelflow.data import tar_index, tar_shards
 from pixelflow.data.patterns import expanded
 from pixelflow.data.tar_shards import TarShards
 from pixelflow.training.loader import batches
@@ -109,6 +109,16 @@ def test_the_index_is_made_once_and_again_after_a_change(tmp_path, monkeypatch):
     for _ in range(2):
         assert len(opened([shard, other], index=tmp_path / "new" / "indices")) == 7
     assert len(scans) == 5
+
+
+def test_the_log_says_how_far_it_is(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(tar_shards, "_TOLD", 2)
+    for shard in range(5):
+        write_tar(tmp_path / f"{shard}.tar", samples(1))
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            opened(tmp_path / "{0..4}.tar")
+    assert caplog.messages == ["looked through 2 of 5 shards, once", "looked through 4 of 5 shards, once"]
 
 
 def special(name, kind, target="") -> tarfile.TarInfo:

@@ -58,7 +58,7 @@ def hide_encoder(monkeypatch) -> None:
     shutil.move("t5", "hidden")
     for cached in (t5._encoder, t5._tokeniser):
         cached.cache_clear()
-    monkeypatch.setattr(t5, "_transformers", lambda: pytest.fail("transformers was asked for"))
+    monkeypatch.setattr(t5, "transformers_for", lambda owner: pytest.fail("transformers was asked for"))
 
 
 def losses(run) -> list[float]:
@@ -77,7 +77,9 @@ def test_training_and_sampling_from_the_cache_need_no_encoder(capsys, monkeypatc
     assert call("train", "text.yaml", "--run", "cached") == 0
     assert losses("cached") == pytest.approx(losses("plain"), rel=1e-5)
     run = pixelflow.load("runs/cached")
-    assert run.sample(prompts=["a red circle", "two dogs in the snow"]).shape == (2, 3, 16, 16)
+    drawn = run.sample(prompts=["a red circle", "two dogs in the snow"])
+    assert drawn.shape == (2, 3, 16, 16)
+    assert not run.sample(prompts=["a red circle", "two dogs in the snow"], negatives="a red house").equal(drawn)
     capsys.readouterr()
     assert call("sample", "runs/cached", "--prompt", "a blue circle") == 69
     error = capsys.readouterr().err
