@@ -19,7 +19,7 @@ from pixelflow.core import reading, torchvision_compat
 from pixelflow.core.assembly import build_dataset, build_model, resolve
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.training.caching import cache_text
-from pixelflow.training.loader import Batch
+from pixelflow.training.loader import Batch, grouped
 from pixelflow.training.objective import Objective
 
 CAPTIONS = 512
@@ -68,7 +68,7 @@ class Steps:
         samples = [self._dataset.sample(step * size + place, torch.Generator()) for place in range(size)]
         captions = [self._dataset.captions(step * size + place)[0] for place in range(size)]
         values = {"caption": captions, "label": [place % 10 for place in range(size)]}
-        batch = Batch(torch.stack([sample.image for sample in samples]), values)
+        batch = Batch(grouped([sample.image for sample in samples]), values)
         begun = time.perf_counter()
         torch.cat(self._objective.losses(self._objective.work(batch, step))).mean().backward()
         self._optimizer.step()

@@ -20,13 +20,14 @@ from pixelflow.core.interfaces import Grid, Guidance, NoiseSource, Sampler
 from pixelflow.core.model import FlowModel
 from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.schedule import TRAIN_TIMESTEPS, Stage
+from pixelflow.core.sizes import Size
 from pixelflow.core.spec import ExperimentSpec, SamplingSpec
 from pixelflow.core.weights import Blank, load_weights
 from pixelflow.generation.draw import Request, draw_request, evaluating
 from pixelflow.generation.labels import Labels, label_indices, repeated
 from pixelflow.generation.orders import Source
 from pixelflow.generation.prompts import Prompt, condition_for, context
-from pixelflow.generation.settings import changed_sampling, check_negatives
+from pixelflow.generation.settings import changed_sampling, check_negatives, checked_size
 from pixelflow.official.replay import is_recording, replayed
 
 Text = str | Sequence[str] | Tensor
@@ -138,6 +139,7 @@ class Run:
         count: int | None = None,
         seed: int = 0,
         seeds: Sequence[int] | None = None,
+        size: Size | None = None,
         noise: Sequence[Tensor] | None = None,
         steps: int | Sequence[int] | None = None,
         sampler: str | Mapping[str, Any] | Sampler.Params | None = None,
@@ -158,6 +160,7 @@ class Run:
             count: number of images; by default as many as there are noises, seeds, texts or labels.
             seed: of the first image; the next has ``seed + 1``.
             seeds: one an image, in place of `seed`.
+            size: height and width, in place of the spec's; multiples of ``spec.unit``.
             noise: one tensor (b c h w) a stage in place of seeds: the starting noise, then each unit-scale
                 renoising noise. Its size becomes the images' size. If all but the first have 2b rows, it is a
                 recording of the release's Dopri5, which is repeated; see `pixelflow.official.replay`.
@@ -166,7 +169,7 @@ class Run:
             weak: a weaker run of the same cascade, for autoguidance.
 
         Raises:
-            UsageError: labels, texts, seeds or noise that do not fit the run or each other.
+            UsageError: labels, texts, seeds, noise or a size that do not fit the run or each other.
             SpecError: a sampler, grid, guidance or steps that do not fit.
         """
         changes = {"steps": steps, "sampler": sampler, "guidance": guidance, "grid": grid}
@@ -188,7 +191,7 @@ class Run:
             return self._replayed(prompt, null, sampling, noise)
         request = Request(
             prompt=prompt,
-            shape=self._shape(noise),
+            shape=self._shape(noise, size),
             noise=_noise_source(total, range(seed, seed + total) if seeds is None else seeds, noise, self.model.device),
             null=null,
             weak=weak.model if weak else None,
@@ -240,16 +243,18 @@ class Run:
         if embeddings.shape[-1] != wanted:
             raise UsageError(f"the embeddings have {embeddings.shape[-1]} channels, this run's {wanted}")
 
-    def _shape(self, noise: Sequence[Tensor] | None) -> tuple[int, int, int]:
+    def _shape(self, noise: Sequence[Tensor] | None = None, size: Size | None = None) -> tuple[int, int, int]:
         """Channels, height and width of the images; given noise decides the size."""
+        if noise and size:
+            raise UsageError("the given noise decides the images' size; leave size= out")
         if not noise:
-            return (self.spec.image.channels, *self.spec.image.size)
+            return (self.spec.image.channels, *checked_size(self.spec, size or self.spec.image.size))
         doublings = len(self.model.cascade.stages) - 1
         return self.spec.image.channels, noise[0].shape[-2] << doublings, noise[0].shape[-1] << doublings
 
     def _stages(self, x: Tensor, times: Sequence[float]) -> list[Stage]:
         """The stage of each image (b c h w), by its size, else by its time."""
-        channels, *full = self._shape(None)
+        channels, *full = self._shape()
         if x.ndim != 4 or x.shape[1] != channels:
             raise UsageError(f"x must be (b {channels} h w), not {tuple(x.shape)}")
         outside = [time for time in times if not 0 <= time < TRAIN_TIMESTEPS]

@@ -21,7 +21,7 @@ from pixelflow.core.spec import ExperimentSpec
 from pixelflow.generation.draw import evaluating
 from pixelflow.generation.prompts import Prompt, condition_for
 from pixelflow.planning import FLOP_PER_MAC, costs
-from pixelflow.training.loader import Batch
+from pixelflow.training.loader import Batch, grouped
 from pixelflow.training.objective import Objective
 from pixelflow.training.optimizer import make_optimizer
 
@@ -141,7 +141,9 @@ def training_speed(
     """
     training, device = spec.training, model.device
     size = training.batch_size // training.accumulation
-    batch = Batch(torch.randn(size, spec.image.channels, *spec.image.size), dict(example_values(model, classes, size)))
+    batch = Batch(
+        grouped(torch.randn(size, spec.image.channels, *spec.image.size)), dict(example_values(model, classes, size))
+    )
     model.train()
     model.backbone.checkpointing = training.checkpointing
     objective, optimizer = Objective(model, spec), make_optimizer(model, training)

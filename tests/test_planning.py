@@ -170,3 +170,8 @@ def test_classes_are_counted_in_the_data_only_where_the_spec_leaves_them_open():
     assert costs(make_spec("conditioners=[class_label]")).parameters == costs(make_spec()).parameters
     with pytest.raises(MissingInputError, match=r"class_label needs 'classes' .*, and not-here"):
         costs(make_spec("conditioners=[class_label]", text=PAPER))
+
+
+def test_the_figures_of_an_aspect_spec_are_those_of_its_size():
+    aspect = costs(make_spec("image.size=32", "image.max_aspect=2"))
+    assert aspect.stages == costs(make_spec("image.size=32")).stages

@@ -66,7 +66,7 @@ def _axial_rope(rows: int, cols: int, head_dim: int, device: torch.device) -> Ro
     return angles.cos().to(device), angles.sin().to(device)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)  # as long as the batch, and other for each where sizes are mixed
 def _packed_rope(groups: tuple[Group, ...], head_dim: int, device: torch.device) -> Rope:
     tables = [_axial_rope(group.rows, group.cols, head_dim, device) for group in groups]
     counts = [group.count for group in groups]

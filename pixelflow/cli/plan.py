@@ -10,6 +10,7 @@ from pixelflow.cli.arguments import Overrides, SpecFile, read_spec
 from pixelflow.cli.tables import duration, quantity, table
 
 if TYPE_CHECKING:
+    from pixelflow.core.spec import ExperimentSpec
     from pixelflow.planning import Costs
 
 
@@ -34,7 +35,17 @@ def _summary(costs: Costs) -> str:
     note = f", {quantity(frozen)} of them frozen" if frozen else ""
     return (
         f"{spec.name}: {spec.image.height}x{spec.image.width} pixels in {spec.stages} stages, "
-        f"{quantity(costs.parameters)} parameters{note}"
+        f"{quantity(costs.parameters)} parameters{note}{_sizes(spec)}"
+    )
+
+
+def _sizes(spec: ExperimentSpec) -> str:
+    if len(spec.sizes) == 1:
+        return ""
+    (narrow, *_), (wide, *_) = spec.sizes, spec.sizes[::-1]
+    return (
+        f"\nImages keep their shape, in {len(spec.sizes)} sizes of about this area, from {narrow[0]}x{narrow[1]} to "
+        f"{wide[0]}x{wide[1]}; the figures are those of {spec.image.height}x{spec.image.width}."
     )
 
 

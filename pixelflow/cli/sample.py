@@ -38,6 +38,9 @@ def sample(
     ] = None,
     count: Annotated[int | None, typer.Option(min=1, help="Images; labels and captions repeat in order.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**62, help="Of the first image; the next has SEED + 1.")] = 0,
+    size: Annotated[
+        str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Size of the images; by default the spec's.")
+    ] = None,
     steps: Annotated[str | None, typer.Option(help="Steps of each stage: one number or several, e.g. 10,20.")] = None,
     sampler: Annotated[str | None, typer.Option(metavar="NAME", help="The solver.")] = None,
     guidance: Annotated[str | None, typer.Option(metavar="NAME", help="The guidance, or its scale (a number).")] = None,
@@ -60,7 +63,7 @@ def sample(
     of images within little memory; stopped and started again, it goes on where it was.
     """
     from pixelflow.generation.prompt_files import read_prompts
-    from pixelflow.generation.settings import changed_sampling
+    from pixelflow.generation.settings import changed_sampling, checked_size, read_size
     from pixelflow.run import Run
 
     if repeat is not None:
@@ -73,6 +76,8 @@ def sample(
         captions = [*(prompt or []), *(read_prompts(prompts) if prompts else [])]
         order = _order(opened, weaker, sampling, _names(labels, opened), captions, negative or [], count, seed)
         order = order if rewriter is None else _rewritten(order, opened, rewriter)
+        if size is not None:
+            order = order.model_copy(update={"size": checked_size(opened.spec, read_size(size))})
     if npz is not None:
         _export(opened, weaker, order, out or npz.with_suffix(""), npz)
     else:
@@ -158,6 +163,7 @@ def _draw(run: Run, weak: Run | None, order: Order, folder: Path) -> None:
         keep_stages=True,
         weak=weak.model if weak else None,
         null_values=order.null_values,
+        size=order.size,
     )
     console = Console(stderr=True)
     for part in track(drawn, "drawing", -(-count // size), console=console, disable=not sys.stderr.isatty()):

@@ -35,6 +35,20 @@ def gives_images(params: Dataset.Params) -> None:
                 expect(isinstance(sample, BadSample), f"element {index} is a {type(sample).__name__}")
 
 
+def keeps_shapes(params: Dataset.Params) -> None:
+    """A data set that ``keeps_shape`` gives images of the sizes that it is handed."""
+    cls = params.component
+    if not (issubclass(cls, Dataset) and cls.keeps_shape):
+        return
+    sizes = ((24, 16), (16, 24))
+    dataset: Dataset = params.build(**_SHAPE, channels=3, sizes=sizes)
+    for index in {0, len(dataset) - 1}:
+        sample = _read(dataset, index)
+        if isinstance(sample, Sample):
+            size = tuple(sample.image.shape[1:])
+            expect(size in sizes, f"image {index} has {size[0]}x{size[1]} pixels, which is none of the sizes")
+
+
 def names_its_labels(params: Dataset.Params) -> None:
     """Every label has a name in ``classes``; without classes there are no labels."""
     dataset: Dataset = params.build(**_SHAPE, channels=3)
@@ -117,6 +131,12 @@ def gives_figures(params: Metric.Params) -> None:
     expect(not changed, f"{', '.join(changed)} differs when it is computed again")
 
 
-DATASET_CHECKS: tuple[Check, ...] = (gives_images, names_its_labels, follows_the_generator, lists_its_captions)
+DATASET_CHECKS: tuple[Check, ...] = (
+    gives_images,
+    keeps_shapes,
+    names_its_labels,
+    follows_the_generator,
+    lists_its_captions,
+)
 EXTRACTOR_CHECKS: tuple[Check, ...] = (gives_features, measures_images_alone)
 METRIC_CHECKS: tuple[Check, ...] = (gives_figures,)

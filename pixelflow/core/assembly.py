@@ -59,9 +59,13 @@ def build_plan(sampling: SamplingSpec, stages: int) -> Plan:
 
 
 def build_dataset(spec: ExperimentSpec) -> Dataset:
-    """The data set, at the spec's size."""
-    image = spec.image
-    dataset: Dataset = spec.data.build(height=image.height, width=image.width, channels=image.channels)
+    """The data set, at the spec's size or sizes; raises SpecError if it has images of one size only."""
+    image, cls = spec.image, spec.data.component
+    assert issubclass(cls, Dataset)
+    if image.max_aspect is not None and not cls.keeps_shape:
+        raise SpecError(f"image.max_aspect: the images of the data set {cls.type_name()} have one shape; leave it out")
+    sizes = {"sizes": spec.sizes} if image.max_aspect is not None else {}
+    dataset: Dataset = spec.data.build(height=image.height, width=image.width, channels=image.channels, **sizes)
     return dataset
 
 

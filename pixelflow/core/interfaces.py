@@ -341,6 +341,8 @@ class Dataset(Component, ABC):
             """These settings without augmentation, as evaluation reads the data."""
             return self
 
+    keeps_shape: ClassVar[bool] = False
+    """Whether it also takes ``sizes``, of which an image has the one that suits it best (``image.max_aspect``)."""
     classes: tuple[str, ...] = ()
     """Names of the labels; empty for unlabelled data."""
 

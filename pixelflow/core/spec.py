@@ -29,6 +29,7 @@ from pixelflow.core.interfaces import (
 )
 from pixelflow.core.problems import problem, shown
 from pixelflow.core.registry import Slot
+from pixelflow.core.sizes import Size, nearest_multiples, sizes_of
 
 AnyBackbone = Annotated[Backbone.Params, Slot("backbone")]
 AnyConditioner = Annotated[Conditioner.Params, Slot("conditioner")]
@@ -57,14 +58,17 @@ def _pair(value: Any) -> Any:
     return value
 
 
-Size = Annotated[tuple[Count, Count], BeforeValidator(_pair, json_schema_input_type=Count | tuple[Count, Count])]
+SizeField = Annotated[tuple[Count, Count], BeforeValidator(_pair, json_schema_input_type=Count | tuple[Count, Count])]
 
 
 class ImageSpec(Settings):
     """The finished images."""
 
-    size: Size = Field(default=(64, 64))
+    size: SizeField = Field(default=(64, 64))
     """Height and width in pixels; one number for a square."""
+    max_aspect: float | None = Field(default=None, ge=1, le=16)
+    """Largest ratio of the longer to the shorter side of images that keep their shape, at about the area of ``size``;
+    null gives all of them ``size``."""
     channels: Literal[1, 3] = 3
     """3 for RGB, 1 for grey."""
 
@@ -279,11 +283,32 @@ class ExperimentSpec(Settings):
         """Patch size of each stage, coarse to fine."""
         return self.cascade.patches(self.image)
 
+    @property
+    def unit(self) -> int:
+        """What divides the sides of every image, so that each stage can be cut into patches."""
+        return math.lcm(*(patch << (self.stages - 1 - stage) for stage, patch in enumerate(self.patches)))
+
+    @property
+    def sizes(self) -> tuple[Size, ...]:
+        """The sizes (height, width) of training images."""
+        image = self.image
+        return (image.size,) if image.max_aspect is None else sizes_of(image.size, self.unit, image.max_aspect)
+
+    def check_size(self, size: Size) -> None:
+        """Raise ValueError, naming the nearest ones that can, if images of `size` cannot be cut into patches."""
+        if any(side % self.unit or side < 1 for side in size):
+            height, width = nearest_multiples(size, self.unit)
+            raise ValueError(
+                f"images of {size[1]}x{size[0]} (width x height) cannot be cut into patches at all "
+                f"{self.stages} stages: sides must be multiples of {self.unit}; the nearest is {width}x{height}"
+            )
+
     @model_validator(mode="after")
     def _fits_together(self) -> ExperimentSpec:
         stages = problem.within(("cascade",), self.cascade.count, self.image)
         patches = problem.within(("cascade",), self.cascade.patches, self.image)
         self._check_divisible(stages, patches)
+        self._check_aspect()
         problem.within(("sampling",), self.sampling.steps_of, stages)
         problem.within(("sampling", "guidance"), self.sampling.guidance.check, stages)
         mix = self.objective.stage_mix
@@ -297,8 +322,21 @@ class ExperimentSpec(Settings):
             )
         return self
 
+    def _check_aspect(self) -> None:
+        height, width = self.image.size
+        own, largest = max(height / width, width / height), self.image.max_aspect
+        if largest is not None and own > largest:
+            raise problem(f"is {largest:g}, but the size's own aspect is {own:g}", "image", "max_aspect")
+        if largest is not None and len(self.sizes) == 1:
+            raise problem(
+                f"{largest:g} allows no other size of about this area with sides that are multiples of {self.unit}; "
+                "raise it, take a larger size or fewer stages, or leave it out",
+                "image",
+                "max_aspect",
+            )
+
     def _check_divisible(self, stages: int, patches: tuple[int, ...]) -> None:
-        unit = math.lcm(*(patch << (stages - 1 - stage) for stage, patch in enumerate(patches)))
+        unit = self.unit
         shape = "/".join(str(patch) for patch in dict.fromkeys(patches))
         for name, side in zip(("height", "width"), self.image.size, strict=True):
             if side % unit:

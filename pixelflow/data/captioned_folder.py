@@ -6,12 +6,13 @@ import hashlib
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 
 from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import BadSample, Dataset, Sample
+from pixelflow.core.sizes import Size
 from pixelflow.data.captions import TABLES, BadCaptionError, Captions, drawn
 from pixelflow.data.framing import FramedParams
 from pixelflow.data.image_folder import ImageFolder
@@ -42,13 +43,14 @@ class CaptionedFolder(Dataset):
         """Whether subfolders are classes as well, as in ``image_folder``."""
 
     params: Params
+    keeps_shape: ClassVar[bool] = True
 
-    def __init__(self, params: Params, *, height: int, width: int, channels: int) -> None:
+    def __init__(self, params: Params, *, height: int, width: int, channels: int, sizes: tuple[Size, ...] = ()) -> None:
         super().__init__(params)
         pictures = ImageFolder.Params(
             root=params.root, labels=params.labels, resize=params.resize, crop=params.crop, flip=params.flip
         )
-        self._images: ImageFolder = pictures.build(height=height, width=width, channels=channels)
+        self._images: ImageFolder = pictures.build(height=height, width=width, channels=channels, sizes=sizes)
         self.classes = self._images.classes
         root = params.root.expanduser()
         self._captions = Captions(root, self._images.files, params.column)

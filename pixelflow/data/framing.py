@@ -1,4 +1,4 @@
-"""Pictures of any size and shape as tensors of one size: decoded, resized, cropped, mirrored."""
+"""Pictures of any size and shape as tensors of the wanted size: decoded, resized, cropped, mirrored."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from pixelflow.core.interfaces import Dataset
+from pixelflow.core.sizes import Size, fitting_size
 from pixelflow.data import decoding
 
 
@@ -32,7 +33,7 @@ class FramedParams(Dataset.Params):
 
 @dataclass(frozen=True)
 class Framing:
-    """Encoded pictures to tensors of `height` x `width` pixels.
+    """Encoded pictures to tensors of `height` x `width` pixels, or of whichever of `sizes` keeps most of a picture.
 
     The shorter side is resized to `resize` times the target, then a window is cut out (ADM, arXiv 2105.05233,
     and PixelFlow's release: 1.125, random, flipped). Both happen in one antialiased bicubic resampling.
@@ -42,6 +43,7 @@ class Framing:
     height: int
     width: int
     channels: int
+    sizes: tuple[Size, ...] = ()
 
     def __call__(self, source: Path | BinaryIO, generator: torch.Generator) -> Tensor:
         """The picture in a file as (c h w) in [-1, 1].
@@ -49,7 +51,7 @@ class Framing:
         Raises:
             UnreadableImageError: with the reason.
         """
-        side = int(self.settings.resize * max(self.height, self.width))
+        side = int(self.settings.resize * max(self.height, self.width, *map(max, self.sizes)))
         return self.framed(decoding.read(source, self.channels, side), generator)
 
     def framed(self, picture: Image.Image, generator: torch.Generator) -> Tensor:
@@ -62,6 +64,8 @@ class Framing:
     def _window(self, picture: Image.Image, generator: torch.Generator) -> Image.Image:
         """The picture resized and cropped to the target size."""
         height, width = self.height, self.width
+        if self.sizes:
+            height, width = fitting_size((picture.height, picture.width), self.sizes)
         scale = self.settings.resize * max(width / picture.width, height / picture.height)
         left = self._offset(picture.width * scale - width, generator) / scale
         top = self._offset(picture.height * scale - height, generator) / scale

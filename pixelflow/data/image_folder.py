@@ -8,12 +8,13 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 
 from pixelflow.core.errors import DataError, MissingInputError
 from pixelflow.core.interfaces import BadSample, Dataset, Sample
+from pixelflow.core.sizes import Size
 from pixelflow.data import decoding
 from pixelflow.data.framing import FramedParams, Framing
 
@@ -37,10 +38,11 @@ class ImageFolder(Dataset):
         """Mirror every other image, at random, left to right."""
 
     params: Params
+    keeps_shape: ClassVar[bool] = True
 
-    def __init__(self, params: Params, *, height: int, width: int, channels: int) -> None:
+    def __init__(self, params: Params, *, height: int, width: int, channels: int, sizes: tuple[Size, ...] = ()) -> None:
         super().__init__(params)
-        self._framing = Framing(params, height, width, channels)
+        self._framing = Framing(params, height, width, channels, sizes)
         self._root = params.root.expanduser()
         self._files = _image_files(self._root)
         self.classes = _classes(self._root, self._files, params.labels)

@@ -8,12 +8,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, ClassVar, Literal
 
 import torch
 
 from pixelflow.core.errors import DataError, first_line
 from pixelflow.core.interfaces import BadSample, Dataset, Sample
+from pixelflow.core.sizes import Size
 from pixelflow.data.captions import BadCaptionError, cell_captions, column_of, drawn, usable
 from pixelflow.data.decoding import UnreadableImageError
 from pixelflow.data.framing import FramedParams, Framing
@@ -79,10 +80,11 @@ class TableDataset(Dataset, ABC):
         """"none" leaves the labels out."""
 
     params: Params
+    keeps_shape: ClassVar[bool] = True
 
-    def __init__(self, params: Params, *, height: int, width: int, channels: int) -> None:
+    def __init__(self, params: Params, *, height: int, width: int, channels: int, sizes: tuple[Size, ...] = ()) -> None:
         super().__init__(params)
-        self._framing = Framing(params, height, width, channels)
+        self._framing = Framing(params, height, width, channels, sizes)
         self._table = self._open()
         if not len(self._table):
             raise DataError(f"{self._table.name}: holds no rows")

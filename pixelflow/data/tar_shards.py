@@ -7,13 +7,14 @@ import io
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 
 from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import BadSample, Dataset, Sample
+from pixelflow.core.sizes import Size
 from pixelflow.data.captions import BadCaptionError, drawn, json_captions, lines
 from pixelflow.data.decoding import UnreadableImageError
 from pixelflow.data.framing import FramedParams, Framing
@@ -54,10 +55,11 @@ class TarShards(Dataset):
         """"auto": the numbers in ``.cls``, if every image has one."""
 
     params: Params
+    keeps_shape: ClassVar[bool] = True
 
-    def __init__(self, params: Params, *, height: int, width: int, channels: int) -> None:
+    def __init__(self, params: Params, *, height: int, width: int, channels: int, sizes: tuple[Size, ...] = ()) -> None:
         super().__init__(params)
-        self._framing = Framing(params, height, width, channels)
+        self._framing = Framing(params, height, width, channels, sizes)
         self._shards = self._indexed(matching(params.shards, "data.shards"))
         self._firsts = np.cumsum([0, *(len(shard) for shard in self._shards)])
         self._captioned = np.concatenate([self._has_caption(shard) for shard in self._shards])

@@ -72,8 +72,9 @@ class FileEvaluation(Settings):
 
 
 def plain_dataset(spec: ExperimentSpec) -> Dataset:
-    """The spec's data, read without augmentation."""
-    return build_dataset(spec.model_copy(update={"data": spec.data.plain()}))
+    """The spec's data, read without augmentation and at its nominal size."""
+    image = spec.image.model_copy(update={"max_aspect": None})
+    return build_dataset(spec.model_copy(update={"data": spec.data.plain(), "image": image}))
 
 
 def open_images(path: Path) -> Images:

@@ -17,8 +17,10 @@ from pixelflow.core.interfaces import NoiseSource
 from pixelflow.core.memory import memory_for
 from pixelflow.core.model import FlowModel
 from pixelflow.core.schedule import Stage
+from pixelflow.core.sizes import Size
 from pixelflow.core.spec import ExperimentSpec, SamplingSpec
 from pixelflow.generation.prompts import Prompt, condition_for
+from pixelflow.generation.settings import checked_size
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ def draw(
     keep_stages: bool = False,
     weak: FlowModel | None = None,
     null_values: Mapping[str, Sequence[Any]] | None = None,
+    size: Size | None = None,
 ) -> Iterator[Drawn]:
     """Images in batches of ``sampling.batch_size``, in the order of the seeds.
 
@@ -71,14 +74,16 @@ def draw(
         keep_stages: also keep the final state of every stage.
         weak: a weaker model of the same cascade, for autoguidance.
         null_values: what guidance leads away from, likewise; by default no condition.
+        size: height and width, in place of the spec's.
 
     Raises:
-        UsageError: there are not as many values as seeds, or a value that a conditioner does not know.
+        UsageError: there are not as many values as seeds, or a value that a conditioner does not know; or a size
+            that cannot be cut into patches.
         OutOfMemoryError: a batch does not fit into memory.
     """
     request = Request(
         prompt=Prompt(len(seeds), values),
-        shape=(spec.image.channels, *spec.image.size),
+        shape=(spec.image.channels, *checked_size(spec, size or spec.image.size)),
         noise=lambda rows: SeededNoise(seeds[rows], model.device),
         null=Prompt(len(seeds), null_values) if null_values else Prompt(1),
         weak=weak,

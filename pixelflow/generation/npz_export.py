@@ -50,7 +50,7 @@ class NpzExport:
             CannotWriteError: the system refuses; nothing is left behind.
         """
         images, labels = self.images, self.order.labels
-        height, width = self.spec.image.size
+        height, width = self.order.size or self.spec.image.size
         return write_npz(file, map(_read, map(images.file, range(images.count))), (images.count, height, width), labels)
 
     def _drawn(self, indices: Sequence[int]) -> Iterator[Drawn]:
@@ -63,6 +63,7 @@ class NpzExport:
             sampling=order.sampling,
             weak=self.weak,
             null_values=_at(order.null_values, indices),
+            size=order.size,
         )
 
 

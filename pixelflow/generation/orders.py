@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from pixelflow.core.component import Settings
+from pixelflow.core.sizes import Size
 from pixelflow.core.spec import SamplingSpec
 from pixelflow.generation.rewriting import Rewriting
 
@@ -37,6 +38,8 @@ class Order(Settings):
     """What the captions were before they were rewritten, and by what."""
     negatives: tuple[str, ...] | None = None
     """What guidance leads away from, in place of the empty caption."""
+    size: Size | None = None
+    """Height and width of the images; by default the spec's."""
     seeds: tuple[int, ...] = Field(min_length=1)
     """One an image."""
     device: str

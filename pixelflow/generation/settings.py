@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pixelflow.core import reading
 from pixelflow.core.component import ComponentParams
 from pixelflow.core.errors import UsageError
+from pixelflow.core.sizes import Size
 from pixelflow.core.spec import ExperimentSpec, SamplingSpec
 from pixelflow.guidance.classifier_free import NoGuidance
 
@@ -33,6 +35,27 @@ def changed_sampling(
             document.overridden["sampling", key] = f"override {f'{key}={value}'!r}"
     document = reading.override(document, [f"sampling.{text.removeprefix('sampling.')}" for text in overrides])
     return reading.validate(ExperimentSpec, document).sampling
+
+
+def read_size(text: str) -> Size:
+    """``384x256``, width x height as pictures are usually given, or one number for a square, to (height, width).
+
+    Raises:
+        UsageError: it is written otherwise.
+    """
+    found = re.fullmatch(r"([0-9]{1,5})(?:x([0-9]{1,5}))?", text.strip().lower())
+    if found is None:
+        raise UsageError(f"the size {text!r} must be WIDTHxHEIGHT in pixels, such as 384x256, or one number")
+    return int(found[2] or found[1]), int(found[1])
+
+
+def checked_size(spec: ExperimentSpec, size: Size) -> Size:
+    """The same height and width; raises UsageError, naming the nearest that can, if they cannot be cut into patches."""
+    try:
+        spec.check_size(size)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    return size
 
 
 def check_negatives(negatives: Sequence[str], sampling: SamplingSpec) -> None:

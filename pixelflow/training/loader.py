@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import signal
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,17 +29,41 @@ _PREFETCH = 4
 
 
 @dataclass(frozen=True)
+class Alike:
+    """The images of a batch that have one size."""
+
+    members: Tensor
+    """(n) their places in the batch"""
+    images: Tensor
+    """(n c h w) in [-1, 1]"""
+
+
+@dataclass(frozen=True)
 class Batch:
     """What one step is trained on."""
 
-    images: Tensor
-    """(b c h w) in [-1, 1]"""
+    groups: tuple[Alike, ...]
+    """The images, by size; one group unless the spec lets images keep their shape."""
     values: dict[str, list[Any]]
     """Field ("label", "caption") -> one value an image; only the fields that the data set has."""
 
+    def __len__(self) -> int:
+        """Images."""
+        return sum(len(group.members) for group in self.groups)
+
     def pin_memory(self) -> Batch:
         """The batch in page-locked memory, from which copies to the GPU overlap with computation."""
-        return Batch(self.images.pin_memory(), self.values)
+        return Batch(tuple(Alike(group.members, group.images.pin_memory()) for group in self.groups), self.values)
+
+
+def grouped(images: Iterable[Tensor]) -> tuple[Alike, ...]:
+    """Images (c h w) by size, small ones first."""
+    of_size: dict[tuple[int, ...], list[tuple[int, Tensor]]] = defaultdict(list)
+    for place, image in enumerate(images):
+        of_size[tuple(image.shape[1:])].append((place, image))
+    sizes = sorted(of_size, key=lambda size: (math.prod(size), size))
+    alike = [zip(*of_size[size], strict=True) for size in sizes]
+    return tuple(Alike(torch.tensor(places), torch.stack(own)) for places, own in alike)
 
 
 @dataclass(frozen=True)
@@ -162,7 +187,7 @@ def _collate(readings: list[_Reading]) -> tuple[Batch | None, list[BadSample]]:
         "caption": [sample.caption for sample in samples],
     }
     values = {name: column for name, column in fields.items() if None not in column}
-    return Batch(torch.stack([sample.image for sample in samples]), values), bad
+    return Batch(grouped([sample.image for sample in samples]), values), bad
 
 
 def _leave_signals_to_parent(worker: int) -> None:

@@ -118,7 +118,7 @@ class Trainer:
         """
         state, step = self.state, self.state.step
         torch.manual_seed(seeds.derive(self.spec.seed, "network", self.world.rank, step))  # for dropout and its like
-        losses, counts = self._backward(self.objective.work(batch, step), len(batch.images))
+        losses, counts = self._backward(self.objective.work(batch, step), len(batch))
         norm = clip_gradients(state.model, self.settings.clip)
         self._refuse_non_finite(losses, norm.item())
         set_rate(state.optimizer, rate_at(step, self.settings))

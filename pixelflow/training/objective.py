@@ -6,7 +6,7 @@ Every random choice comes from (seed, purpose, step), so a step is the same howe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -18,12 +18,12 @@ from pixelflow.core.errors import DataError
 from pixelflow.core.model import FlowModel
 from pixelflow.core.schedule import Stage
 from pixelflow.core.spec import ExperimentSpec
-from pixelflow.training.loader import Batch
+from pixelflow.training.loader import Alike, Batch
 
 
 @dataclass(frozen=True)
 class Group:
-    """The images of a batch that are trained on one stage."""
+    """The images of one size in a batch that are trained on one stage."""
 
     stage: Stage
     members: Tensor
@@ -78,8 +78,7 @@ class Objective:
         Raises:
             DataError: a conditioner reads what the data do not have.
         """
-        images = batch.images.to(self._model.device, non_blocking=True)
-        count = len(images)
+        count = len(batch)
         stages = stages_of(count, self._shares, self._generator("stages", step))
         tau = self._times.sample(count, self._generator("times", step))
         dropped = torch.rand(count, generator=self._generator("dropout", step)) < self._dropout
@@ -88,20 +87,27 @@ class Objective:
                 raise DataError(
                     f"{conditioner.type_name()} reads {conditioner.reads}s, which the data set does not have"
                 )
+        images = [Alike(own.members, own.images.to(self._model.device, non_blocking=True)) for own in batch.groups]
         groups = [
-            self._group(images, stage, (stages == stage.index).nonzero().flatten(), tau, step)
+            group
             for stage in reversed(self._model.cascade.stages)
-            if (stages == stage.index).any()
+            for group in self._groups(images, stage, stages == stage.index, tau, step)
         ]
         return Work(groups, self._model.prepare(batch.values, dropped))
 
-    def _group(self, images: Tensor, stage: Stage, members: Tensor, tau: Tensor, step: int) -> Group:
-        generator = self._generator("noise", step, stage.index, device=images.device)
-        own_tau, members = tau[members].to(images.device), members.to(images.device)
-        clean = self._model.cascade.at_stage(images[members], stage)
-        noise = torch.randn(clean.shape, generator=generator, device=images.device)
-        states, targets = self._model.cascade.states(clean, noise, own_tau, stage)
-        return Group(stage, members, own_tau, states, targets)
+    def _groups(self, images: Sequence[Alike], stage: Stage, chosen: Tensor, tau: Tensor, step: int) -> Iterator[Group]:
+        """The chosen (b) images of each size; noise comes from one stream a stage, whatever the sizes."""
+        device = self._model.device
+        generator = self._generator("noise", step, stage.index, device=device)
+        for own in images:
+            rows = chosen[own.members].nonzero().flatten()
+            if len(rows):
+                members = own.members[rows]
+                own_tau = tau[members].to(device)
+                clean = self._model.cascade.at_stage(own.images[rows.to(device)], stage)
+                noise = torch.randn(clean.shape, generator=generator, device=device)
+                states, targets = self._model.cascade.states(clean, noise, own_tau, stage)
+                yield Group(stage, members.to(device), own_tau, states, targets)
 
     def _generator(self, purpose: str, *indices: int, device: torch.device | str = "cpu") -> torch.Generator:
         return seeds.generator(self._seed, purpose, self._rank, *indices, device=device)

@@ -309,3 +309,30 @@ def test_prompts_are_rewritten_and_both_are_recorded(run: Path, text_run: Path, 
     assert pictures(tmp_path / "a") == pictures(tmp_path / "b")
     assert sample(run, "--rewriter", "instruct") == 2
     assert "not conditioned on captions" in capsys.readouterr().err
+
+
+def test_draws_in_the_size_that_is_asked_for_and_again(run: Path, tmp_path: Path):
+    """WIDTHxHEIGHT, as picture sizes are written."""
+    assert sample(run, "--labels", "0", "--size", "24x12", "--out", tmp_path / "wide") == 0
+    with Image.open(tmp_path / "wide" / "000000.png") as written:
+        assert written.size == (24, 12)
+        assert np.array_equal(written, to_pil(pixelflow.load(run).sample(labels=[0], size=(12, 24)))[0])
+    assert sample(run, "--repeat", tmp_path / "wide" / "samples.json", "--out", tmp_path / "again") == 0
+    assert pictures(tmp_path / "again") == pictures(tmp_path / "wide")
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        ("26x14", "images of 26x14 (width x height) cannot be cut into patches at all 2 stages: sides must be "
+                  "multiples of 4; the nearest is 24x16"),
+        ("1", "the nearest is 4x4"),
+        ("large", "the size 'large' must be WIDTHxHEIGHT in pixels, such as 384x256"),
+        ("-4x8", "must be WIDTHxHEIGHT"),
+    ],
+)  # fmt: skip
+def test_a_size_that_cannot_be_names_the_nearest(run: Path, capsys: pytest.CaptureFixture, size: str, message: str):
+    assert sample(run, f"--size={size}") == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1

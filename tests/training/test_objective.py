@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pixelflow.core import seeds
 from pixelflow.core.assembly import build_model
 from pixelflow.core.errors import DataError
-from pixelflow.training.loader import Batch
+from pixelflow.training.loader import Batch, grouped
 from pixelflow.training.objective import Objective, stages_of
 from tests.conftest import make_spec
 
@@ -31,7 +31,7 @@ def trained_model(spec):
 
 def make_batch(spec, count: int) -> Batch:
     images = torch.rand(count, spec.image.channels, *spec.image.size, generator=generator()) * 2 - 1
-    return Batch(images, {"label": [index % 10 for index in range(count)]})
+    return Batch(grouped(images), {"label": [index % 10 for index in range(count)]})
 
 
 @pytest.mark.parametrize("stages", [1, 2, 3])
@@ -47,7 +47,7 @@ def test_the_loss_is_that_of_each_image_alone(stages):
         stage = group.stage
         noise = torch.randn(group.states.shape, generator=seeds.generator(spec.seed, "noise", 0, 5, stage.index))
         for row, image in enumerate(group.members.tolist()):
-            clean = batch.images[image : image + 1]
+            clean = batch.groups[0].images[image : image + 1]
             for _ in range(stage.halvings):
                 clean = model.cascade.down(clean)
             tau, n = group.tau[row], noise[row : row + 1]
@@ -126,6 +126,6 @@ def test_parts_share_every_stage_and_lose_nothing(count):
 
 def test_data_without_labels_are_refused():
     spec = make_spec()
-    batch = Batch(make_batch(spec, 2).images, {})
+    batch = Batch(make_batch(spec, 2).groups, {})
     with pytest.raises(DataError, match="class_label reads labels"):
         Objective(trained_model(spec), spec).work(batch, 0)

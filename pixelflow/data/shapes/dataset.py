@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from random import Random
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
 
 from pixelflow.core import seeds
 from pixelflow.core.interfaces import BadSample, Dataset, Sample
+from pixelflow.core.sizes import Size
 from pixelflow.data.shapes.rendering import rendered
 from pixelflow.data.shapes.scenes import Scene, draw_scene, draw_task
 from pixelflow.data.shapes.wording import worded
@@ -36,10 +37,11 @@ class Shapes(Dataset):
         """Another seed draws other images."""
 
     params: Params
+    keeps_shape: ClassVar[bool] = True
 
-    def __init__(self, params: Params, *, height: int, width: int, channels: int) -> None:
+    def __init__(self, params: Params, *, height: int, width: int, channels: int, sizes: tuple[Size, ...] = ()) -> None:
         super().__init__(params)
-        self._height, self._width, self._channels = height, width, channels
+        self._sizes, self._channels = sizes or ((height, width),), channels
 
     def __len__(self) -> int:
         return self.params.count
@@ -47,7 +49,7 @@ class Shapes(Dataset):
     def sample(self, index: int, generator: torch.Generator) -> Sample | BadSample:
         random = self._random(index)
         scene, caption = self._described(random, index)
-        pixels = torch.from_numpy(rendered(random, scene, self._height, self._width)).permute(2, 0, 1) * 2 - 1
+        pixels = torch.from_numpy(rendered(random, scene, *self._size(index))).permute(2, 0, 1) * 2 - 1
         if self._channels == 1:
             pixels = (pixels * torch.tensor(_GREY).view(3, 1, 1)).sum(0, keepdim=True)
         return Sample(pixels.contiguous(), caption=caption)
@@ -62,7 +64,11 @@ class Shapes(Dataset):
     def _random(self, index: int) -> Random:
         return Random(seeds.derive(self.params.seed, f"shapes {self.params.split}", index))
 
+    def _size(self, index: int) -> Size:
+        """Height and width of element `index`; each size is as frequent as the others."""
+        return Random(seeds.derive(self.params.seed, "shapes size", index)).choice(self._sizes)
+
     def _described(self, random: Random, index: int) -> tuple[Scene, str]:
         task = draw_task(random) if self.params.split == "train" else TASKS[index % len(TASKS)]
-        scene = draw_scene(random, self.params.split, task, self._height, self._width)
+        scene = draw_scene(random, self.params.split, task, *self._size(index))
         return scene, worded(random, scene.meaning, scene.size, scene.ground, scene.meaning.task == "single_object")
