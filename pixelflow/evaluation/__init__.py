@@ -34,15 +34,6 @@ def register_components() -> list[type[Component]]:
     return [
         *(Frechet, CleanFid, Fid, PytorchFid, Kid, AdmFid, AdmSfid, InceptionScore, PrecisionRecall),
         *(ClipFid, ClipScore, Cmmd, FdDinov2, LabelAgreement, ClassifierAgreement),
-        *(
-            RandomConv,
-            PixelsPca,
-            ClassifierFeatures,
-            CleanResized,
-            InceptionPool,
-            PytorchInception,
-            AdmInception,
-            Clip,
-            Dinov2,
-        ),
+        *(RandomConv, PixelsPca, ClassifierFeatures, CleanResized),
+        *(InceptionPool, PytorchInception, AdmInception, Clip, Dinov2),
     ]
