@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pixelflow.cli.arguments import CheckpointStep
-from pixelflow.cli.tables import quantity, table
+from pixelflow.cli.tables import percent, quantity, table
 from pixelflow.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,17 +70,17 @@ def _sampling(speeds: Sequence[SamplingSpeed]) -> str:
     rows = [("sampling, batch", "stage", "evaluations", "seconds/image", "of peak")]
     for speed in speeds:
         rows += [
-            (str(speed.batch_size), str(index), f"{one.evaluations:g}", f"{one.seconds:.4g}", f"{one.share:.0%}")
+            (str(speed.batch_size), str(index), f"{one.evaluations:g}", f"{one.seconds:.4g}", percent(one.share))
             for index, one in enumerate(speed.stages)
         ]
         rows.append(
-            (str(speed.batch_size), "all", f"{speed.evaluations:g}", f"{speed.seconds:.4g}", f"{speed.share:.0%}")
+            (str(speed.batch_size), "all", f"{speed.evaluations:g}", f"{speed.seconds:.4g}", percent(speed.share))
         )
     return table(rows)
 
 
 def _training(speed: TrainingSpeed) -> str:
-    rate, share = f"{speed.images_per_second:.4g} images/s", f"{speed.share:.0%} of the peak"
+    rate, share = f"{speed.images_per_second:.4g} images/s", f"{percent(speed.share)} of the peak"
     return f"training, {speed.batch_size} images at a time: {rate}, {share}"
 
 

@@ -29,6 +29,11 @@ def quantity(value: float, unit: str = "") -> str:
     return f"{value:.{digits}f} {_PREFIXES[power]}{unit}".rstrip()
 
 
+def percent(share: float) -> str:
+    """``0.37`` as ``37%``, ``0.037`` as ``3.7%``."""
+    return f"{share:.0%}" if share >= 0.1 else f"{share:.1%}"
+
+
 def duration(seconds: float) -> str:
     """``93784`` as ``1.1 days``."""
     for length, unit in ((86400.0, "days"), (3600.0, "hours"), (60.0, "minutes")):
