@@ -1,0 +1,38 @@
+"""The kinds of components and what each promises, with shapes in einops words.
+
+Images are (b c h w) in [-1, 1]. ``tau`` in [0, 1] is the time inside a stage; ``time`` in [0, 1000) is the time
+that the network sees (see `pixelflow.core.schedule`).
+"""
+
+from pixelflow.core.interfaces.data import BadSample, Dataset, Rewriter, Sample
+from pixelflow.core.interfaces.measuring import Array, Comparison, Extractor, ImageBatch, ImageSource, Metric
+from pixelflow.core.interfaces.network import Backbone, Conditioner, Cost, Prediction, Times
+from pixelflow.core.interfaces.operators import Downsampler, Upsampler
+from pixelflow.core.interfaces.sampling import Branches, Field, Grid, Guidance, NoiseSource, Sampler, Velocity
+
+__all__ = [
+    "Array",
+    "Backbone",
+    "BadSample",
+    "Branches",
+    "Comparison",
+    "Conditioner",
+    "Cost",
+    "Dataset",
+    "Downsampler",
+    "Extractor",
+    "Field",
+    "Grid",
+    "Guidance",
+    "ImageBatch",
+    "ImageSource",
+    "Metric",
+    "NoiseSource",
+    "Prediction",
+    "Rewriter",
+    "Sample",
+    "Sampler",
+    "Times",
+    "Upsampler",
+    "Velocity",
+]

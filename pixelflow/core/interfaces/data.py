@@ -1,0 +1,87 @@
+"""Where images and prompts come from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from pixelflow.core.component import Component, ComponentParams
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One element of a data set."""
+
+    image: Tensor
+    """(c h w) in [-1, 1]"""
+    label: int | None = None
+    caption: str | None = None
+
+
+class Dataset(Component, ABC):
+    """A map-style data set. Built with ``height``, ``width`` and ``channels``; must pickle, for workers."""
+
+    kind = "dataset"
+
+    class Params(ComponentParams):
+        def plain(self) -> ComponentParams:
+            """These settings without augmentation, as evaluation reads the data."""
+            return self
+
+    keeps_shape: ClassVar[bool] = False
+    """Whether it also takes ``sizes``, of which an image has the one that suits it best (``image.max_aspect``)."""
+    classes: tuple[str, ...] = ()
+    """Names of the labels; empty for unlabelled data."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when the images may have; data that lie in files must add to the settings what tells of a change."""
+        return self.params.model_dump_json()
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def sample(self, index: int, generator: torch.Generator) -> Sample | BadSample:
+        """Element `index`, augmented with randomness from `generator` alone."""
+
+    def captions(self, index: int) -> Sequence[str]:
+        """All captions that element `index` may show, none if it cannot be read; fast where no image has to be."""
+        sample = self.sample(index, torch.Generator())
+        return [sample.caption] if isinstance(sample, Sample) and sample.caption is not None else []
+
+
+@dataclass(frozen=True)
+class BadSample:
+    """An element that could not be read, in place of a sample."""
+
+    where: str
+    reason: str
+
+
+class Rewriter(Component, ABC):
+    """Rewrites prompts before images are drawn from them. Built with ``device``."""
+
+    kind = "rewriter"
+
+    class Params(ComponentParams):
+        pass
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """What decides on the answers beside the settings, such as the hash of a file that it reads; may be empty."""
+
+    @abstractmethod
+    def rewrite(self, prompts: Sequence[str]) -> list[str]:
+        """One prompt for each, in order, whatever the others are.
+
+        Raises:
+            DataError: a prompt cannot be rewritten.
+            MissingInputError, MissingDependencyError: a file or model that it needs is not there.
+        """

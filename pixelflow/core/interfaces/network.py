@@ -1,0 +1,143 @@
+"""The network, what conditions it, and what its output means."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from pixelflow.core.component import Component, ComponentParams
+from pixelflow.core.condition import Condition
+from pixelflow.core.interfaces.data import Dataset
+from pixelflow.core.schedule import Stage
+
+
+class Backbone(Component, nn.Module, ABC):
+    """The network. Built with ``channels``, ``patches`` (one a stage) and ``context_dim`` (or None)."""
+
+    kind = "backbone"
+
+    class Params(ComponentParams):
+        pass
+
+    may_differ: ClassVar[frozenset[str]] = frozenset()
+    """Settings in which a run may differ from the one that it starts from (``training.init_from``)."""
+    width: int
+    """Channels of the conditioning vector that it takes."""
+    context_dim: int | None = None
+    """Channels of the context tokens that it attends to; None if it attends to none."""
+    checkpointing: bool = False
+    """Recompute activations in the backward pass; set by the trainer, honoured by backbones that can."""
+
+    @property
+    def compiled_parts(self) -> Sequence[nn.Module]:
+        """The modules that ``training.compile`` compiles; repeated blocks alone compile faster than the whole."""
+        return [self]
+
+    @abstractmethod
+    def forward(
+        self, images: Sequence[Tensor], stages: Sequence[int], time: Tensor, condition: Condition
+    ) -> list[Tensor]:
+        """One evaluation on a packed batch.
+
+        Args:
+            images: groups (b_i c h_i w_i) of equal shape and stage.
+            stages: the stage of each group.
+            time: (b) network time of each image, over all groups in order.
+            condition: of all images in the same order.
+
+        Returns:
+            one (b_i c h_i w_i) a group.
+        """
+
+    @abstractmethod
+    def cost(self, rows: int, cols: int, stage: int, context_tokens: int) -> Cost:
+        """Multiply-accumulates and activations of one image of `rows` x `cols` tokens."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one evaluation of one image costs."""
+
+    macs: float
+    """Multiply-accumulates; twice as many floating-point operations."""
+    attention_macs: float
+    """Of these, in the attention products."""
+    activations: float
+    """Numbers that a training step keeps for the backward pass; with `Backbone.checkpointing`, the most at any time."""
+
+
+class Conditioner(Component, nn.Module, ABC):
+    """Turns labels or captions into what the backbone is conditioned on. Built with ``width``."""
+
+    kind = "conditioner"
+    reads: ClassVar[Literal["label", "caption"]]
+    """The field of a data sample that it takes."""
+    may_differ: ClassVar[frozenset[str]] = frozenset()
+    """Settings in which a run may differ from the one that it starts from, and still take this part's weights over."""
+
+    class Params(ComponentParams):
+        @property
+        def context_dim(self) -> int | None:
+            """Channels of the context tokens it gives, or None if it gives a vector only."""
+            return None
+
+        @property
+        def context_tokens(self) -> int:
+            """Context tokens of one image, at most."""
+            return 0
+
+        def resolved(self, dataset: Dataset) -> ComponentParams:
+            """These settings with what only the data can tell filled in."""
+            return self
+
+    @abstractmethod
+    def prepare(self, values: Sequence[Any]) -> Tensor:
+        """Raw labels or captions to a tensor whose first axis is the batch.
+
+        Raises:
+            UsageError: a value that this conditioner does not know.
+        """
+
+    @abstractmethod
+    def null(self, count: int) -> Tensor:
+        """What `prepare` would give for `count` images without a condition."""
+
+    @abstractmethod
+    def forward(self, prepared: Tensor) -> Condition:
+        """Prepared values (b ...) to a condition of b images."""
+
+
+class Prediction(Component, ABC):
+    """What the network's output means, and how it becomes a velocity."""
+
+    kind = "prediction"
+
+    class Params(ComponentParams):
+        pass
+
+    @abstractmethod
+    def velocity(
+        self, output: Tensor, x: Tensor, tau: Tensor, stage: Stage, blur: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        """Network output (b c h w) at the state `x` (b c h w) and time `tau` (b 1 1 1) to a velocity.
+
+        `blur` is the cascade's up(down(.)).
+        """
+
+
+class Times(Component, ABC):
+    """The distribution of the training times within a stage."""
+
+    kind = "times"
+
+    class Params(ComponentParams):
+        pass
+
+    @abstractmethod
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """`count` times tau in [0, 1), on the CPU."""
