@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pixelflow.cli.arguments import Overrides, SpecFile, read_spec
-from pixelflow.cli.tables import duration, quantity, table
+from pixelflow.cli.tables import duration, percent, quantity, table
 
 if TYPE_CHECKING:
     from pixelflow.core.spec import ExperimentSpec
@@ -58,8 +58,8 @@ def _stages(costs: Costs) -> str:
             str(one.patch),
             str(one.tokens),
             _giga(one.once.macs),
-            _percent(one.once.macs / costs.evaluation_macs),
-            _percent(one.once.attention_macs / one.once.macs),
+            percent(one.once.macs / costs.evaluation_macs),
+            percent(one.once.attention_macs / one.once.macs),
             quantity(costs.kept_bytes(one), "B"),
         )
         for one in costs.stages
@@ -80,7 +80,7 @@ def _sample(costs: Costs, speed: float | None) -> str:
             str(one.stage.index),
             f"{one.evaluations:g}",
             _giga(one.sample_macs),
-            _percent(one.sample_macs / costs.sample_macs),
+            percent(one.sample_macs / costs.sample_macs),
         )
         for one in costs.stages
     ]
@@ -121,10 +121,6 @@ def _giga(macs: float) -> str:
 
 def _peta(flop: float) -> str:
     return f"{flop / 1e15:,.0f}" if flop >= 1e17 else f"{flop / 1e15:.3g}"
-
-
-def _percent(share: float) -> str:
-    return f"{share:.0%}" if share >= 0.1 else f"{share:.1%}"
 
 
 def _time(flop: float, speed: float | None) -> str:
