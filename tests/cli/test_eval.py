@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -182,6 +186,32 @@ def test_what_was_extracted_is_not_extracted_again(run, monkeypatch, capsys):
     monkeypatch.setattr(RandomConv, "features", refuse)
     assert call(run, "--images", 20, FRECHET) == 0
     assert recorded(capsys.readouterr().out)["results"] == first
+
+
+@pytest.mark.slow
+def test_a_killed_evaluation_goes_on(run, tmp_path):
+    """Killed (SIGKILL) as soon as the first features are on disk, again and again until it is through."""
+    command = [sys.executable, "-m", "pixelflow", "eval", str(run), "--images", "24", FRECHET]
+    cache = tmp_path / "cache"
+    environment = {**os.environ, "PIXELFLOW_CACHE": str(cache)}
+    kills = 0
+    for _ in range(20):
+        before = set(cache.rglob("*.npz"))
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        while process.poll() is None and set(cache.rglob("*.npz")) == before:
+            time.sleep(0.005)
+        if process.poll() is None:
+            process.kill()
+            kills += 1
+        if process.wait() == 0:
+            break
+    result = recorded(process.stdout.read())["results"][0]["values"]
+    assert kills
+    own = {**os.environ, "PIXELFLOW_CACHE": str(tmp_path / "other")}
+    whole = subprocess.run(
+        [*command, "--out", str(tmp_path / "out")], env=own, capture_output=True, text=True, check=True
+    )
+    assert recorded(whole.stdout)["results"][0]["values"] == pytest.approx(result, rel=1e-9)
 
 
 def test_other_sizes_are_told_and_what_is_done(digits_folder, tmp_path, capsys):
