@@ -34,7 +34,7 @@ def sweep(
     """
     from pixelflow.sweep.crew import run
     from pixelflow.sweep.forecast import forecast
-    from pixelflow.sweep.plan import Plan
+    from pixelflow.sweep.plan import FILE, Plan
     from pixelflow.sweep.points import read_sweep
 
     sweep = read_sweep(file)
@@ -53,7 +53,8 @@ def sweep(
     try:
         run(plan, folder, carrier, lambda line: typer.echo(line, err=True))
     finally:
-        page = write_report(plan, folder)
+        if (folder / FILE).is_file():
+            page = write_report(Plan.read(folder), folder)
     typer.echo(str(page))
 
 

@@ -15,10 +15,10 @@ _MOST_NAMES = 12
 def course(results: Results) -> dict[str, str]:
     """Name -> plot of what a search found, trial after trial."""
     figure = results.objective
-    if figure is None:
+    if figure is None or not figure.known:
         return {}
     marks = [_mark(results, row, row + 1, figure) for row in _complete(results, figure)]
-    labels = Labels(f"{figure.title}, {_direction(figure)}: trials, and the best so far", "point")
+    labels = Labels(f"{figure.title}, and the best so far", "point")
     return {f"{figure.title} over trials": plots.course(labels, Series("", tuple(marks)), figure.better)}
 
 
@@ -47,19 +47,22 @@ def cost_against_quality(results: Results) -> dict[str, str]:
 
 
 def _over(results: Results, figure: Column, axis: Column) -> str | None:
-    """A line plot over numbers, bars over names; None where there is nothing to compare, or too much."""
+    """A line plot over numbers, bars over names, in a search dots; None where there is nothing to compare, or too much."""
     rows = _complete(results, figure, axis)
     names = list(dict.fromkeys(axis.text(row) for row in rows))
     if len(names) < 2:
         return None
     labels = Labels(f"{figure.title}, {_direction(figure)}", axis.title)
+    found = [names.index(axis.text(row)) if row in rows else None for row in range(len(results.rows))]
+    places = Column(axis.title, tuple(found))
+    if results.search is not None:
+        across, ticks = (axis, ()) if axis.is_numeric else (places, names)
+        return plots.dots(labels, _series(results, rows, across, figure, _colouring(results), joined=False), ticks)
     by = [results.label(row, without=axis) for row in range(len(results.rows))]
     if axis.is_numeric:
-        is_line = results.search is None
-        return plots.lines(labels, _series(results, rows, axis, figure, by, joined=True), joined=is_line)
+        return plots.lines(labels, _series(results, rows, axis, figure, by, joined=True))
     if len(names) > _MOST_NAMES:
         return None
-    places = Column(axis.title, tuple(names.index(axis.text(row)) if row in rows else None for row in range(len(by))))
     return plots.bars(labels, names, _series(results, rows, places, figure, by, joined=True))
 
 

@@ -53,12 +53,9 @@ def _prepared(plan: Plan, folder: Path, say: Say) -> Agenda:
         if task.state is State.FAILED:
             task.forget_failure()
     done = sum(task.is_done for task in agenda.tasks)
-    say(f"{folder}: {done} of {len(agenda.tasks)} tasks are done already{_to_try(plan)}")
+    to_come = f"; {plan.trials_left} of {plan.search.trials} trials to come" if plan.search else ""
+    say(f"{folder}: {done} of {len(agenda.tasks)} tasks are done already{to_come}")
     return agenda
-
-
-def _to_try(plan: Plan) -> str:
-    return f"; {plan.trials_left} of {plan.search.trials} trials to come" if plan.search else ""
 
 
 @dataclass
@@ -122,10 +119,11 @@ def _watch(crew: Crew, agenda: Agenda, say: Say) -> None:
         time.sleep(_POLL)
         is_staffed = crew.attend(agenda.tasks)
         tasks = agenda.tasks
+        known = len(tasks) + agenda.plan.trials_left
         for task in tasks:
             if task.folder not in told and (task.is_done or task.failure is not None):
                 told.add(task.folder)
-                say(f"{len(told)}/{len(tasks)} {task.what}: {task.failure or 'done'}{_to_try(agenda.plan)}")
+                say(f"{len(told)}/{known} {task.what}: {task.failure or 'done'}")
 
 
 def _refuse_failures(tasks: list[Task]) -> None:

@@ -97,19 +97,27 @@ def _scale(values: Sequence[float], start: float, end: float, *, from_zero: bool
     return _Scale(low - room, high + room, start, end, False)
 
 
-def lines(labels: Labels, series: Sequence[Series], *, joined: bool = True) -> str:
-    """Values against a number; each series is a line, or its dots alone."""
+def lines(labels: Labels, series: Sequence[Series]) -> str:
+    """Values against a number; each series is a line."""
     x, y = _scales(series)
     places = sorted({mark.x for one in series for mark in one.marks})
     ticks = places if len(places) <= 8 else x.ticks()
     body = []
     for one, colour in _coloured(series):
-        if joined:
-            route = " ".join(f"{x(mark.x):.1f},{y(mark.y):.1f}" for mark in one.marks)
-            body.append(f'<polyline points="{route}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        for mark in one.marks:
-            body += [*_whiskers(mark, x(mark.x), y, colour), _dot(mark, x, y, colour)]
+        route = " ".join(f"{x(mark.x):.1f},{y(mark.y):.1f}" for mark in one.marks)
+        body.append(f'<polyline points="{route}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        body += _dots(one, x, y, colour)
     return _framed(labels, [(x(tick), f"{tick:g}") for tick in ticks], y, body, _legend(series))
+
+
+def dots(labels: Labels, series: Sequence[Series], names: Sequence[str] = ()) -> str:
+    """Values against a number, or against names in whose places the marks lie."""
+    x, y = _scales(series)
+    if names:
+        x = _Scale(-0.5, len(names) - 0.5, _LEFT, WIDTH - _RIGHT, False)
+    ticks = list(enumerate(names)) if names else [(tick, f"{tick:g}") for tick in x.ticks()]
+    body = [drawn for one, colour in _coloured(series) for drawn in _dots(one, x, y, colour)]
+    return _framed(labels, [(x(tick), name) for tick, name in ticks], y, body, _legend(series))
 
 
 def bars(labels: Labels, names: Sequence[str], series: Sequence[Series]) -> str:
@@ -138,8 +146,8 @@ def scatter(labels: Labels, series: Sequence[Series], better: int) -> str:
     route = " ".join(f"{x(mark.x):.1f},{y(mark.y):.1f}" for mark in _front(marks, better))
     body = [f'<polyline points="{route}" fill="none" stroke="#9b9a97" stroke-dasharray="4 3"/>']
     for one, colour in _coloured(series):
+        body += _dots(one, x, y, colour)
         for mark in one.marks:
-            body += [*_whiskers(mark, x(mark.x), y, colour), _dot(mark, x, y, colour)]
             body.append(
                 f'<text x="{x(mark.x) + 6:.1f}" y="{y(mark.y) - 5:.1f}" fill="#787774">{escape(mark.tag)}</text>'
             )
@@ -148,15 +156,17 @@ def scatter(labels: Labels, series: Sequence[Series], better: int) -> str:
 
 def course(labels: Labels, series: Series, better: int) -> str:
     """Values one after the other, and a line that holds the best so far."""
-    x, y = _scales([series])
+    across = [mark.x for mark in series.marks]
+    x = _Scale(min(across) - 0.5, max(across) + 0.5, _LEFT, WIDTH - _RIGHT, False)
+    _, y = _scales([series])
     best = list(_front(series.marks, better))
-    route = [f"{x(best[0].x):.1f},{y(best[0].y):.1f}"] if best else []
+    route = [(best[0].x, best[0].y)]
     for before, after in itertools.pairwise(best):
-        route += [f"{x(after.x):.1f},{y(before.y):.1f}", f"{x(after.x):.1f},{y(after.y):.1f}"]
-    route += [f"{x(series.marks[-1].x):.1f},{y(best[-1].y):.1f}"] if best else []
-    body = [f'<polyline points="{" ".join(route)}" fill="none" stroke="{_COLOURS[1]}" stroke-width="2"/>']
-    for mark in series.marks:
-        body += [*_whiskers(mark, x(mark.x), y, _COLOURS[0]), _dot(mark, x, y, _COLOURS[0])]
+        route += [(after.x, before.y), (after.x, after.y)]
+    route.append((across[-1], best[-1].y))
+    points = " ".join(f"{x(place):.1f},{y(value):.1f}" for place, value in route)
+    body = [f'<polyline points="{points}" fill="none" stroke="{_COLOURS[1]}" stroke-width="2"/>']
+    body += _dots(series, x, y, _COLOURS[0])
     return _framed(labels, [(x(tick), f"{tick:g}") for tick in x.ticks() if tick == int(tick)], y, body, [])
 
 
@@ -180,6 +190,13 @@ def _extents(series: Sequence[Series]) -> list[float]:
 def _coloured(series: Sequence[Series]) -> Iterator[tuple[Series, str]]:
     for index, one in enumerate(series):
         yield one, _COLOURS[index % len(_COLOURS)]
+
+
+def _dots(series: Series, x: _Scale, y: _Scale, colour: str) -> list[str]:
+    drawn = []
+    for mark in series.marks:
+        drawn += [*_whiskers(mark, x(mark.x), y, colour), _dot(mark, x, y, colour)]
+    return drawn
 
 
 def _dot(mark: Mark, x: _Scale, y: _Scale, colour: str) -> str:

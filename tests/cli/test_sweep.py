@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from pixelflow.cli.app import main
@@ -77,6 +79,33 @@ def test_a_search_is_shown_by_its_ranges_before_it_runs(sweep_file, call, tmp_pa
     assert "euler | heun" in told
     assert "4 ends of the ranges; to do: 1 training" in told
     assert not (tmp_path / "sweeps").exists()
+
+
+def test_a_search_ends_with_a_report_of_its_points(sweep_file, call, tmp_path, monkeypatch):
+    file = sweep_file("search: {metric: label_agreement, trials: 2, parameters: {sampling.sampler: [euler, heun]}}")
+    code, page, _ = call("sweep", file)
+    assert code == 0
+    text = (tmp_path / page.strip()).read_text()
+    assert "2 of 2 points done" in text
+    assert "the best is #1, sampler" in text
+    code, told, _ = call("sweep-status", "sweeps/quick")
+    assert "tasks are done" in told
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    code, _, told = call("sweep", file)
+    assert code == 69
+    assert told.splitlines()[-1] == "pixelflow: a search needs the package optuna: pip install 'pixelflow[optuna]'"
+
+
+def test_an_executor_that_is_not_there_or_not_installed(sweep_file, call, monkeypatch):
+    file = sweep_file("axes: {sampling.steps: [1, 2]}")
+    code, _, told = call("sweep", file, "--executor", "rai")
+    assert code == 78
+    assert "did you mean 'ray'?" in told
+    for name, package in (("ray", "ray"), ("{type: slurm, workers: 2}", "submitit")):
+        monkeypatch.setitem(sys.modules, package, None)
+        code, _, told = call("sweep", file, "--executor", name)
+        assert code == 69
+        assert "pip install 'pixelflow[" in told
 
 
 def test_a_failed_cell_has_its_own_code_and_the_rest_is_done(sweep_file, call):

@@ -87,3 +87,10 @@ def test_the_course_holds_the_best_so_far(better):
     dots = [y for _, y in places(svg)]
     assert heights == [dots[0], dots[0], dots[1], dots[1], dots[3], dots[3]]
     assert float(route.split()[-1].split(",")[0]) == places(svg)[-1][0]
+
+
+def test_dots_stand_over_their_names():
+    svg = plots.dots(LABELS, series([(0, 1), (2, 3)], [(1, 2)]), ["first", "second", "third"])
+    written = {name: float(x) for x, name in re.findall(r'<text x="([-\d.]+)"[^>]*>(first|second|third)<', svg)}
+    assert sorted(x for x, _ in places(svg)) == [written["first"], written["second"], written["third"]]
+    assert svg.count("<polyline") == 0
