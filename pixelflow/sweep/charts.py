@@ -47,7 +47,7 @@ def cost_against_quality(results: Results) -> dict[str, str]:
 
 
 def _over(results: Results, figure: Column, axis: Column) -> str | None:
-    """A line plot over numbers, bars over names, in a search dots; None where there is nothing to compare, or too much."""
+    """Lines over numbers, bars over names, dots in a search; None where there is nothing to compare, or too much."""
     rows = _complete(results, figure, axis)
     names = list(dict.fromkeys(axis.text(row) for row in rows))
     if len(names) < 2:
