@@ -3,8 +3,8 @@
 The course lies in the sweep's folder, in Optuna's journal. It is changed only under the folder's claim, so that any
 number of workers may ask. The plan's points follow from the journal, and the values told to it from the cells' results:
 a process that is killed between two steps leaves what the next one makes good. A proposal that was cut off while it
-was written is dropped. Samplers are seeded by the search's seed and the trial's number, so that one worker finds the
-same trials however often it is stopped.
+was written is dropped. Samplers are seeded by the search's seed and the number of trials before, so that one worker
+finds the same trials however often it is stopped.
 """
 
 from __future__ import annotations
@@ -151,7 +151,8 @@ def _study(plan: Plan, folder: Path) -> optuna.Study:
     study = optuna.create_study(
         storage=storage, study_name=search.key, direction=search.objective.direction, load_if_exists=True
     )
-    study.sampler = _sampler(search, len(study.get_trials(deepcopy=False)))
+    whole = [trial for trial in study.get_trials(deepcopy=False) if trial.params.keys() == search.parameters.keys()]
+    study.sampler = _sampler(search, len(whole))
     return study
 
 

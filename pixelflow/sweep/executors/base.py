@@ -52,6 +52,7 @@ class Executor(Settings, ABC):
     """Settings of an executor."""
 
     type: str
+    """Name of the executor."""
     workers: Count | None = None
     """Workers at a time."""
 
