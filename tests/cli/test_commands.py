@@ -39,7 +39,9 @@ def test_the_schema_is_a_schema(validator):
 
 def test_the_schema_knows_every_component_and_setting(validator):
     blocks = list(validator.schema["$defs"].values())
-    for _, name, entry in registry:
+    for kind, name, entry in registry:
+        if kind == "rewriter":  # the commands sample and export name these, specs do not
+            continue
         fields = entry.cls.Params.model_fields
         mine = [one for one in blocks if one["title"] == name and set(one["properties"]) == set(fields)]
         assert mine, f"{name} is not in the schema"
