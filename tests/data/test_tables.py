@@ -233,4 +233,4 @@ def test_workers_read_what_this_process_reads(opened):
     for _ in range(4):
         one, other = next(alone), next(helped)
         assert one.values == other.values
-        assert torch.equal(one.images, other.images)
+        assert torch.equal(one.groups[0].images, other.groups[0].images)
