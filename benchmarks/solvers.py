@@ -108,7 +108,8 @@ def plot(curves: dict[str, Curve], run: Run, file: Path) -> None:
 
     figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
     for (name, points), marker in zip(curves.items(), "osD^v<>PX*dph", strict=False):
-        axes.plot(*zip(*points, strict=True), marker=marker, markersize=5, linewidth=1.2, label=name)
+        style = "--" if registry.of_kind("sampler")[name].cls.is_adaptive else "-"
+        axes.plot(*zip(*points, strict=True), style, marker=marker, markersize=5, linewidth=1.2, label=name)
     axes.set(xscale="log", yscale="log", xlabel="evaluations per image", ylabel="RMS error to 200 steps")
     axes.set_title(f"Solvers on {run.spec.name} (step {run.step})")
     axes.grid(visible=True, which="both", alpha=0.2)

@@ -24,9 +24,10 @@ CLASSES = 10
 def main(names: Sequence[str]) -> None:
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    print(f"device {device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     for name in names or ("specs/digits.yaml", "specs/cifar10.yaml"):
         spec = read(ROOT / name)
+        torch.set_num_threads(spec.training.threads or torch.get_num_threads())
+        print(f"{name}: device {device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
         model = scrambled(build_model(spec)).to(device)
         peak = matmul_peak(spec.sampling.precision, device)
         sampled = sampling_speed(model, spec, CLASSES, min(spec.sampling.batch_size, 64), peak, repeats=3)
