@@ -15,6 +15,7 @@ from pixelflow.core.interfaces import BadSample, Dataset, Extractor, ImageBatch,
 _SHAPE = {"height": 16, "width": 24}
 _IMAGES = 50
 _CPU = torch.device("cpu")
+_ROUNDING = 1e-6
 
 
 def _read(dataset: Dataset, index: int, seed: int = 0) -> Sample | BadSample:
@@ -119,13 +120,16 @@ class _Pictures:
 
 
 def gives_figures(params: Metric.Params) -> None:
-    """Named finite figures, the same when they are asked for again."""
+    """Named finite figures within the bounds, the same when they are asked for again."""
     metric: Metric = params.build(device=_CPU)
     images = Held(_Pictures(0), _Pictures(1))
     figures = metric.compute(images)
     expect(bool(figures), "there are no figures")
     odd = [name for name, figure in figures.items() if not math.isfinite(figure)]
     expect(not odd, f"{', '.join(odd)} is not finite")
+    low, high = metric.bounds
+    outside = [name for name, figure in figures.items() if not low - _ROUNDING <= figure <= high + _ROUNDING]
+    expect(not outside, f"{', '.join(outside)} lies outside of its bounds, {low:g} to {high:g}")
     again = metric.compute(images)
     changed = [name for name, figure in figures.items() if not math.isclose(figure, again[name], rel_tol=1e-4)]
     expect(not changed, f"{', '.join(changed)} differs when it is computed again")

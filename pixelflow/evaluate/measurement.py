@@ -145,7 +145,7 @@ def _intervals(
 ) -> dict[str, list[float]]:
     """None where half of the images are too few for the metric."""
     try:
-        return intervals(values, metric.compute, images, draws) if draws else {}
+        return intervals(values, metric.compute, images, draws, metric.bounds) if draws else {}
     except DataError as error:
         log.warning("%s: no interval, for it takes halves of the images (%s)", metric.title, error)
         return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from pixelflow.core.interfaces import Comparison
@@ -11,6 +12,8 @@ from pixelflow.evaluation.distances import frechet_to
 
 class AdmFid(AdmMetric):
     """The Frechet distance in pool_3 of the Inception network, images resized inside TensorFlow's graph."""
+
+    bounds = (0.0, math.inf)
 
     class Params(AdmMetric.Params):
         type: Literal["adm_fid"] = "adm_fid"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from pixelflow.core.interfaces import Comparison
@@ -11,6 +12,8 @@ from pixelflow.evaluation.distances import frechet_to
 
 class AdmSfid(AdmMetric):
     """The Frechet distance in 2023 values of mixed_6/conv, which keep where in the image they are."""
+
+    bounds = (0.0, math.inf)
 
     class Params(AdmMetric.Params):
         type: Literal["adm_sfid"] = "adm_sfid"

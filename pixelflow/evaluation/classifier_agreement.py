@@ -20,6 +20,7 @@ class ClassifierAgreement(Metric):
     """
 
     higher_is_better = True
+    bounds = (0.0, 1.0)
 
     class Params(Metric.Params):
         type: Literal["classifier_agreement"] = "classifier_agreement"

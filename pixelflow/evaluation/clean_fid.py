@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -21,6 +22,8 @@ class CleanFid(Metric):
     It is given beside the same number for two halves of the real data, where there are such data and not only
     statistics of them. With the Inception network it is the metric ``fid``.
     """
+
+    bounds = (0.0, math.inf)
 
     class Params(Metric.Params):
         type: Literal["clean_fid"] = "clean_fid"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -13,6 +14,8 @@ from pixelflow.evaluation.distances import frechet_to
 
 class ClipFid(Metric):
     """The Frechet distance in CLIP's embeddings of images, not normalised; clean-fid's is with OpenAI's ViT-B/32."""
+
+    bounds = (0.0, math.inf)
 
     class Params(ClipFolder, Metric.Params):
         type: Literal["clip_fid"] = "clip_fid"

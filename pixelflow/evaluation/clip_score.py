@@ -18,6 +18,7 @@ class ClipScore(Metric):
     """
 
     higher_is_better = True
+    bounds = (-100.0, 100.0)
 
     class Params(ClipFolder, Metric.Params):
         type: Literal["clip_score"] = "clip_score"

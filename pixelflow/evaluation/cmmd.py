@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -17,6 +18,8 @@ _SCALE = 1000
 
 class Cmmd(Metric):
     """1000 times the biased squared discrepancy under a Gaussian kernel, in embeddings of length 1."""
+
+    bounds = (0.0, math.inf)
 
     class Params(ClipFolder, Metric.Params):
         type: Literal["cmmd"] = "cmmd"

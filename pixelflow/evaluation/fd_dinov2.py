@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -13,6 +14,8 @@ from pixelflow.evaluation.distances import frechet_to
 
 class FdDinov2(Metric):
     """The Frechet distance in the class token of DINOv2, at 224 pixels; the paper's is with ViT-L/14."""
+
+    bounds = (0.0, math.inf)
 
     class Params(DinoFolder, Metric.Params):
         type: Literal["fd_dinov2"] = "fd_dinov2"

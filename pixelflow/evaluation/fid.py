@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -13,6 +14,8 @@ from pixelflow.evaluation.inception import InceptionFile, InceptionPool
 
 class Fid(Metric):
     """The Frechet distance in pool_3 of the Inception network, images resized as clean-fid does."""
+
+    bounds = (0.0, math.inf)
 
     class Params(InceptionFile, Metric.Params):
         type: Literal["fid"] = "fid"

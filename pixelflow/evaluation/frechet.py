@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -17,6 +18,8 @@ class Frechet(Metric):
     Exact for few samples as well. Its value depends on the extractor, so it is given beside the distance between
     two halves of the real data, where there are such data and not only statistics of them; never call it FID.
     """
+
+    bounds = (0.0, math.inf)
 
     class Params(Metric.Params):
         type: Literal["frechet"] = "frechet"

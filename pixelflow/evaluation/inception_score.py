@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ class InceptionScore(AdmMetric):
     """
 
     higher_is_better = True
+    bounds = (1.0, math.inf)
 
     class Params(AdmMetric.Params):
         type: Literal["inception_score"] = "inception_score"

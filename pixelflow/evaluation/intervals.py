@@ -4,12 +4,14 @@ Half of each side is drawn without replacement and the figure is computed again,
 drawn from these n, varies as n images drawn from the world do (the delete-half jackknife; Shao and Wu, Annals of
 Statistics 17, 1989). Unlike the ordinary bootstrap it repeats no image, which would be fatal to what counts
 neighbours or pairs (precision and recall, KID). Fewer images shift most distances by the same amount every time, so
-the interval is the figure itself plus the 2.5 % and 97.5 % quantiles of the halves' deviations from their mean.
+the interval is the figure itself plus the 2.5 % and 97.5 % quantiles of the halves' deviations from their mean, cut off
+where the figure can go no farther (a share at 0 and 1).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -112,15 +114,19 @@ class Half:
 
 
 def intervals(
-    figures: Figures, compute: Callable[[Comparison], Figures], images: FeatureComparison, draws: int
+    figures: Figures,
+    compute: Callable[[Comparison], Figures],
+    images: FeatureComparison,
+    draws: int,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
 ) -> dict[str, list[float]]:
-    """95 % intervals [low, high] of figures that rest on features alone."""
+    """95 % intervals [low, high] of figures that rest on features alone, within the bounds of all figures."""
     kept = KeptInMemory(images)
     redrawn = [compute(Half(kept, draw)) for draw in range(draws)]
-    return dict(_spread(figures, redrawn))
+    return {name: _around(figure, [again[name] for again in redrawn], bounds) for name, figure in figures.items()}
 
 
-def _spread(figures: Figures, redrawn: list[Figures]) -> Iterator[tuple[str, list[float]]]:
-    for name, figure in figures.items():
-        values = np.array([again[name] for again in redrawn])
-        yield name, [figure + float(step) for step in np.quantile(values - values.mean(), _QUANTILES)]
+def _around(figure: float, redrawn: list[float], bounds: tuple[float, float]) -> list[float]:
+    values = np.array(redrawn)
+    steps = np.quantile(values - values.mean(), _QUANTILES)
+    return [float(end) for end in np.clip(figure + steps, *bounds)]

@@ -26,6 +26,7 @@ class LabelAgreement(Metric):
     """
 
     higher_is_better = True
+    bounds = (0.0, 1.0)
 
     class Params(Metric.Params):
         type: Literal["label_agreement"] = "label_agreement"

@@ -25,6 +25,7 @@ class PrecisionRecall(AdmMetric):
     """
 
     higher_is_better = True
+    bounds = (0.0, 1.0)
 
     class Params(AdmMetric.Params):
         type: Literal["precision_recall"] = "precision_recall"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -13,6 +14,8 @@ from pixelflow.evaluation.inception_pytorch import PT_INCEPTION, PtInceptionFile
 
 class PytorchFid(Metric):
     """The Frechet distance in pool_3 of the Inception network, images resized without antialiasing."""
+
+    bounds = (0.0, math.inf)
 
     class Params(PtInceptionFile, Metric.Params):
         type: Literal["pytorch_fid"] = "pytorch_fid"

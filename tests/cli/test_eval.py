@@ -174,6 +174,16 @@ def test_intervals_stand_beside_figures_of_features(run, capsys):
     assert re.search(r"distance +\S+ \[\S+, \S+\]", printed)
 
 
+def test_intervals_stay_within_the_bounds_of_the_metric(run, monkeypatch, capsys):
+    assert call(run, "--images", 20, FRECHET, "evaluation.bootstrap=20") == 0
+    (free,) = recorded(capsys.readouterr().out)["results"]
+    low, high = free["intervals"]["distance"]
+    monkeypatch.setattr("pixelflow.evaluation.frechet.Frechet.bounds", (0.0, (low + high) / 2))
+    assert call(run, "--images", 20, FRECHET, "evaluation.bootstrap=20") == 0
+    (bounded,) = recorded(capsys.readouterr().out)["results"]
+    assert bounded["intervals"]["distance"] == [low, (low + high) / 2]
+
+
 def test_what_was_extracted_is_not_extracted_again(run, monkeypatch, capsys):
     from pixelflow.evaluation.random_conv import RandomConv
 

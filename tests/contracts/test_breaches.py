@@ -75,6 +75,15 @@ class Thrifty(built_in("guidance", "constant")):
         return 1
 
 
+class Boundless(built_in("metric", "frechet")):
+    """States bounds that its figures leave."""
+
+    bounds = (0.0, 1e-9)
+
+    class Params(built_in("metric", "frechet").Params):
+        type: Literal["bad.boundless"] = "bad.boundless"
+
+
 @pytest.mark.parametrize(
     ("component", "promise"),
     [
@@ -85,6 +94,7 @@ class Thrifty(built_in("guidance", "constant")):
         (White, "are white"),
         (White, "generates the law of the data"),
         (Thrifty, "spends exactly the network evaluations"),
+        (Boundless, "within the bounds"),
     ],
 )
 def test_a_breach_is_found(component, promise):

@@ -54,8 +54,8 @@ class Noise:
         return Sample(self.images[index])
 
 
-def compared(tmp_path, seed: int) -> FeatureComparison:
-    sides = (DatasetSource(Noise(300, seed, 0.5), 0), DatasetSource(Noise(400, seed + 1, 0.0), 0))
+def compared(tmp_path, seed: int, mean: float = 0.5) -> FeatureComparison:
+    sides = (DatasetSource(Noise(300, seed, mean), 0), DatasetSource(Noise(400, seed + 1, 0.0), 0))
     return FeatureComparison(*sides, device=CPU, folder=tmp_path / str(seed), cache=tmp_path / "cache")
 
 
@@ -87,6 +87,20 @@ def test_moments_are_drawn_anew_too(tmp_path):
     images = compared(tmp_path, 0)
     by_features = intervals(distance(images), distance, images, 30)["distance"]
     assert intervals(to_moments(images), to_moments, images, 30)["distance"] == pytest.approx(by_features, rel=1e-6)
+
+
+def test_they_end_where_the_figure_can_go_no_farther(tmp_path):
+    def measures(images) -> dict[str, float]:
+        found, real = images.features(Flat.Params())
+        between = float(((found.mean(0) - real.mean(0)) ** 2).sum())
+        return {"distance": between, "likeness": 1 - between}
+
+    images = compared(tmp_path, 0, mean=0.0)
+    free = intervals(measures(images), measures, images, 60)
+    assert free["distance"][0] < 0
+    assert free["likeness"][1] > 1
+    bounded = intervals(measures(images), measures, images, 60, (0.0, 1.0))
+    assert bounded == {"distance": [0.0, free["distance"][1]], "likeness": [free["likeness"][0], 1.0]}
 
 
 def test_what_a_metric_asks_for_is_noted(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -97,6 +98,8 @@ class Metric(Component, ABC):
     kind = "metric"
     higher_is_better: ClassVar[bool] = False
     """Whether larger main figures are better ones."""
+    bounds: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
+    """Least and largest value that any of its figures can have; intervals end there."""
 
     class Params(ComponentParams):
         pass

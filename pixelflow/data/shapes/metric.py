@@ -21,6 +21,7 @@ class ShapesJudge(Metric):
     """
 
     higher_is_better = True
+    bounds = (0.0, 1.0)
 
     class Params(Metric.Params):
         type: Literal["shapes_judge"] = "shapes_judge"
