@@ -44,7 +44,7 @@ class ImageFolder(Dataset):
         super().__init__(params)
         self._framing = Framing(params, height, width, channels, sizes)
         self._root = params.root.expanduser()
-        self._files = _image_files(self._root)
+        self._files = _image_files(self._root, "; set data.root")
         self.classes = _classes(self._root, self._files, params.labels)
         label_of = {name: label for label, name in enumerate(self.classes)}
         self._labels = [label_of[_first_part(file)] for file in self._files] if self.classes else None
@@ -101,21 +101,21 @@ def sizes(root: Path, most: int) -> list[tuple[int, int]]:
     return [size for size, _ in found.most_common()]
 
 
-def _image_files(root: Path) -> list[str]:
+def _image_files(root: Path, cure: str = "") -> list[str]:
     """Paths, relative to `root`, of all image files below it; sorted folder by folder.
 
-    Strings, because a million Path objects take a minute and a gigabyte.
+    Strings, because a million Path objects take a minute and a gigabyte. Errors end with the cure.
 
     Raises:
         MissingInputError, DataError
     """
     if not root.exists():
-        raise MissingInputError(f"{root}: there is no such folder; set data.root, relative to {Path.cwd()}")
+        raise MissingInputError(f"{root}: there is no such folder, relative to {Path.cwd()}{cure}")
     if not root.is_dir():
-        raise MissingInputError(f"{root}: is not a folder; set data.root to the folder that holds the images")
+        raise MissingInputError(f"{root}: is not a folder that holds images{cure}")
     files = sorted(_walk(str(root), "", frozenset()), key=lambda file: file.split(os.sep))  # noqa: PTH206
     if not files:
-        raise DataError(f"{root}: holds no images ({', '.join(decoding.SUFFIXES)}); set data.root")
+        raise DataError(f"{root}: holds no images ({', '.join(decoding.SUFFIXES)}){cure}")
     return files
 
 

@@ -95,13 +95,17 @@ def open_reference(path: Path, shape: Shape, bad_images: int) -> Reference:
     """Real images (a folder, an npz, the data of a spec) at the size of those measured, or saved statistics.
 
     Raises:
-        MissingInputError, DataError, SpecError: they are not there, or none can be read.
+        MissingInputError, UsageError, DataError, SpecError: they are not there, or none can be read.
     """
+    if not path.exists():
+        raise MissingInputError(f"--reference {path}: there is no such folder, npz or spec, relative to {Path.cwd()}")
     if path.suffix in _SPECS:
         return _of_spec(path, shape, bad_images)
     if path.suffix != ".npz":
-        dataset = dataset_at(path, shape)
+        if path.is_file():
+            raise UsageError(f"--reference {path}: is no folder of images, npz or spec")
         notes = _notes(path, shape, "that of the images that are measured")
+        dataset = dataset_at(path, shape)
         return Reference(DatasetSource(dataset, bad_images), {"folder": str(path)}, None, notes, dataset.classes)
     members = npz.members(path)
     statistics = in_file(path, members)
@@ -116,8 +120,6 @@ def open_reference(path: Path, shape: Shape, bad_images: int) -> Reference:
 
 
 def _of_spec(path: Path, shape: Shape, bad_images: int) -> Reference:
-    if not path.is_file():
-        raise MissingInputError(f"{path}: there is no such spec")
     spec = reading.validate(ExperimentSpec, reading.read_document(path))
     channels, height, width = shape
     data: Dataset = spec.data.plain().build(height=height, width=width, channels=channels)
@@ -129,8 +131,6 @@ def dataset_at(path: Path, shape: Shape, labels: Literal["auto", "none"] = "auto
     channels, height, width = shape
     if path.suffix == ".npz":
         return npz.Npz(npz.Npz.Params(file=path).plain(), height=height, width=width, channels=channels)
-    if path.is_file():
-        raise UsageError(f"{path}: is no folder of images, .npz or spec")
     params = ImageFolder.Params(root=path, labels=labels).plain()
     return ImageFolder(params, height=height, width=width, channels=channels)
 

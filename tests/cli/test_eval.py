@@ -242,10 +242,13 @@ def test_other_sizes_are_told_and_what_is_done(digits_folder, tmp_path, capsys):
     [
         (["{tmp}/nowhere"], 66, "no such run, folder or npz"),
         (["{tmp}/digits"], 2, "--reference"),
-        (["{tmp}/digits", "--reference", "{tmp}/nowhere"], 66, "no such folder"),
-        (["{tmp}/digits", "--reference", "{tmp}/nowhere.npz"], 66, "no such file"),
-        (["{tmp}/digits", "--reference", "{tmp}/nowhere.yaml"], 66, "no such spec"),
-        (["{tmp}/digits", "--reference", "{tmp}/digits/0/0.png"], 2, "is no folder of images"),
+        (["{tmp}/digits", "--reference", "{tmp}/nowhere"], 66, "--reference {tmp}/nowhere: there is no such"),
+        (["{tmp}/digits", "--reference", "{tmp}/nowhere.npz"], 66, "--reference {tmp}/nowhere.npz: there is no such"),
+        (["{tmp}/digits", "--reference", "{tmp}/nowhere.yaml"], 66, "--reference {tmp}/nowhere.yaml: there is no such"),
+        (["{tmp}/digits", "--reference", "{tmp}/digits/0/0.png"], 2, "--reference {tmp}/digits/0/0.png: is no folder"),
+        (["{tmp}/digits", "--reference", "{tmp}/digits/images"], 65, "{tmp}/digits/images: holds no images"),
+        (["{tmp}/digits/images", "--reference", "{tmp}/digits"], 65, "{tmp}/digits/images: holds no images"),
+        (["{run}", "--reference", "{tmp}/nowhere"], 66, "--reference {tmp}/nowhere: there is no such"),
         (["{tmp}/digits", "--reference", "{tmp}/digits", "--images", "20"], 2, "is not a run; --images"),
         (["{tmp}/nowhere.npz", "--reference", "{tmp}/digits"], 66, "no such run, folder or npz"),
         (["{tmp}/digits", "--reference", "{tmp}/digits", "evaluation.metrics=[frechett]"], 78, "frechet"),
@@ -261,7 +264,8 @@ def test_mistakes_are_one_line_with_a_code(run, digits_folder, tmp_path, capsys,
     (tmp_path / "digits" / "images" / "other.txt").touch()
     assert call(*(text.format(tmp=tmp_path, run=run) for text in arguments)) == code
     error = capsys.readouterr().err
-    assert message in error
+    assert message.format(tmp=tmp_path) in error
+    assert "data.root" not in error
     assert len(error.splitlines()) == 1
 
 

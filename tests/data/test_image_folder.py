@@ -67,11 +67,11 @@ def test_labels_can_be_refused_and_insisted_on(tmp_path):
 
 
 def test_a_missing_an_empty_and_a_wrong_root(tmp_path):
-    with pytest.raises(MissingInputError, match="no such folder"):
+    with pytest.raises(MissingInputError, match=r"no such folder, relative to .*; set data\.root$"):
         build(tmp_path / "nowhere")
-    with pytest.raises(DataError, match="holds no images"):
+    with pytest.raises(DataError, match=r"holds no images .*; set data\.root$"):
         build(tmp_path)
-    with pytest.raises(MissingInputError, match="not a folder"):
+    with pytest.raises(MissingInputError, match=r"not a folder that holds images; set data\.root$"):
         build(save(tmp_path / "a.png"))
 
 
