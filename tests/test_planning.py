@@ -75,9 +75,6 @@ def test_parameters_are_those_of_the_real_network(tiny_spec):
     assert costs(tiny_spec).parameters == sum(parameter.numel() for parameter in model.parameters())
 
 
-WIDE = ("image.size=32", "backbone.heads=4", "backbone.head_dim=32", "cascade={stages: 1, patch: 2}")
-
-
 def network(spec: ExperimentSpec) -> Backbone:
     """The real network, on random weights."""
     backbone, _ = assembly.build_network(spec)
@@ -90,8 +87,16 @@ def evaluate(backbone: Backbone, images: int) -> list[torch.Tensor]:
     return backbone([torch.randn(images, 1, 32, 32)], [0], torch.full((images,), 500.0), Condition())
 
 
-def test_multiplications_are_those_of_the_real_network():
-    spec = make_spec(*WIDE)
+BACKBONES = {
+    "dit": "{type: dit, depth: 6, heads: 4, head_dim: 32}",
+    "hourglass": "{type: hourglass, depth: 3, heads: 4, head_dim: 32, channels: [32, 64]}",
+}
+WIDE = ("image.size=32", "cascade={stages: 1, patch: 4}")
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_multiplications_are_those_of_the_real_network(backbone):
+    spec = make_spec(*WIDE, f"backbone={BACKBONES[backbone]}")
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         evaluate(network(spec), 1)
     assert 2 * costs(spec).stages[0].once.macs == pytest.approx(counter.get_total_flops(), rel=0.01)
@@ -115,11 +120,13 @@ class Memory(TorchDispatchMode):
         return result
 
 
+@pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("checkpointing", ["false", "true"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_activations_are_the_memory_of_a_real_step(precision, checkpointing):
-    spec = make_spec(*WIDE, f"training.precision={precision}", "training.batch_size=8", "backbone.depth=6",
-                     f"training.checkpointing={checkpointing}")  # fmt: skip
+def test_activations_are_the_memory_of_a_real_step(precision, checkpointing, backbone):
+    patch = 2 if backbone == "dit" else 4
+    spec = make_spec(*WIDE, f"cascade.patch={patch}", f"backbone={BACKBONES[backbone]}", "training.batch_size=8",
+                     f"training.precision={precision}", f"training.checkpointing={checkpointing}")  # fmt: skip
     backbone = network(spec).train()
     backbone.checkpointing = spec.training.checkpointing
     for parameter in backbone.parameters():

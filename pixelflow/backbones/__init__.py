@@ -7,5 +7,6 @@ from pixelflow.core.hookspecs import hookimpl
 @hookimpl
 def register_components() -> list[type[Component]]:
     from pixelflow.backbones.dit import DiT
+    from pixelflow.backbones.hourglass import Hourglass
 
-    return [DiT]
+    return [DiT, Hourglass]

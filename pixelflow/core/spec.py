@@ -309,6 +309,7 @@ class ExperimentSpec(Settings):
         patches = problem.within(("cascade",), self.cascade.patches, self.image)
         self._check_divisible(stages, patches)
         self._check_aspect()
+        problem.within(("backbone",), self.backbone.check, patches)
         problem.within(("sampling",), self.sampling.steps_of, stages)
         problem.within(("sampling", "guidance"), self.sampling.guidance.check, stages)
         mix = self.objective.stage_mix

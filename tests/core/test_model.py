@@ -7,6 +7,8 @@ import torch
 from torch import nn
 
 from pixelflow.backbones.dit import DiT
+from pixelflow.backbones.hourglass import Hourglass
+from pixelflow.backbones.transformer import Transformer
 from pixelflow.conditioners.class_label import ClassLabel
 from pixelflow.core.cascade import Cascade
 from pixelflow.core.condition import Condition
@@ -19,11 +21,16 @@ from pixelflow.operators.nearest import NearestUp
 TEXT = 10
 
 
-def lively(context_dim: int | None = None) -> FlowModel:
+BACKBONES: list[Transformer.Params] = [
+    DiT.Params(depth=2, heads=2, head_dim=8),
+    Hourglass.Params(depth=2, heads=2, head_dim=8, channels=(8,), blocks=1),
+]
+
+
+def lively(context_dim: int | None = None, params: Transformer.Params = BACKBONES[0]) -> FlowModel:
     """A model of three stages in which every weight matters."""
     torch.manual_seed(0)
-    params = DiT.Params(depth=2, heads=2, head_dim=8)
-    backbone = DiT(params, channels=3, patches=(2, 2, 4), context_dim=context_dim)
+    backbone: Transformer = params.build(channels=3, patches=(2, 2, 4), context_dim=context_dim)
     conditioners = [] if context_dim else [ClassLabel(ClassLabel.Params(classes=5), width=backbone.width)]
     cascade = Cascade(3, BilinearDown(BilinearDown.Params()), NearestUp(NearestUp.Params()))
     model = FlowModel(cascade, backbone, conditioners, VelocityPrediction(VelocityPrediction.Params()))
@@ -35,8 +42,9 @@ def lively(context_dim: int | None = None) -> FlowModel:
 
 @pytest.mark.parametrize("is_training", [False, True], ids=["evaluation", "training"])
 @pytest.mark.parametrize("context_dim", [None, TEXT], ids=["class", "text"])
-def test_packed_equals_unpacked(context_dim: int | None, is_training: bool) -> None:
-    model = lively(context_dim).train(is_training)
+@pytest.mark.parametrize("params", BACKBONES, ids=lambda params: params.type)
+def test_packed_equals_unpacked(params: Transformer.Params, context_dim: int | None, is_training: bool) -> None:
+    model = lively(context_dim, params).train(is_training)
     sizes, counts = [(4, 8), (8, 16), (16, 32)], [3, 2, 1]
     images = [torch.randn(count, 3, *size) for count, size in zip(counts, sizes, strict=True)]
     tau = [torch.rand(count) for count in counts]

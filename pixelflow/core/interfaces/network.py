@@ -22,7 +22,8 @@ class Backbone(Component, nn.Module, ABC):
     kind = "backbone"
 
     class Params(ComponentParams):
-        pass
+        def check(self, patches: Sequence[int]) -> None:
+            """Raise ValueError if these settings do not fit the patch sizes of the stages."""
 
     may_differ: ClassVar[frozenset[str]] = frozenset()
     """Settings in which a run may differ from the one that it starts from (``training.init_from``)."""

@@ -1,0 +1,226 @@
+"""What transformer backbones share: packed tokens through adaLN blocks. How tokens are made and read is their own."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, field_validator
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from pixelflow.backbones.layers import (
+    MLP,
+    CrossAttention,
+    RMSNorm,
+    Rope,
+    ScalarEmbedding,
+    SelfAttention,
+    gate,
+    modulate,
+    rope_of,
+)
+from pixelflow.core.condition import Condition
+from pixelflow.core.errors import SpecError, UsageError
+from pixelflow.core.interfaces import Backbone, Cost
+from pixelflow.core.packing import Group, Layout, layout_of
+
+
+class Block(nn.Module):
+    """adaLN-modulated self-attention, cross-attention where there is a context, and an MLP."""
+
+    def __init__(self, heads: int, head_dim: int, hidden: int, context_dim: int | None) -> None:
+        super().__init__()
+        width = heads * head_dim
+        self.modulation = nn.Linear(width, 6 * width)
+        self.attention = SelfAttention(heads, head_dim)
+        self.cross_norm = None if context_dim is None else RMSNorm(width)
+        self.cross_attention = None if context_dim is None else CrossAttention(heads, head_dim, context_dim)
+        self.mlp_norm = RMSNorm(width)
+        self.mlp = MLP(width, hidden)
+
+    def forward(self, x: Tensor, signal: Tensor, condition: Condition, layout: Layout, rope: Rope) -> Tensor:
+        """X (n d), signal (images d), already through its SiLU -> (n d)"""
+        shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(signal).chunk(6, dim=-1)
+        normed = F.layer_norm(x, x.shape[-1:], eps=1e-6)
+        x = x + gate(self.attention(modulate(normed, shift1, scale1, layout), layout, rope), gate1, layout)
+        if self.cross_attention is not None and self.cross_norm is not None:
+            if condition.tokens is None or condition.mask is None:
+                raise UsageError("this network attends to text and got none; give embeddings, or add a conditioner")
+            x = x + self.cross_attention(self.cross_norm(x), condition.tokens, condition.mask, layout, rope)
+        return x + gate(self.mlp(modulate(self.mlp_norm(x), shift2, scale2, layout)), gate2, layout)
+
+    def zero(self) -> Iterator[nn.Module]:
+        """The layers that start at zero, so that the block starts as the identity."""
+        yield self.modulation
+        if self.cross_attention is not None:
+            yield self.cross_attention.out
+
+
+class Transformer(Backbone):
+    """Blocks with 2-D RoPE, qk RMSNorm and a resolution embedding, between `enter` and `leave` of a subclass."""
+
+    may_differ: ClassVar[frozenset[str]] = frozenset({"depth", "context_dim"})
+
+    class Params(Backbone.Params):
+        depth: int = Field(default=28, ge=1)
+        """Transformer blocks."""
+        heads: int = Field(default=16, ge=1)
+        """Attention heads."""
+        head_dim: int = Field(default=72, ge=4)
+        """Channels of a head; a multiple of 4 for the 2-D RoPE."""
+        mlp_ratio: float = Field(default=4.0, gt=0)
+        """Hidden channels of the MLP over the width."""
+        context_dim: int | None = Field(default=None, ge=1)
+        """Channels of context tokens that come from outside, as embeddings; by default those of the conditioners."""
+
+        @field_validator("head_dim")
+        @classmethod
+        def _four_parts(cls, value: int) -> int:
+            if value % 4:
+                raise ValueError(
+                    f"must be a multiple of 4 for the 2-D RoPE; use {value // 4 * 4} or {value // 4 * 4 + 4}"
+                )
+            return value
+
+        @property
+        def width(self) -> int:
+            """Channels of a token."""
+            return self.heads * self.head_dim
+
+    params: Params
+
+    def __init__(self, params: Params, *, channels: int, patches: Sequence[int], context_dim: int | None) -> None:
+        super().__init__(params)
+        self.width = params.width
+        self.patches = tuple(patches)
+        self.channels = channels
+        self.context_dim = _one_context(params.context_dim, context_dim)
+        self.make_ends(sorted(set(patches)))
+        self.time_embedding = ScalarEmbedding(self.width)
+        self.size_embedding = ScalarEmbedding(self.width)
+        hidden = int(self.width * params.mlp_ratio)
+        self.blocks = nn.ModuleList(
+            Block(params.heads, params.head_dim, hidden, self.context_dim) for _ in range(params.depth)
+        )
+        self.final_modulation = nn.Linear(self.width, 2 * self.width)
+        self._initialise()
+
+    @abstractmethod
+    def make_ends(self, patches: Sequence[int]) -> None:
+        """Make the layers of `enter` and `leave` for these patch sizes."""
+
+    @abstractmethod
+    def enter(self, images: Tensor, patch: int, signal: Tensor) -> tuple[Tensor, Any]:
+        """Images (b c h w) with their signal (b d), after its SiLU, to tokens (b*l d) and what `leave` needs of it."""
+
+    @abstractmethod
+    def leave(self, tokens: Tensor, patch: int, group: Group, signal: Tensor, kept: Any) -> Tensor:
+        """Tokens (b l d) of a group, modulated, to its output (b c h w)."""
+
+    @abstractmethod
+    def zero(self) -> Iterator[nn.Module]:
+        """The layers outside the blocks that start at zero, with the weights and biases of each."""
+
+    def _initialise(self) -> None:
+        """Xavier for linears, small normals for the embeddings, zeros where a residual branch ends."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+        for embedding in (self.time_embedding, self.size_embedding):
+            for layer in (embedding.inner, embedding.outer):
+                nn.init.normal_(layer.weight, std=0.02)
+        ends = [self.final_modulation, *self.zero()]
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            ends += block.zero()
+        for end in ends:
+            nn.init.zeros_(end.get_parameter("weight"))
+            nn.init.zeros_(end.get_parameter("bias"))
+
+    def forward(
+        self, images: Sequence[Tensor], stages: Sequence[int], time: Tensor, condition: Condition
+    ) -> list[Tensor]:
+        patches = [self.patches[stage] for stage in stages]
+        layout = layout_of(images, patches)
+        signal = F.silu(self._signal(layout, time, condition))
+        signals = signal.split([group.count for group in layout.groups])
+        entered = [self.enter(*group) for group in zip(images, patches, signals, strict=True)]
+        tokens = [own for own, _ in entered]
+        x = tokens[0] if len(tokens) == 1 else torch.cat(tokens)
+        rope = rope_of(layout, self.params.head_dim)
+        for block in self.blocks:
+            x = self.saving(block)(x, signal, condition, layout, rope)
+        shift, scale = self.final_modulation(signal).chunk(2, dim=-1)
+        x = modulate(F.layer_norm(x, x.shape[-1:], eps=1e-6), shift, scale, layout)
+        return [
+            self.leave(own, patch, group, part, kept)
+            for own, patch, group, part, (_, kept) in zip(
+                layout.split(x), patches, layout.groups, signals, entered, strict=True
+            )
+        ]
+
+    def saving(self, block: nn.Module) -> Callable[..., Tensor]:
+        """The block, recomputed in the backward pass where memory is to be saved."""
+        return partial(checkpoint, block, use_reentrant=False) if self.checkpointing and self.training else block
+
+    @property
+    def compiled_parts(self) -> Sequence[nn.Module]:
+        return list(self.blocks)
+
+    def _signal(self, layout: Layout, time: Tensor, condition: Condition) -> Tensor:
+        """The conditioning vector (images d): time, what the conditioners give, and tokens a side.
+
+        A non-square image's resolution is the geometric mean of its sides, which is the side of a square.
+        """
+        signal = self.time_embedding(time)
+        if condition.vector is not None:
+            signal = signal + condition.vector
+        sides = [torch.tensor([group.length**0.5], device=time.device) for group in layout.groups]
+        sizes = [
+            self.size_embedding(side).expand(group.count, -1) for side, group in zip(sides, layout.groups, strict=True)
+        ]
+        return signal + (sizes[0] if len(sizes) == 1 else torch.cat(sizes))
+
+    def cost(self, rows: int, cols: int, stage: int, context_tokens: int) -> Cost:
+        tokens = rows * cols
+        blocks = _blocks_cost(self.params, tokens, self.context_dim, context_tokens)
+        ends = self.cost_of_ends(tokens, self.patches[stage])
+        kept = blocks.activations
+        if self.checkpointing:  # every block's input, and all of the block that is being recomputed
+            inputs = float(tokens * self.width * self.params.depth)
+            kept = inputs + max(blocks.activations / self.params.depth, self.largest_block_of_ends(tokens))
+        return Cost(blocks.macs + ends.macs, blocks.attention_macs + ends.attention_macs, kept + ends.activations)
+
+    @abstractmethod
+    def cost_of_ends(self, tokens: int, patch: int) -> Cost:
+        """Cost of `enter` and `leave` for one image of `tokens` tokens; with checkpointing, of what stays of them."""
+
+    def largest_block_of_ends(self, tokens: int) -> float:
+        """Numbers that the largest block recomputed in `enter` or `leave` keeps for one image."""
+        return 0.0
+
+
+def _one_context(own: int | None, conditioners: int | None) -> int | None:
+    if own is not None and conditioners is not None and own != conditioners:
+        raise SpecError(f"backbone.context_dim is {own}, but the conditioners' tokens have {conditioners} channels")
+    return conditioners if own is None else own
+
+
+def _blocks_cost(params: Transformer.Params, tokens: int, context_dim: int | None, context_tokens: int) -> Cost:
+    """Cost of all blocks for one evaluation of one image of `tokens` tokens."""
+    width, depth = params.width, params.depth
+    linear = (4 + 2 * params.mlp_ratio) * tokens * width**2 * depth
+    attention = 2.0 * tokens**2 * width * depth
+    modulation = 6.0 * width**2 * depth
+    kept = (18 + 2 * params.mlp_ratio) * tokens * width * depth
+    if context_dim is not None:
+        linear += depth * (2 * tokens * width**2 + 2 * context_tokens * context_dim * width)
+        attention += depth * 2.0 * tokens * context_tokens * width
+        kept += depth * (4 * tokens + 2 * context_tokens) * width
+    return Cost(linear + attention + modulation, attention, kept)
