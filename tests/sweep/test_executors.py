@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
+import time
 
 import pytest
 
-from pixelflow.core.errors import MissingDependencyError, PixelflowError, SpecError
+from pixelflow.core.errors import MissingDependencyError, PixelflowError, SpecError, UsageError
 from pixelflow.sweep import crew
 from pixelflow.sweep.executors import Local, Ray, Slurm
 from pixelflow.sweep.points import read_sweep
@@ -58,6 +60,21 @@ def test_an_executor_that_is_not_installed(plan_of, tmp_path, monkeypatch, execu
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'pixelflow\[\w+\]'"):
         crew.run(plan_of(), tmp_path / "sweeps" / "quick", executor, lambda line: None)
+
+
+@pytest.mark.parametrize(
+    "form", ["127.0.0.1:{port}", "ray://127.0.0.1:{port}", "localhost:{port}", "nobody.invalid:{port}"]
+)
+def test_a_cluster_that_nobody_answers_for_is_named_at_once(plan_of, tmp_path, form):
+    pytest.importorskip("ray")
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = form.format(port=closed.getsockname()[1])
+    began = time.monotonic()
+    with pytest.raises(UsageError, match=rf"no Ray cluster answers at {address} \(.+\); start one there") as caught:
+        crew.run(plan_of(), tmp_path / "sweeps" / "quick", Ray(address=address), lambda line: None)
+    assert "\n" not in str(caught.value)
+    assert time.monotonic() - began < 15
 
 
 def test_what_a_worker_says_at_its_end_is_what_the_command_says(tmp_path, monkeypatch):

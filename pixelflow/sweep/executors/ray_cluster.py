@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +11,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from pixelflow.core.errors import MissingDependencyError, PixelflowError, PreemptedError, UsageError
+from pixelflow.core.errors import MissingDependencyError, PixelflowError, PreemptedError, UsageError, first_line
 from pixelflow.sweep.executors.base import Ending, Executor, Worker
+
+_PATIENCE = 10.0
+"""Seconds that the machine at an address may take to answer."""
 
 
 class RayWorker(Worker):
@@ -65,11 +69,11 @@ class Ray(Executor):
             import ray
         except ImportError:
             raise MissingDependencyError("executor ray needs the package ray: pip install 'pixelflow[ray]'") from None
+        _check_that_somebody_answers(self.address)
         try:
             ray.init(address=self.address or "local", log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError) as error:
-            line = next(iter(str(error).splitlines()), "")
-            raise UsageError(f"executor.address: no Ray cluster answers at {self.address} ({line})") from None
+            raise _unreachable(self.address, first_line(error)) from None
         try:
             yield
         finally:
@@ -89,6 +93,24 @@ class Ray(Executor):
 
         task = ray.remote(work).options(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=0, name=f"worker-{index}")
         return RayWorker(task.remote(folder.resolve(), None))
+
+
+def _check_that_somebody_answers(address: str | None) -> None:
+    """Raise UsageError if nobody listens at ``HOST:PORT``, which Ray itself would notice after minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not (host and port.isdecimal()):
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        raise _unreachable(address, getattr(error, "strerror", None) or str(error)) from None
+
+
+def _unreachable(address: str | None, why: str) -> UsageError:
+    return UsageError(
+        f"executor.address: no Ray cluster answers at {address} ({why}); start one there (ray start --head), "
+        "or set the address of one that runs"
+    )
 
 
 def _cause(error: Any) -> PixelflowError:
