@@ -62,7 +62,11 @@ class Generation:
             CannotWriteError: the disk refuses, or the folder holds images of another recipe.
             NonFiniteError: an image is not finite.
         """
-        return NumberedImages(folder, self.count, self.recipe).draw(self._drawn)
+        return self.images_in(folder).draw(self._drawn)
+
+    def images_in(self, folder: Path) -> NumberedImages:
+        """What `draw_into` makes, as far as it is there."""
+        return NumberedImages(folder, self.count, self.recipe)
 
     def _drawn(self, indices: Sequence[int]) -> Iterator[Drawn]:
         own_seeds = [self.seed + index for index in indices]

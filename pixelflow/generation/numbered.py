@@ -30,6 +30,12 @@ class NumberedImages:
     def file(self, index: int) -> Path:
         return self.folder / f"{index:06d}.png"
 
+    @property
+    def are_others(self) -> bool:
+        """Whether the folder holds images by another recipe."""
+        file = self.folder / _RECIPE
+        return file.is_file() and _json(file) != json.loads(json.dumps(self.recipe))
+
     def draw(self, draw: Callable[[Sequence[int]], Iterator[Drawn]]) -> Iterator[int]:
         """Write the images that are not there yet; yields how many are there after each batch.
 
@@ -66,16 +72,15 @@ class NumberedImages:
 
     def _claim(self) -> None:
         """Make the folder this recipe's; raises CannotWriteError where it is something else's."""
-        file = self.folder / _RECIPE
-        if file.is_file():
-            if _json(file) != json.loads(json.dumps(self.recipe)):
+        if (self.folder / _RECIPE).is_file():
+            if self.are_others:
                 raise CannotWriteError(f"{self.folder}: holds images by another recipe; choose another --out")
             return
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         if any(not entry.name.startswith(".") for entry in self.folder.iterdir()):  # a kill may leave a draft
             raise CannotWriteError(f"{self.folder}: is not empty; choose another --out")
-        write_text(file, json.dumps(self.recipe, indent=1))
+        write_text(self.folder / _RECIPE, json.dumps(self.recipe, indent=1))
 
 
 def _json(file: Path) -> Any:

@@ -5,7 +5,6 @@ Points that differ only in sampling or evaluation share a training; equal points
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,17 +18,14 @@ from pixelflow.core.errors import DataError, MissingInputError, PixelflowError
 from pixelflow.core.files import write_text, writing
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.planning import costs
+from pixelflow.sweep.keys import cell_key, training_key
 from pixelflow.sweep.points import Point
 from pixelflow.sweep.search import Search
 from pixelflow.sweep.settings import SweepSettings
 from pixelflow.sweep.space import Changes
-from pixelflow.training.session import CHANGEABLE
 
 FILE = "sweep.json"
 """A sweep's plan, within its folder."""
-_DIGITS = 12
-_NOT_OF_TRAINING = {"name", *CHANGEABLE} - {"training.steps"}
-"""Keys without influence on the trained weights."""
 
 
 class CellCost(Settings):
@@ -132,29 +128,6 @@ class Plan(Settings):
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / FILE, self.model_dump_json(indent=1))
-
-
-def training_key(spec: ExperimentSpec) -> str:
-    """A name for everything that decides on the trained weights."""
-    return _digest(_without(spec.model_dump(mode="json"), _NOT_OF_TRAINING))
-
-
-def cell_key(spec: ExperimentSpec) -> str:
-    """A name for everything that decides on what an evaluation finds."""
-    dumped = spec.model_dump(mode="json")
-    return _digest([training_key(spec), dumped["sampling"], dumped["evaluation"]])
-
-
-def _without(block: dict[str, Any], keys: set[str], prefix: str = "") -> dict[str, Any]:
-    return {
-        name: _without(value, keys, f"{prefix}{name}.") if isinstance(value, dict) else value
-        for name, value in block.items()
-        if f"{prefix}{name}" not in keys
-    }
-
-
-def _digest(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:_DIGITS]
 
 
 def _cost(spec: ExperimentSpec, label: str) -> CellCost:

@@ -179,6 +179,8 @@ class Evaluation(Task):
     def _draw(self, generation: Generation) -> float | None:
         """Seconds an image, the median over batches since the last stop; None if a stop kept it from being noted."""
         file = self.folder / "drawn.json"
+        if generation.images_in(self.images).are_others:  # a former version began, and knew fewer settings
+            shutil.rmtree(self.images)
         counted = [(count, time.perf_counter()) for count in generation.draw_into(self.images)]
         batches = [(after - before, late - early) for (before, early), (after, late) in itertools.pairwise(counted)]
         if batches:

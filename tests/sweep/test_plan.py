@@ -5,34 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pixelflow.core.errors import DataError, MissingInputError
-from pixelflow.sweep.plan import Plan, cell_key, training_key
-from tests.conftest import make_spec
-
-ONLY_SAMPLING = ("sampling.steps=9", "sampling.guidance.type=none", "evaluation.images=17", "name=other")
-ONLY_LOGGING = ("training.log_every=7", "training.keep=9", "training.workers=1", "training.sample_every=3")
-OF_TRAINING = ("training.steps=5", "seed=4", "backbone.depth=1", "data=digits", "training.learning_rate=2e-3")
-
-
-@pytest.mark.parametrize("change", [*ONLY_SAMPLING, *ONLY_LOGGING])
-def test_what_training_does_not_see_does_not_count(change):
-    assert training_key(make_spec(change)) == training_key(make_spec())
-
-
-@pytest.mark.parametrize("change", OF_TRAINING)
-def test_what_training_sees_counts(change):
-    differs = make_spec(change) != make_spec()
-    assert (training_key(make_spec(change)) != training_key(make_spec())) == differs
-    assert (cell_key(make_spec(change)) != cell_key(make_spec())) == differs
-
-
-@pytest.mark.parametrize("change", ONLY_SAMPLING[:3])
-def test_what_evaluation_sees_counts(change):
-    assert cell_key(make_spec(change)) != cell_key(make_spec())
-
-
-@pytest.mark.parametrize("change", [*ONLY_SAMPLING[3:], *ONLY_LOGGING])
-def test_what_evaluation_does_not_see_does_not_count(change):
-    assert cell_key(make_spec(change)) == cell_key(make_spec())
+from pixelflow.sweep.plan import Plan
 
 
 def test_points_share_trainings_and_cells(plan_of):

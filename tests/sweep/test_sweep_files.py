@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pixelflow.cli.app import main
-from pixelflow.sweep.plan import training_key
+from pixelflow.sweep.keys import training_key
 from pixelflow.sweep.points import read_sweep
 
 SWEEPS = Path(__file__).parents[2] / "specs" / "sweeps"

@@ -193,6 +193,19 @@ def test_drafts_that_a_kill_left_do_no_harm(prepared):
     assert not litter(folder)
 
 
+def test_images_that_a_version_with_fewer_settings_began_are_drawn_anew(prepared):
+    tasks, folder = prepared("axes: {sampling.steps: [1]}")
+    work(folder, "cpu")
+    whole, recipe = values(tasks), tasks[1].images / "recipe.json"
+    (tasks[1].folder / "result.json").unlink()
+    former = json.loads(recipe.read_text())
+    del former["sampling"]["precision"]
+    recipe.write_text(json.dumps(former))
+    work(folder, "cpu")
+    assert values(tasks) == whole
+    assert "precision" in json.loads(recipe.read_text())["sampling"]
+
+
 def test_two_workers_share_the_work(plan_of, tmp_path):
     plan, folder = plan_of(), tmp_path / "sweeps" / "quick"
     said: list[str] = []

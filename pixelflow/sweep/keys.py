@@ -1,0 +1,75 @@
+"""Names of trainings and cells, made of every setting that decides on what they find.
+
+A setting with the value that ``defaults.json`` holds for it is left out of the name, so that a new version with more
+settings finds what an older one has done. The file only ever grows. A default that changes stays in it as it was: from
+then on the new value is part of names, and results under the former value keep theirs. Components of plugins are not in
+the file; all of their settings count.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Set
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from pixelflow.core.component import ComponentParams, Settings
+from pixelflow.core.spec import ExperimentSpec
+from pixelflow.training.session import CHANGEABLE
+
+DEFAULTS = Path(__file__).with_name("defaults.json")
+"""Block or component -> setting -> the value that it has where a name does not tell."""
+_DIGITS = 12
+_NOT_OF_TRAINING = {"name", *CHANGEABLE} - {"training.steps"}
+"""Keys, or their patterns, without influence on the trained weights."""
+
+
+def training_key(spec: ExperimentSpec) -> str:
+    """A name for everything that decides on the trained weights."""
+    return _digest(telling(spec, _NOT_OF_TRAINING))
+
+
+def cell_key(spec: ExperimentSpec) -> str:
+    """A name for everything that decides on what an evaluation finds."""
+    return _digest([training_key(spec), telling(spec.sampling), telling(spec.evaluation)])
+
+
+def telling(value: Any, ignored: Set[str] = frozenset(), place: str = "") -> Any:
+    """A value of a spec as JSON, blocks without the settings that are ignored or as `DEFAULTS` has them."""
+    if isinstance(value, (list, tuple)):
+        return [telling(one, ignored, f"{place}{index}.") for index, one in enumerate(value)]
+    if not isinstance(value, Settings):
+        return value
+    plain = value.model_dump(mode="json")
+    told = {}
+    for name in type(value).model_fields:
+        own = getattr(value, name)
+        if not any(fnmatchcase(f"{place}{name}", pattern) for pattern in ignored):
+            told[name] = telling(own, ignored, f"{place}{name}.") if _holds_settings(own) else plain[name]
+    usual = defaults().get(title(type(value)), {})
+    return {name: one for name, one in told.items() if name not in usual or one != usual[name]}
+
+
+def title(block: type[Settings]) -> str:
+    """What `DEFAULTS` calls a block: ``TrainingSpec``, ``backbone dit``."""
+    if issubclass(block, ComponentParams):
+        return f"{block.component.kind} {block.component.type_name()}"
+    return block.__name__
+
+
+def _holds_settings(value: Any) -> bool:
+    return isinstance(value, Settings) or (isinstance(value, (list, tuple)) and any(map(_holds_settings, value)))
+
+
+@functools.cache
+def defaults() -> dict[str, dict[str, Any]]:
+    """What `DEFAULTS` holds."""
+    found: dict[str, dict[str, Any]] = json.loads(DEFAULTS.read_text("utf-8"))
+    return found
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:_DIGITS]
