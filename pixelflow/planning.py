@@ -65,6 +65,8 @@ class Costs:
     stages: tuple[StageCost, ...]
     is_adaptive: bool
     """Whether the sampler chooses its own steps, so that evaluations are an estimate."""
+    context_tokens: int
+    """Of one image, the most that its conditioners give."""
 
     @property
     def evaluation_macs(self) -> float:
@@ -133,6 +135,7 @@ def costs(spec: ExperimentSpec) -> Costs:
         trained=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
         stages=tuple(stages),
         is_adaptive=is_adaptive,
+        context_tokens=context,
     )
 
 

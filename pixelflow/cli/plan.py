@@ -35,7 +35,7 @@ def _summary(costs: Costs) -> str:
     note = f", {quantity(frozen)} of them frozen" if frozen else ""
     return (
         f"{spec.name}: {spec.image.height}x{spec.image.width} pixels in {spec.stages} stages, "
-        f"{quantity(costs.parameters)} parameters{note}{_sizes(spec)}"
+        f"{quantity(costs.parameters)} parameters{note}{_sizes(spec)}{_captions(costs.context_tokens)}"
     )
 
 
@@ -47,6 +47,10 @@ def _sizes(spec: ExperimentSpec) -> str:
         f"\nImages keep their shape, in {len(spec.sizes)} sizes of about this area, from {narrow[0]}x{narrow[1]} to "
         f"{wide[0]}x{wide[1]}; the figures are those of {spec.image.height}x{spec.image.width}."
     )
+
+
+def _captions(tokens: int) -> str:
+    return f"\nCaptions count as the longest that are read, {tokens} tokens; shorter ones cost less." if tokens else ""
 
 
 def _stages(costs: Costs) -> str:

@@ -63,7 +63,8 @@ class ByteText(Conditioner):
 
         @property
         def context_tokens(self) -> int:
-            return self.max_bytes
+            """Words parted by one space are most if all have one letter: two bytes each, and the end."""
+            return (self.max_bytes + 3) // 2 if self.words else self.max_bytes
 
     params: Params
 

@@ -142,6 +142,14 @@ def test_plan_of_the_tiny_spec(tiny_file, capsys):
     assert re.search(r"^Training: \S+ PFLOP, \S+ (days|hours) at 1.00 GFLOP/s$", shown, re.MULTILINE)
 
 
+@pytest.mark.parametrize(("words", "tokens"), [("true", 33), ("false", 64)])
+def test_plan_says_how_long_captions_are_taken_to_be(tiny_file, capsys, words, tokens):
+    text = f"conditioners=[{{type: bytes, dim: 16, heads: 2, max_bytes: 64, words: {words}}}]"
+    shown = output(capsys, "plan", str(tiny_file), "data=shapes", text)
+    assert f"Captions count as the longest that are read, {tokens} tokens" in shown
+    assert "Captions" not in output(capsys, "plan", str(tiny_file))
+
+
 def test_plan_refuses_what_validate_refuses(tiny_file, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["plan", str(tiny_file), "seed=x"])

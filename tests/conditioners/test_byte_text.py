@@ -45,6 +45,14 @@ def test_as_words_a_caption_has_as_many_tokens_as_words_and_an_end():
     assert condition.tokens.shape == (3, 4, 32)
 
 
+@pytest.mark.parametrize("max_bytes", [2, 3, 40, 41])
+@pytest.mark.parametrize("words", [False, True])
+def test_the_most_tokens_are_those_of_the_longest_caption_of_the_shortest_words(words, max_bytes):
+    text = encoder(words=words, max_bytes=max_bytes)
+    condition = text(text.prepare([" ".join("a" * max_bytes)]))
+    assert condition.tokens.shape[1] == text.params.context_tokens
+
+
 @pytest.mark.parametrize("words", [False, True])
 def test_padding_changes_nothing(words):
     text = encoder(words=words)
