@@ -20,7 +20,8 @@ def train(
 ) -> None:
     """Train a spec, or go on with the run: the same command again continues where it stopped.
 
-    With several GPUs:  torchrun --nproc-per-node 8 -m pixelflow train SPEC
+    With several GPUs:  torchrun --nproc-per-node 8 -m pixelflow -- train SPEC  (without -- torchrun takes --run for
+    an option of its own)
     """
     from pixelflow.training.stopping import StopSignals
 

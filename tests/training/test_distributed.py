@@ -1,6 +1,7 @@
 """Two processes that train one run together, over gloo on the CPU, as torchrun starts them."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -8,7 +9,9 @@ import sys
 
 import pytest
 import torch
+import torch.distributed.run
 
+from pixelflow.cli.app import main
 from pixelflow.core import checkpoint
 from pixelflow.core.errors import UsageError
 from pixelflow.training.distributed import World
@@ -21,7 +24,7 @@ PARTS = ("model", "ema", "optimizer")
 
 
 def start(tmp_path, name: str, *overrides: str) -> list[subprocess.Popen]:
-    """Both ranks of ``torchrun --nproc-per-node 2 -m pixelflow train``."""
+    """Both ranks of ``torchrun --nproc-per-node 2 -m pixelflow -- train``."""
     spec = tmp_path / "tiny.yaml"
     spec.write_text(TINY)
     command = [sys.executable, "-m", "pixelflow", "train", str(spec), *overrides, "--out", str(tmp_path)]
@@ -63,6 +66,24 @@ def test_two_processes_train_stop_together_and_resume_bitwise(tmp_path):
     a, b = (checkpoint.load(tmp_path / name / "checkpoints", parts=PARTS).tensors for name in ("whole", "parts"))
     assert all(torch.equal(a[part][name], b[part][name]) for part in PARTS for name in a[part])
     assert lines_of(tmp_path / "whole") == lines_of(tmp_path / "parts")
+
+
+def test_torchrun_hands_on_what_the_help_says(capsys):
+    """Its parser refuses options that begin like its own, unless they stand behind ``--``."""
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    (command,) = re.findall(r"torchrun (.* SPEC)", capsys.readouterr().out)
+    own = [*command.split(), "--run", "NAME", "--out", "DIR"]
+    handed = torch.distributed.run.get_args_parser().parse_args(own).training_script_args
+    assert [word for word in handed if word != "--"] == ["train", "SPEC", "--run", "NAME", "--out", "DIR"]
+
+
+def test_the_command_line_takes_a_dash_dash(tiny_file, tmp_path):
+    """Which torchrun leaves in place."""
+    with pytest.raises(SystemExit) as stopped:
+        main(["--", "train", str(tiny_file), "training.steps=1", "--run", "other", "--out", str(tmp_path)])
+    assert not stopped.value.code
+    assert (tmp_path / "other" / "checkpoints").is_dir()
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
