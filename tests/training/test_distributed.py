@@ -1,11 +1,13 @@
 """Two processes that train one run together, over gloo on the CPU, as torchrun starts them."""
 
+import multiprocessing
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,9 +15,17 @@ import torch.distributed.run
 
 from pixelflow.cli.app import main
 from pixelflow.core import checkpoint
+from pixelflow.core.assembly import build_dataset
 from pixelflow.core.errors import UsageError
-from pixelflow.training.distributed import World
+from pixelflow.core.runfolder import RunFolder
+from pixelflow.core.spec import ExperimentSpec
+from pixelflow.training.distributed import World, joined
+from pixelflow.training.loader import batches
+from pixelflow.training.loop import Trainer
+from pixelflow.training.objective import Objective
+from pixelflow.training.optimizer import clip_gradients
 from pixelflow.training.session import train
+from pixelflow.training.state import TrainState
 from pixelflow.training.stopping import StopSignals
 from tests.conftest import TINY, make_spec
 from tests.training.conftest import lines_of
@@ -23,14 +33,18 @@ from tests.training.conftest import lines_of
 PARTS = ("model", "ema", "optimizer")
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 def start(tmp_path, name: str, *overrides: str) -> list[subprocess.Popen]:
     """Both ranks of ``torchrun --nproc-per-node 2 -m pixelflow -- train``."""
     spec = tmp_path / "tiny.yaml"
     spec.write_text(TINY)
     command = [sys.executable, "-m", "pixelflow", "train", str(spec), *overrides, "--out", str(tmp_path)]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     return [
         subprocess.Popen(
             [*command, "--run", name, "--device", "cpu"],
@@ -66,6 +80,60 @@ def test_two_processes_train_stop_together_and_resume_bitwise(tmp_path):
     a, b = (checkpoint.load(tmp_path / name / "checkpoints", parts=PARTS).tensors for name in ("whole", "parts"))
     assert all(torch.equal(a[part][name], b[part][name]) for part in PARTS for name in a[part])
     assert lines_of(tmp_path / "whole") == lines_of(tmp_path / "parts")
+
+
+MIXED = (
+    "image={size: 16, channels: 3, max_aspect: 2}", "data={type: shapes, count: 40}", "training.steps=4",
+    "conditioners=[{type: bytes, dim: 16, depth: 1, heads: 2, max_bytes: 64}]", "training.accumulation=2",
+)  # fmt: skip
+
+
+def train_one_of_two(rank: int, port: int, folder: Path) -> None:
+    """What a process that torchrun started does; its weights go into a file."""
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1",
+                   "MASTER_PORT": str(port)}  # fmt: skip
+    with joined("cpu") as world, StopSignals() as signals:
+        trainer = Trainer(RunFolder(folder), make_spec(*MIXED), build_dataset(make_spec(*MIXED)), world, signals)
+        trainer.train()
+        torch.save(trainer.state.model.state_dict(), folder / f"{rank}.pt")
+
+
+def trained_by_hand(spec: ExperimentSpec, folder: Path) -> dict[str, torch.Tensor]:
+    """The same in one process: the gradient of a step is the mean over both shares of its batch."""
+    state, data = TrainState.begin(spec, torch.device("cpu"), folder), build_dataset(spec)
+    settings = {"batch_size": 8, "seed": spec.seed, "workers": 0, "first_step": 0, "bad_images": 0}
+    streams = [batches(data, **settings, share=slice(rank, None, 2)) for rank in range(2)]
+    objectives = [Objective(state.model, spec, rank) for rank in range(2)]
+    shapes = set()
+    for step in range(spec.training.steps):
+        shares = [next(stream) for stream in streams]
+        shapes.add(tuple(tuple(group.images.shape for group in share.groups) for share in shares))
+        for objective, share in zip(objectives, shares, strict=True):
+            (torch.cat(objective.losses(objective.work(share, step))).sum() / 8).backward()
+        clip_gradients(state.model, spec.training.clip)
+        state.optimizer.step()
+        state.optimizer.zero_grad()
+    assert any(one != other for one, other in shapes), "the processes are to have different sizes"
+    return state.model.state_dict()
+
+
+def test_two_processes_that_see_other_sizes_have_the_weights_of_one_that_sees_all(tmp_path):
+    spec = make_spec(*MIXED)
+    RunFolder.create(tmp_path / "run", spec, [])
+    fork = multiprocessing.get_context("fork")
+    port = free_port()
+    pair = [fork.Process(target=train_one_of_two, args=(rank, port, tmp_path / "run")) for rank in range(2)]
+    for process in pair:
+        process.start()
+    for process in pair:
+        process.join(120)
+    assert [process.exitcode for process in pair] == [0, 0]
+    first, second = (torch.load(tmp_path / "run" / f"{rank}.pt") for rank in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    begun = TrainState.begin(spec, torch.device("cpu"), tmp_path / "none").model.state_dict()
+    for name, expected in trained_by_hand(spec, tmp_path / "none").items():
+        torch.testing.assert_close(first[name], expected, rtol=0, atol=1e-5)
+    assert any((first[name] - begun[name]).abs().max() > 1e-3 for name in begun)
 
 
 def test_torchrun_hands_on_what_the_help_says(capsys):
