@@ -190,6 +190,28 @@ def test_several_parquet_files(tmp_path, caplog, monkeypatch):
         Parquet.Params(files=str(tmp_path / "train-*.parquet")).build(height=8, width=8, channels=3)
 
 
+def test_in_their_order_rows_take_one_reading_a_group(tmp_path, monkeypatch):
+    import pyarrow.parquet
+
+    saved(rows(9)).to_parquet(tmp_path / "a.parquet", batch_size=4)
+    dataset = Parquet.Params(files=str(tmp_path / "a.parquet")).build(height=8, width=8, channels=3)
+    groups: list[int] = []
+    read_group = pyarrow.parquet.ParquetFile.read_row_group
+
+    def counted(file, group, **settings):
+        groups.append(group)
+        return read_group(file, group, **settings)
+
+    monkeypatch.setattr(pyarrow.parquet.ParquetFile, "read_row_group", counted)
+    for index in range(9):
+        assert isinstance(read(dataset, index), Sample)
+    assert groups == [0, 1, 2]
+    for index in range(9):  # an image and a caption in turns
+        read(dataset, index)
+        dataset.captions(index)
+    assert groups[3:] == [0, 0, 1, 1, 2, 2]
+
+
 def test_what_is_no_parquet_file(tmp_path):
     with pytest.raises(MissingInputError, match=r"set data.files"):
         Parquet.Params(files="nowhere.parquet").build(height=8, width=8, channels=3)
