@@ -242,8 +242,7 @@ class EvaluationSpec(Settings):
     bad_images: int = Field(default=100, ge=0)
     """Unreadable images after which an evaluation stops."""
     bootstrap: int = Field(default=0, ge=0)
-    """Random halves of the images by which 95 % intervals are estimated, of figures that rest on features alone; 0 for
-    none."""
+    """Random halves of the images that give 95 % intervals of figures that rest on features alone; 0 for none."""
 
 
 class ExperimentSpec(Settings):
