@@ -25,8 +25,10 @@ class ByteText(Conditioner):
     """Bytes to context tokens: embedding, a convolution that sees words, transformer layers.
 
     Bytes instead of a vocabulary as in ByT5 (arXiv 2105.13626); the convolution before the layers as in CANINE
-    (arXiv 2103.06874), so that a shallow network need not spell. With ``words`` the bytes of a word become one token
-    before the layers, as in character-aware language models (arXiv 1508.06615): a fifth of the tokens.
+    (arXiv 2103.06874), so that a shallow network need not spell. With ``words`` a word becomes one token before the
+    layers, a fifth of the tokens: the mean over its bytes, as in character-aware language models (arXiv 1508.06615),
+    and an embedding of its own, found by a hash (arXiv 1709.03933). From spelling alone a word's meaning is learned
+    late; an embedding has it after some hundred steps.
     """
 
     reads: ClassVar[Literal["label", "caption"]] = "caption"
@@ -44,6 +46,8 @@ class ByteText(Conditioner):
         """Bytes that the convolution sees at once; an odd number."""
         words: bool = False
         """One token a word in place of one a byte; for languages that put spaces between words."""
+        buckets: int = Field(default=4096, ge=1)
+        """Embeddings that words share with ``words``; some times as many as there are frequent words."""
         vector: bool = False
         """Also give the mean of its tokens, through a linear layer, as a vector that is added to the time's."""
         max_bytes: int = Field(default=256, ge=2)
@@ -72,12 +76,15 @@ class ByteText(Conditioner):
         super().__init__(params)
         self._rows = Rows(params.max_bytes, self.type_name())
         self.table = nn.Embedding(_END + 1, params.dim)
+        self.word_table = nn.Embedding(params.buckets, params.dim) if params.words else None
         self.places = nn.Parameter(torch.empty(params.max_bytes, params.dim))
         self.mixing = nn.Conv1d(params.dim, params.dim, params.kernel, padding=params.kernel // 2)
         self.layers = nn.ModuleList(_Layer(params.dim, params.heads) for _ in range(params.depth))
         self.norm = nn.LayerNorm(params.dim)
         self.to_vector = nn.Linear(params.dim, width) if params.vector else None
-        nn.init.normal_(self.table.weight, std=0.5)
+        for table in (self.table, self.word_table):
+            if table is not None:
+                nn.init.normal_(table.weight, std=0.5)
         nn.init.normal_(self.places, std=0.02)
 
     def prepare(self, values: Sequence[Any]) -> Tensor:
@@ -92,8 +99,10 @@ class ByteText(Conditioner):
         x = self.table(tokens) * mask[..., None]
         near = rearrange(self.mixing(rearrange(x, "b m d -> b d m")), "b d m -> b m d")
         x = x + F.gelu(near)
-        if self.params.words:
+        if self.word_table is not None:
+            hashes = word_hashes(tokens, mask)
             x, mask = by_word(x, tokens, mask)
+            x = x + self.word_table(hashes % self.params.buckets)
         x = x + self.places[: x.shape[1]]
         for layer in self.layers:
             x = layer(x, mask)
@@ -113,13 +122,36 @@ def by_word(x: Tensor, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
     A word begins with the space before it; the end of a caption is a word of its own.
     """
-    begins = ((tokens == _SPACE) | (tokens == _END)).long()
-    word = (begins.cumsum(dim=1) - begins[:, :1]).masked_fill(~mask, -1)
+    word = _word_of_byte(tokens, mask)
     places = torch.arange(int(word.max()) + 1, device=x.device)
     member = word[:, None] == rearrange(places, "words -> words 1")
     sizes = member.sum(dim=2)
     means = member.to(x.dtype) @ x / sizes.clamp(min=1)[..., None]
     return means, sizes > 0
+
+
+def word_hashes(tokens: Tensor, mask: Tensor) -> Tensor:
+    """A 32-bit number for each word of tokens (b m), from its letters alone: (b words) int64; 0 for no word.
+
+    Sums over letters that are mixed with their place in the word; integers, so equal on every device.
+    """
+    word = _word_of_byte(tokens, mask)
+    is_letter = mask & (tokens != _SPACE)
+    letters = is_letter.long().cumsum(dim=1)
+    begins = word.diff(dim=1, prepend=torch.full_like(word[:, :1], -1)) != 0
+    before = torch.where(begins, letters - is_letter.long(), 0).cummax(dim=1).values
+    mixed = (tokens + 1) * 2654435761 + (letters - before) * 2246822519
+    for _ in range(2):
+        mixed = ((mixed >> 15) ^ mixed) * 2246822519 & 0xFFFFFFFF
+    hashes = torch.zeros(len(tokens), int(word.max()) + 1, dtype=torch.long, device=tokens.device)
+    hashes.scatter_add_(1, word.clamp(min=0), torch.where(is_letter, mixed, 0))
+    return hashes & 0xFFFFFFFF
+
+
+def _word_of_byte(tokens: Tensor, mask: Tensor) -> Tensor:
+    """The number of each byte's word, 0, 1, ... (b m); -1 behind a caption's end."""
+    begins = ((tokens == _SPACE) | (tokens == _END)).long()
+    return (begins.cumsum(dim=1) - begins[:, :1]).masked_fill(~mask, -1)
 
 
 class _Layer(nn.Module):

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pixelflow.conditioners.byte_text import ByteText, by_word
+from pixelflow.conditioners.byte_text import ByteText, by_word, word_hashes
 from pixelflow.core.errors import UsageError
 
 
@@ -36,6 +36,38 @@ def test_words_are_means_over_their_bytes():
         [12.0],
         [18.0, 19.0, 20.5, 22.0],
     ]
+
+
+def hashes(*captions: str) -> list[list[int]]:
+    rows = encoder().prepare(captions)
+    mask = rows != -1
+    lengths = by_word(rows[..., None].float(), rows, mask)[1].sum(dim=1)
+    return [own[: int(length)].tolist() for own, length in zip(word_hashes(rows, mask), lengths, strict=True)]
+
+
+def test_a_words_hash_is_its_own_wherever_it_stands():
+    first, second = hashes("red and a red", "a much longer red")
+    assert first[0] == first[3] == second[3]
+    assert first[2] == second[0]
+    assert first[4] == second[4]
+
+
+def test_words_of_the_same_letters_or_places_have_other_hashes():
+    words = [f"{a}{b}{c}" for a in "abcdefgh" for b in "abcdefgh" for c in ("", "s", "ss", "ü")]
+    found = [own[0] % 4096 for own in hashes(*words)]
+    assert len(set(hashes("stop pots tops opts post")[0])) == 6
+    assert len(set(found)) > 0.95 * 4096 * (1 - (1 - 1 / 4096) ** len(words))
+
+
+def test_a_words_embedding_is_no_other_words():
+    text = encoder(words=True, depth=0)
+    red, blue = (text(text.prepare([caption])).tokens[0, 0] for caption in ("red", "blue"))
+    before = text(text.prepare(["blue red"])).tokens[0, 1]
+    with torch.no_grad():
+        text.word_table.weight[hashes("red")[0][0] % text.params.buckets] += 1 + torch.arange(32)
+    assert not torch.allclose(text(text.prepare(["blue red"])).tokens[0, 1], before, atol=0.1)
+    assert not torch.allclose(text(text.prepare(["red"])).tokens[0, 0], red, atol=0.1)
+    torch.testing.assert_close(text(text.prepare(["blue"])).tokens[0, 0], blue)
 
 
 def test_as_words_a_caption_has_as_many_tokens_as_words_and_an_end():
