@@ -1,14 +1,14 @@
-"""What transformer backbones share: packed tokens through adaLN blocks. How tokens are made and read is their own."""
+"""What transformer backbones share: packed patches through adaLN blocks."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -27,7 +27,7 @@ from pixelflow.backbones.layers import (
 from pixelflow.core.condition import Condition
 from pixelflow.core.errors import SpecError, UsageError
 from pixelflow.core.interfaces import Backbone, Cost
-from pixelflow.core.packing import Group, Layout, layout_of
+from pixelflow.core.packing import Group, Layout, layout_of, patchify, unpatchify
 
 
 class Block(nn.Module):
@@ -62,7 +62,7 @@ class Block(nn.Module):
 
 
 class Transformer(Backbone):
-    """Blocks with 2-D RoPE, qk RMSNorm and a resolution embedding, between `enter` and `leave` of a subclass."""
+    """Blocks with 2-D RoPE, qk RMSNorm and a resolution embedding; `enter` and `leave` may be extended."""
 
     may_differ: ClassVar[frozenset[str]] = frozenset({"depth", "context_dim"})
 
@@ -110,21 +110,31 @@ class Transformer(Backbone):
         self.final_modulation = nn.Linear(self.width, 2 * self.width)
         self._initialise()
 
-    @abstractmethod
     def make_ends(self, patches: Sequence[int]) -> None:
         """Make the layers of `enter` and `leave` for these patch sizes."""
+        self.patch_in = nn.ModuleDict({str(p): nn.Linear(self.channels * p * p, self.width) for p in patches})
+        self.patch_out = nn.ModuleDict({str(p): nn.Linear(self.width, self.channels * p * p) for p in patches})
 
-    @abstractmethod
     def enter(self, images: Tensor, patch: int, signal: Tensor) -> tuple[Tensor, Any]:
-        """Images (b c h w) with their signal (b d), after its SiLU, to tokens (b*l d) and what `leave` needs of it."""
+        """Images (b c h w) with their signal (b d), after its SiLU, to tokens (b*l d) and what `leave` needs of it.
 
-    @abstractmethod
+        A product and a convolution differ in the last bits; like the release, one trains and the other samples.
+        """
+        layer = self.patch_in[str(patch)]
+        assert isinstance(layer, nn.Linear)
+        if self.training:
+            return layer(patchify(images, patch)).flatten(0, 1), None
+        kernel = rearrange(layer.weight, "d (c ph pw) -> d c ph pw", ph=patch, pw=patch)
+        embedded = F.conv2d(images, kernel, layer.bias, stride=patch)
+        return rearrange(embedded, "b d h w -> (b h w) d"), None
+
     def leave(self, tokens: Tensor, patch: int, group: Group, signal: Tensor, kept: Any) -> Tensor:
         """Tokens (b l d) of a group, modulated, to its output (b c h w)."""
+        return unpatchify(self.patch_out[str(patch)](tokens), patch, group.rows, group.cols)
 
-    @abstractmethod
     def zero(self) -> Iterator[nn.Module]:
         """The layers outside the blocks that start at zero, with the weights and biases of each."""
+        yield from self.patch_out.values()
 
     def _initialise(self) -> None:
         """Xavier for linears, small normals for the embeddings, zeros where a residual branch ends."""
@@ -197,9 +207,9 @@ class Transformer(Backbone):
             kept = inputs + max(blocks.activations / self.params.depth, self.largest_block_of_ends(tokens))
         return Cost(blocks.macs + ends.macs, blocks.attention_macs + ends.attention_macs, kept + ends.activations)
 
-    @abstractmethod
     def cost_of_ends(self, tokens: int, patch: int) -> Cost:
         """Cost of `enter` and `leave` for one image of `tokens` tokens; with checkpointing, of what stays of them."""
+        return Cost(2.0 * tokens * patch**2 * self.channels * self.width, 0.0, 0.0)
 
     def largest_block_of_ends(self, tokens: int) -> float:
         """Numbers that the largest block recomputed in `enter` or `leave` keeps for one image."""
