@@ -233,6 +233,7 @@ def test_bad_images_and_captions_are_named(tmp_path):
         (gzip.compress(bytes(10240)), "or one that must be unpacked first"),
         (bytes(10240), "holds no images"),
     ],
+    ids=["empty", "text", "gzip", "tar of nothing"],  # gzip holds the time: without names, workers collect other tests
 )
 def test_what_is_no_shard(tmp_path, content, message):
     (tmp_path / "a.tar").write_bytes(content)
