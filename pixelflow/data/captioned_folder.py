@@ -73,6 +73,12 @@ class CaptionedFolder(Dataset):
                     f"{' or '.join(TABLES)}, or set data.uncaptioned to skip"
                 )
             logger.warning("%s; they are skipped", what)
+        shared = self._captions.shared(self._images.files)
+        if shared:
+            logger.warning(
+                "%s: %d images have their captions in a text file with others of the same name, the first: %s and %s",
+                root, len(shared), *shared[:2],
+            )  # fmt: skip
         return [index for index, captioned in enumerate(has) if captioned]
 
     @property

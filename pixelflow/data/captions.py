@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,14 @@ class Captions:
             return _in_file(self._text_file(file))
         return usable(self._of_file[file], "in the table")
 
+    def shared(self, files: Sequence[str]) -> list[str]:
+        """The images whose ``.txt`` file is another one's too, such as of ``a.jpg`` and ``a.png``."""
+        by_stem = defaultdict(list)
+        for file in files:
+            if file not in self._of_file:
+                by_stem[os.path.splitext(file)[0]].append(file)  # noqa: PTH122 - a million paths
+        return [file for own in by_stem.values() if len(own) > 1 for file in own]
+
     def _text_file(self, file: str) -> Path:
         return (self._root / file).with_suffix(".txt")
 
@@ -99,7 +108,7 @@ def lines(raw: bytes, name: str) -> list[str]:
     if len(raw) > MAX_BYTES:
         raise BadCaptionError(f"its caption {name} is larger than {MAX_BYTES} bytes")
     try:
-        return usable(raw.decode("utf-8-sig").splitlines(), name)
+        return usable(raw.decode("utf-8-sig").replace("\r", "\n").split("\n"), name)
     except UnicodeDecodeError as error:
         raise BadCaptionError(f"its caption {name} is not UTF-8 text (byte {error.start})") from None
 

@@ -15,7 +15,7 @@ from typing import Any
 from PIL.Image import Image
 
 from pixelflow.core import seeds
-from pixelflow.core.errors import CannotWriteError, NonFiniteError, UsageError
+from pixelflow.core.errors import CannotWriteError, DataError, NonFiniteError, UsageError
 from pixelflow.core.files import write_text, write_through, writing
 from pixelflow.core.interfaces import Rewriter
 from pixelflow.core.spec import SamplingSpec
@@ -112,7 +112,7 @@ class Export:
         """Make the folder this export's, or find that it is; raises CannotWriteError otherwise."""
         file = folder / _RECIPE
         if file.is_file():
-            if file.read_text("utf-8") != json.dumps(self.recipe, indent=1):
+            if file.read_bytes() != json.dumps(self.recipe, indent=1).encode():
                 raise CannotWriteError(f"{folder}: holds an export by another recipe; choose another --out")
             return
         with writing(folder):
@@ -123,14 +123,41 @@ class Export:
         write_text(file, json.dumps(self.recipe, indent=1))
 
     def _captions(self, file: Path) -> list[str]:
-        """What each prompt's images are drawn from: rewritten once, and kept in `file`."""
-        if file.is_file():
-            return [json.loads(line)["caption"] for line in file.read_text("utf-8").splitlines()]
+        """What each prompt's images are drawn from: each different one rewritten once, and kept in `file` as it comes.
+
+        Raises:
+            DataError: the file was changed.
+        """
         prompts = [task.prompt for task in self.tasks]
-        captions = prompts if self.rewriter is None else self.rewriter.rewrite(prompts)
-        pairs = [{"prompt": prompt, "caption": caption} for prompt, caption in zip(prompts, captions, strict=True)]
-        write_text(file, "".join(json.dumps(pair) + "\n" for pair in pairs))
+        captions = _kept(file, prompts)
+        known = dict(zip(prompts, captions, strict=False))
+        while len(captions) < len(prompts):
+            ahead = prompts[len(captions) :][: self.rewriter.at_a_time if self.rewriter else None]
+            fresh = [prompt for prompt in dict.fromkeys(ahead) if prompt not in known]
+            known |= zip(fresh, self.rewriter.rewrite(fresh) if self.rewriter else fresh, strict=True)
+            captions += [known[prompt] for prompt in ahead]
+            pairs = [{"prompt": prompt, "caption": known[prompt]} for prompt in prompts[: len(captions)]]
+            write_text(file, "".join(json.dumps(pair) + "\n" for pair in pairs))
         return captions
+
+
+def _kept(file: Path, prompts: Sequence[str]) -> list[str]:
+    """The captions of the first prompts, as an export before a stop kept them; raises DataError for what it did not."""
+    if not file.is_file():
+        return []
+    captions = []
+    for number, line in enumerate(file.read_bytes().splitlines(), 1):
+        try:
+            pair: Any = json.loads(line)
+        except (ValueError, RecursionError):
+            pair = None
+        caption = pair.get("caption") if isinstance(pair, dict) else None
+        if not isinstance(caption, str) or pair.get("prompt") not in prompts[number - 1 : number]:
+            raise DataError(
+                f"{file}:{number}: is not what this export wrote; restore it, or choose another --out to begin anew"
+            )
+        captions.append(caption)
+    return captions
 
 
 def _described(rewriter: Rewriter) -> dict[str, Any]:

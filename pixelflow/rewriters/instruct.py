@@ -55,6 +55,10 @@ class Instruct(Rewriter):
     def fingerprint(self) -> str:
         return pretrained.fingerprint(self._folder)
 
+    @property
+    def at_a_time(self) -> int:
+        return self.params.batch_size
+
     def rewrite(self, prompts: Sequence[str]) -> list[str]:
         tokeniser, model = self._loaded
         size = self.params.batch_size
@@ -64,13 +68,7 @@ class Instruct(Rewriter):
 
     @torch.no_grad()
     def _answers(self, tokeniser: Any, model: Any, prompts: Sequence[str]) -> list[str]:
-        chats = [
-            [{"role": "system", "content": self.params.instruction}, {"role": "user", "content": prompt}]
-            for prompt in prompts
-        ]
-        asked = tokeniser.apply_chat_template(
-            chats, add_generation_prompt=True, padding=True, return_tensors="pt", return_dict=True
-        ).to(self._device)
+        asked = self._asked(tokeniser, prompts).to(self._device)
         tokens = model.generate(
             input_ids=asked["input_ids"],
             attention_mask=asked["attention_mask"],
@@ -81,6 +79,24 @@ class Instruct(Rewriter):
         own = tokens[:, asked["input_ids"].shape[1] :]
         answers: list[str] = tokeniser.batch_decode(own, skip_special_tokens=True)
         return answers
+
+    def _asked(self, tokeniser: Any, prompts: Sequence[str]) -> Any:
+        """The prompts in the model's chat format; the instruction as a system turn, or before it where there is none.
+
+        Raises:
+            DataError: the model's chat template takes neither.
+        """
+        told = self.params.instruction
+        with_system = [[_turn("system", told), _turn("user", prompt)] for prompt in prompts]
+        without = [[_turn("user", f"{told}\n\n{prompt}")] for prompt in prompts]
+        for chats in (with_system, without):
+            try:
+                return tokeniser.apply_chat_template(
+                    chats, add_generation_prompt=True, padding=True, return_tensors="pt", return_dict=True
+                )
+            except Exception as error:  # templates are programs of their own, and raise what they like
+                reason = first_line(error)
+        raise DataError(f"instruct: the chat template of {self._folder} cannot be used ({reason})")
 
     def _or_prompt(self, prompt: str, answer: str) -> str:
         """The answer on one line, without quotes around it; the prompt itself where there is none."""
@@ -106,3 +122,7 @@ class Instruct(Rewriter):
             raise DataError(f"instruct: the model in {folder} has no chat template; choose an instruction-tuned one")
         tokeniser.pad_token = tokeniser.pad_token or tokeniser.eos_token
         return tokeniser, model.to(self._device).eval()
+
+
+def _turn(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}

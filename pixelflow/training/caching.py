@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -24,8 +25,8 @@ _BATCH = 32
 """Captions that are encoded together."""
 _SORTED = 32
 """Batches that are sorted by length among themselves, against padding."""
-_SHARD_BYTES = 1 << 28
-"""After which a shard is written; what a kill costs at most."""
+_SHARD_BYTES, _SHARD_SECONDS = 1 << 28, 120.0
+"""After which a shard is written, whichever comes first; what a kill costs at most."""
 _TIMED = 32
 """Batches that are read back, to tell how fast that is."""
 
@@ -97,18 +98,17 @@ def _fill(params: FrozenText.Params, dataset: Dataset, device: torch.device, say
             draft.unlink()
         captions = _Captions(dataset, TokenCache(folder))
         seconds, added = 0.0, 0
-        states: dict[bytes, Tensor] = {}
-        for batch in _sorted_batches(captions):
-            begun = time.perf_counter()
-            states |= _encoded(conditioner, batch, device)
-            seconds += time.perf_counter() - begun
-            added += len(batch)
-            if sum(own.nbytes for own in states.values()) >= _SHARD_BYTES:
-                token_cache.write_shard(folder, states)
-                say(f"{conditioner.type_name()}: {captions.read} of {len(dataset)} elements, {added} captions encoded")
-                states = {}
-        if states:
-            token_cache.write_shard(folder, states)
+        with _Unwritten(folder) as unwritten:
+            for batch in _sorted_batches(captions):
+                begun = time.perf_counter()
+                states = _encoded(conditioner, batch, device)
+                seconds += time.perf_counter() - begun
+                added += len(batch)
+                if unwritten.add(states):
+                    say(
+                        f"{conditioner.type_name()}: {captions.read} of {len(dataset)} elements, "
+                        f"{added} captions encoded"
+                    )
     cache = TokenCache(folder)
     return Cached(
         encoder=conditioner.type_name(),
@@ -120,6 +120,39 @@ def _fill(params: FrozenText.Params, dataset: Dataset, device: torch.device, say
         encoding=seconds / added if added else None,
         reading=_reading_seconds(cache),
     )
+
+
+class _Unwritten:
+    """Encoded captions on their way to a shard. Whatever ends the block, Ctrl-C too, writes what there is."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._begin()
+
+    def _begin(self) -> None:
+        self._states: dict[bytes, Tensor] = {}
+        self._bytes, self._since = 0, time.monotonic()
+
+    def __enter__(self) -> _Unwritten:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._write()
+
+    def add(self, states: dict[bytes, Tensor]) -> bool:
+        """Take some captions' states; whether a shard was due and is written. Raises CannotWriteError."""
+        self._states |= states
+        self._bytes += sum(own.nbytes for own in states.values())
+        is_due = self._bytes >= _SHARD_BYTES or time.monotonic() - self._since >= _SHARD_SECONDS
+        if is_due:
+            self._write()
+        return is_due
+
+    def _write(self) -> None:
+        states = self._states
+        self._begin()
+        if states:
+            token_cache.write_shard(self._folder, states)
 
 
 class _Captions:

@@ -13,6 +13,8 @@ import pixelflow
 from pixelflow.cli.app import main
 from pixelflow.core import seeds
 from pixelflow.generation.pictures import to_pil
+from pixelflow.rewriters.instruct import Instruct
+from pixelflow.rewriters.mapping import Mapping
 from tests.conftest import make_run, make_spec
 from tests.tiny_encoders import make_chat_model
 
@@ -120,6 +122,56 @@ def test_prompts_are_rewritten_once_and_kept(run, prompts, tmp_path):
     block = f"{{type: mapping, file: '{tmp_path / 'rewritten.jsonl'}'}}"
     assert export("dpg", run, prompts["dpg"], "--rewriter", block, "--out", tmp_path / "b") == 0
     assert files(tmp_path / "a" / "images") == files(tmp_path / "b" / "images")
+
+
+def test_a_stop_while_rewriting_keeps_what_was_rewritten(run, prompts, tmp_path, monkeypatch):
+    folder, out = make_chat_model(tmp_path / "chat"), tmp_path / "out"
+    options = ("--rewriter", f"{{type: instruct, model: '{folder}', max_tokens: 3, batch_size: 1}}", "--out", out)
+    whole, asked = Instruct.rewrite, []
+
+    def stopped(self, own):
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        asked.extend(own)
+        return whole(self, own)
+
+    monkeypatch.setattr(Instruct, "rewrite", stopped)
+    assert export("geneval", run, prompts["geneval"], *options) == 130
+    assert len((out / "prompts.jsonl").read_text().splitlines()) == 2
+    asked.clear()
+    assert export("geneval", run, prompts["geneval"], *options) == 0
+    assert asked == [PROMPTS[2]]
+
+
+def test_equal_prompts_are_rewritten_once(run, tmp_path, monkeypatch):
+    file = tmp_path / "prompts.txt"
+    file.write_text("a cat\na dog\na cat\n")
+    (tmp_path / "mapping.jsonl").write_text(
+        "".join(json.dumps({"prompt": f"a {pet}", "rewritten": f"one {pet}"}) + "\n" for pet in ("cat", "dog"))
+    )
+    whole, asked = Mapping.rewrite, []
+    monkeypatch.setattr(Mapping, "rewrite", lambda self, own: asked.append(list(own)) or whole(self, own))
+    options = ("--rewriter", f"{{type: mapping, file: '{tmp_path / 'mapping.jsonl'}'}}", "--out", tmp_path / "out")
+    assert export("t2i-compbench", run, file, *options) == 0
+    assert asked == [["a cat", "a dog"]]
+    pairs = [json.loads(line) for line in (tmp_path / "out" / "prompts.jsonl").read_text().splitlines()]
+    assert [pair["caption"] for pair in pairs] == ["one cat", "one dog", "one cat"]
+
+
+@pytest.mark.parametrize(
+    ("number", "line"),
+    [(2, b"no json"), (2, b'{"prompt": "a red circle"}'), (1, b"[1]"), (3, b"\xff"), (4, b'{"caption": "a"}'),
+     (2, b'{"prompt": "another", "caption": "a"}'), (2, b'{"prompt": ["a"], "caption": "a"}')],
+)  # fmt: skip
+def test_a_changed_file_of_prompts_is_one_line(run, prompts, tmp_path, capsys, number, line):
+    assert export("geneval", run, prompts["geneval"], "--out", tmp_path) == 0
+    lines = (tmp_path / "prompts.jsonl").read_bytes().splitlines()
+    (tmp_path / "prompts.jsonl").write_bytes(b"\n".join([*lines[: number - 1], line, *lines[number:]]))
+    capsys.readouterr()
+    assert export("geneval", run, prompts["geneval"], "--out", tmp_path) == 65
+    error = capsys.readouterr().err
+    assert f"prompts.jsonl:{number}: is not what this export wrote" in error
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize(

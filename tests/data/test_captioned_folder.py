@@ -45,6 +45,24 @@ def test_text_files_hold_one_caption_a_line(tmp_path):
     assert captions(pickle.loads(pickle.dumps(dataset))) == captions(dataset)
 
 
+def test_only_line_ends_end_a_caption(tmp_path):
+    """Not what Unicode takes for one: form feeds, line separators, next lines."""
+    picture(tmp_path / "a.png")
+    (tmp_path / "a.txt").write_bytes("one\u2028still one\x0cstill\u0085one\rtwo\r\nthree\n".encode())
+    assert captions(opened(tmp_path)) == [{"one\u2028still one\x0cstill\u0085one", "two", "three"}]
+
+
+def test_images_that_share_a_text_file_are_told(tmp_path, caplog):
+    for name in ("a.jpg", "a.png", "b.png", "deep/a.png", "c.jpg", "c.png"):
+        picture(tmp_path / name)
+        (tmp_path / name).with_suffix(".txt").write_text("a wall")
+    (tmp_path / "metadata.jsonl").write_text(json.dumps({"file_name": "c.jpg", "text": "from the table"}))
+    opened(tmp_path)
+    (record,) = caplog.records
+    assert "2 images have their captions in a text file with others of the same name" in record.message
+    assert record.message.endswith("a.jpg and a.png")
+
+
 @pytest.mark.parametrize("column", ["text", "caption", "prompt"])
 def test_json_lines(tmp_path, column):
     for name in ("a.png", "train/b.png", "train/c.png"):

@@ -65,6 +65,25 @@ def test_what_cannot_be_used_is_named(folder, tmp_path):
         instruct(tmp_path / "base").rewrite(["a"])
 
 
+NO_SYSTEM = (
+    "{% for turn in messages %}{% if turn.role == 'system' %}{{ raise_exception('no system role here') }}{% endif %}"
+    "<s>{{ turn.role }}: {{ turn.content }}</s>{% endfor %}<s>assistant:"
+)
+
+
+def test_a_template_without_a_system_turn_is_told_before_the_prompt(tmp_path):
+    plain = instruct(make_chat_model(tmp_path / "plain", template=NO_SYSTEM), instruction="Be brief.")
+    asked = plain._asked(plain._loaded[0], ["a house"])["input_ids"]
+    assert plain._loaded[0].decode(asked[0]) == "<s>user: Be brief.\n\na house</s><s>assistant:"
+    assert plain.rewrite(["a house"])
+
+
+def test_a_template_that_takes_nothing_is_one_line(tmp_path):
+    folder = make_chat_model(tmp_path / "odd", template="{{ raise_exception('never\n again') }}")
+    with pytest.raises(DataError, match=r"chat template of .*odd cannot be used \(never\)"):
+        instruct(folder).rewrite(["a house"])
+
+
 def test_other_weights_have_another_fingerprint(folder, tmp_path):
     other = make_chat_model(tmp_path / "other")
     assert instruct(other).fingerprint == instruct(folder).fingerprint

@@ -120,6 +120,34 @@ def test_a_kill_costs_no_finished_shard(monkeypatch, capsys):
     assert "t5: 6 captions (0 new) of 8 elements; " in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("every", "kept"), [(120.0, 4), (0.0, 2)])
+def test_a_stop_writes_what_is_encoded_and_time_alone_makes_shards(monkeypatch, every, kept):
+    """Ctrl-C loses nothing; where even the last write fails, as with a kill, what time made a shard of is there."""
+    monkeypatch.setattr(caching, "_BATCH", 2)
+    monkeypatch.setattr(caching, "_SORTED", 1)
+    monkeypatch.setattr(caching, "_SHARD_SECONDS", every)
+    whole, write, shards = FrozenText.encoded, token_cache.write_shard, []
+    seen = []
+
+    def stopped(self, rows):
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        seen.append(len(rows))
+        return whole(self, rows)
+
+    def written(folder, states):
+        shards.append(len(states))
+        if len(shards) == 2:
+            raise SystemExit(137)
+        write(folder, states)
+
+    monkeypatch.setattr(FrozenText, "encoded", stopped)
+    monkeypatch.setattr(token_cache, "write_shard", written)
+    assert call("cache-text", "text.yaml") == (137 if every == 0 else 130)
+    (folder,) = Path("cache").iterdir()
+    assert len(token_cache.TokenCache(folder)) == kept
+
+
 def test_unreadable_captions_are_counted(capsys):
     Path("pictures/3.txt").write_bytes(b"caf\xe9")
     Path("pictures/4.txt").write_text(" \n")

@@ -77,6 +77,11 @@ class Rewriter(Component, ABC):
     def fingerprint(self) -> str:
         """What decides on the answers beside the settings, such as the hash of a file that it reads; may be empty."""
 
+    @property
+    def at_a_time(self) -> int | None:
+        """Prompts that an export hands over at a time and keeps the answers of; None for all, where that is quick."""
+        return None
+
     @abstractmethod
     def rewrite(self, prompts: Sequence[str]) -> list[str]:
         """One prompt for each, in order, whatever the others are.
