@@ -123,8 +123,12 @@ class Archive:
                 self.content: Any = _Reader(file).load()
         except FileNotFoundError:
             raise MissingInputError(f"{path}: there is no such file") from None
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from None
         except zipfile.BadZipFile:
-            raise DataError(f"{path}: is not a checkpoint of torch.save, or cut off (no whole zip archive)") from None
+            raise DataError(
+                f"{path}: is no whole zip archive, so it is cut off, not by torch.save, or by one before torch 1.6"
+            ) from None
         except DataError:
             raise
         except Exception as error:  # a hostile pickle can raise anything

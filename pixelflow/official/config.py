@@ -37,16 +37,19 @@ _TARGET = "pixelflow.model.PixelFlowModel"
 
 
 class _Network(Settings):
-    """``model.params``: what the release's network is built from."""
+    """``model.params``: what the release's network is built from.
 
-    num_attention_heads: int = Field(ge=1)
-    attention_head_dim: int = Field(ge=4, multiple_of=4)
+    The bounds are far above any real model; without them a slip, or malice, could keep the machine busy for hours.
+    """
+
+    num_attention_heads: int = Field(ge=1, le=1024)
+    attention_head_dim: int = Field(ge=4, le=1024, multiple_of=4)
     in_channels: Literal[1, 3] = 3
     out_channels: Literal[1, 3] = 3
-    depth: int = Field(ge=1)
-    patch_size: int = Field(ge=1)
-    num_classes: int = Field(default=0, ge=0)
-    cross_attention_dim: int | None = Field(default=None, ge=1)
+    depth: int = Field(ge=1, le=1000)
+    patch_size: int = Field(ge=1, le=1024)
+    num_classes: int = Field(default=0, ge=0, le=10**8)
+    cross_attention_dim: int | None = Field(default=None, ge=1, le=2**20)
     attention_bias: Literal[True] = True
     dropout: float = Field(default=0.0, ge=0, le=0)
 

@@ -165,6 +165,15 @@ def test_every_weight_that_does_not_fit_is_named(release: Path, tmp_path: Path) 
     assert not (tmp_path / "run").exists()
 
 
+def test_weights_that_are_not_finite_are_named(release: Path, tmp_path: Path) -> None:
+    state = random_state(release)
+    state["proj_out_2.bias"][3] = float("nan")
+    torch.save(state, release / "model.pt")
+    with pytest.raises(DataError, match=r"1 of its weights are broken\nproj_out_2\.bias holds numbers that are not fin"):
+        import_release(release, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 class Attack:
     """Unpickles as a call of any function."""
 
@@ -233,6 +242,10 @@ def broken(folder: Path) -> dict[str, Callable[[], object]]:
         "other gamma": lambda: write_config(folder, scheduler={"gamma": -0.1}),
         "size that stages do not divide": lambda: write_config(folder, {"patch_size": 5}),
         "channels that differ": lambda: write_config(folder, {"out_channels": 1}),
+        "too many blocks": lambda: write_config(folder, {"depth": 2 * 10**9}),
+        "too many heads": lambda: write_config(folder, {"num_attention_heads": 2 * 10**9}),
+        "a folder": lambda: (weights.unlink(), weights.mkdir()),
+        "an old format": lambda: torch.save(random_state(folder), weights, _use_new_zipfile_serialization=False),
         "truncated": lambda: weights.write_bytes(whole[: len(whole) // 2]),
         "a flipped byte": lambda: weights.write_bytes(whole[:9000] + bytes([whole[9000] ^ 1]) + whole[9001:]),
         "empty": lambda: weights.write_bytes(b""),
@@ -258,14 +271,16 @@ CONFIG_FAULTS = {
     "other gamma",
     "size that stages do not divide",
     "channels that differ",
+    "too many blocks",
+    "too many heads",
 }
 
 
 @pytest.mark.parametrize(
     "fault",
     ["missing weights", "missing config", *sorted(CONFIG_FAULTS), "truncated", "a flipped byte", "empty", "no zip",
-     "another zip", "compressed", "garbage pickle", "deep pickle", "no tensors", "tensor without bytes",
-     "tensor larger than its storage", "negative offset", "other architecture", "a list"],
+     "another zip", "a folder", "an old format", "compressed", "garbage pickle", "deep pickle", "no tensors",
+     "tensor without bytes", "tensor larger than its storage", "negative offset", "other architecture", "a list"],
 )  # fmt: skip
 def test_broken_folders_are_refused_whole(release: Path, tmp_path: Path, fault: str) -> None:
     broken(release)[fault]()
