@@ -169,7 +169,9 @@ def test_weights_that_are_not_finite_are_named(release: Path, tmp_path: Path) ->
     state = random_state(release)
     state["proj_out_2.bias"][3] = float("nan")
     torch.save(state, release / "model.pt")
-    with pytest.raises(DataError, match=r"1 of its weights are broken\nproj_out_2\.bias holds numbers that are not fin"):
+    with pytest.raises(
+        DataError, match=r"1 of its weights are broken\nproj_out_2\.bias holds numbers that are not fin"
+    ):
         import_release(release, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
