@@ -118,7 +118,8 @@ def spec_of(config: ReleaseConfig, name: str, size: int | None) -> ExperimentSpe
         SpecError: the size does not suit the stages.
     """
     network, stages = config.network, config.scheduler.num_stages
-    side = size or config.data.resolution or _KICKOFF * network.patch_size << (stages - 1)
+    own = config.data.resolution or _KICKOFF * network.patch_size << (stages - 1)
+    side = own if size is None else size
     context = network.cross_attention_dim
     conditioners: list[dict[str, Any]] = []
     if network.num_classes:

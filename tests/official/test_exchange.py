@@ -298,6 +298,12 @@ def test_broken_folders_are_refused_whole(release: Path, tmp_path: Path, fault: 
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.parametrize("size", [0, 17])
+def test_a_size_that_does_not_suit_is_refused(release: Path, tmp_path: Path, size: int) -> None:
+    with pytest.raises(SpecError, match=r"image\.size"):
+        import_release(release, tmp_path / "run", size)
+
+
 def test_nothing_is_overwritten(release: Path, tmp_path: Path) -> None:
     import_release(release, tmp_path / "run")
     with pytest.raises(CannotWriteError, match="is there already"):
