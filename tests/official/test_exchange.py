@@ -61,12 +61,16 @@ def random_state(folder: Path, dtype: torch.dtype = torch.float32, seed: int = 0
     return OrderedDict(to_official(ours, table, network.patch_size))
 
 
-@pytest.fixture
-def release(tmp_path: Path) -> Path:
-    folder = tmp_path / "release"
-    write_config(folder)
+def publish(folder: Path, network: dict[str, Any] | None = None, scheduler: dict[str, Any] | None = None) -> Path:
+    """Write a folder as the authors do, of random weights."""
+    write_config(folder, network, scheduler)
     torch.save(random_state(folder), folder / "model.pt")
     return folder
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Path:
+    return publish(tmp_path / "release")
 
 
 def saved(path: Path) -> dict[str, Tensor]:
