@@ -22,7 +22,7 @@ from pixelflow.core.schedule import TRAIN_TIMESTEPS, Stage
 from pixelflow.core.sizes import Size
 from pixelflow.core.spec import ExperimentSpec, SamplingSpec
 from pixelflow.core.weights import Blank, load_weights
-from pixelflow.generation.draw import Request, draw_request, evaluating
+from pixelflow.generation.draw import Request, draw_request, evaluating, mean_evaluations
 from pixelflow.generation.labels import Labels, label_indices, repeated
 from pixelflow.generation.noise import checked_noise, noise_source
 from pixelflow.generation.orders import Source
@@ -46,6 +46,9 @@ class Run:
         """Names of the labels, where they have any."""
         self.source = source
         """Where the weights are from."""
+        self.evaluations: tuple[float, ...] = ()
+        """Network evaluations that an image of the last `sample` took, by stage; a guided one counts as two.
+        Empty after a recording of the release was repeated."""
 
     @property
     def step(self) -> int:
@@ -192,6 +195,7 @@ class Run:
             null = self._prompt(total, None, _repeated(uncond_text, total), uncond_mask)
         prompt = self._prompt(total, repeated(asked, total) or None, _repeated(text, total), mask)
         if noise is not None and is_recording(noise):
+            self.evaluations = ()
             return self._replayed(prompt, null, sampling, noise)
         request = Request(
             prompt=prompt,
@@ -200,7 +204,9 @@ class Run:
             null=null,
             weak=weak.model if weak else None,
         )
-        return torch.cat([drawn.images for drawn in draw_request(self.model, request, sampling)])
+        batches = list(draw_request(self.model, request, sampling))
+        self.evaluations = mean_evaluations([(len(drawn.images), drawn.evaluations) for drawn in batches])
+        return torch.cat([drawn.images for drawn in batches])
 
     @property
     def labels(self) -> range:

@@ -126,6 +126,11 @@ def test_velocity_names_what_does_not_fit(run: Run, x: Tensor, time, labels, mes
         run.velocity(x, time, labels=labels)
 
 
+def test_evaluations_are_counted_by_stage(run: Run):
+    run.sample(labels=[1, 2, 3], steps=[2, 3], guidance=[1, 2], sampler="heun")
+    assert run.evaluations == (4, 12)
+
+
 def test_samples_repeat_by_seed(run: Run):
     three = run.sample(labels=[1, 2, 3], seed=5)
     assert three.shape == (3, 1, 16, 16)

@@ -182,8 +182,11 @@ def _draw(run: Run, weak: Run | None, order: Order, folder: Path) -> None:
         environment=environment(run.classes),
     )
     gallery.finish(record, _titles(order, run), _columns(order))
+    stages = " + ".join(f"{spent:g}" for spent in record.evaluations)
+    by_stage = f" ({stages} by stage)" if len(record.evaluations) > 1 else ""
     typer.echo(
-        f"{count} image{'s' * (count > 1)} in {seconds:.1f} s, {sum(record.evaluations):g} evaluations each: {folder}"
+        f"{count} image{'s' * (count > 1)} in {seconds:.1f} s, {sum(record.evaluations):g} evaluations each{by_stage}: "
+        f"{folder}"
     )
 
 

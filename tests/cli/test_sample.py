@@ -110,8 +110,9 @@ def test_options_change_what_the_spec_says(run: Path, tmp_path: Path):
     assert sampling["precision"] == "bfloat16"
 
 
-def test_guidance_takes_a_weight_a_stage(run: Path, tmp_path: Path):
-    assert sample(run, "--guidance", "1,2.5", "--count", 1, "--out", tmp_path) == 0
+def test_guidance_takes_a_weight_a_stage(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    assert sample(run, "--guidance", "1,2.5", "--steps", 2, "--count", 1, "--out", tmp_path) == 0
+    assert "6 evaluations each (2 + 4 by stage)" in capsys.readouterr().out
     guidance = json.loads((tmp_path / "samples.json").read_text())["order"]["sampling"]["guidance"]
     assert guidance == {"type": "stagewise", "scale": 2, "shares": [0, 1.5]}
 
