@@ -188,18 +188,21 @@ class Run:
         text = [text] if isinstance(text, str) else text
         if count is not None and count < 1:
             raise UsageError(f"count must be at least 1, not {count}")
-        noise = None if noise is None else checked_noise(noise, len(self.model.cascade.stages))
+        noise = (
+            None if noise is None else checked_noise(noise, self.spec.image.channels, len(self.model.cascade.stages))
+        )
         total = count or _count(noise, seeds, text, asked)
         null = None if isinstance(text, Tensor) else Prompt(1)
         if uncond_text is not None:
             null = self._prompt(total, None, _repeated(uncond_text, total), uncond_mask)
         prompt = self._prompt(total, repeated(asked, total) or None, _repeated(text, total), mask)
+        shape = self._shape(noise, size)
         if noise is not None and is_recording(noise):
             self.evaluations = ()
             return self._replayed(prompt, null, sampling, noise)
         request = Request(
             prompt=prompt,
-            shape=self._shape(noise, size),
+            shape=shape,
             noise=noise_source(total, range(seed, seed + total) if seeds is None else seeds, noise, self.model.device),
             null=null,
             weak=weak.model if weak else None,
@@ -231,7 +234,7 @@ class Run:
             raise UsageError("the release's Dopri5 needs a null condition; give uncond_text (and uncond_mask)")
         with evaluating(self.model):
             conditions = prompt.condition(self.model), condition_for(null, self.model, prompt.count)
-            return replayed(self.model, sampling, *conditions, noise).cpu()
+            return replayed(self.model, sampling, prompt.count, *conditions, noise).cpu()
 
     def _prompt(self, count: int, labels: Labels | None, text: Text | None, mask: Tensor | None) -> Prompt:
         """The prompt of `count` images from a label and a text for all of them, or one for each."""

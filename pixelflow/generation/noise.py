@@ -12,17 +12,17 @@ from pixelflow.core.generate import GivenNoise, SeededNoise
 from pixelflow.core.interfaces import NoiseSource
 
 
-def checked_noise(noise: Sequence[Tensor], stages: int) -> list[Tensor]:
+def checked_noise(noise: Sequence[Tensor], channels: int, stages: int) -> list[Tensor]:
     """Given noise in float32.
 
     A stochastic sampler draws more than one tensor a stage, so more are taken if the last has the images' size.
 
     Raises:
-        UsageError: it is no list of tensors (b c h w), or one of another cascade.
+        UsageError: it is no list of tensors (b c h w) of the images' channels, or one of another cascade.
     """
-    if isinstance(noise, Tensor) or not noise or any(part.ndim != 4 for part in noise):
+    if isinstance(noise, Tensor) or not noise or any(part.ndim != 4 or part.shape[1] != channels for part in noise):
         shapes = tuple(noise.shape) if isinstance(noise, Tensor) else [tuple(part.shape) for part in noise]
-        raise UsageError(f"noise must be a list, one tensor a stage (b c h w), not {shapes}")
+        raise UsageError(f"noise must be a list, one tensor a stage (b {channels} h w), not {shapes}")
     finest = [side << (stages - 1) for side in noise[0].shape[-2:]]
     if len(noise) > stages and list(noise[-1].shape[-2:]) != finest:
         raise UsageError(f"{len(noise)} tensors of noise do not suit the {stages} stages of this run")
