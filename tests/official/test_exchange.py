@@ -260,6 +260,7 @@ def broken(folder: Path) -> dict[str, Callable[[], object]]:
         "compressed": lambda: archive(weights, pickle.dumps({"a": 1}), zipfile.ZIP_DEFLATED),
         "garbage pickle": lambda: archive(weights, b"\x80\x02]q\x00(K\x01"),
         "deep pickle": lambda: archive(weights, b"\x80\x02" + b"(" * 100000 + b"."),
+        "memory bomb": lambda: archive(weights, b"\x80\x02}r" + (2**24).to_bytes(4, "little") + b"."),
         "no tensors": lambda: archive(weights, pickle.dumps({"a": 1}, 2)),
         "tensor without bytes": lambda: archive(weights, shared_storage((24, 3, 2, 2), (12, 4, 2, 1))),
         "tensor larger than its storage": lambda: archive(weights, shared_storage((24, 3, 2, 2), (0, 0, 0, 0))),
@@ -285,8 +286,8 @@ CONFIG_FAULTS = {
 @pytest.mark.parametrize(
     "fault",
     ["missing weights", "missing config", *sorted(CONFIG_FAULTS), "truncated", "a flipped byte", "empty", "no zip",
-     "another zip", "a folder", "an old format", "compressed", "garbage pickle", "deep pickle", "no tensors",
-     "tensor without bytes", "tensor larger than its storage", "negative offset", "other architecture", "a list"],
+     "another zip", "a folder", "an old format", "compressed", "garbage pickle", "deep pickle", "memory bomb",
+     "no tensors", "tensor without bytes", "tensor larger than its storage", "negative offset", "other architecture", "a list"],
 )  # fmt: skip
 def test_broken_folders_are_refused_whole(release: Path, tmp_path: Path, fault: str) -> None:
     broken(release)[fault]()
@@ -306,6 +307,12 @@ def test_broken_folders_are_refused_whole(release: Path, tmp_path: Path, fault: 
 def test_a_size_that_does_not_suit_is_refused(release: Path, tmp_path: Path, size: int) -> None:
     with pytest.raises(SpecError, match=r"image\.size"):
         import_release(release, tmp_path / "run", size)
+
+
+def test_a_pickle_is_not_given_the_memory_that_it_asks_for(release: Path, tmp_path: Path) -> None:
+    broken(release)["memory bomb"]()
+    with pytest.raises(DataError, match=r"its pickle cannot be read \(UnpicklingError\); nothing was run"):
+        import_release(release, tmp_path / "run")
 
 
 def test_nothing_is_overwritten(release: Path, tmp_path: Path) -> None:
