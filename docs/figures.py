@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -52,32 +53,26 @@ def handover(photo: Tensor) -> Image.Image:
 
 
 def covariances() -> Image.Image:
-    """Covariances among 16 neighbours of one row pair: upsampled noise, renoising noise, their weighted sum."""
+    """Covariances among the pixels of a 4 x 6 image: of upsampled noise, renoising noise and their sum, over g^2."""
     rows, titles = [], []
     for name, up in (("nearest", NearestUp(NearestUp.Params())), ("bilinear", BilinearUp(BilinearUp.Params()))):
-        lifted = unit_responses(up, 4)
-        shaped = up.noise_scale(8, 8) * noise_responses(up, 8)
+        lifted = responses(up, 2, 3)
+        shaped = up.noise_scale(4, 6) * responses(up.shape_noise, 4, 6)
         parts = [lifted.mT @ lifted, shaped.mT @ shaped]
         rows += [heat(part / up.gain**2) for part in [*parts, parts[0] + parts[1]]]
         titles += [f"{name}: upsampled white noise", "renoising noise", "sum: white again"]
     return grid(torch.stack(rows), titles, columns=3)
 
 
-def unit_responses(up: NearestUp | BilinearUp, side: int) -> Tensor:
-    """The operator's matrix, transposed: one row (h*w) an input pixel."""
-    basis = torch.eye(side * side, dtype=torch.float64).view(-1, 1, side, side)
-    return up(basis).flatten(1)
-
-
-def noise_responses(up: NearestUp | BilinearUp, side: int) -> Tensor:
-    """The map from white to shaped noise, transposed."""
-    basis = torch.eye(side * side, dtype=torch.float64).view(-1, 1, side, side)
-    return up.shape_noise(basis).flatten(1)
+def responses(apply: Callable[[Tensor], Tensor], height: int, width: int) -> Tensor:
+    """The matrix of a linear map of images, transposed: one row (h*w) an input pixel."""
+    basis = torch.eye(height * width, dtype=torch.float64).view(-1, 1, height, width)
+    return apply(basis).flatten(1)
 
 
 def heat(matrix: Tensor) -> Tensor:
-    """The first 24 x 24 entries as a picture (3 h w): white 0, red positive, blue negative."""
-    values = matrix[:24, :24].float().clamp(-1, 1)
+    """A matrix as a picture (3 h w): white 0, red positive, blue negative."""
+    values = matrix.float().clamp(-1, 1)
     red, blue = (1 - values.clamp_max(0).abs()), (1 - values.clamp_min(0))
     return enlarged((torch.stack([red, torch.minimum(red, blue), blue]) * 2 - 1)[None], 9)[0]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,17 @@ from pixelflow.core import checkpoint
 from pixelflow.core.assembly import build_model
 from pixelflow.core.device import choose_device
 from pixelflow.core.errors import DataError, UsageError
-from pixelflow.core.generate import GivenNoise, SeededNoise
 from pixelflow.core.history import Step
-from pixelflow.core.interfaces import Grid, Guidance, NoiseSource, Sampler
+from pixelflow.core.interfaces import Grid, Guidance, Sampler
 from pixelflow.core.model import FlowModel
 from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.schedule import TRAIN_TIMESTEPS, Stage
 from pixelflow.core.sizes import Size
 from pixelflow.core.spec import ExperimentSpec, SamplingSpec
 from pixelflow.core.weights import Blank, load_weights
-from pixelflow.generation.draw import Request, draw_request, evaluating
+from pixelflow.generation.draw import Request, draw_request, evaluating, mean_evaluations
 from pixelflow.generation.labels import Labels, label_indices, repeated
+from pixelflow.generation.noise import checked_noise, noise_source
 from pixelflow.generation.orders import Source
 from pixelflow.generation.prompts import Prompt, condition_for, context
 from pixelflow.generation.settings import changed_sampling, check_negatives, checked_size
@@ -46,6 +46,9 @@ class Run:
         """Names of the labels, where they have any."""
         self.source = source
         """Where the weights are from."""
+        self.evaluations: tuple[float, ...] = ()
+        """Network evaluations that an image of the last `sample` took, by stage; a guided one counts as two.
+        Empty after a recording of the release was repeated."""
 
     @property
     def step(self) -> int:
@@ -114,7 +117,7 @@ class Run:
             UsageError: a size, time, label or text that does not fit the run.
         """
         x = x.to(self.model.device, torch.float32)
-        times = torch.as_tensor(time, dtype=torch.float64).cpu().expand(len(x))
+        times = _times(time, len(x))
         stages = self._stages(x, times.tolist())
         prompt = self._prompt(len(x), labels, text, mask)
         velocity = torch.empty_like(x)
@@ -139,11 +142,11 @@ class Run:
         count: int | None = None,
         seed: int = 0,
         seeds: Sequence[int] | None = None,
-        size: Size | None = None,
+        size: int | Size | None = None,
         noise: Sequence[Tensor] | None = None,
         steps: int | Sequence[int] | None = None,
         sampler: str | Mapping[str, Any] | Sampler.Params | None = None,
-        guidance: float | str | Mapping[str, Any] | Guidance.Params | None = None,
+        guidance: float | Sequence[float] | str | Mapping[str, Any] | Guidance.Params | None = None,
         grid: str | Mapping[str, Any] | Grid.Params | None = None,
         weak: Run | None = None,
     ) -> Tensor:
@@ -160,12 +163,13 @@ class Run:
             count: number of images; by default as many as there are noises, seeds, texts or labels.
             seed: of the first image; the next has ``seed + 1``.
             seeds: one an image, in place of `seed`.
-            size: height and width, in place of the spec's; multiples of ``spec.unit``.
+            size: height and width, or one number for a square, in place of the spec's; multiples of ``spec.unit``.
             noise: one tensor (b c h w) a stage in place of seeds: the starting noise, then each unit-scale
                 renoising noise. Its size becomes the images' size. If all but the first have 2b rows, it is a
                 recording of the release's Dopri5, which is repeated; see `pixelflow.official.replay`.
             steps: one number, or one a stage.
-            guidance: a number sets the scale of the run's own guidance (constant where it has none).
+            guidance: a number sets the scale of the run's own guidance (constant where it has none), a list of
+                numbers the weight of each stage.
             weak: a weaker run of the same cascade, for autoguidance.
 
         Raises:
@@ -182,21 +186,30 @@ class Run:
             check_negatives(uncond_text, sampling)
         asked = self.labels if labels is None else label_indices(labels, self.classes)
         text = [text] if isinstance(text, str) else text
+        if count is not None and count < 1:
+            raise UsageError(f"count must be at least 1, not {count}")
+        noise = (
+            None if noise is None else checked_noise(noise, self.spec.image.channels, len(self.model.cascade.stages))
+        )
         total = count or _count(noise, seeds, text, asked)
         null = None if isinstance(text, Tensor) else Prompt(1)
         if uncond_text is not None:
             null = self._prompt(total, None, _repeated(uncond_text, total), uncond_mask)
         prompt = self._prompt(total, repeated(asked, total) or None, _repeated(text, total), mask)
+        shape = self._shape(noise, size)
         if noise is not None and is_recording(noise):
+            self.evaluations = ()
             return self._replayed(prompt, null, sampling, noise)
         request = Request(
             prompt=prompt,
-            shape=self._shape(noise, size),
-            noise=_noise_source(total, range(seed, seed + total) if seeds is None else seeds, noise, self.model.device),
+            shape=shape,
+            noise=noise_source(total, range(seed, seed + total) if seeds is None else seeds, noise, self.model.device),
             null=null,
             weak=weak.model if weak else None,
         )
-        return torch.cat([drawn.images for drawn in draw_request(self.model, request, sampling)])
+        batches = list(draw_request(self.model, request, sampling))
+        self.evaluations = mean_evaluations([(len(drawn.images), drawn.evaluations) for drawn in batches])
+        return torch.cat([drawn.images for drawn in batches])
 
     @property
     def labels(self) -> range:
@@ -221,7 +234,7 @@ class Run:
             raise UsageError("the release's Dopri5 needs a null condition; give uncond_text (and uncond_mask)")
         with evaluating(self.model):
             conditions = prompt.condition(self.model), condition_for(null, self.model, prompt.count)
-            return replayed(self.model, sampling, *conditions, noise).cpu()
+            return replayed(self.model, sampling, prompt.count, *conditions, noise).cpu()
 
     def _prompt(self, count: int, labels: Labels | None, text: Text | None, mask: Tensor | None) -> Prompt:
         """The prompt of `count` images from a label and a text for all of them, or one for each."""
@@ -243,14 +256,15 @@ class Run:
         if embeddings.shape[-1] != wanted:
             raise UsageError(f"the embeddings have {embeddings.shape[-1]} channels, this run's {wanted}")
 
-    def _shape(self, noise: Sequence[Tensor] | None = None, size: Size | None = None) -> tuple[int, int, int]:
+    def _shape(self, noise: Sequence[Tensor] | None = None, size: int | Size | None = None) -> tuple[int, int, int]:
         """Channels, height and width of the images; given noise decides the size."""
         if noise and size:
             raise UsageError("the given noise decides the images' size; leave size= out")
-        if not noise:
-            return (self.spec.image.channels, *checked_size(self.spec, size or self.spec.image.size))
-        doublings = len(self.model.cascade.stages) - 1
-        return self.spec.image.channels, noise[0].shape[-2] << doublings, noise[0].shape[-1] << doublings
+        if noise:
+            doublings = len(self.model.cascade.stages) - 1
+            size = noise[0].shape[-2] << doublings, noise[0].shape[-1] << doublings
+        size = (size, size) if isinstance(size, int) else size
+        return (self.spec.image.channels, *checked_size(self.spec, self.spec.image.size if size is None else size))
 
     def _stages(self, x: Tensor, times: Sequence[float]) -> list[Stage]:
         """The stage of each image (b c h w), by its size, else by its time."""
@@ -268,6 +282,14 @@ class Run:
             if x.shape[-2] % patch or x.shape[-1] % patch:
                 raise UsageError(f"an x of {x.shape[-2]}x{x.shape[-1]} pixels cannot be cut into patches of {patch}")
         return stages
+
+
+def _times(time: float | Tensor, count: int) -> Tensor:
+    """The time (b) of each of `count` images, in float64 on the CPU; raises UsageError for another number of times."""
+    times = torch.as_tensor(time, dtype=torch.float64).cpu()
+    if times.ndim > 1 or times.numel() not in (1, count):
+        raise UsageError(f"time must be one number or {count}, one an image, not of shape {tuple(times.shape)}")
+    return times.expand(count)
 
 
 def _stage_at(time: float, stages: Sequence[Stage]) -> Stage:
@@ -299,17 +321,3 @@ def _count(
     if seeds is not None:
         return len(seeds)
     return max(1, len(text) if text is not None else 0, len(labels))
-
-
-def _noise_source(
-    count: int, seeds: Sequence[int], noise: Sequence[Tensor] | None, device: torch.device
-) -> Callable[[slice], NoiseSource]:
-    """Noise of any part of the images, from their seeds or as given."""
-    if noise is None:
-        if len(seeds) != count:
-            raise UsageError(f"{count} images need {count} seeds, not {len(seeds)}")
-        return lambda rows: SeededNoise(seeds[rows], device)
-    if not noise or any(part.ndim != 4 or len(part) != count for part in noise):
-        shapes = ", ".join(str(tuple(part.shape)) for part in noise)
-        raise UsageError(f"noise for {count} images must be ({count} c h w), one tensor a stage, not [{shapes}]")
-    return lambda rows: GivenNoise([part[rows] for part in noise], device)

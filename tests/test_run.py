@@ -114,6 +114,8 @@ def test_velocity_of_another_size_finds_its_stage_by_time(tmp_path: Path):
         (torch.zeros(1, 1, 15, 16), 5, 0, "15x16 pixels cannot be cut into patches of 2"),
         (torch.zeros(1, 1, 16, 16), 1000, 0, "time 1000 is outside"),
         (torch.zeros(1, 1, 16, 16), float("nan"), 0, "time nan is outside"),
+        (torch.zeros(2, 1, 16, 16), torch.ones(3), 0, r"one number or 2, one an image, not of shape \(3,\)"),
+        (torch.zeros(1, 1, 16, 16), torch.ones(1, 1), 0, r"not of shape \(1, 1\)"),
         (torch.zeros(1, 1, 16, 16), 5, 11, "label 11 is outside 0..9"),
         (torch.zeros(1, 1, 16, 16), 5, "clas 7", "did you mean 'class 7'"),
         (torch.zeros(2, 1, 16, 16), 5, [1, 2, 3], "2 images need 2 labels, not 3"),
@@ -122,6 +124,11 @@ def test_velocity_of_another_size_finds_its_stage_by_time(tmp_path: Path):
 def test_velocity_names_what_does_not_fit(run: Run, x: Tensor, time, labels, message: str):
     with pytest.raises(UsageError, match=message):
         run.velocity(x, time, labels=labels)
+
+
+def test_evaluations_are_counted_by_stage(run: Run):
+    run.sample(labels=[1, 2, 3], steps=[2, 3], guidance=[1, 2], sampler="heun")
+    assert run.evaluations == (4, 12)
 
 
 def test_samples_repeat_by_seed(run: Run):
@@ -152,9 +159,16 @@ def test_given_noise_is_what_a_seed_would_draw(run: Run):
     torch.testing.assert_close(run.sample(labels=4, noise=noise), run.sample(labels=4, seed=3))
 
 
+def test_given_noise_may_be_of_any_precision(run: Run):
+    noise = [states(8, 8), states(16, 16)]
+    wanted = run.sample(labels=[1, 2], noise=noise)
+    assert torch.equal(run.sample(labels=[1, 2], noise=[part.double() for part in noise]), wanted)
+
+
 def test_given_noise_decides_the_size(run: Run):
     noise = [states(12, 8), states(24, 16)]
     assert run.sample(labels=[1, 2], noise=noise, steps=1).shape == (2, 1, 24, 16)
+    assert run.sample(labels=1, size=24, steps=1).shape == (1, 1, 24, 24)
 
 
 @pytest.mark.parametrize(
@@ -164,6 +178,15 @@ def test_given_noise_decides_the_size(run: Run):
         ({"noise": [states(8, 8), states(8, 8)], "labels": 1}, UsageError, "is needed"),
         ({"noise": [states(8, 8), states(16, 16)[:1]]}, UsageError, "one tensor a stage"),
         ({"noise": []}, UsageError, "one tensor a stage"),
+        ({"noise": states(8, 8)}, UsageError, r"must be a list, one tensor a stage \(b 1 h w\), not \(2, 1, 8, 8\)"),
+        ({"noise": [states(4, 4), states(8, 8), states(16, 16)]}, UsageError, "3 tensors of noise do not suit the 2"),
+        ({"noise": [states(9, 8), states(18, 16)]}, UsageError, "images of 16x18 .* cannot be cut into patches"),
+        ({"noise": [torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 16, 16)]}, UsageError, r"\(b 1 h w\), not"),
+        ({"count": 0}, UsageError, "count must be at least 1, not 0"),
+        ({"size": 17}, UsageError, "images of 17x17"),
+        ({"steps": 10**9}, SpecError, "sampling.steps: must be at most 100000"),
+        ({"guidance": [1, 1.5, 2]}, SpecError, r"guidance\.shares: has 3 entries for 2 stages"),
+        ({"guidance": [1, float("nan")]}, SpecError, "finite"),
         ({"seeds": [1, 2], "count": 3}, UsageError, "3 images need 3 seeds"),
         ({"text": "a cat"}, UsageError, "not conditioned on captions"),
         ({"steps": 0}, SpecError, "sampling.steps"),
@@ -186,6 +209,9 @@ def test_components_are_given_by_name_block_params_or_number(run: Run):
     assert torch.equal(two, run.sample(labels=1, guidance={"type": "constant", "scale": 2.0}))
     assert torch.equal(two, run.sample(labels=1, guidance=ConstantGuidance.Params(scale=2.0)))
     assert not torch.equal(two, run.sample(labels=1))
+    assert torch.equal(two, run.sample(labels=1, guidance=[2.0, 2.0]))
+    rising = run.sample(labels=1, guidance={"type": "stagewise", "scale": 3.0, "shares": [0, 1]})
+    assert torch.equal(rising, run.sample(labels=1, guidance=(1, 3.0)))
     assert not torch.equal(run.sample(labels=1, grid="official"), run.sample(labels=1, grid="uniform"))
 
 

@@ -39,9 +39,12 @@ def read_spec(path: Path, overrides: list[str] | None) -> ExperimentSpec:
     return reading.validate(ExperimentSpec, document)
 
 
-def number(text: str | None) -> float | str | None:
-    """An option that is a number or a name."""
+def scale(text: str | None) -> float | list[float] | str | None:
+    """A guidance as an option gives it: a number, several between commas (one a stage), or a name."""
+    if text is None:
+        return None
     try:
-        return text if text is None else float(text)
+        numbers = [float(part) for part in text.split(",")]
     except ValueError:
         return text
+    return numbers if len(numbers) > 1 else numbers[0]

@@ -43,9 +43,18 @@ def _described(entry: Entry) -> str:
     """A component's name, origin and first line, and a line or two for each parameter."""
     import inspect
 
+    from pixelflow.core.interfaces import Sampler
+
     cls = entry.cls
     summary = (inspect.getdoc(cls) or "").partition("\n\n")[0].replace("\n", " ")
     lines = [f"  {cls.type_name()}  [{entry.origin}]", f"      {summary}"]
+    if issubclass(cls, Sampler):
+        cost = (
+            "evaluations as its tolerances need"
+            if cls.is_adaptive
+            else f"evaluations a step: {cls.evaluations_per_step:g}"
+        )
+        lines.append(f"      order {cls.order}; {cost}")
     properties = _properties(cls.Params.model_json_schema())
     for name, info in cls.Params.model_fields.items():
         if name != "type":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pixelflow.cli.arguments import CheckpointStep, Overrides
+from pixelflow.cli.arguments import CheckpointStep, Overrides, scale
 from pixelflow.cli.progress import bars
 from pixelflow.cli.tables import table
 
@@ -95,7 +95,8 @@ def _changed(source: Path, run: Run, overrides: list[str], guidance: str | None)
     own = {"evaluation": run.spec.evaluation, "sampling": run.spec.sampling, "data": run.spec.data}
     if changed.model_copy(update=own) != run.spec:
         raise UsageError("of a trained run only evaluation.*, sampling.* and data.* can be changed")
-    value = None if guidance is None else reading.parse(guidance, "--guidance").data
+    value = scale(guidance)
+    value = reading.parse(value, "--guidance").data if isinstance(value, str) else value
     return changed.model_copy(update={"sampling": changed_sampling(changed, {"guidance": value})})
 
 

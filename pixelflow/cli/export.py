@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pixelflow.cli.arguments import CheckpointStep, number
+from pixelflow.cli.arguments import CheckpointStep, scale
 from pixelflow.cli.progress import bars
 from pixelflow.core.errors import UsageError
 
@@ -25,7 +25,9 @@ def export(
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes to the spec's sampling, e.g. steps=20.")
     ] = None,
-    guidance: Annotated[str | None, typer.Option(metavar="NAME", help="The guidance, or its scale (a number).")] = None,
+    guidance: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The guidance, or its scale: one number, or one a stage.")
+    ] = None,
     rewriter: Annotated[
         str | None, typer.Option(metavar="NAME|BLOCK", help="Rewrites the prompts first, e.g. instruct.")
     ] = None,
@@ -49,7 +51,7 @@ def export(
     tasks = layout.read(prompts)
     opened = Run.open(run, step=step, weights=weights, device=device)
     opened.check_reads(label=False, caption=True)
-    sampling = changed_sampling(opened.spec, {"guidance": number(guidance)}, overrides or ())
+    sampling = changed_sampling(opened.spec, {"guidance": scale(guidance)}, overrides or ())
     built = None if choice is None else choice.build(device=opened.model.device)
     images = Export(opened, sampling, layout, tasks, built, seed)
     folder = out or run / "exports" / f"{benchmark}-{images.digest}"

@@ -12,7 +12,7 @@ def import_official(
     source: Annotated[Path, typer.Argument(metavar="SRC", help="The authors' folder: config.yaml and model.pt.")],
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder to write.")],
     size: Annotated[
-        int | None, typer.Option(metavar="PIXELS", help="Side of the images; by default the config's.")
+        int | None, typer.Option(min=1, metavar="PIXELS", help="Side of the images; by default the config's.")
     ] = None,
 ) -> None:
     """Make a run of weights that PixelFlow's authors (or their training script) published."""

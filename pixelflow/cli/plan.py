@@ -34,7 +34,7 @@ def _summary(costs: Costs) -> str:
     frozen = costs.parameters - costs.trained
     note = f", {quantity(frozen)} of them frozen" if frozen else ""
     return (
-        f"{spec.name}: {spec.image.height}x{spec.image.width} pixels in {spec.stages} stages, "
+        f"{spec.name}: {spec.image.height}x{spec.image.width} pixels in {spec.stages} stage{'s' * (spec.stages > 1)}, "
         f"{quantity(costs.parameters)} parameters{note}{_sizes(spec)}{_captions(costs.context_tokens)}"
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pixelflow.cli.arguments import CheckpointStep, number
+from pixelflow.cli.arguments import CheckpointStep, scale
 from pixelflow.cli.progress import bars
 
 if TYPE_CHECKING:
@@ -36,14 +37,18 @@ def sample(
     rewriter: Annotated[
         str | None, typer.Option(metavar="NAME|BLOCK", help="Rewrites the captions first, e.g. instruct.")
     ] = None,
-    count: Annotated[int | None, typer.Option(min=1, help="Images; labels and captions repeat in order.")] = None,
+    count: Annotated[
+        int | None, typer.Option(min=1, max=10**7, help="Images; labels and captions repeat in order.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**62, help="Of the first image; the next has SEED + 1.")] = 0,
     size: Annotated[
         str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Size of the images; by default the spec's.")
     ] = None,
     steps: Annotated[str | None, typer.Option(help="Steps of each stage: one number or several, e.g. 10,20.")] = None,
     sampler: Annotated[str | None, typer.Option(metavar="NAME", help="The solver.")] = None,
-    guidance: Annotated[str | None, typer.Option(metavar="NAME", help="The guidance, or its scale (a number).")] = None,
+    guidance: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The guidance, or its scale: one number, or one a stage.")
+    ] = None,
     grid: Annotated[str | None, typer.Option(metavar="NAME", help="The solver's time grid.")] = None,
     weak: Annotated[Path | None, typer.Option(metavar="RUN", help="A weaker run, for autoguidance.")] = None,
     weights: Annotated[str, typer.Option(metavar="NAME", help="ema or raw.")] = "ema",
@@ -71,7 +76,7 @@ def sample(
     else:
         opened = Run.open(run, step=step, weights=weights, device=device)
         weaker = Run.open(weak, device=device) if weak else None
-        changes = {"steps": _steps(steps), "sampler": sampler, "guidance": number(guidance), "grid": grid}
+        changes = {"steps": _steps(steps), "sampler": sampler, "guidance": scale(guidance), "grid": grid}
         sampling = changed_sampling(opened.spec, changes, overrides or ())
         captions = [*(prompt or []), *(read_prompts(prompts) if prompts else [])]
         order = _order(opened, weaker, sampling, _names(labels, opened), captions, negative or [], count, seed)
@@ -177,8 +182,11 @@ def _draw(run: Run, weak: Run | None, order: Order, folder: Path) -> None:
         environment=environment(run.classes),
     )
     gallery.finish(record, _titles(order, run), _columns(order))
+    stages = " + ".join(f"{spent:g}" for spent in record.evaluations)
+    by_stage = f" ({stages} by stage)" if len(record.evaluations) > 1 else ""
     typer.echo(
-        f"{count} image{'s' * (count > 1)} in {seconds:.1f} s, {sum(record.evaluations):g} evaluations each: {folder}"
+        f"{count} image{'s' * (count > 1)} in {seconds:.1f} s, {sum(record.evaluations):g} evaluations each{by_stage}: "
+        f"{folder}"
     )
 
 
@@ -227,5 +235,5 @@ def _steps(text: str | None) -> Any:
     """``10`` or ``10,20``; what is no number is left for the spec's own check to refuse."""
     if text is None:
         return None
-    parts = [int(part) if part.strip().isdecimal() else part for part in text.split(",")]
+    parts = [int(part) if re.fullmatch(r"\s*-?[0-9]+\s*", part) else part for part in text.split(",")]
     return parts if len(parts) > 1 else parts[0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -20,6 +21,9 @@ from pixelflow.core.errors import MissingDependencyError, UsageError
 from pixelflow.core.packing import Layout
 
 BACKEND_VARIABLE = "PIXELFLOW_ATTENTION"
+
+_MASKED = -10000.0
+"""What the release adds to the score of a masked position."""
 
 Kernel = Callable[[Tensor, Tensor, Tensor, Layout], Tensor]
 
@@ -44,7 +48,8 @@ def cross_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, layout: Layou
     Args:
         q: (n heads head_dim), packed as `layout` says.
         k, v: (images m heads head_dim)
-        mask: (images m), true where attended; every image attends to at least one position.
+        mask: (images m), true where attended. Like the release it lowers scores by 10,000 and does not remove them, so
+            an image whose mask holds nothing attends to all positions alike.
 
     Returns:
         (n heads head_dim)
@@ -54,9 +59,9 @@ def cross_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, layout: Layou
     for queries, keys, values, allowed in zip(
         layout.split(q), k.split(counts), v.split(counts), mask.bool().split(counts), strict=True
     ):
-        bias = rearrange(allowed, "b m -> b 1 1 m")
+        bias = rearrange(_MASKED * allowed.logical_not(), "b m -> b 1 1 m")
         outputs.append(_batched(queries, keys, values, bias))
-    return torch.cat(outputs)
+    return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 
 def grouped_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
@@ -66,15 +71,20 @@ def grouped_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 
-def _batched(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """(b l heads head_dim) each -> (b*l heads head_dim)"""
+def _batched(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
+    """(b l heads d) each, and a bias (b 1 1 m) on the scores -> (b*l heads d)
+
+    Called in every block of every evaluation, where einops and a needless autocast would show in small networks.
+    """
     dtype = v.dtype
-    q, k, v = (rearrange(part, "b l heads d -> b heads l d") for part in (q, k, v))
+    q, k, v = (part.transpose(1, 2) for part in (q, k, v))  # b heads l d
     if v.device.type == "cpu" and dtype.itemsize == 2:  # there the backward pass takes four times as long in 16 bits
         q, k, v = q.float(), k.float(), v.float()
-    with torch.autocast(v.device.type, enabled=False):
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-    return rearrange(attended.to(dtype), "b heads l d -> (b l) heads d")
+    bias = None if bias is None else bias.to(q.dtype)
+    has_autocast = torch.is_autocast_enabled(v.device.type)
+    with torch.autocast(v.device.type, enabled=False) if has_autocast else nullcontext():
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+    return attended.to(dtype).transpose(1, 2).flatten(0, 1)
 
 
 def varlen_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:

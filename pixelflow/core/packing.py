@@ -73,6 +73,8 @@ class Layout:
 
     def split(self, tokens: Tensor) -> list[Tensor]:
         """Split tokens (n ...) into one (count length ...) view a group."""
+        if self.is_uniform:
+            return [tokens.unflatten(0, (self.groups[0].count, self.groups[0].length))]
         parts = tokens.split([group.count * group.length for group in self.groups])
         return [part.unflatten(0, (group.count, group.length)) for part, group in zip(parts, self.groups, strict=True)]
 

@@ -45,7 +45,7 @@ AnyExtractor = Annotated[Extractor.Params, Slot("extractor")]
 AnyMetric = Annotated[Metric.Params, Slot("metric")]
 
 Count = Annotated[int, Field(ge=1, lt=2**31)]
-
+Steps = Annotated[int, Field(ge=1, le=100_000)]  # a solver's times are listed: a slip of many digits would fill memory
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
@@ -213,7 +213,7 @@ class SamplingSpec(Settings):
     """The solver."""
     grid: AnyGrid = Field(default="uniform")  # type: ignore[assignment]
     """Where in each stage the solver evaluates."""
-    steps: Count | tuple[Count, ...] = Field(default=30)
+    steps: Steps | tuple[Steps, ...] = Field(default=30)
     """Steps of each stage; a list gives one number for each, coarse to fine."""
     guidance: AnyGuidance = Field(default="none")  # type: ignore[assignment]
     """How conditional and unconditional velocities are combined."""

@@ -35,6 +35,17 @@ class Drawn:
     """Network evaluations that each image took, by stage; a guided one counts as two."""
 
 
+def mean_evaluations(batches: Sequence[tuple[int, Sequence[float]]]) -> tuple[float, ...]:
+    """Network evaluations an image, by stage: the mean over batches, in which adaptive solvers differ.
+
+    Args:
+        batches: number of images and their `Drawn.evaluations`, of each batch.
+    """
+    total = sum(count for count, _ in batches)
+    by_stage = zip(*([count * spent for spent in evaluations] for count, evaluations in batches), strict=True)
+    return tuple(sum(stage) / total for stage in by_stage)
+
+
 @dataclass(frozen=True)
 class Request:
     """Images to draw."""

@@ -18,7 +18,7 @@ from pixelflow.core.component import Settings
 from pixelflow.core.document import Document
 from pixelflow.core.errors import DataError, MissingInputError, NonFiniteError
 from pixelflow.core.files import write_text, writing
-from pixelflow.generation.draw import Drawn
+from pixelflow.generation.draw import Drawn, mean_evaluations
 from pixelflow.generation.orders import Order
 from pixelflow.generation.pictures import CAPTION_CELL, CELL, filmstrip, grid, to_pil
 
@@ -113,12 +113,8 @@ class Gallery:
 
     @property
     def evaluations(self) -> tuple[float, ...]:
-        """Network evaluations an image, by stage; the mean over batches, in which adaptive solvers differ."""
-        by_stage = zip(*(spent for _, spent in self._evaluations), strict=True)
-        counts = [count for count, _ in self._evaluations]
-        return tuple(
-            sum(count * spent for count, spent in zip(counts, stage, strict=True)) / sum(counts) for stage in by_stage
-        )
+        """Network evaluations an image, by stage; the mean over batches."""
+        return mean_evaluations(self._evaluations)
 
     def finish(self, record: Record, titles: Sequence[str], columns: int | None) -> None:
         """Put the images into place, with a grid, a filmstrip and, last, the record."""

@@ -21,7 +21,8 @@ def changed_sampling(
 
     Args:
         changes: key of `SamplingSpec` -> number, list, a component's name, block or Params; None changes nothing.
-            A number for ``guidance`` is the scale of the run's own guidance, or a constant one where it has none.
+            A number for ``guidance`` is the scale of the run's own guidance, or a constant one where it has none;
+            a list of numbers holds the weight of each stage.
         overrides: ``key=value`` within the sampling block, with or without ``sampling.`` before it; applied last.
 
     Raises:
@@ -65,9 +66,15 @@ def check_negatives(negatives: Sequence[str], sampling: SamplingSpec) -> None:
 
 
 def _guidance(own: Mapping[str, Any], value: Any) -> Any:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
+    if _is_number(value):
         return {**own, "scale": value} if "scale" in own else {"type": "constant", "scale": value}
+    if isinstance(value, (list, tuple)) and value and all(map(_is_number, value)):
+        return {"type": "stagewise", "scale": 2.0, "shares": [weight - 1 for weight in value]}
     return _changed(own, value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _changed(own: Any, value: Any) -> Any:

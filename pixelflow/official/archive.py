@@ -7,8 +7,10 @@ this module, and every other becomes a `Placeholder`, which takes whatever it is
 
 from __future__ import annotations
 
+import io
 import math
 import pickle
+import pickletools
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -33,6 +35,12 @@ _DTYPES = {
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
 }
+
+
+_KEEPING = ("PUT", "BINPUT", "LONG_BINPUT")
+
+_LONGEST_PICKLE = 2**28
+"""Bytes; the description of a training checkpoint of 28 blocks has about 300,000."""
 
 
 class Placeholder:
@@ -103,6 +111,17 @@ class _Reader(pickle.Unpickler):
         return data
 
 
+def _check_memory(content: bytes) -> None:
+    """Raise UnpicklingError for a pickle whose few bytes would make the unpickler ask for any amount of memory.
+
+    An object may be kept under a number, and the unpickler has room for all numbers up to the largest. Real pickles
+    count, so that a number never exceeds that of the instructions before it.
+    """
+    for instructions, (instruction, number, _) in enumerate(pickletools.genops(content)):
+        if instruction.name in _KEEPING and int(number or 0) > instructions:
+            raise pickle.UnpicklingError("it asks for memory without end")
+
+
 class Archive:
     """A ``torch.save`` file, opened; its tensors are read one by one.
 
@@ -119,20 +138,27 @@ class Archive:
             if len(pickles) != 1:
                 raise DataError(f"{path}: is a zip archive but not one that torch.save wrote")
             self._prefix = pickles[0].removesuffix("data.pkl")
-            with self._zip.open(self._stored("data.pkl")) as file:
-                self.content: Any = _Reader(file).load()
+            content = self._zip.read(self._stored("data.pkl", _LONGEST_PICKLE))
+            _check_memory(content)
+            self.content: Any = _Reader(io.BytesIO(content)).load()
         except FileNotFoundError:
             raise MissingInputError(f"{path}: there is no such file") from None
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from None
         except zipfile.BadZipFile:
-            raise DataError(f"{path}: is not a checkpoint of torch.save, or cut off (no whole zip archive)") from None
+            raise DataError(
+                f"{path}: is no whole zip archive, so it is cut off, not by torch.save, or by one before torch 1.6"
+            ) from None
         except DataError:
             raise
         except Exception as error:  # a hostile pickle can raise anything
             raise DataError(f"{path}: its pickle cannot be read ({type(error).__name__}); nothing was run") from None
 
-    def _stored(self, name: str) -> zipfile.ZipInfo:
+    def _stored(self, name: str, longest: float = math.inf) -> zipfile.ZipInfo:
         """An uncompressed member, as torch.save writes them; a compressed one could blow up to any size."""
         info = self._zip.getinfo(self._prefix + name)
+        if info.file_size > longest:
+            raise DataError(f"{self.path}: {info.filename} has {info.file_size:,} bytes; no description of tensors has")
         if info.compress_type != zipfile.ZIP_STORED:
             raise DataError(f"{self.path}: {info.filename} is compressed; torch.save never does that")
         return info

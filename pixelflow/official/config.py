@@ -37,16 +37,19 @@ _TARGET = "pixelflow.model.PixelFlowModel"
 
 
 class _Network(Settings):
-    """``model.params``: what the release's network is built from."""
+    """``model.params``: what the release's network is built from.
 
-    num_attention_heads: int = Field(ge=1)
-    attention_head_dim: int = Field(ge=4, multiple_of=4)
+    The bounds are far above any real model; without them a slip, or malice, could keep the machine busy for hours.
+    """
+
+    num_attention_heads: int = Field(ge=1, le=1024)
+    attention_head_dim: int = Field(ge=4, le=1024, multiple_of=4)
     in_channels: Literal[1, 3] = 3
     out_channels: Literal[1, 3] = 3
-    depth: int = Field(ge=1)
-    patch_size: int = Field(ge=1)
-    num_classes: int = Field(default=0, ge=0)
-    cross_attention_dim: int | None = Field(default=None, ge=1)
+    depth: int = Field(ge=1, le=1000)
+    patch_size: int = Field(ge=1, le=1024)
+    num_classes: int = Field(default=0, ge=0, le=10**8)
+    cross_attention_dim: int | None = Field(default=None, ge=1, le=2**20)
     attention_bias: Literal[True] = True
     dropout: float = Field(default=0.0, ge=0, le=0)
 
@@ -115,7 +118,8 @@ def spec_of(config: ReleaseConfig, name: str, size: int | None) -> ExperimentSpe
         SpecError: the size does not suit the stages.
     """
     network, stages = config.network, config.scheduler.num_stages
-    side = size or config.data.resolution or _KICKOFF * network.patch_size << (stages - 1)
+    own = config.data.resolution or _KICKOFF * network.patch_size << (stages - 1)
+    side = own if size is None else size
     context = network.cross_attention_dim
     conditioners: list[dict[str, Any]] = []
     if network.num_classes:

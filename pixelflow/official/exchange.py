@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from pixelflow.backbones.dit import DiT
 from pixelflow.core import checkpoint
@@ -48,7 +49,8 @@ def import_release(source: Path, target: Path, size: int | None = None) -> Excha
     Raises:
         MissingInputError: there is no such folder, config or weights file.
         SpecError: the config is not one of this model.
-        DataError: the weights file is damaged or hostile, or does not fit the config; a line for every weight.
+        DataError: the weights file is damaged or hostile, does not fit the config, or holds numbers that are not
+            finite; a line for every weight.
         CannotWriteError: the target is there already, or the system refuses.
     """
     if not source.is_dir():
@@ -61,7 +63,7 @@ def import_release(source: Path, target: Path, size: int | None = None) -> Excha
     classes = [str(label) for label in range(class_count(spec))]
     run = RunFolder.create(target, spec, classes)
     try:
-        tensors = {part: from_official(archive.tensors(state), table) for part, state in states.items()}
+        tensors = {part: from_official(_finite(archive, state), table) for part, state in states.items()}
         checkpoint.save(run.checkpoints, 0, tensors, {"imported_from": archive.path.name}, keep=1)
     except BaseException:
         shutil.rmtree(run.path)
@@ -123,6 +125,14 @@ def _shapes(spec: ExperimentSpec, table: Table) -> dict[str, Shape]:
     modules = {"backbone": backbone} | {f"conditioners.{index}": module for index, module in enumerate(conditioners)}
     ours = {f"{place}.{name}": t for place, module in modules.items() for name, t in module.state_dict().items()}
     return {name: tuple(tensor.shape) for name, tensor in to_official(ours, table, spec.patches[0]).items()}
+
+
+def _finite(archive: Archive, state: Mapping[str, StoredTensor]) -> dict[str, Tensor]:
+    tensors = archive.tensors(state)
+    broken = [f"{name} holds numbers that are not finite" for name, t in tensors.items() if not t.isfinite().all()]
+    if broken:
+        raise DataError("\n".join([f"{archive.path}: {len(broken)} of its weights are broken", *broken]))
+    return tensors
 
 
 def _check_fits(path: Path, state: Mapping[str, StoredTensor], wanted: Mapping[str, Shape]) -> None:

@@ -42,11 +42,17 @@ def is_recording(noise: Sequence[Tensor]) -> bool:
 
 @torch.no_grad()
 def replayed(
-    model: FlowModel, sampling: SamplingSpec, condition: Condition, null: Condition, noise: Sequence[Tensor]
+    model: FlowModel,
+    sampling: SamplingSpec,
+    count: int,
+    condition: Condition,
+    null: Condition,
+    noise: Sequence[Tensor],
 ) -> Tensor:
     """The images (b c h w) that the release makes of recorded noise, before clipping.
 
     Args:
+        count: images, b.
         condition, null: of the b images.
         noise: (b c h w), then one (2b c h w) for each later stage.
 
@@ -56,8 +62,7 @@ def replayed(
     sampler, guidance = sampling.sampler.build(), sampling.guidance.build()
     if not isinstance(sampler, Dopri5) or not isinstance(guidance, StagewiseGuidance):
         raise UsageError("noise of twice as many rows after the first stage is for sampler dopri5, guidance stagewise")
-    if len(noise) != len(model.cascade.stages):
-        raise UsageError(f"{len(noise)} tensors of noise do not suit {len(model.cascade.stages)} stages")
+    _check_shapes(noise, count, len(model.cascade.stages))
     pair = Condition.batched([null, condition])
     x = torch.cat([noise[0], noise[0]]).to(model.device)
     for stage, drawn in zip(model.cascade.stages, noise, strict=True):
@@ -65,6 +70,19 @@ def replayed(
             x = model.cascade.renoise(x, stage, drawn.to(model.device))
         x = _integrated(model, stage, guidance.weight(stage), pair, x, sampler.params)
     return x[: len(noise[0])]
+
+
+def _check_shapes(noise: Sequence[Tensor], count: int, stages: int) -> None:
+    """Raise UsageError unless `noise` is a recording of `count` images in so many stages, each twice as large."""
+    if len(noise) != stages:
+        raise UsageError(f"{len(noise)} tensors of noise do not suit {stages} stages")
+    rows, channels, height, width = noise[0].shape
+    if rows != count:
+        raise UsageError(f"noise of {rows} images does not suit {count} of them")
+    for index, drawn in enumerate(noise[1:], 1):
+        wanted = 2 * rows, channels, height << index, width << index
+        if tuple(drawn.shape) != wanted:
+            raise UsageError(f"the noise of stage {index} has shape {tuple(drawn.shape)} where {wanted} is needed")
 
 
 def _integrated(

@@ -41,7 +41,7 @@ class AdaptiveSolver(Sampler):
 
 
 class Bosh3(AdaptiveSolver):
-    """Bogacki and Shampine's solver."""
+    """Bogacki and Shampine's solver; three evaluations for each step that it tries."""
 
     order = 3
 
@@ -50,7 +50,7 @@ class Bosh3(AdaptiveSolver):
 
 
 class Dopri8(AdaptiveSolver):
-    """Dormand and Prince's solver of order 8."""
+    """Dormand and Prince's solver of order 8; thirteen evaluations for each step that it tries."""
 
     order = 8
 
@@ -59,7 +59,7 @@ class Dopri8(AdaptiveSolver):
 
 
 class AdaptiveHeun(AdaptiveSolver):
-    """Heun's method with the error taken from Euler's."""
+    """Heun's method with the error taken from Euler's; one evaluation for each step that it tries."""
 
     order = 2
 
@@ -68,7 +68,7 @@ class AdaptiveHeun(AdaptiveSolver):
 
 
 class Fehlberg2(AdaptiveSolver):
-    """Fehlberg's solver of order 2."""
+    """Fehlberg's solver of order 2; two evaluations for each step that it tries."""
 
     order = 2
 

@@ -110,6 +110,13 @@ def test_options_change_what_the_spec_says(run: Path, tmp_path: Path):
     assert sampling["precision"] == "bfloat16"
 
 
+def test_guidance_takes_a_weight_a_stage(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    assert sample(run, "--guidance", "1,2.5", "--steps", 2, "--count", 1, "--out", tmp_path) == 0
+    assert "6 evaluations each (2 + 4 by stage)" in capsys.readouterr().out
+    guidance = json.loads((tmp_path / "samples.json").read_text())["order"]["sampling"]["guidance"]
+    assert guidance == {"type": "stagewise", "scale": 2, "shares": [0, 1.5]}
+
+
 def test_autoguidance_records_its_weaker_run(run: Path, tmp_path: Path):
     weak = make_run(tmp_path / "weak", make_spec("backbone.depth=1"), seed=8)
     options = ("--weak", weak, "--guidance", "autoguidance", "--count", 2)
@@ -178,7 +185,10 @@ def test_diverged_weights_are_said_to_be_so(tmp_path: Path, capsys: pytest.Captu
         (["--steps", "0"], 78, "at least 1"),
         (["--steps", "1,2,3"], 78, "has 3 entries for 2 stages"),
         (["--sampler", "eular"], 78, "did you mean 'euler'"),
+        (["--steps", "-1"], 78, "at least 1, not -1"),
+        (["--steps", "1000000000"], 78, "at most 100000"),
         (["--guidance", "-1"], 78, "scale"),
+        (["--guidance", "1,1.5,2"], 78, "has 3 entries for 2 stages"),
         (["--grid", "even"], 78, "no grid is called 'even'"),
         (["stesp=3"], 78, "did you mean 'steps'"),
         (["image.size=32"], 78, "sampling.image: unknown key"),

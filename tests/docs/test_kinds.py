@@ -65,6 +65,31 @@ def test_the_example_is_what_new_plugin_writes_and_keeps_its_contract(kind, tmp_
     assert not broken
 
 
+def rows(kind: str) -> dict[str, list[str]]:
+    """The table of what there is on a kind's page: type -> the other columns."""
+    text = (DOCS / f"kinds/{kind}.md").read_text()
+    found = re.findall(r"^\| `(\w+)` \| (.*) \|$", text.partition("## What there is")[2].partition("\n## ")[0], re.M)
+    return {name: [cell.strip() for cell in cells.split(" | ")] for name, cells in found}
+
+
+def built_in(kind: str) -> dict[str, type[Component]]:
+    plugins.load()
+    return {name: entry.cls for name, entry in registry.of_kind(kind).items() if entry.origin == "pixelflow"}
+
+
+def test_the_table_of_samplers_is_the_codes():
+    stated = {name: (int(order), float(cost.split()[0])) for name, (order, cost, *_) in rows("sampler").items()}
+    assert set(stated) == set(built_in("sampler"))
+    for name, cls in built_in("sampler").items():
+        assert stated[name][0] == cls.order
+        if not cls.is_adaptive:
+            assert stated[name][1] == cls.evaluations_per_step
+
+
+def test_the_table_of_guidance_names_all_that_there_is():
+    assert set(rows("guidance")) == set(built_in("guidance"))
+
+
 def test_the_rewriter_on_its_page_validates():
     choice = reading.parse(block(DOCS / "kinds/rewriter.md", "yaml"), "rewriter.md")
     assert reading.validate(Choice, choice).rewriter.component.type_name() == "mapping"

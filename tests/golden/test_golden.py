@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -154,6 +156,22 @@ def test_ordinary_dopri5_is_as_near_to_the_recording_as_the_tolerance_allows(cla
     """What holds on every machine."""
     noise = [part[:2] for part in class_model.noise("dopri5")]
     close(dopri5_sample(class_model, noise), class_model["sample/dopri5/images01"], 0.03)
+
+
+@pytest.mark.parametrize(
+    ("change", "labels", "message"),
+    [
+        (lambda noise: noise[:3], [1, 2], "3 tensors of noise do not suit 4 stages"),
+        (lambda noise: [*noise[:3], noise[2]], [1, 2], "noise of stage 3 has shape .* is needed"),
+        (lambda noise: noise, [1, 2, 3], "noise of 2 images does not suit 3"),
+    ],
+)
+def test_recorded_noise_that_does_not_fit_is_named(
+    class_model: Golden, change: Callable[[list[Tensor]], list[Tensor]], labels: list[int], message: str
+) -> None:
+    noise = change(class_model.noise("dopri5"))
+    with pytest.raises(UsageError, match=message):
+        class_model.run.sample(labels=labels, count=len(labels), noise=noise, sampler="dopri5", guidance="stagewise")
 
 
 def test_recorded_noise_is_for_the_setting_it_was_recorded_with(class_model: Golden) -> None:

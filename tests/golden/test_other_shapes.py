@@ -95,6 +95,16 @@ def test_text_forward() -> None:
         torch.testing.assert_close(found[index].double(), wanted, rtol=0, atol=TOLERANCE)
 
 
+def test_a_mask_of_nothing_attends_to_everything_as_in_the_release() -> None:
+    """It adds -10,000 to masked scores, to all alike; float32 then rounds them to thousandths."""
+    run, plain = lively(spec_text("8", 1, 2, 2, 8, text=True))
+    x, text = torch.randn(1, 3, 8, 8), torch.randn(1, 6, 10)
+    found, everything = (run.velocity(x, 300.0, text=text, mask=torch.full((1, 6), number)) for number in (0, 1))
+    wanted = plain.velocity(x[0].double(), 300.0, text=text[0].double(), mask=torch.zeros(6))
+    torch.testing.assert_close(found[0].double(), wanted, rtol=0, atol=2e-3)
+    torch.testing.assert_close(found, everything, rtol=0, atol=2e-3)
+
+
 @pytest.mark.parametrize(
     ("size", "stages", "patch", "steps"),
     [("8", 1, 2, [3]), ("[16, 8]", 2, 2, [1, 4]), ("8", 3, 1, [2, 3, 1]), ("16", 5, 1, [2, 1, 2, 1, 1])],

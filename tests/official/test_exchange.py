@@ -61,12 +61,16 @@ def random_state(folder: Path, dtype: torch.dtype = torch.float32, seed: int = 0
     return OrderedDict(to_official(ours, table, network.patch_size))
 
 
-@pytest.fixture
-def release(tmp_path: Path) -> Path:
-    folder = tmp_path / "release"
-    write_config(folder)
+def publish(folder: Path, network: dict[str, Any] | None = None, scheduler: dict[str, Any] | None = None) -> Path:
+    """Write a folder as the authors do, of random weights."""
+    write_config(folder, network, scheduler)
     torch.save(random_state(folder), folder / "model.pt")
     return folder
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Path:
+    return publish(tmp_path / "release")
 
 
 def saved(path: Path) -> dict[str, Tensor]:
@@ -165,6 +169,17 @@ def test_every_weight_that_does_not_fit_is_named(release: Path, tmp_path: Path) 
     assert not (tmp_path / "run").exists()
 
 
+def test_weights_that_are_not_finite_are_named(release: Path, tmp_path: Path) -> None:
+    state = random_state(release)
+    state["proj_out_2.bias"][3] = float("nan")
+    torch.save(state, release / "model.pt")
+    with pytest.raises(
+        DataError, match=r"1 of its weights are broken\nproj_out_2\.bias holds numbers that are not fin"
+    ):
+        import_release(release, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 class Attack:
     """Unpickles as a call of any function."""
 
@@ -233,6 +248,10 @@ def broken(folder: Path) -> dict[str, Callable[[], object]]:
         "other gamma": lambda: write_config(folder, scheduler={"gamma": -0.1}),
         "size that stages do not divide": lambda: write_config(folder, {"patch_size": 5}),
         "channels that differ": lambda: write_config(folder, {"out_channels": 1}),
+        "too many blocks": lambda: write_config(folder, {"depth": 2 * 10**9}),
+        "too many heads": lambda: write_config(folder, {"num_attention_heads": 2 * 10**9}),
+        "a folder": lambda: (weights.unlink(), weights.mkdir()),
+        "an old format": lambda: torch.save(random_state(folder), weights, _use_new_zipfile_serialization=False),
         "truncated": lambda: weights.write_bytes(whole[: len(whole) // 2]),
         "a flipped byte": lambda: weights.write_bytes(whole[:9000] + bytes([whole[9000] ^ 1]) + whole[9001:]),
         "empty": lambda: weights.write_bytes(b""),
@@ -241,6 +260,7 @@ def broken(folder: Path) -> dict[str, Callable[[], object]]:
         "compressed": lambda: archive(weights, pickle.dumps({"a": 1}), zipfile.ZIP_DEFLATED),
         "garbage pickle": lambda: archive(weights, b"\x80\x02]q\x00(K\x01"),
         "deep pickle": lambda: archive(weights, b"\x80\x02" + b"(" * 100000 + b"."),
+        "memory bomb": lambda: archive(weights, b"\x80\x02}r" + (2**24).to_bytes(4, "little") + b"."),
         "no tensors": lambda: archive(weights, pickle.dumps({"a": 1}, 2)),
         "tensor without bytes": lambda: archive(weights, shared_storage((24, 3, 2, 2), (12, 4, 2, 1))),
         "tensor larger than its storage": lambda: archive(weights, shared_storage((24, 3, 2, 2), (0, 0, 0, 0))),
@@ -258,14 +278,17 @@ CONFIG_FAULTS = {
     "other gamma",
     "size that stages do not divide",
     "channels that differ",
+    "too many blocks",
+    "too many heads",
 }
 
 
 @pytest.mark.parametrize(
     "fault",
     ["missing weights", "missing config", *sorted(CONFIG_FAULTS), "truncated", "a flipped byte", "empty", "no zip",
-     "another zip", "compressed", "garbage pickle", "deep pickle", "no tensors", "tensor without bytes",
-     "tensor larger than its storage", "negative offset", "other architecture", "a list"],
+     "another zip", "a folder", "an old format", "compressed", "garbage pickle", "deep pickle", "memory bomb",
+     "no tensors", "tensor without bytes", "tensor larger than its storage", "negative offset",
+     "other architecture", "a list"],
 )  # fmt: skip
 def test_broken_folders_are_refused_whole(release: Path, tmp_path: Path, fault: str) -> None:
     broken(release)[fault]()
@@ -279,6 +302,18 @@ def test_broken_folders_are_refused_whole(release: Path, tmp_path: Path, fault: 
     assert str(release) in str(raised.value) or "released settings" in str(raised.value)
     assert not (tmp_path / "run").exists()
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("size", [0, 17])
+def test_a_size_that_does_not_suit_is_refused(release: Path, tmp_path: Path, size: int) -> None:
+    with pytest.raises(SpecError, match=r"image\.size"):
+        import_release(release, tmp_path / "run", size)
+
+
+def test_a_pickle_is_not_given_the_memory_that_it_asks_for(release: Path, tmp_path: Path) -> None:
+    broken(release)["memory bomb"]()
+    with pytest.raises(DataError, match=r"its pickle cannot be read \(UnpicklingError\); nothing was run"):
+        import_release(release, tmp_path / "run")
 
 
 def test_nothing_is_overwritten(release: Path, tmp_path: Path) -> None:
