@@ -17,15 +17,19 @@ Rope = tuple[Tensor, Tensor]
 """Cosines and sines, (n 1 head_dim) or, for a uniform batch, (l 1 head_dim)."""
 
 
+@lru_cache(maxsize=16)
+def _frequencies(count: int, device: torch.device) -> Tensor:
+    exponents = -math.log(10000.0) * torch.arange(count, device=device, dtype=torch.float32)
+    return torch.exp(exponents / (count - 1))
+
+
 def sinusoid(position: Tensor, channels: int = 256) -> Tensor:
     """Sinusoidal embedding (b) -> (b channels), cosines first, frequencies ``10000**(-k/(channels/2 - 1))``.
 
     Times reach 1000, so the last bit of a frequency shows in the fourth decimal of an angle: the order of these
     operations is the release's.
     """
-    half = channels // 2
-    exponents = -math.log(10000.0) * torch.arange(half, device=position.device, dtype=torch.float32)
-    angles = position.float()[:, None] * torch.exp(exponents / (half - 1))
+    angles = position.float()[:, None] * _frequencies(channels // 2, position.device)
     return torch.cat([angles.cos(), angles.sin()], dim=-1)
 
 
@@ -126,12 +130,9 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor, layout: Layout, rope: Rope) -> Tensor:
         """(n d) -> (n d)"""
         q, k, v = self.qkv(x).chunk(3, dim=-1)
-        q, k, v = (
-            rearrange(part, "n (heads d) -> n heads d", heads=self.heads)
-            for part in (self.q_norm(q), self.k_norm(k), v)
-        )
+        q, k, v = (part.unflatten(-1, (self.heads, -1)) for part in (self.q_norm(q), self.k_norm(k), v))
         attended = self_attention(rotate(q, rope), rotate(k, rope), v, layout)
-        return self.out(rearrange(attended, "n heads d -> n (heads d)"))
+        return self.out(attended.flatten(-2))
 
 
 class CrossAttention(nn.Module):
@@ -150,10 +151,10 @@ class CrossAttention(nn.Module):
     def forward(self, x: Tensor, context: Tensor, mask: Tensor, layout: Layout, rope: Rope) -> Tensor:
         """X (n d), context (images m context_dim), mask (images m) -> (n d)"""
         k, v = self.kv(context).chunk(2, dim=-1)
-        q = rearrange(self.q_norm(self.q(x)), "n (heads d) -> n heads d", heads=self.heads)
-        k, v = (rearrange(part, "b m (heads d) -> b m heads d", heads=self.heads) for part in (self.k_norm(k), v))
+        q = self.q_norm(self.q(x)).unflatten(-1, (self.heads, -1))
+        k, v = (part.unflatten(-1, (self.heads, -1)) for part in (self.k_norm(k), v))
         attended = cross_attention(rotate(q, rope), k, v, mask, layout)
-        return self.out(rearrange(attended, "n heads d -> n (heads d)"))
+        return self.out(attended.flatten(-2))
 
 
 class MLP(nn.Module):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, ClassVar
 
 import torch
@@ -191,7 +191,7 @@ class Transformer(Backbone):
         signal = self.time_embedding(time)
         if condition.vector is not None:
             signal = signal + condition.vector
-        sides = [torch.tensor([group.length**0.5], device=time.device) for group in layout.groups]
+        sides = [_side(group.length, time.device) for group in layout.groups]
         sizes = [
             self.size_embedding(side).expand(group.count, -1) for side, group in zip(sides, layout.groups, strict=True)
         ]
@@ -214,6 +214,12 @@ class Transformer(Backbone):
     def largest_block_of_ends(self, tokens: int) -> float:
         """Numbers that the largest block recomputed in `enter` or `leave` keeps for one image."""
         return 0.0
+
+
+@lru_cache(maxsize=64)
+def _side(length: int, device: torch.device) -> Tensor:
+    """Tokens a side (1) of an image of `length` tokens; kept, because each copy to a GPU would wait for it."""
+    return torch.tensor([length**0.5], device=device)
 
 
 def _one_context(own: int | None, conditioners: int | None) -> int | None:
