@@ -31,6 +31,8 @@ def sweep(
 
     Points that differ only in sampling or evaluation share one training. What is finished is found by its content and
     never repeated: the same command goes on after a stop, and does only what is new after a change of the file.
+
+    In place of FILE:  status DIR  shows how far a sweep is,  report DIR  writes its report anew.
     """
     from pixelflow.sweep.crew import run
     from pixelflow.sweep.forecast import forecast

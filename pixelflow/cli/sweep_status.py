@@ -1,4 +1,4 @@
-"""``pixelflow sweep-status``."""
+"""``pixelflow sweep status``."""
 
 from __future__ import annotations
 

@@ -62,10 +62,10 @@ def test_a_sweep_from_dry_run_to_report(sweep_file, call, tmp_path):
     assert "train" not in lines[3]
     assert "expected:" in told
 
-    code, told, _ = call("sweep-status", "sweeps/quick")
+    code, told, _ = call("sweep", "status", "sweeps/quick")
     assert "3 of 3 tasks are done" in told
     (tmp_path / "sweeps/quick/report.html").unlink()
-    code, told, _ = call("sweep-report", "sweeps/quick")
+    code, told, _ = call("sweep", "report", "sweeps/quick")
     assert (tmp_path / told.strip()).is_file()
 
 
@@ -88,7 +88,7 @@ def test_a_search_ends_with_a_report_of_its_points(sweep_file, call, tmp_path, m
     text = (tmp_path / page.strip()).read_text()
     assert "2 of 2 points done" in text
     assert "the best is #1, sampler" in text
-    code, told, _ = call("sweep-status", "sweeps/quick")
+    code, told, _ = call("sweep", "status", "sweeps/quick")
     assert "tasks are done" in told
     monkeypatch.setitem(sys.modules, "optuna", None)
     code, _, told = call("sweep", file)
@@ -115,7 +115,7 @@ def test_a_failed_cell_has_its_own_code_and_the_rest_is_done(sweep_file, call):
     lines = [line for line in told.splitlines() if line.startswith("pixelflow:")]
     assert "this guidance needs a second, weaker run" in lines[0]
     assert lines[1] == "pixelflow: 1 of 3 tasks are not done; the same command tries them again"
-    code, told, _ = call("sweep-status", "sweeps/quick")
+    code, told, _ = call("sweep", "status", "sweeps/quick")
     assert "2 of 3 tasks are done" in told
     assert "failed" in told
 
@@ -124,8 +124,9 @@ def test_a_failed_cell_has_its_own_code_and_the_rest_is_done(sweep_file, call):
     ("arguments", "code", "message"),
     [
         (["sweep", "sweep.yml"], 66, "did you mean sweep.yaml?"),
-        (["sweep-status", "."], 66, "is no sweep"),
-        (["sweep-report", "nowhere"], 66, "is no sweep"),
+        (["sweep", "status", "."], 66, "is no sweep"),
+        (["sweep", "report", "nowhere"], 66, "is no sweep"),
+        (["sweep", "status"], 2, "Missing argument 'DIR'; see pixelflow sweep status --help"),
         (["sweep", "sweep.yaml"], 78, "sweep.yaml:5:8 sampling.stepz: unknown key; did you mean 'steps'?"),
     ],
 )
