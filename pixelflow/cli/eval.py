@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -56,17 +57,17 @@ def eval(
 
         run = Run.open(source, step=step, weights=weights, device=device)
         changes = [*(overrides or ()), *([f"evaluation.images={images}"] if images else [])]
-        spec = _changed(source, run, changes, guidance)
-        data = _data(spec) if reference is None or "caption" in run.reads else None
+        spec = _changed(source, run, [*changes, *_chosen(reference)], guidance)
+        data = _data(spec) if spec.evaluation.reference is None or "caption" in run.reads else None
         count = spec.evaluation.images
         captions = captions_for(run, count, data) if data is not None else None
         generation = Generation(run, spec.sampling, count, seed, captions)
         folder = out or source / "evaluations" / generation.digest
-        measurement = _of_run(generation, folder, spec, reference, data)
+        measurement = _of_run(generation, folder, spec, data)
     else:
         _refuse_for_files(source, {"--images": images, "--guidance": guidance, "--step": step})
         folder = out or (source.with_suffix(".evaluation") if source.suffix == ".npz" else source)
-        measurement = _of_files(source, reference, overrides or [])
+        measurement = _of_files(source, [*(overrides or ()), *_chosen(reference)])
     for note in measurement.notes:
         typer.echo(f"note: {note}", err=True)
     with bars() as tell:
@@ -105,19 +106,23 @@ def _data(spec: ExperimentSpec) -> Dataset:
     return plain_dataset(spec)
 
 
-def _of_run(
-    generation: Generation, folder: Path, spec: ExperimentSpec, reference: Path | None, data: Dataset | None
-) -> Measurement:
-    """Draw the images, with a progress bar, and set them against the reference, else the data."""
-    from pixelflow.evaluate.inputs import Reference, open_reference
-    from pixelflow.evaluate.measurement import Measurement
+def _chosen(reference: Path | None) -> list[str]:
+    """The option as a change of the spec."""
+    from pixelflow.evaluate.inputs import REFERENCE, check_reference
 
-    bad_images = spec.evaluation.bad_images
-    if reference is not None:
-        real = open_reference(reference, (spec.image.channels, *spec.image.size), bad_images)
-    else:
-        assert data is not None
-        real = Reference.of(data, bad_images)
+    if reference is None:
+        return []
+    check_reference(reference, "--reference")
+    return [f"{REFERENCE}={json.dumps(str(reference))}"]
+
+
+def _of_run(generation: Generation, folder: Path, spec: ExperimentSpec, data: Dataset | None) -> Measurement:
+    """Draw the images, with a progress bar, and set them against the reference, else the data."""
+    from pixelflow.evaluate.inputs import reference_for
+    from pixelflow.evaluate.measurement import Measurement, prepare
+
+    prepare(spec.evaluation, generation.run.model.device)
+    real = reference_for(spec, data)
     sampling, source = spec.sampling, generation.run.source
     guidance = " ".join(str(value) for value in sampling.guidance.model_dump(mode="json").values())
     typer.echo(
@@ -141,18 +146,20 @@ def _refuse_for_files(source: Path, options: dict[str, Any]) -> None:
         raise UsageError(f"{source}: is not a run; {', '.join(given)} can only be given with one")
 
 
-def _of_files(images: Path, reference: Path | None, overrides: list[str]) -> Measurement:
+def _of_files(images: Path, overrides: list[str]) -> Measurement:
     from pixelflow.core import reading
     from pixelflow.core.errors import UsageError
     from pixelflow.evaluate.inputs import FileEvaluation, open_images, open_reference
     from pixelflow.evaluate.measurement import Measurement
 
-    if reference is None:
-        raise UsageError(f"{images}: is not a run; to compare images in files, give --reference as well")
     document = reading.override(reading.Document("settings", {}), overrides)
     spec = reading.validate(FileEvaluation, document).evaluation
+    if spec.reference is None:
+        raise UsageError(f"{images}: is not a run; to compare images in files, give --reference as well")
+    for key in sorted({"images", "every"} & spec.model_fields_set):
+        raise UsageError(f"{images}: is not a run, all of its images are measured; leave out evaluation.{key}")
     found = open_images(images)
-    real = open_reference(reference, found.shape, spec.bad_images)
+    real = open_reference(spec.reference, found.shape, spec.bad_images)
     return Measurement.of_files(found.beside(real), spec, real)
 
 

@@ -237,6 +237,8 @@ class EvaluationSpec(Settings):
     """What is measured."""
     images: int = Field(default=400, ge=2)
     """Images to generate."""
+    reference: Path | None = None
+    """Real images (a folder, an npz, a spec) or saved statistics, in place of the spec's own data."""
     every: Count | None = None
     """Training steps between evaluations of the averaged weights, the best of which are kept; null for none."""
     bad_images: int = Field(default=100, ge=0)

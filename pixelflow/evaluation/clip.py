@@ -117,6 +117,9 @@ class Clip(Extractor):
     def weights_sha256(self) -> str:
         return pretrained.fingerprint(folder_of(self.params))
 
+    def prepare(self) -> None:
+        read_clip(folder_of(self.params), self._device)
+
     def fit(self, images: Iterable[Tensor]) -> None:
         """Nothing is learnt."""
 

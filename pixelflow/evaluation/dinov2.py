@@ -57,6 +57,9 @@ class Dinov2(Extractor):
     def _folder(self) -> Path:
         return pretrained.folder_of(self.params.model, self.type_name(), _FILES)
 
+    def prepare(self) -> None:
+        _network(self._folder, self._device)
+
     def fit(self, images: Iterable[Tensor]) -> None:
         """Nothing is learnt."""
 

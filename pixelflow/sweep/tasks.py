@@ -33,8 +33,8 @@ from pixelflow.core.files import write_text
 from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.evaluate.generated import Generation, captions_for
-from pixelflow.evaluate.inputs import Reference, plain_dataset
-from pixelflow.evaluate.measurement import Measurement
+from pixelflow.evaluate.inputs import plain_dataset, reference_for
+from pixelflow.evaluate.measurement import Measurement, prepare
 from pixelflow.run import Run
 from pixelflow.sweep.claims import Claim
 from pixelflow.sweep.plan import Cell, Plan
@@ -164,13 +164,13 @@ class Evaluation(Task):
     def perform(self, device: str | None) -> dict[str, Any]:
         """Generate the images that are missing and measure all; raises as `Run.open` and `Measurement` do."""
         spec = self.cell.spec
+        prepare(spec.evaluation, choose_device(device))
         run = Run.open(self.training.run, device=device)
         data = plain_dataset(spec)
         count = spec.evaluation.images
         generation = Generation(run, spec.sampling, count, SEED, captions_for(run, count, data))
         seconds = self._draw(generation)
-        reference = Reference.of(data, spec.evaluation.bad_images)
-        measurement = Measurement.of_run(generation, self.images, spec.evaluation, reference)
+        measurement = Measurement.of_run(generation, self.images, spec.evaluation, reference_for(spec, data))
         results = list(measurement.measure(measurement.compared(self.folder, choose_device(device))))
         measurement.record(self.folder, results)
         shutil.rmtree(self.folder / "features", ignore_errors=True)  # the result is final, and cells are many

@@ -151,6 +151,23 @@ def test_a_spec_names_the_real_images(digits_folder, tmp_path, tiny_file, capsys
     assert body["results"][0]["values"]["ratio"] > 1
 
 
+def test_a_spec_may_name_the_real_images_itself(run, digits_folder, tmp_path, capsys):
+    assert call(run, "--images", 20, FRECHET, f"evaluation.reference={digits_folder}") == 0
+    assert recorded(capsys.readouterr().out)["reference"]["measured"] == 200
+    assert call(digits_folder, FRECHET, f"evaluation.reference={digits_folder}", "--out", tmp_path / "out") == 0
+    assert call(run, "--images", 20, FRECHET, f"evaluation.reference={tmp_path}/nowhere") == 66
+    assert f"evaluation.reference {tmp_path}/nowhere: there is no such" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("metric", ["fid", "adm_fid", "pytorch_fid", "clip_score", "fd_dinov2"])
+def test_missing_weights_are_known_before_an_image_is_drawn(run, metric, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PIXELFLOW_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    assert call(run, f"evaluation.metrics=[{metric}]") == 69
+    assert "where there is a network, fetch" in capsys.readouterr().err
+    assert not list(run.rglob("*.png"))
+
+
 def test_a_result_says_how_it_came_about(run, capsys):
     assert call(run, "--images", 20, "--seed", 3, "--weights", "raw", METRICS, "sampling.steps=2") == 0
     frechet, agreement = recorded(capsys.readouterr().out)["results"]
@@ -250,6 +267,7 @@ def test_other_sizes_are_told_and_what_is_done(digits_folder, tmp_path, capsys):
         (["{tmp}/digits/images", "--reference", "{tmp}/digits"], 65, "{tmp}/digits/images: holds no images"),
         (["{run}", "--reference", "{tmp}/nowhere"], 66, "--reference {tmp}/nowhere: there is no such"),
         (["{tmp}/digits", "--reference", "{tmp}/digits", "--images", "20"], 2, "is not a run; --images"),
+        (["{tmp}/digits", "--reference", "{tmp}/digits", "evaluation.images=20"], 2, "leave out evaluation.images"),
         (["{tmp}/nowhere.npz", "--reference", "{tmp}/digits"], 66, "no such run, folder or npz"),
         (["{tmp}/digits", "--reference", "{tmp}/digits", "evaluation.metrics=[frechett]"], 78, "frechet"),
         (["{run}", "image.size=16"], 2, "only evaluation"),

@@ -15,6 +15,8 @@ base: tiny.yaml
 set: {image.size: 8, training.steps: 1, evaluation: {images: 10, metrics: [label_agreement]}}
 """
 
+SEARCH = "search: {metric: label_agreement, trials: 2, parameters: {sampling.sampler: [euler, heun]}}"
+
 
 @pytest.fixture
 def sweep_file(tmp_path, monkeypatch):
@@ -82,7 +84,7 @@ def test_a_search_is_shown_by_its_ranges_before_it_runs(sweep_file, call, tmp_pa
 
 
 def test_a_search_ends_with_a_report_of_its_points(sweep_file, call, tmp_path, monkeypatch):
-    file = sweep_file("search: {metric: label_agreement, trials: 2, parameters: {sampling.sampler: [euler, heun]}}")
+    file = sweep_file(SEARCH)
     code, page, _ = call("sweep", file)
     assert code == 0
     text = (tmp_path / page.strip()).read_text()
@@ -118,6 +120,18 @@ def test_a_failed_cell_has_its_own_code_and_the_rest_is_done(sweep_file, call):
     code, told, _ = call("sweep", "status", "sweeps/quick")
     assert "2 of 3 tasks are done" in told
     assert "failed" in told
+
+
+@pytest.mark.parametrize("points", ["axes: {sampling.steps: [1, 2]}", SEARCH])
+def test_missing_weights_are_known_before_anything_is_trained(sweep_file, call, tmp_path, monkeypatch, points):
+    monkeypatch.setenv("PIXELFLOW_WEIGHTS", str(tmp_path))
+    file = sweep_file(points)
+    for place in (tmp_path / file, tmp_path / "tiny.yaml"):
+        place.write_text(place.read_text().replace("label_agreement", "fid"))
+    code, _, told = call("sweep", file)
+    assert code == 69
+    assert "inception-2015-12-05.pt is missing" in told
+    assert not (tmp_path / "sweeps" / "trainings").exists()
 
 
 @pytest.mark.parametrize(

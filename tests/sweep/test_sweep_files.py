@@ -37,6 +37,14 @@ def test_every_table_has_a_twin_with_the_same_axes(table):
     assert "digits" in twin.base.name
 
 
+@pytest.mark.parametrize("table", TABLES)
+def test_the_papers_tables_are_measured_by_its_evaluator(table):
+    for spec in specs(table):
+        names = [params.component.type_name() for params in spec.evaluation.metrics]
+        assert (names[0], spec.evaluation.images) == ("adm_fid", 50_000)
+        assert str(spec.evaluation.reference) == f"VIRTUAL_imagenet{spec.image.height}_labeled.npz"
+
+
 def test_table_1_varies_the_number_of_stages():
     assert [spec.stages for spec in specs("table1")] == [1, 3, 5]
     assert [spec.stages for spec in specs("digits_table1")] == [1, 2, 3]
