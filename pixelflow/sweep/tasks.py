@@ -104,6 +104,11 @@ class Task(ABC):
         return f"{self.needs.what} failed" if self.needs is not None and self.needs.failure is not None else None
 
     @property
+    @abstractmethod
+    def progress(self) -> str:
+        """How far it is, while it runs; empty where that is not known yet."""
+
+    @property
     def state(self) -> State:
         if self.is_done:
             return State.DONE
@@ -138,6 +143,11 @@ class Training(Task):
     def what(self) -> str:
         return f"training {self.folder.name}"
 
+    @property
+    def progress(self) -> str:
+        lines = _metrics(RunFolder(self.run).metrics_file) if (self.run / "spec.yaml").is_file() else []
+        return f"step {lines[-1]['step']:,} of {self.spec.training.steps:,}" if lines else ""
+
     def perform(self, device: str | None) -> dict[str, Any]:
         """Train to the last step, from the newest checkpoint if there is one; raises as `train` does."""
         with StopSignals() as signals:
@@ -160,6 +170,11 @@ class Evaluation(Task):
     @property
     def needs(self) -> Training:
         return self.training
+
+    @property
+    def progress(self) -> str:
+        drawn = sum(1 for _ in self.images.glob("[0-9]*.png"))
+        return f"{drawn:,} of {self.cell.spec.evaluation.images:,} images" if drawn else ""
 
     def perform(self, device: str | None) -> dict[str, Any]:
         """Generate the images that are missing and measure all; raises as `Run.open` and `Measurement` do."""
@@ -207,8 +222,14 @@ def cells_of(tasks: list[Task]) -> Mapping[str, Evaluation]:
 
 
 def _training_speed(run: RunFolder) -> float:
-    lines = [json.loads(line) for line in run.metrics_file.read_text("utf-8").splitlines()]
+    lines = _metrics(run.metrics_file)
     return statistics.median(line["images_per_second"] for line in lines if "images_per_second" in line)
+
+
+def _metrics(file: Path) -> list[dict[str, Any]]:
+    """The whole lines of a run's metrics; the last one may be half written."""
+    text = file.read_text("utf-8") if file.is_file() else ""
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
 def _read(file: Path) -> dict[str, Any]:

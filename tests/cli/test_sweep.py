@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 import sys
 
 import pytest
 
 from pixelflow.cli.app import main
+from pixelflow.sweep.crew import Crew
+from pixelflow.sweep.executors.local import LocalWorker
 from tests.conftest import TINY
 
 HEAD = """
@@ -48,7 +53,8 @@ def test_a_sweep_from_dry_run_to_report(sweep_file, call, tmp_path):
     assert code == 0
     assert "train + evaluate" in told
     assert "to do: 1 training of" in told
-    assert "expected" not in told, "no rate is known yet"
+    assert re.search(r"evaluate +~[\d.]+ (milli)?seconds", told)
+    assert "~ time: guessed at 30% of this machine's peak of" in told
     assert not (tmp_path / "sweeps").exists()
 
     code, page, progress = call("sweep", file)
@@ -63,6 +69,7 @@ def test_a_sweep_from_dry_run_to_report(sweep_file, call, tmp_path):
     assert " evaluate " in lines[3]
     assert "train" not in lines[3]
     assert "expected:" in told
+    assert "guessed" not in told, "what is done has measured the speed"
 
     code, told, _ = call("sweep", "status", "sweeps/quick")
     assert "3 of 3 tasks are done" in told
@@ -108,6 +115,22 @@ def test_an_executor_that_is_not_there_or_not_installed(sweep_file, call, monkey
         code, _, told = call("sweep", file, "--executor", name)
         assert code == 69
         assert "pip install 'pixelflow[" in told
+
+
+def test_sigterm_stops_the_workers_and_leaves_a_report(sweep_file, call, tmp_path, monkeypatch):
+    stopped: list[LocalWorker] = []
+    stop = LocalWorker.stop
+    monkeypatch.setattr(LocalWorker, "stop", lambda worker: (stopped.append(worker), stop(worker)))
+    monkeypatch.setattr(Crew, "attend", lambda crew, tasks: os.kill(os.getpid(), signal.SIGTERM))
+    file = sweep_file("axes: {sampling.steps: [1, 2]}")
+    code, _, told = call("sweep", file)
+    assert code == 75
+    assert told.splitlines()[-1] == "pixelflow: sweeps/quick: stopped; the same command goes on"
+    assert [worker.ending is None for worker in stopped] == [False]
+    assert "0 of 2 points done" in (tmp_path / "sweeps/quick/report.md").read_text()
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert call("sweep", file)[0] == 0
 
 
 def test_a_failed_cell_has_its_own_code_and_the_rest_is_done(sweep_file, call):

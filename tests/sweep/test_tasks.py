@@ -63,6 +63,15 @@ def test_a_worker_does_everything_from_one_training(prepared):
         assert len(list(task.images.glob("*.png"))) == 12
 
 
+def test_progress_is_told_from_what_is_there(prepared):
+    (training, evaluation), folder = prepared("axes: {sampling.steps: [1]}")
+    assert (training.progress, evaluation.progress) == ("", "")
+    work(folder, "cpu")
+    with (training.run / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 2, "lo')  # half written
+    assert (training.progress, evaluation.progress) == ("step 1 of 1", "12 of 12 images")
+
+
 def test_what_is_done_is_not_done_again_and_a_new_value_only_adds(prepared):
     tasks, folder = prepared()
     work(folder, "cpu")
