@@ -52,7 +52,8 @@ def measured_rates(plan: Plan, folder: Path) -> Rates:
             settings, flop = task.spec.training, cells[task.folder.name].cost.training_flop
             training.append(flop / settings.steps / settings.batch_size * task.result["images_per_second"])
         elif isinstance(task, Evaluation) and task.result["seconds_per_image"]:
-            sampling.append(task.cell.cost.sample_macs * FLOP_PER_MAC / task.result["seconds_per_image"])
+            macs = task.result.get("macs_per_image") or task.cell.cost.sample_macs
+            sampling.append(macs * FLOP_PER_MAC / task.result["seconds_per_image"])
     return Rates(_median(training), _median(sampling))
 
 

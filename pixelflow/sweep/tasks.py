@@ -22,7 +22,7 @@ import shutil
 import statistics
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ from pixelflow.core.spec import ExperimentSpec
 from pixelflow.evaluate.generated import Generation, captions_for
 from pixelflow.evaluate.inputs import plain_dataset, reference_for
 from pixelflow.evaluate.measurement import Measurement, prepare
+from pixelflow.generation.draw import Drawn
+from pixelflow.planning import costs
 from pixelflow.run import Run
 from pixelflow.sweep.claims import Claim
 from pixelflow.sweep.plan import Cell, Plan
@@ -184,24 +186,34 @@ class Evaluation(Task):
         data = plain_dataset(spec)
         count = spec.evaluation.images
         generation = Generation(run, spec.sampling, count, SEED, captions_for(run, count, data))
-        seconds = self._draw(generation)
+        spent = self._draw(generation)
         measurement = Measurement.of_run(generation, self.images, spec.evaluation, reference_for(spec, data))
         results = list(measurement.measure(measurement.compared(self.folder, choose_device(device))))
         measurement.record(self.folder, results)
         shutil.rmtree(self.folder / "features", ignore_errors=True)  # the result is final, and cells are many
-        return {"seconds_per_image": seconds, "results": results}
+        return {**spent, "results": results}
 
-    def _draw(self, generation: Generation) -> float | None:
-        """Seconds an image, the median over batches since the last stop; None if a stop kept it from being noted."""
+    def _draw(self, generation: Generation) -> dict[str, float | None]:
+        """Seconds and MAC an image, medians over batches since the last stop; None if a stop kept them from note."""
         file = self.folder / "drawn.json"
-        if generation.images_in(self.images).are_others:  # a former version began, and knew fewer settings
+        images = generation.images_in(self.images)
+        if images.are_others:  # a former version began, and knew fewer settings
             shutil.rmtree(self.images)
-        counted = [(count, time.perf_counter()) for count in generation.draw_into(self.images)]
-        batches = [(after - before, late - early) for (before, early), (after, late) in itertools.pairwise(counted)]
-        if batches:
-            seconds = statistics.median(taken / images for images, taken in batches)
-            write_text(file, json.dumps({"seconds_per_image": seconds}))
-        return float(_read(file)["seconds_per_image"]) if file.is_file() else None
+        macs: list[float] = []
+        stages = costs(self.cell.spec).stages
+
+        def counted(indices: Sequence[int]) -> Iterator[Drawn]:
+            for drawn in generation.drawn(indices):
+                macs.append(sum(one.once.macs * n for one, n in zip(stages, drawn.evaluations, strict=True)))
+                yield drawn
+
+        times = [(count, time.perf_counter()) for count in images.draw(counted)]
+        seconds = [(late - early) / (after - before) for (before, early), (after, late) in itertools.pairwise(times)]
+        if seconds:
+            spent = {"seconds_per_image": statistics.median(seconds), "macs_per_image": statistics.median(macs)}
+            write_text(file, json.dumps(spent))
+        noted = _read(file) if file.is_file() else {}
+        return {key: noted.get(key) for key in ("seconds_per_image", "macs_per_image")}
 
 
 def tasks_of(plan: Plan, folder: Path) -> list[Task]:

@@ -60,6 +60,7 @@ def test_a_worker_does_everything_from_one_training(prepared):
         assert (frechet["metric"], frechet["higher_is_better"]) == ("frechet, pixels_pca", False)
         assert (agreement["metric"], agreement["higher_is_better"]) == ("label_agreement", True)
         assert task.result["seconds_per_image"] > 0
+        assert task.result["macs_per_image"] == pytest.approx(task.cell.cost.sample_macs)
         assert len(list(task.images.glob("*.png"))) == 12
 
 
