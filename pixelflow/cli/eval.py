@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -166,13 +166,22 @@ def _of_files(images: Path, overrides: list[str]) -> Measurement:
 def _printed(results: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The same results, each shown as soon as it is there."""
     for result in results:
-        typer.echo(result["metric"])
+        typer.echo(f"{result['metric']}  ({_basis(result['recipe'])})")
         rows = [
             (name.replace("_", " "), _figure(value, result["intervals"].get(name)))
             for name, value in result["values"].items()
         ]
         typer.echo(table(rows))
         yield result
+
+
+def _basis(recipe: Mapping[str, Any]) -> str:
+    """``clean-fid, mode clean; weights f58cb9b6; 400 images against 1,797``."""
+    known = [one["weights_sha256"][:8] for one in recipe["extractors"] if one["weights_sha256"]]
+    real = recipe["reference_images"]
+    against = "saved statistics" if real is None else f"{real:,}"
+    weights = [f"weights {', '.join(dict.fromkeys(known))}"] if known else []
+    return "; ".join([recipe["protocol"], *weights, f"{recipe['images']:,} images against {against}"])
 
 
 def _figure(value: float, interval: list[float] | None) -> str:

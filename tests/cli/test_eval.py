@@ -58,6 +58,7 @@ def test_a_run_is_measured_against_its_data(run, capsys):
     assert subject["sampling"]["guidance"] == {"type": "constant", "scale": 2.5}
     assert subject["sampling"]["sampler"] == {"type": "euler"}
     assert body["reference"]["measured"] == 1797
+    assert "frechet, pixels_pca  (frechet of pixelflow; 20 images against 1,797)\n" in printed
     frechet, agreement = body["results"]
     assert frechet["settings"]["extractor"] == {"type": "pixels_pca", "components": 8, "side": 32}
     assert frechet["values"]["ratio"] > 3
@@ -136,7 +137,9 @@ def test_saved_statistics_give_the_distance_that_the_images_give(run, tmp_path, 
     assert call(run, "--images", 20, FRECHET, "--save-statistics", file) == 0
     whole = recorded(capsys.readouterr().out)["results"][0]["values"]
     assert call(run, "--images", 20, FRECHET, "--reference", file) == 0
-    body = recorded(capsys.readouterr().out)
+    printed = capsys.readouterr().out
+    assert "; 20 images against saved statistics)" in printed
+    body = recorded(printed)
     assert body["results"][0]["values"] == {"distance": pytest.approx(whole["distance"], rel=1e-6)}
     assert body["results"][0]["recipe"]["reference_images"] is None
     assert body["reference"]["recipe"]["measured"] == 1797
