@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from pixelflow.cli.app import main
+from pixelflow.core import reading
+from pixelflow.core.spec import ExperimentSpec
 from pixelflow.sweep.keys import training_key
 from pixelflow.sweep.points import read_sweep
 
@@ -63,6 +65,16 @@ def test_table_2_is_the_papers():
     ]
     assert {spec.cascade.kickoff for spec in specs("table2")} == {2}
     assert {spec.sampling.batch_size for spec in specs("table2")} == {50}
+
+
+def test_the_twins_train_as_the_demo_does_but_for_what_they_name():
+    training = reading.validate(ExperimentSpec, reading.read_document(SWEEPS.parent / "digits.yaml")).training
+    for table in TABLES:
+        for spec in specs(f"digits_{table}"):
+            named = {"steps": training.steps, "precision": training.precision}
+            assert spec.training.model_copy(update=named) == training
+    first, second = (specs(f"digits_table{number}") for number in (1, 2))
+    assert training_key(first[2]) == training_key(second[1]), "kickoff 2 and patch 2, in both"
 
 
 @pytest.mark.parametrize("prefix", ["", "digits_"])
