@@ -14,6 +14,8 @@ from pixelflow.cli.progress import bars
 from pixelflow.cli.tables import table
 
 if TYPE_CHECKING:
+    import torch
+
     from pixelflow.core.interfaces import Dataset
     from pixelflow.core.spec import ExperimentSpec
     from pixelflow.evaluate.generated import Generation
@@ -67,7 +69,7 @@ def eval(
     else:
         _refuse_for_files(source, {"--images": images, "--guidance": guidance, "--step": step})
         folder = out or (source.with_suffix(".evaluation") if source.suffix == ".npz" else source)
-        measurement = _of_files(source, [*(overrides or ()), *_chosen(reference)])
+        measurement = _of_files(source, [*(overrides or ()), *_chosen(reference)], target)
     for note in measurement.notes:
         typer.echo(f"note: {note}", err=True)
     with bars() as tell:
@@ -146,11 +148,11 @@ def _refuse_for_files(source: Path, options: dict[str, Any]) -> None:
         raise UsageError(f"{source}: is not a run; {', '.join(given)} can only be given with one")
 
 
-def _of_files(images: Path, overrides: list[str]) -> Measurement:
+def _of_files(images: Path, overrides: list[str], device: torch.device) -> Measurement:
     from pixelflow.core import reading
     from pixelflow.core.errors import UsageError
     from pixelflow.evaluate.inputs import FileEvaluation, open_images, open_reference
-    from pixelflow.evaluate.measurement import Measurement
+    from pixelflow.evaluate.measurement import Measurement, prepare
 
     document = reading.override(reading.Document("settings", {}), overrides)
     spec = reading.validate(FileEvaluation, document).evaluation
@@ -158,6 +160,7 @@ def _of_files(images: Path, overrides: list[str]) -> Measurement:
         raise UsageError(f"{images}: is not a run; to compare images in files, give --reference as well")
     for key in sorted({"images", "every"} & spec.model_fields_set):
         raise UsageError(f"{images}: is not a run, all of its images are measured; leave out evaluation.{key}")
+    prepare(spec, device)
     found = open_images(images)
     real = open_reference(spec.reference, found.shape, spec.bad_images)
     return Measurement.of_files(found.beside(real), spec, real)

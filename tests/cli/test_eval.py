@@ -163,12 +163,22 @@ def test_a_spec_may_name_the_real_images_itself(run, digits_folder, tmp_path, ca
 
 
 @pytest.mark.parametrize("metric", ["fid", "adm_fid", "pytorch_fid", "clip_score", "fd_dinov2"])
-def test_missing_weights_are_known_before_an_image_is_drawn(run, metric, tmp_path, monkeypatch, capsys):
+def test_missing_weights_are_known_before_an_image_is_drawn_or_read(
+    run, digits_folder, metric, tmp_path, monkeypatch, capsys
+):
     monkeypatch.setenv("PIXELFLOW_WEIGHTS", str(tmp_path))
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     assert call(run, f"evaluation.metrics=[{metric}]") == 69
     assert "where there is a network, fetch" in capsys.readouterr().err
     assert not list(run.rglob("*.png"))
+    out = tmp_path / "out"
+    assert (
+        call(digits_folder, "--reference", digits_folder, "--out", out, f"evaluation.metrics=[frechet, {metric}]") == 69
+    )
+    shown = capsys.readouterr()
+    assert "where there is a network, fetch" in shown.err
+    assert not shown.out, "the other metric was not begun"
+    assert not out.exists()
 
 
 def test_a_result_says_how_it_came_about(run, capsys):
