@@ -316,12 +316,9 @@ class ExperimentSpec(Settings):
         mix = self.objective.stage_mix
         if mix is not None and (len(mix) != stages or sum(mix) <= 0):
             raise problem(f"needs {stages} shares, one a stage, not all 0", "objective", "stage_mix")
-        if self.training.batch_size % self.training.accumulation:
-            raise problem(
-                f"{self.training.accumulation} does not divide the batch size {self.training.batch_size}",
-                "training",
-                "accumulation",
-            )
+        batch, parts = self.training.batch_size, self.training.accumulation
+        if batch % parts:
+            raise problem(f"{parts} does not divide the batch size {batch}", "training", "accumulation")
         return self
 
     def _check_aspect(self) -> None:
