@@ -1,6 +1,7 @@
 """The command line: one table of commands, and the one place where errors become a line and an exit code.
 
 A command is the function in ``pixelflow/cli/<name>.py`` that has the file's name; its docstring is its help.
+``pixelflow sweep status`` is the function in ``sweep_status.py``.
 These files import torch, plugins and anything else that is slow inside the function, so that ``--help`` is instant.
 """
 
@@ -10,10 +11,11 @@ import errno
 import importlib
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from pixelflow import __version__
 from pixelflow.core.errors import CannotWriteError, MissingInputError, OutOfMemoryError, PixelflowError, UsageError
@@ -27,8 +29,6 @@ COMMANDS = (
     "train_extractor",
     "export",
     "sweep",
-    "sweep_status",
-    "sweep_report",
     "validate",
     "plan",
     "components",
@@ -40,6 +40,9 @@ COMMANDS = (
     "export_official",
 )
 """Files of `pixelflow.cli`, in the order of ``pixelflow --help``; ``new_plugin`` becomes ``new-plugin``."""
+
+VERBS = {"sweep": ("status", "report")}
+"""What may follow a command's name in place of its arguments; each a command of its own."""
 
 _Misuse: Any = typer.BadParameter.__base__
 """What a command line that cannot be understood raises; typer keeps the class to itself."""
@@ -82,8 +85,29 @@ def _function(name: str) -> Callable[..., Any]:
     return function
 
 
+class _WithVerbs(TyperCommand):
+    """A command whose first word may be one of its verbs."""
+
+    verbs: Mapping[str, TyperCommand]
+
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **more: Any) -> Any:
+        verb = self.verbs.get(args[0]) if args else None
+        if verb is None:
+            return super().make_context(info_name, args, *rest, **more)
+        return verb.make_context(f"{info_name} {args[0]}", args[1:], *rest, **more)
+
+
+def _with_verbs(command: str, verbs: Sequence[str]) -> type[_WithVerbs]:
+    """The class of a command with these verbs."""
+    below = typer.Typer(rich_markup_mode=None, context_settings=app.info.context_settings)
+    for verb in verbs:
+        below.command(verb)(_function(f"{command}_{verb}"))
+    group: Any = typer.main.get_command(below)
+    return type(command, (_WithVerbs,), {"verbs": group.commands})
+
+
 for _name in COMMANDS:
-    app.command()(_function(_name))
+    app.command(cls=_with_verbs(_name, VERBS[_name]) if _name in VERBS else None)(_function(_name))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,8 @@ from pixelflow.cli.progress import bars
 from pixelflow.cli.tables import table
 
 if TYPE_CHECKING:
+    import torch
+
     from pixelflow.core.interfaces import Dataset
     from pixelflow.core.spec import ExperimentSpec
     from pixelflow.evaluate.generated import Generation
@@ -56,17 +59,17 @@ def eval(
 
         run = Run.open(source, step=step, weights=weights, device=device)
         changes = [*(overrides or ()), *([f"evaluation.images={images}"] if images else [])]
-        spec = _changed(source, run, changes, guidance)
-        data = _data(spec) if reference is None or "caption" in run.reads else None
+        spec = _changed(source, run, [*changes, *_chosen(reference)], guidance)
+        data = _data(spec) if spec.evaluation.reference is None or "caption" in run.reads else None
         count = spec.evaluation.images
         captions = captions_for(run, count, data) if data is not None else None
         generation = Generation(run, spec.sampling, count, seed, captions)
         folder = out or source / "evaluations" / generation.digest
-        measurement = _of_run(generation, folder, spec, reference, data)
+        measurement = _of_run(generation, folder, spec, data)
     else:
         _refuse_for_files(source, {"--images": images, "--guidance": guidance, "--step": step})
         folder = out or (source.with_suffix(".evaluation") if source.suffix == ".npz" else source)
-        measurement = _of_files(source, reference, overrides or [])
+        measurement = _of_files(source, [*(overrides or ()), *_chosen(reference)], target)
     for note in measurement.notes:
         typer.echo(f"note: {note}", err=True)
     with bars() as tell:
@@ -106,19 +109,23 @@ def _data(spec: ExperimentSpec) -> Dataset:
     return plain_dataset(spec)
 
 
-def _of_run(
-    generation: Generation, folder: Path, spec: ExperimentSpec, reference: Path | None, data: Dataset | None
-) -> Measurement:
-    """Draw the images, with a progress bar, and set them against the reference, else the data."""
-    from pixelflow.evaluate.inputs import Reference, open_reference
-    from pixelflow.evaluate.measurement import Measurement
+def _chosen(reference: Path | None) -> list[str]:
+    """The option as a change of the spec."""
+    from pixelflow.evaluate.inputs import REFERENCE, check_reference
 
-    bad_images = spec.evaluation.bad_images
-    if reference is not None:
-        real = open_reference(reference, (spec.image.channels, *spec.image.size), bad_images)
-    else:
-        assert data is not None
-        real = Reference.of(data, bad_images)
+    if reference is None:
+        return []
+    check_reference(reference, "--reference")
+    return [f"{REFERENCE}={json.dumps(str(reference))}"]
+
+
+def _of_run(generation: Generation, folder: Path, spec: ExperimentSpec, data: Dataset | None) -> Measurement:
+    """Draw the images, with a progress bar, and set them against the reference, else the data."""
+    from pixelflow.evaluate.inputs import reference_for
+    from pixelflow.evaluate.measurement import Measurement, prepare
+
+    prepare(spec.evaluation, generation.run.model.device)
+    real = reference_for(spec, data)
     sampling, source = spec.sampling, generation.run.source
     guidance = " ".join(str(value) for value in sampling.guidance.model_dump(mode="json").values())
     typer.echo(
@@ -142,31 +149,43 @@ def _refuse_for_files(source: Path, options: dict[str, Any]) -> None:
         raise UsageError(f"{source}: is not a run; {', '.join(given)} can only be given with one")
 
 
-def _of_files(images: Path, reference: Path | None, overrides: list[str]) -> Measurement:
+def _of_files(images: Path, overrides: list[str], device: torch.device) -> Measurement:
     from pixelflow.core import reading
     from pixelflow.core.errors import UsageError
     from pixelflow.evaluate.inputs import FileEvaluation, open_images, open_reference
-    from pixelflow.evaluate.measurement import Measurement
+    from pixelflow.evaluate.measurement import Measurement, prepare
 
-    if reference is None:
-        raise UsageError(f"{images}: is not a run; to compare images in files, give --reference as well")
     document = reading.override(reading.Document("settings", {}), overrides)
     spec = reading.validate(FileEvaluation, document).evaluation
+    if spec.reference is None:
+        raise UsageError(f"{images}: is not a run; to compare images in files, give --reference as well")
+    for key in sorted({"images", "every"} & spec.model_fields_set):
+        raise UsageError(f"{images}: is not a run, all of its images are measured; leave out evaluation.{key}")
+    prepare(spec, device)
     found = open_images(images)
-    real = open_reference(reference, found.shape, spec.bad_images)
+    real = open_reference(spec.reference, found.shape, spec.bad_images)
     return Measurement.of_files(found.beside(real), spec, real)
 
 
 def _printed(results: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The same results, each shown as soon as it is there."""
     for result in results:
-        typer.echo(result["metric"])
+        typer.echo(f"{result['metric']}  ({_basis(result['recipe'])})")
         rows = [
             (name.replace("_", " "), _figure(value, result["intervals"].get(name)))
             for name, value in result["values"].items()
         ]
         typer.echo(table(rows))
         yield result
+
+
+def _basis(recipe: Mapping[str, Any]) -> str:
+    """``clean-fid, mode clean; weights f58cb9b6; 400 images against 1,797``."""
+    known = [one["weights_sha256"][:8] for one in recipe["extractors"] if one["weights_sha256"]]
+    real = recipe["reference_images"]
+    against = "saved statistics" if real is None else f"{real:,}"
+    weights = [f"weights {', '.join(dict.fromkeys(known))}"] if known else []
+    return "; ".join([recipe["protocol"], *weights, f"{recipe['images']:,} images against {against}"])
 
 
 def _figure(value: float, interval: list[float] | None) -> str:

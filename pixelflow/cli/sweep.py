@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pixelflow.cli.tables import duration, quantity, table
+from pixelflow.cli.tables import duration, percent, quantity, table
 
 if TYPE_CHECKING:
     from pixelflow.sweep.executors import Executor
@@ -31,6 +35,8 @@ def sweep(
 
     Points that differ only in sampling or evaluation share one training. What is finished is found by its content and
     never repeated: the same command goes on after a stop, and does only what is new after a change of the file.
+
+    In place of FILE:  status DIR  shows how far a sweep is,  report DIR  writes its report anew.
     """
     from pixelflow.sweep.crew import run
     from pixelflow.sweep.forecast import forecast
@@ -51,11 +57,27 @@ def sweep(
 
     carrier = _executor(sweep.settings, executor, workers)
     try:
-        run(plan, folder, carrier, lambda line: typer.echo(line, err=True))
+        with _stopped_by_sigterm(folder):
+            run(plan, folder, carrier, lambda line: typer.echo(line, err=True))
     finally:
         if (folder / FILE).is_file():
             page = write_report(Plan.read(folder), folder)
     typer.echo(str(page))
+
+
+@contextmanager
+def _stopped_by_sigterm(folder: Path) -> Iterator[None]:
+    """Within, SIGTERM raises PreemptedError: workers are then told to stop, and the report is written."""
+    from pixelflow.core.errors import PreemptedError
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise PreemptedError(f"{folder}: stopped; the same command goes on")
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _executor(settings: SweepSettings, wanted: str | None, workers: int | None) -> Executor:
@@ -81,6 +103,8 @@ def _space(search: Search) -> str:
 
 
 def _shown(points: list[Forecast], what: str) -> str:
+    from pixelflow.sweep.forecast import SHARE, peak
+
     rows = [("point", "parameters", "GMAC/image", "PFLOP to train", "to do", "time")]
     rows += [
         (
@@ -89,7 +113,7 @@ def _shown(points: list[Forecast], what: str) -> str:
             "~" * point.cell.cost.is_estimate + _amount(point.cell.cost.sample_macs / 1e9),
             _amount(point.cell.cost.training_flop / 1e15),
             " + ".join(["train"] * point.trains + ["evaluate"] * (not point.is_done)) or "done",
-            duration(point.seconds) if point.seconds else "",
+            "~" * point.is_guess + duration(point.seconds) if point.seconds else "",
         )
         for point in points
     ]
@@ -101,10 +125,17 @@ def _shown(points: list[Forecast], what: str) -> str:
         f"{_amount(sum(point.cell.cost.training_flop for point in trainings) / 1e15)} PFLOP in all, "
         f"{sum(not point.is_done for point in points)} evaluations",
     ]
-    if any(point.seconds for point in points) and all(point.seconds is not None for point in points):
-        lines.append(f"expected: {duration(sum(point.seconds or 0 for point in points))} of one worker's time")
+    seconds = sum(point.seconds for point in points)
+    if seconds:
+        whose = "" if what == "points" else " of these"
+        lines.append(f"expected{whose}: {duration(seconds)} of one worker's time")
+    if any(point.is_guess for point in points):
+        lines.append(
+            f"~ time: guessed at {percent(SHARE)} of this machine's peak of {quantity(peak(), 'FLOP/s')}; "
+            "once parts are done, it is told by their speed"
+        )
     if any(point.cell.cost.is_estimate for point in points):
-        lines.append("~ the sampler chooses its own steps: estimated from Gaussian pixels")
+        lines.append("~ GMAC: the sampler chooses its own steps; estimated from Gaussian pixels")
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""``pixelflow sweep-report``."""
+"""``pixelflow sweep report``."""
 
 from __future__ import annotations
 

@@ -1,13 +1,16 @@
-"""``pixelflow sweep-status``."""
+"""``pixelflow sweep status``."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pixelflow.cli.tables import table
+
+if TYPE_CHECKING:
+    from pixelflow.sweep.tasks import Task
 
 
 def sweep_status(
@@ -20,12 +23,18 @@ def sweep_status(
     plan = Plan.read(folder)
     tasks = tasks_of(plan, folder)
     cells = cells_of(tasks)
-    rows = [(task.what, task.state.value, task.failure or "") for task in tasks if isinstance(task, Training)]
-    rows += [(one.label, cells[one.cell].state.value, cells[one.cell].failure or "") for one in plan.points]
+    rows = [(task.what, _state(task)) for task in tasks if isinstance(task, Training)]
+    rows += [(point.label, _state(cells[point.cell])) for point in plan.points]
     done = sum(task.is_done for task in tasks)
-    widest = max(len(state) for _, state, _ in rows)
-    typer.echo(table([(what, state.ljust(widest)) for what, state, _ in rows], indent=""))
+    widest = max(len(state) for _, state in rows)
+    typer.echo(table([(what, state.ljust(widest)) for what, state in rows], indent=""))
     typer.echo(f"\n{done} of {len(tasks)} tasks are done")
     for task in tasks:
         if task.failure is not None and task.is_ready:
             typer.echo(f"{task.what}: {task.failure} (see {task.log})")
+
+
+def _state(task: Task) -> str:
+    """``done``, or ``running, step 1,200 of 2,500``."""
+    state = task.state.value
+    return f"{state}, {task.progress}" if state in ("running", "open") and task.progress else state

@@ -35,8 +35,8 @@ def percent(share: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``93784`` as ``1.1 days``."""
-    for length, unit in ((86400.0, "days"), (3600.0, "hours"), (60.0, "minutes")):
+    """``193784`` as ``2.2 days``."""
+    for length, unit in ((365.25 * 86400, "years"), (86400.0, "days"), (3600.0, "hours"), (60.0, "minutes")):
         if seconds >= 2 * length:
-            return f"{seconds / length:.1f} {unit}"
+            return f"{seconds / length:,.1f} {unit}"
     return f"{seconds:.1f} seconds" if seconds >= 0.1 else f"{seconds * 1000:.2g} milliseconds"

@@ -125,6 +125,8 @@ def gives_figures(params: Metric.Params) -> None:
     images = Held(_Pictures(0), _Pictures(1))
     figures = metric.compute(images)
     expect(bool(figures), "there are no figures")
+    unnamed = sorted(figures.keys() - set(metric.figures or figures))
+    expect(not unnamed, f"{', '.join(unnamed)} is not among the figures that it names, {', '.join(metric.figures)}")
     odd = [name for name, figure in figures.items() if not math.isfinite(figure)]
     expect(not odd, f"{', '.join(odd)} is not finite")
     low, high = metric.bounds

@@ -58,7 +58,7 @@ def read_file(published: Published, chosen: Path | None, sha256: str, owner: str
     return content
 
 
-def folder_of(name: str, owner: str, needed: tuple[str, ...]) -> Path:
+def folder_of(name: str, owner: str, needed: tuple[str, ...], sha256: str | None = None) -> Path:
     """The folder of a network, given as a path or as a name on the Hugging Face hub.
 
     A name is looked for below `weights_folder` and among what ``hf download`` has fetched.
@@ -66,11 +66,25 @@ def folder_of(name: str, owner: str, needed: tuple[str, ...]) -> Path:
     Args:
         owner: the component, for the error.
         needed: patterns that a file of the folder must match, each.
+        sha256: of the file that matches the last of them, where what is published under this name is known.
 
     Raises:
         MissingInputError: a path to a folder that lacks a file.
         MissingDependencyError: the network is not on this machine; says what to fetch and where it goes.
+        DataError: its weights are others than those that are published under its name.
     """
+    folder = _folder_of(name, owner, needed, sha256)
+    if sha256 is not None:
+        weights = min(folder.glob(needed[-1]))
+        if (found := _sha256_of(weights)) != sha256:
+            raise DataError(
+                f"{owner}: {weights} has the SHA-256 {found}, not {sha256}, which is that of {name}; "
+                "fetch it anew, or set 'model' to the path of your own"
+            )
+    return folder
+
+
+def _folder_of(name: str, owner: str, needed: tuple[str, ...], sha256: str | None) -> Path:
     for folder in (Path(name).expanduser(), weights_folder() / name):
         if folder.is_dir():
             lacking = [pattern for pattern in needed if not any(folder.glob(pattern))]
@@ -81,9 +95,10 @@ def folder_of(name: str, owner: str, needed: tuple[str, ...]) -> Path:
             return folder
     found = _in_hub_cache(name)
     if found is None or not all(any(found.glob(pattern)) for pattern in needed):
+        known = "" if sha256 is None else f"; {needed[-1]} has the SHA-256 {sha256}"
         raise MissingDependencyError(
-            f"{owner}: {name} is not on this machine; where there is a network, fetch it by "
-            f"'hf download {name}' (it goes to {_hub_cache()}), or set 'model' to a folder with {', '.join(needed)}"
+            f"{owner}: {name} is not on this machine; where there is a network, fetch it by 'hf download {name}' "
+            f"(it goes to {_hub_cache()}{known}), or set 'model' to a folder with {', '.join(needed)}"
         )
     return found
 
@@ -110,9 +125,13 @@ def fingerprint(folder: Path) -> str:
     paths = sorted(path for path in folder.iterdir() if path.suffix in _PARTS and path.is_file())
     whole = hashlib.sha256()
     for path in paths:
-        found = path.stat()
-        whole.update(f"{path.name} {_sha256(path, found.st_size, found.st_mtime_ns)}\n".encode())
+        whole.update(f"{path.name} {_sha256_of(path)}\n".encode())
     return whole.hexdigest()
+
+
+def _sha256_of(path: Path) -> str:
+    found = path.stat()
+    return _sha256(path, found.st_size, found.st_mtime_ns)
 
 
 @lru_cache(maxsize=1024)

@@ -237,6 +237,8 @@ class EvaluationSpec(Settings):
     """What is measured."""
     images: int = Field(default=400, ge=2)
     """Images to generate."""
+    reference: Path | None = None
+    """Real images (a folder, an npz, a spec) or saved statistics, in place of the spec's own data."""
     every: Count | None = None
     """Training steps between evaluations of the averaged weights, the best of which are kept; null for none."""
     bad_images: int = Field(default=100, ge=0)
@@ -314,12 +316,9 @@ class ExperimentSpec(Settings):
         mix = self.objective.stage_mix
         if mix is not None and (len(mix) != stages or sum(mix) <= 0):
             raise problem(f"needs {stages} shares, one a stage, not all 0", "objective", "stage_mix")
-        if self.training.batch_size % self.training.accumulation:
-            raise problem(
-                f"{self.training.accumulation} does not divide the batch size {self.training.batch_size}",
-                "training",
-                "accumulation",
-            )
+        batch, parts = self.training.batch_size, self.training.accumulation
+        if batch % parts:
+            raise problem(f"{parts} does not divide the batch size {batch}", "training", "accumulation")
         return self
 
     def _check_aspect(self) -> None:

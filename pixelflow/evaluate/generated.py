@@ -62,13 +62,14 @@ class Generation:
             CannotWriteError: the disk refuses, or the folder holds images of another recipe.
             NonFiniteError: an image is not finite.
         """
-        return self.images_in(folder).draw(self._drawn)
+        return self.images_in(folder).draw(self.drawn)
 
     def images_in(self, folder: Path) -> NumberedImages:
         """What `draw_into` makes, as far as it is there."""
         return NumberedImages(folder, self.count, self.recipe)
 
-    def _drawn(self, indices: Sequence[int]) -> Iterator[Drawn]:
+    def drawn(self, indices: Sequence[int]) -> Iterator[Drawn]:
+        """The images of these indices, in batches; raises as `draw` does."""
         own_seeds = [self.seed + index for index in indices]
         return draw(self.run.model, self.run.spec, self._values(indices), own_seeds, sampling=self.sampling)
 

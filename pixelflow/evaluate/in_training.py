@@ -11,7 +11,7 @@ from pixelflow.core.interfaces import Dataset
 from pixelflow.core.model import FlowModel
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.evaluate.generated import Generation, captions_for
-from pixelflow.evaluate.inputs import Reference
+from pixelflow.evaluate.inputs import reference_for
 from pixelflow.evaluate.measurement import Measurement
 from pixelflow.generation.draw import evaluating
 from pixelflow.generation.orders import Source
@@ -45,7 +45,7 @@ def evaluate_model(
         generation = Generation(run, spec.sampling, count, 0, captions_for(run, count, data))
         for _ in generation.draw_into(folder / "images"):
             pass
-        reference = Reference.of(data, spec.evaluation.bad_images)
+        reference = reference_for(spec, data)
         measurement = Measurement.of_run(generation, folder / "images", spec.evaluation, reference)
         results = list(measurement.measure(measurement.compared(folder, model.device)))
     measurement.record(folder, results)

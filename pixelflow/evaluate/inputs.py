@@ -23,6 +23,9 @@ from pixelflow.evaluation.statistics import NoImages, Statistics, in_file
 Shape = tuple[int, int, int]
 """Channels, height and width."""
 
+REFERENCE = "evaluation.reference"
+"""The setting, for what is wrong with its value."""
+
 _SPECS = (".yaml", ".yml")
 _LOOKED_AT = 1000
 """Images of a folder whose sizes are compared."""
@@ -91,19 +94,33 @@ def open_images(path: Path) -> Images:
     return Images(path, dataset_at(path, shape), shape, {"folder": str(path)}, notes)
 
 
+def reference_for(spec: ExperimentSpec, data: Dataset | None) -> Reference:
+    """What the spec's ``evaluation.reference`` names, else its data; raises as `open_reference` does."""
+    settings = spec.evaluation
+    if settings.reference is not None:
+        return open_reference(settings.reference, (spec.image.channels, *spec.image.size), settings.bad_images)
+    assert data is not None
+    return Reference.of(data, settings.bad_images)
+
+
+def check_reference(path: Path, named: str = REFERENCE) -> None:
+    """Raise MissingInputError or UsageError if there is no folder or file that can hold real images or statistics."""
+    if not path.exists():
+        raise MissingInputError(f"{named} {path}: there is no such folder, npz or spec, relative to {Path.cwd()}")
+    if path.is_file() and path.suffix not in (".npz", *_SPECS):
+        raise UsageError(f"{named} {path}: is no folder of images, npz or spec")
+
+
 def open_reference(path: Path, shape: Shape, bad_images: int) -> Reference:
     """Real images (a folder, an npz, the data of a spec) at the size of those measured, or saved statistics.
 
     Raises:
         MissingInputError, UsageError, DataError, SpecError: they are not there, or none can be read.
     """
-    if not path.exists():
-        raise MissingInputError(f"--reference {path}: there is no such folder, npz or spec, relative to {Path.cwd()}")
+    check_reference(path)
     if path.suffix in _SPECS:
         return _of_spec(path, shape, bad_images)
     if path.suffix != ".npz":
-        if path.is_file():
-            raise UsageError(f"--reference {path}: is no folder of images, npz or spec")
         notes = _notes(path, shape, "that of the images that are measured")
         dataset = dataset_at(path, shape)
         return Reference(DatasetSource(dataset, bad_images), {"folder": str(path)}, None, notes, dataset.classes)

@@ -18,7 +18,7 @@ from pixelflow.core.files import write_text, writing
 from pixelflow.core.interfaces import Extractor, Metric
 from pixelflow.core.spec import EvaluationSpec
 from pixelflow.evaluate.generated import Generation
-from pixelflow.evaluate.inputs import Images, Reference, dataset_at
+from pixelflow.evaluate.inputs import Images, Reference, check_reference, dataset_at
 from pixelflow.evaluation import statistics
 from pixelflow.evaluation.comparison import FeatureComparison, Progress, silent
 from pixelflow.evaluation.intervals import Watched, intervals
@@ -28,6 +28,21 @@ from pixelflow.evaluation.statistics import Entry
 _RESULT = "evaluation.json"
 
 log = logging.getLogger(__name__)
+
+
+def prepare(spec: EvaluationSpec, device: torch.device) -> None:
+    """Load what the metrics need, so that what is missing is known before a training or a drawing and not after it.
+
+    Raises:
+        MissingDependencyError, MissingInputError, UsageError, DataError: weights, the package that reads them or the
+            real images are not there, or the weights are damaged.
+    """
+    if spec.reference is not None:
+        check_reference(spec.reference)
+    for params in spec.metrics:
+        extractor = params.build(device=device).extractor
+        if extractor is not None:
+            extractor.build(device=device).prepare()
 
 
 @dataclass(frozen=True)

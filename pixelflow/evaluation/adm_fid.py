@@ -13,6 +13,7 @@ from pixelflow.evaluation.distances import frechet_to
 class AdmFid(AdmMetric):
     """The Frechet distance in pool_3 of the Inception network, images resized inside TensorFlow's graph."""
 
+    figures = ("fid",)
     bounds = (0.0, math.inf)
 
     class Params(AdmMetric.Params):

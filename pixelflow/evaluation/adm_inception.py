@@ -41,6 +41,9 @@ class AdmInception(Extractor):
     def weights_sha256(self) -> str:
         return self.params.sha256
 
+    def prepare(self) -> None:
+        read_inception(self.params, self._device)
+
     def fit(self, images: Iterable[Tensor]) -> None:
         """Nothing is learnt."""
 
@@ -71,5 +74,4 @@ class AdmMetric(Metric, ABC):
 
     @property
     def extractor(self) -> AdmInception.Params:
-        """The settings of the features that it measures."""
         return AdmInception.Params(**self.params.file)

@@ -13,6 +13,7 @@ from pixelflow.evaluation.distances import frechet_to
 class AdmSfid(AdmMetric):
     """The Frechet distance in 2023 values of mixed_6/conv, which keep where in the image they are."""
 
+    figures = ("sfid",)
     bounds = (0.0, math.inf)
 
     class Params(AdmMetric.Params):

@@ -159,6 +159,9 @@ class ClassifierFeatures(Extractor):
     def _classifier(self) -> Classifier:
         return read(self.params.weights.expanduser(), self._device)
 
+    def prepare(self) -> None:
+        read(self.params.weights.expanduser(), self._device)
+
     def fit(self, images: Iterable[Tensor]) -> None:
         """Nothing is learnt here."""
 

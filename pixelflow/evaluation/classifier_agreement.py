@@ -19,6 +19,7 @@ class ClassifierAgreement(Metric):
     Its accuracy on real images that it was not trained on, measured when it was trained, says how far to trust it.
     """
 
+    figures = ("agreement", "accuracy_on_real")
     higher_is_better = True
     bounds = (0.0, 1.0)
 
@@ -33,8 +34,12 @@ class ClassifierAgreement(Metric):
         super().__init__(params)
         self._device = device
 
+    @property
+    def extractor(self) -> ClassifierFeatures.Params:
+        return ClassifierFeatures.Params(weights=self.params.weights)
+
     def compute(self, images: Comparison) -> dict[str, float]:
-        features = images.generated_features(ClassifierFeatures.Params(weights=self.params.weights))
+        features = images.generated_features(self.extractor)
         classifier = read(self.params.weights.expanduser(), self._device)
         given = classifier.labels(torch.from_numpy(features).float().to(self._device)).cpu()
         wanted = _labels(images.generated, len(classifier.about.classes))

@@ -11,7 +11,7 @@ from pydantic import field_validator
 from pixelflow.core.interfaces import Comparison, Extractor, Metric
 from pixelflow.core.spec import AnyExtractor
 from pixelflow.evaluation.clean_resized import CleanResized
-from pixelflow.evaluation.distances import against_halves, frechet_to
+from pixelflow.evaluation.distances import HALVES, against_halves, frechet_to
 from pixelflow.evaluation.inception import InceptionFile
 from pixelflow.evaluation.pixels import CleanFidMode
 
@@ -23,6 +23,7 @@ class CleanFid(Metric):
     statistics of them. With the Inception network it is the metric ``fid``.
     """
 
+    figures = HALVES
     bounds = (0.0, math.inf)
 
     class Params(Metric.Params):
@@ -49,12 +50,15 @@ class CleanFid(Metric):
         return f"{self.type_name()} {self.params.mode}, {self.params.extractor.component.type_name()}"
 
     @property
+    def extractor(self) -> CleanResized.Params:
+        return CleanResized.Params(extractor=self.params.extractor, mode=self.params.mode)
+
+    @property
     def protocol(self) -> str:
         return f"clean-fid, mode {self.params.mode}, custom features"
 
     def compute(self, images: Comparison) -> dict[str, float]:
-        extractor = CleanResized.Params(extractor=self.params.extractor, mode=self.params.mode)
-        found, real = images.features(extractor)
+        found, real = images.features(self.extractor)
         if len(real):
             return against_halves(found, real)
-        return {"distance": frechet_to(found, *images.reference_moments(extractor))}
+        return {"distance": frechet_to(found, *images.reference_moments(self.extractor))}

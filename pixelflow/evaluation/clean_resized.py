@@ -37,6 +37,9 @@ class CleanResized(Extractor):
     def weights_sha256(self) -> str | None:
         return self._extractor.weights_sha256
 
+    def prepare(self) -> None:
+        self._extractor.prepare()
+
     def fit(self, images: Iterable[Tensor]) -> None:
         self._extractor.fit(self._resized(batch) for batch in images)
 

@@ -19,6 +19,11 @@ from pixelflow.core.interfaces import Extractor
 from pixelflow.evaluation.pixels import to_8_bits, to_pictures
 
 _FILES = ("open_clip_config.json", "open_clip_model.safetensors")
+_HASHES = {
+    "timm/vit_base_patch32_clip_224.openai": "e6d1bd7789aa45192b3bf90570a789b478bae1b74ebcce7eddd908e83a2b7c31",
+    "timm/vit_large_patch14_clip_336.openai": "fbc415c3d0d7b79faed8f5ccfb740c32b7c4f5ffe7283b851f89c6231c01a8e0",
+}
+"""SHA-256 of the weights of networks that published figures are from."""
 _TEXTS = 256
 """Captions that are encoded at a time."""
 
@@ -69,8 +74,8 @@ class ClipModel:
 
 
 def folder_of(settings: ClipFolder) -> Path:
-    """Where the model lies; raises MissingDependencyError or MissingInputError if it does not."""
-    return pretrained.folder_of(settings.model, "CLIP", _FILES)
+    """Where the model lies; raises as `pretrained.folder_of` does."""
+    return pretrained.folder_of(settings.model, "CLIP", _FILES, _HASHES.get(settings.model))
 
 
 @lru_cache(maxsize=2)
@@ -116,6 +121,9 @@ class Clip(Extractor):
     @property
     def weights_sha256(self) -> str:
         return pretrained.fingerprint(folder_of(self.params))
+
+    def prepare(self) -> None:
+        read_clip(folder_of(self.params), self._device)
 
     def fit(self, images: Iterable[Tensor]) -> None:
         """Nothing is learnt."""

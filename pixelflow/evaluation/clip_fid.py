@@ -15,6 +15,7 @@ from pixelflow.evaluation.distances import frechet_to
 class ClipFid(Metric):
     """The Frechet distance in CLIP's embeddings of images, not normalised; clean-fid's is with OpenAI's ViT-B/32."""
 
+    figures = ("clip_fid",)
     bounds = (0.0, math.inf)
 
     class Params(ClipFolder, Metric.Params):
@@ -30,9 +31,13 @@ class ClipFid(Metric):
         return f"{self.type_name()}, {self.params.model}"
 
     @property
+    def extractor(self) -> Clip.Params:
+        return Clip.Params(model=self.params.model)
+
+    @property
     def protocol(self) -> str:
         return "clean-fid, clip_vit_b_32"
 
     def compute(self, images: Comparison) -> dict[str, float]:
-        extractor = Clip.Params(model=self.params.model)
-        return {"clip_fid": frechet_to(images.generated_features(extractor), *images.reference_moments(extractor))}
+        mean, covariance = images.reference_moments(self.extractor)
+        return {"clip_fid": frechet_to(images.generated_features(self.extractor), mean, covariance)}

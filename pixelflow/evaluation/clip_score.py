@@ -17,6 +17,7 @@ class ClipScore(Metric):
     The cosine is neither cut off at 0 nor multiplied by 2.5, as some do.
     """
 
+    figures = ("clip_score",)
     higher_is_better = True
     bounds = (-100.0, 100.0)
 
@@ -34,12 +35,16 @@ class ClipScore(Metric):
         return f"{self.type_name()}, {self.params.model}"
 
     @property
+    def extractor(self) -> Clip.Params:
+        return Clip.Params(model=self.params.model, normalised=True)
+
+    @property
     def protocol(self) -> str:
         return "open-clip, 100 x cosine"
 
     @torch.no_grad()
     def compute(self, images: Comparison) -> dict[str, float]:
-        shown = images.generated_features(Clip.Params(model=self.params.model, normalised=True))
+        shown = images.generated_features(self.extractor)
         texts = read_clip(folder_of(self.params), self._device).texts(_captions(images.generated))
         return {"clip_score": 100 * float((shown * texts.double().numpy()).sum(1).mean())}
 

@@ -19,6 +19,7 @@ _SCALE = 1000
 class Cmmd(Metric):
     """1000 times the biased squared discrepancy under a Gaussian kernel, in embeddings of length 1."""
 
+    figures = ("cmmd",)
     bounds = (0.0, math.inf)
 
     class Params(ClipFolder, Metric.Params):
@@ -38,10 +39,14 @@ class Cmmd(Metric):
         return f"{self.type_name()}, {self.params.model}"
 
     @property
+    def extractor(self) -> Clip.Params:
+        return Clip.Params(model=self.params.model, resize="square", normalised=True)
+
+    @property
     def protocol(self) -> str:
         return "CMMD (google-research)"
 
     def compute(self, images: Comparison) -> dict[str, float]:
-        found, real = images.features(Clip.Params(model=self.params.model, resize="square", normalised=True))
+        found, real = images.features(self.extractor)
         check_enough(min(len(found), len(real)), 2, f"{self.type_name()}, on each side,")
         return {"cmmd": _SCALE * biased_mmd2(found, real, self.params.sigma)}

@@ -20,6 +20,8 @@ from pixelflow.core.interfaces import Extractor
 from pixelflow.evaluation.pixels import to_pictures
 
 _FILES = ("config.json", "*.safetensors")
+_HASHES = {"facebook/dinov2-large": "399fba97a95f22c36834418bc69373364a99af3a1153da1c0fb31db567c92e23"}
+"""SHA-256 of the weights of the network that published figures are from."""
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's colours."""
 
@@ -55,7 +57,10 @@ class Dinov2(Extractor):
 
     @property
     def _folder(self) -> Path:
-        return pretrained.folder_of(self.params.model, self.type_name(), _FILES)
+        return pretrained.folder_of(self.params.model, self.type_name(), _FILES, _HASHES.get(self.params.model))
+
+    def prepare(self) -> None:
+        _network(self._folder, self._device)
 
     def fit(self, images: Iterable[Tensor]) -> None:
         """Nothing is learnt."""

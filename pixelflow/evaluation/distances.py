@@ -12,6 +12,9 @@ from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import Array
 from pixelflow.evaluation.comparison import check_enough
 
+HALVES = ("distance", "distance_between_real_halves", "ratio")
+"""What `against_halves` gives."""
+
 
 def frechet(first: Array, second: Array) -> float:
     """Distance between features (n d) and (m d).
@@ -89,4 +92,4 @@ def against_halves(generated: Array, reference: Array) -> dict[str, float]:
     whole, halves = frechet(generated, reference), frechet(reference[0::2], reference[1::2])
     if halves <= 0:
         raise DataError("the two halves of the real data are the same; use real images that differ")
-    return {"distance": whole, "distance_between_real_halves": halves, "ratio": whole / halves}
+    return dict(zip(HALVES, (whole, halves, whole / halves), strict=True))

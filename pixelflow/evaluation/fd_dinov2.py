@@ -15,6 +15,7 @@ from pixelflow.evaluation.distances import frechet_to
 class FdDinov2(Metric):
     """The Frechet distance in the class token of DINOv2, at 224 pixels; the paper's is with ViT-L/14."""
 
+    figures = ("fd_dinov2",)
     bounds = (0.0, math.inf)
 
     class Params(DinoFolder, Metric.Params):
@@ -30,9 +31,13 @@ class FdDinov2(Metric):
         return f"{self.type_name()}, {self.params.model}"
 
     @property
+    def extractor(self) -> Dinov2.Params:
+        return Dinov2.Params(model=self.params.model)
+
+    @property
     def protocol(self) -> str:
         return "dgm-eval, dinov2"
 
     def compute(self, images: Comparison) -> dict[str, float]:
-        extractor = Dinov2.Params(model=self.params.model)
-        return {"fd_dinov2": frechet_to(images.generated_features(extractor), *images.reference_moments(extractor))}
+        mean, covariance = images.reference_moments(self.extractor)
+        return {"fd_dinov2": frechet_to(images.generated_features(self.extractor), mean, covariance)}

@@ -15,6 +15,7 @@ from pixelflow.evaluation.inception import InceptionFile, InceptionPool
 class Fid(Metric):
     """The Frechet distance in pool_3 of the Inception network, images resized as clean-fid does."""
 
+    figures = ("fid",)
     bounds = (0.0, math.inf)
 
     class Params(InceptionFile, Metric.Params):
@@ -32,9 +33,13 @@ class Fid(Metric):
         return f"{self.type_name()}, {self.params.mode}{self.params.note}"
 
     @property
+    def extractor(self) -> InceptionPool.Params:
+        return InceptionPool.Params(mode=self.params.mode, **self.params.file)
+
+    @property
     def protocol(self) -> str:
         return f"clean-fid, mode {self.params.mode}"
 
     def compute(self, images: Comparison) -> dict[str, float]:
-        extractor = InceptionPool.Params(mode=self.params.mode, **self.params.file)
-        return {"fid": frechet_to(images.generated_features(extractor), *images.reference_moments(extractor))}
+        mean, covariance = images.reference_moments(self.extractor)
+        return {"fid": frechet_to(images.generated_features(self.extractor), mean, covariance)}

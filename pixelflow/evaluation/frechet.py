@@ -7,9 +7,9 @@ from typing import Literal
 
 import torch
 
-from pixelflow.core.interfaces import Comparison, Metric
+from pixelflow.core.interfaces import Comparison, Extractor, Metric
 from pixelflow.core.spec import AnyExtractor
-from pixelflow.evaluation.distances import against_halves, frechet_to
+from pixelflow.evaluation.distances import HALVES, against_halves, frechet_to
 
 
 class Frechet(Metric):
@@ -19,6 +19,7 @@ class Frechet(Metric):
     two halves of the real data, where there are such data and not only statistics of them; never call it FID.
     """
 
+    figures = HALVES
     bounds = (0.0, math.inf)
 
     class Params(Metric.Params):
@@ -34,6 +35,10 @@ class Frechet(Metric):
     @property
     def title(self) -> str:
         return f"{self.type_name()}, {self.params.extractor.component.type_name()}"
+
+    @property
+    def extractor(self) -> Extractor.Params:
+        return self.params.extractor
 
     def compute(self, images: Comparison) -> dict[str, float]:
         found, real = images.features(self.params.extractor)

@@ -122,6 +122,9 @@ class InceptionPool(Extractor):
     def weights_sha256(self) -> str:
         return self.params.sha256
 
+    def prepare(self) -> None:
+        read_inception(self.params, self._device)
+
     def fit(self, images: Iterable[Tensor]) -> None:
         """Nothing is learnt."""
 

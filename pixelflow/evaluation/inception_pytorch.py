@@ -57,6 +57,9 @@ class PytorchInception(Extractor):
     def weights_sha256(self) -> str:
         return self.params.sha256
 
+    def prepare(self) -> None:
+        _read(self.params.weights, self.params.sha256, self._device)
+
     def fit(self, images: Iterable[Tensor]) -> None:
         """Nothing is learnt."""
 

@@ -20,6 +20,7 @@ class InceptionScore(AdmMetric):
     The logits have no bias, and the mean is over splits of 5,000 images in their order.
     """
 
+    figures = ("inception_score",)
     higher_is_better = True
     bounds = (1.0, math.inf)
 

@@ -20,6 +20,8 @@ class Kid(Metric):
     Unlike FID it does not depend on the number of images, apart from its noise; it may come out negative.
     """
 
+    figures = ("kid", "deviation_over_subsets")
+
     class Params(InceptionFile, Metric.Params):
         type: Literal["kid"] = "kid"
         mode: Literal["clean", "legacy_tensorflow"] = "clean"
@@ -41,11 +43,15 @@ class Kid(Metric):
         return f"{self.type_name()}, {self.params.mode}{self.params.note}"
 
     @property
+    def extractor(self) -> InceptionPool.Params:
+        return InceptionPool.Params(mode=self.params.mode, **self.params.file)
+
+    @property
     def protocol(self) -> str:
         return f"clean-fid, mode {self.params.mode}"
 
     def compute(self, images: Comparison) -> dict[str, float]:
-        found, real = images.features(InceptionPool.Params(mode=self.params.mode, **self.params.file))
+        found, real = images.features(self.extractor)
         size = min(len(found), len(real), self.params.subset_size)
         check_enough(size, 2, "KID, on each side,")
         draw = np.random.default_rng(self.params.seed)

@@ -25,6 +25,7 @@ class LabelAgreement(Metric):
     says how far to trust it.
     """
 
+    figures = ("agreement", "accuracy_on_real")
     higher_is_better = True
     bounds = (0.0, 1.0)
 

@@ -24,6 +24,7 @@ class PrecisionRecall(AdmMetric):
     depend on the numbers of images: the ADM evaluator has 10,000 real and 50,000 generated ones.
     """
 
+    figures = ("precision", "recall")
     higher_is_better = True
     bounds = (0.0, 1.0)
 

@@ -15,6 +15,7 @@ from pixelflow.evaluation.inception_pytorch import PT_INCEPTION, PtInceptionFile
 class PytorchFid(Metric):
     """The Frechet distance in pool_3 of the Inception network, images resized without antialiasing."""
 
+    figures = ("fid",)
     bounds = (0.0, math.inf)
 
     class Params(PtInceptionFile, Metric.Params):
@@ -31,9 +32,13 @@ class PytorchFid(Metric):
         return f"{self.type_name()}{other}"
 
     @property
+    def extractor(self) -> PytorchInception.Params:
+        return PytorchInception.Params(weights=self.params.weights, sha256=self.params.sha256)
+
+    @property
     def protocol(self) -> str:
         return "pytorch-fid; clean-fid, mode legacy_pytorch"
 
     def compute(self, images: Comparison) -> dict[str, float]:
-        extractor = PytorchInception.Params(weights=self.params.weights, sha256=self.params.sha256)
-        return {"fid": frechet_to(images.generated_features(extractor), *images.reference_moments(extractor))}
+        mean, covariance = images.reference_moments(self.extractor)
+        return {"fid": frechet_to(images.generated_features(self.extractor), mean, covariance)}

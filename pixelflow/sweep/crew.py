@@ -8,13 +8,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
+from pixelflow.core import reading
 from pixelflow.core.errors import FailedTasksError, PixelflowError
+from pixelflow.core.spec import ExperimentSpec
+from pixelflow.evaluate.measurement import prepare
 from pixelflow.sweep.agenda import Agenda
-from pixelflow.sweep.executors import Executor
+from pixelflow.sweep.executors import Executor, Local
 from pixelflow.sweep.executors.base import Ending, Worker
 from pixelflow.sweep.plan import Plan
 from pixelflow.sweep.study import settle
-from pixelflow.sweep.tasks import State, Task
+from pixelflow.sweep.tasks import Evaluation, State, Task
 
 Say = Callable[[str], None]
 
@@ -28,13 +33,16 @@ def run(plan: Plan, folder: Path, executor: Executor, say: Say) -> None:
 
     Raises:
         FailedTasksError: some tasks failed; all others are done.
-        MissingDependencyError: a search needs Optuna, or the executor its package.
+        MissingDependencyError: a search needs Optuna, or the executor its package, or a metric its weights.
+        MissingInputError, UsageError, DataError: a metric lacks what else it needs.
         SpecError: the evaluation does not give what is searched for.
         PixelflowError: workers die before they do anything.
     """
     agenda = _prepared(plan, folder, say)
     most = len(agenda.left) + agenda.plan.trials_left
     if most:
+        if isinstance(executor, Local):  # other machines have weights of their own
+            _check_metrics(agenda)
         with executor.opened(), _employed(executor, folder, executor.count(most)) as crew:
             _watch(crew, agenda, say)
     if plan.search is not None:
@@ -56,6 +64,16 @@ def _prepared(plan: Plan, folder: Path, say: Say) -> Agenda:
     to_come = f"; {plan.trials_left} of {plan.search.trials} trials to come" if plan.search else ""
     say(f"{folder}: {done} of {len(agenda.tasks)} tasks are done already{to_come}")
     return agenda
+
+
+def _check_metrics(agenda: Agenda) -> None:
+    """Look for what the evaluations need before anything is trained; raises as `prepare` does."""
+    search = agenda.plan.search
+    specs = [task.cell.spec for task in agenda.left if isinstance(task, Evaluation)]
+    if search is not None:
+        specs.append(reading.validate(ExperimentSpec, reading.Document("base", search.base)))
+    for settings in {spec.evaluation.model_dump_json(): spec.evaluation for spec in specs}.values():
+        prepare(settings, torch.device("cpu"))
 
 
 @dataclass

@@ -1,15 +1,21 @@
-"""What is left of a sweep to do, and how long it will take where this sweep has measured its speed."""
+"""What is left of a sweep to do, and how long it will take: at the measured speed of what is done, or at a guess."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+from pixelflow.core.device import choose_device
 from pixelflow.planning import FLOP_PER_MAC
+from pixelflow.speed import matmul_peak
 from pixelflow.sweep.plan import Cell, Plan
 from pixelflow.sweep.tasks import Evaluation, Training, tasks_of
+
+SHARE = 0.3
+"""Of the device's matrix-multiply peak, that work is guessed to make use of before any of it is measured."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +35,10 @@ class Forecast:
     is_done: bool
     trains: bool
     """Whether it is the first point to need a training that is not done."""
-    seconds: float | None
-    """Of one worker; None where a rate is not known."""
+    seconds: float
+    """Of one worker."""
+    is_guess: bool
+    """Whether a rate of them is not measured."""
 
 
 def measured_rates(plan: Plan, folder: Path) -> Rates:
@@ -44,8 +52,16 @@ def measured_rates(plan: Plan, folder: Path) -> Rates:
             settings, flop = task.spec.training, cells[task.folder.name].cost.training_flop
             training.append(flop / settings.steps / settings.batch_size * task.result["images_per_second"])
         elif isinstance(task, Evaluation) and task.result["seconds_per_image"]:
-            sampling.append(task.cell.cost.sample_macs * FLOP_PER_MAC / task.result["seconds_per_image"])
+            macs = task.result.get("macs_per_image") or task.cell.cost.sample_macs
+            sampling.append(macs * FLOP_PER_MAC / task.result["seconds_per_image"])
     return Rates(_median(training), _median(sampling))
+
+
+@cache
+def peak() -> float:
+    """FLOP/s of the best matrix product on the device that a worker would choose here."""
+    device = choose_device(None)
+    return matmul_peak("float32" if device.type == "cpu" else "bfloat16", device)
 
 
 def forecast(plan: Plan, folder: Path) -> list[Forecast]:
@@ -59,16 +75,11 @@ def forecast(plan: Plan, folder: Path) -> list[Forecast]:
         trains = cell.training not in seen and not tasks[Training, cell.training].is_done
         is_done = point.cell in seen or tasks[Evaluation, point.cell].is_done
         seen |= {point.cell, cell.training}
-        points.append(Forecast(point.label, cell, is_done, trains, _seconds(cell, rates, trains, not is_done)))
+        work = [(cell.cost.training_flop, rates.training)] * trains
+        work += [(cell.cost.sample_macs * FLOP_PER_MAC * cell.spec.evaluation.images, rates.sampling)] * (not is_done)
+        seconds = sum(flop / (rate or SHARE * peak()) for flop, rate in work)
+        points.append(Forecast(point.label, cell, is_done, trains, seconds, any(rate is None for _, rate in work)))
     return points
-
-
-def _seconds(cell: Cell, rates: Rates, trains: bool, samples: bool) -> float | None:
-    images = cell.spec.evaluation.images
-    work = [(cell.cost.training_flop, rates.training)] * trains
-    work += [(cell.cost.sample_macs * FLOP_PER_MAC * images, rates.sampling)] * samples
-    times = [flop / rate for flop, rate in work if rate]
-    return sum(times) if len(times) == len(work) else None
 
 
 def _median(values: Iterable[float]) -> float | None:

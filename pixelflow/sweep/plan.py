@@ -119,6 +119,8 @@ class Plan(Settings):
             data = json.loads(file.read_text("utf-8"))
         except FileNotFoundError:
             raise MissingInputError(f"{folder}: is no sweep (it holds no {FILE}); pixelflow sweep makes one") from None
+        except NotADirectoryError:
+            raise MissingInputError(f"{folder}: is a file; give the sweep's folder, such as sweeps/NAME") from None
         except ValueError:
             raise DataError(f"{file}: is damaged (not JSON); run the sweep again to write it anew") from None
         return reading.validate(cls, reading.Document(str(file), data))

@@ -27,6 +27,8 @@ Strips = Mapping[int, Image.Image]
 
 _PICTURES = "report"
 _SAME = "In every row the same seeds and labels."
+_MOST_NAMES = 12
+"""More would make no sentence."""
 
 
 def write_report(plan: Plan, folder: Path) -> Path:
@@ -148,7 +150,7 @@ def _search(results: Results) -> str:
 def _notes(results: Results) -> list[str]:
     same = [column for column in results.columns if column not in results.axes and column.is_constant]
     told = [f"{column.title} {column.text(column.known[0])}" for column in same]
-    notes = [f"The same for all: {', '.join(told)}."] if told else []
+    notes = [*_best_of_each(results), *([f"The same for all: {', '.join(told)}."] if told else [])]
     images = sorted({row.cell.spec.evaluation.images for row in results.rows})
     notes.append(f"Measured on {' or '.join(f'{count:,}' for count in images)} images a point, from equal seeds.")
     if any(column.has_intervals for column in results.figures):
@@ -156,9 +158,23 @@ def _notes(results: Results) -> list[str]:
     if results.refused:
         count, why = len(results.refused), next(iter(results.refused.values()))
         notes.append(f"{count} more of the trials had settings that do not go together, such as: {why}")
-    if any(row.cell.cost.is_estimate for row in results.rows):
+    if any(row.is_estimate for row in results.rows):
         notes.append("GMAC of samplers that choose their own steps are estimates.")
     notes.append("Seconds are the median over batches, on a machine that may have done other things too.")
+    return notes
+
+
+def _best_of_each(results: Results) -> list[str]:
+    """What the best point of every name on an axis is, where a name has several: so each is compared at its best."""
+    notes = []
+    for axis in results.axes:
+        names = list(dict.fromkeys(axis.text(row) for row in axis.known))
+        if axis.is_numeric or not 2 <= len(names) < len(axis.known) or len(names) > _MOST_NAMES:
+            continue
+        for figure in results.main_figures:
+            best = [figure.best_of(row for row in figure.known if axis.text(row) == name) for name in names]
+            told = [f"{axis.text(row)} {figure.text(row)} (#{row + 1})" for row in best if row is not None]
+            notes.append(f"The best {figure.title} of each {axis.title}: {', '.join(told)}.")
     return notes
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,17 @@ class Row:
     point: Planned
     cell: Cell
     seconds_per_image: float | None
+    macs_per_image: float
+    """Of the evaluations that were made; what the plan counts where that is not known."""
     results: list[dict[str, Any]]
     """Of one metric each, as `Measurement.measure` gives them; empty where the point is not done."""
     failure: str | None
     images: Path
+
+    @property
+    def is_estimate(self) -> bool:
+        """Whether the sampler chose its own steps and `macs_per_image` was not counted."""
+        return self.cell.cost.is_estimate and self.macs_per_image == self.cell.cost.sample_macs
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,11 @@ class Column:
         value = self.values[row]
         numbers = [self.better * other for other in self.values if isinstance(other, (int, float))]
         return bool(self.better) and isinstance(value, (int, float)) and self.better * value == max(numbers)
+
+    def best_of(self, rows: Iterable[int]) -> int | None:
+        """The best of these rows, the first of equals; None without any."""
+        numbers = {row: value for row in rows if isinstance(value := self.values[row], (int, float))}
+        return max(numbers, key=lambda row: self.better * numbers[row], default=None)
 
     @property
     def has_intervals(self) -> bool:
@@ -148,7 +160,9 @@ def read_results(plan: Plan, folder: Path) -> Results:
 
 def _row(number: int, point: Planned, task: Evaluation) -> Row:
     result = task.result if task.is_done else {"seconds_per_image": None, "results": []}
-    return Row(number, point, task.cell, result["seconds_per_image"], result["results"], task.failure, task.images)
+    macs = result.get("macs_per_image") or task.cell.cost.sample_macs  # results of former versions have none
+    seconds = result["seconds_per_image"]
+    return Row(number, point, task.cell, seconds, macs, result["results"], task.failure, task.images)
 
 
 def _axis_value(point: Planned, dump: Any, key: str) -> Value:
@@ -192,7 +206,7 @@ def _interval(result: Mapping[str, Any], name: str) -> Interval:
 
 def _costs(rows: Sequence[Row]) -> list[Column]:
     return [
-        Column("GMAC per image", tuple(row.cell.cost.sample_macs / 1e9 for row in rows)),
+        Column("GMAC per image", tuple(row.macs_per_image / 1e9 for row in rows)),
         Column("seconds per image", tuple(row.seconds_per_image for row in rows)),
         Column("training PFLOP", tuple(row.cell.cost.training_flop / 1e15 for row in rows)),
         Column("million parameters", tuple(row.cell.cost.parameters / 1e6 for row in rows)),

@@ -36,6 +36,9 @@ class Objective(Settings):
             raise problem(f"evaluation.metrics has no {metric!r}{hint} (there are: {', '.join(known)})", "metric")
         if known.count(metric) > 1:
             raise problem(f"evaluation.metrics has more than one {metric!r}; leave one", "metric")
+        figures = kinds[known.index(metric)].figures  # type: ignore[attr-defined]
+        if figure is not None and figures and figure not in figures:
+            raise problem(f"{metric} gives no {figure!r} (it gives: {', '.join(figures)})", "metric")
         if figure is not None and search.direction is None:
             raise problem("must be 'minimize' or 'maximize' where 'metric' names a figure", "direction")
         better = kinds[known.index(metric)].higher_is_better  # type: ignore[attr-defined]

@@ -22,7 +22,7 @@ import shutil
 import statistics
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,10 @@ from pixelflow.core.files import write_text
 from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.evaluate.generated import Generation, captions_for
-from pixelflow.evaluate.inputs import Reference, plain_dataset
-from pixelflow.evaluate.measurement import Measurement
+from pixelflow.evaluate.inputs import plain_dataset, reference_for
+from pixelflow.evaluate.measurement import Measurement, prepare
+from pixelflow.generation.draw import Drawn
+from pixelflow.planning import costs
 from pixelflow.run import Run
 from pixelflow.sweep.claims import Claim
 from pixelflow.sweep.plan import Cell, Plan
@@ -104,6 +106,11 @@ class Task(ABC):
         return f"{self.needs.what} failed" if self.needs is not None and self.needs.failure is not None else None
 
     @property
+    @abstractmethod
+    def progress(self) -> str:
+        """How far it is, while it runs; empty where that is not known yet."""
+
+    @property
     def state(self) -> State:
         if self.is_done:
             return State.DONE
@@ -138,6 +145,11 @@ class Training(Task):
     def what(self) -> str:
         return f"training {self.folder.name}"
 
+    @property
+    def progress(self) -> str:
+        lines = _metrics(RunFolder(self.run).metrics_file) if (self.run / "spec.yaml").is_file() else []
+        return f"step {lines[-1]['step']:,} of {self.spec.training.steps:,}" if lines else ""
+
     def perform(self, device: str | None) -> dict[str, Any]:
         """Train to the last step, from the newest checkpoint if there is one; raises as `train` does."""
         with StopSignals() as signals:
@@ -161,32 +173,47 @@ class Evaluation(Task):
     def needs(self) -> Training:
         return self.training
 
+    @property
+    def progress(self) -> str:
+        drawn = sum(1 for _ in self.images.glob("[0-9]*.png"))
+        return f"{drawn:,} of {self.cell.spec.evaluation.images:,} images" if drawn else ""
+
     def perform(self, device: str | None) -> dict[str, Any]:
         """Generate the images that are missing and measure all; raises as `Run.open` and `Measurement` do."""
         spec = self.cell.spec
+        prepare(spec.evaluation, choose_device(device))
         run = Run.open(self.training.run, device=device)
         data = plain_dataset(spec)
         count = spec.evaluation.images
         generation = Generation(run, spec.sampling, count, SEED, captions_for(run, count, data))
-        seconds = self._draw(generation)
-        reference = Reference.of(data, spec.evaluation.bad_images)
-        measurement = Measurement.of_run(generation, self.images, spec.evaluation, reference)
+        spent = self._draw(generation)
+        measurement = Measurement.of_run(generation, self.images, spec.evaluation, reference_for(spec, data))
         results = list(measurement.measure(measurement.compared(self.folder, choose_device(device))))
         measurement.record(self.folder, results)
         shutil.rmtree(self.folder / "features", ignore_errors=True)  # the result is final, and cells are many
-        return {"seconds_per_image": seconds, "results": results}
+        return {**spent, "results": results}
 
-    def _draw(self, generation: Generation) -> float | None:
-        """Seconds an image, the median over batches since the last stop; None if a stop kept it from being noted."""
+    def _draw(self, generation: Generation) -> dict[str, float | None]:
+        """Seconds and MAC an image, medians over batches since the last stop; None if a stop kept them from note."""
         file = self.folder / "drawn.json"
-        if generation.images_in(self.images).are_others:  # a former version began, and knew fewer settings
+        images = generation.images_in(self.images)
+        if images.are_others:  # a former version began, and knew fewer settings
             shutil.rmtree(self.images)
-        counted = [(count, time.perf_counter()) for count in generation.draw_into(self.images)]
-        batches = [(after - before, late - early) for (before, early), (after, late) in itertools.pairwise(counted)]
-        if batches:
-            seconds = statistics.median(taken / images for images, taken in batches)
-            write_text(file, json.dumps({"seconds_per_image": seconds}))
-        return float(_read(file)["seconds_per_image"]) if file.is_file() else None
+        macs: list[float] = []
+        stages = costs(self.cell.spec).stages
+
+        def counted(indices: Sequence[int]) -> Iterator[Drawn]:
+            for drawn in generation.drawn(indices):
+                macs.append(sum(one.once.macs * n for one, n in zip(stages, drawn.evaluations, strict=True)))
+                yield drawn
+
+        times = [(count, time.perf_counter()) for count in images.draw(counted)]
+        seconds = [(late - early) / (after - before) for (before, early), (after, late) in itertools.pairwise(times)]
+        if seconds:
+            spent = {"seconds_per_image": statistics.median(seconds), "macs_per_image": statistics.median(macs)}
+            write_text(file, json.dumps(spent))
+        noted = _read(file) if file.is_file() else {}
+        return {key: noted.get(key) for key in ("seconds_per_image", "macs_per_image")}
 
 
 def tasks_of(plan: Plan, folder: Path) -> list[Task]:
@@ -207,8 +234,14 @@ def cells_of(tasks: list[Task]) -> Mapping[str, Evaluation]:
 
 
 def _training_speed(run: RunFolder) -> float:
-    lines = [json.loads(line) for line in run.metrics_file.read_text("utf-8").splitlines()]
+    lines = _metrics(run.metrics_file)
     return statistics.median(line["images_per_second"] for line in lines if "images_per_second" in line)
+
+
+def _metrics(file: Path) -> list[dict[str, Any]]:
+    """The whole lines of a run's metrics; the last one may be half written."""
+    text = file.read_text("utf-8") if file.is_file() else ""
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
 def _read(file: Path) -> dict[str, Any]:

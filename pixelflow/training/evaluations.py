@@ -22,15 +22,16 @@ class Evaluations:
     """Measures every `evaluation.every` steps, and after the last one; the run's metrics say what is done.
 
     Raises:
-        MissingInputError, MissingDependencyError: a metric lacks what it needs; better before training than in it.
+        MissingInputError, MissingDependencyError, UsageError, DataError: see `prepare`.
     """
 
     def __init__(self, run: RunFolder, spec: ExperimentSpec) -> None:
         self._run, self._spec = run, spec
         self._settings = spec.evaluation
         if self._settings.every is not None:
-            for params in self._settings.metrics:
-                params.build(device=torch.device("cpu"))
+            from pixelflow.evaluate.measurement import prepare
+
+            prepare(self._settings, torch.device("cpu"))
 
     def are_at(self, step: int) -> bool:
         """Whether `step` is one whose weights are evaluated."""

@@ -55,9 +55,10 @@ def test_the_installed_command_is_the_same_function():
 
 
 def test_every_command_has_a_help_of_its_own(capsys):
-    for name in application.COMMANDS:
+    verbs = [[command, verb] for command, some in application.VERBS.items() for verb in some]
+    for name in [*([command.replace("_", "-")] for command in application.COMMANDS), *verbs]:
         with pytest.raises(SystemExit) as stopped:
-            application.main([name.replace("_", "-"), "--help"])
+            application.main([*name, "--help"])
         assert stopped.value.code == 0
         summary = capsys.readouterr().out.splitlines()[2]
         assert summary.strip().endswith((".", ":")) or len(summary) > 40, name

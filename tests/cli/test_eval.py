@@ -58,6 +58,7 @@ def test_a_run_is_measured_against_its_data(run, capsys):
     assert subject["sampling"]["guidance"] == {"type": "constant", "scale": 2.5}
     assert subject["sampling"]["sampler"] == {"type": "euler"}
     assert body["reference"]["measured"] == 1797
+    assert "frechet, pixels_pca  (frechet of pixelflow; 20 images against 1,797)\n" in printed
     frechet, agreement = body["results"]
     assert frechet["settings"]["extractor"] == {"type": "pixels_pca", "components": 8, "side": 32}
     assert frechet["values"]["ratio"] > 3
@@ -136,7 +137,9 @@ def test_saved_statistics_give_the_distance_that_the_images_give(run, tmp_path, 
     assert call(run, "--images", 20, FRECHET, "--save-statistics", file) == 0
     whole = recorded(capsys.readouterr().out)["results"][0]["values"]
     assert call(run, "--images", 20, FRECHET, "--reference", file) == 0
-    body = recorded(capsys.readouterr().out)
+    printed = capsys.readouterr().out
+    assert "; 20 images against saved statistics)" in printed
+    body = recorded(printed)
     assert body["results"][0]["values"] == {"distance": pytest.approx(whole["distance"], rel=1e-6)}
     assert body["results"][0]["recipe"]["reference_images"] is None
     assert body["reference"]["recipe"]["measured"] == 1797
@@ -149,6 +152,33 @@ def test_a_spec_names_the_real_images(digits_folder, tmp_path, tiny_file, capsys
     body = recorded(capsys.readouterr().out)
     assert body["reference"]["measured"] == 1797
     assert body["results"][0]["values"]["ratio"] > 1
+
+
+def test_a_spec_may_name_the_real_images_itself(run, digits_folder, tmp_path, capsys):
+    assert call(run, "--images", 20, FRECHET, f"evaluation.reference={digits_folder}") == 0
+    assert recorded(capsys.readouterr().out)["reference"]["measured"] == 200
+    assert call(digits_folder, FRECHET, f"evaluation.reference={digits_folder}", "--out", tmp_path / "out") == 0
+    assert call(run, "--images", 20, FRECHET, f"evaluation.reference={tmp_path}/nowhere") == 66
+    assert f"evaluation.reference {tmp_path}/nowhere: there is no such" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("metric", ["fid", "adm_fid", "pytorch_fid", "clip_score", "fd_dinov2"])
+def test_missing_weights_are_known_before_an_image_is_drawn_or_read(
+    run, digits_folder, metric, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("PIXELFLOW_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    assert call(run, f"evaluation.metrics=[{metric}]") == 69
+    assert "where there is a network, fetch" in capsys.readouterr().err
+    assert not list(run.rglob("*.png"))
+    out = tmp_path / "out"
+    assert (
+        call(digits_folder, "--reference", digits_folder, "--out", out, f"evaluation.metrics=[frechet, {metric}]") == 69
+    )
+    shown = capsys.readouterr()
+    assert "where there is a network, fetch" in shown.err
+    assert not shown.out, "the other metric was not begun"
+    assert not out.exists()
 
 
 def test_a_result_says_how_it_came_about(run, capsys):
@@ -250,6 +280,7 @@ def test_other_sizes_are_told_and_what_is_done(digits_folder, tmp_path, capsys):
         (["{tmp}/digits/images", "--reference", "{tmp}/digits"], 65, "{tmp}/digits/images: holds no images"),
         (["{run}", "--reference", "{tmp}/nowhere"], 66, "--reference {tmp}/nowhere: there is no such"),
         (["{tmp}/digits", "--reference", "{tmp}/digits", "--images", "20"], 2, "is not a run; --images"),
+        (["{tmp}/digits", "--reference", "{tmp}/digits", "evaluation.images=20"], 2, "leave out evaluation.images"),
         (["{tmp}/nowhere.npz", "--reference", "{tmp}/digits"], 66, "no such run, folder or npz"),
         (["{tmp}/digits", "--reference", "{tmp}/digits", "evaluation.metrics=[frechett]"], 78, "frechet"),
         (["{run}", "image.size=16"], 2, "only evaluation"),

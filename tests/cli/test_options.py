@@ -18,7 +18,11 @@ FROZEN = Path(__file__).with_name("options.txt")
 def listed() -> str:
     """A line for each command with its arguments, and one below for each option."""
     group: Any = typer.main.get_command(app)
-    return _command("pixelflow", group) + "".join(_command(name, one) for name, one in group.commands.items())
+    named = {"pixelflow": group}
+    for name, command in group.commands.items():
+        verbs = getattr(command, "verbs", {})
+        named |= {name: command, **{f"{name} {verb}": below for verb, below in verbs.items()}}
+    return "".join(_command(name, command) for name, command in named.items())
 
 
 def _command(name: str, command: Any) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 import sys
 
 import pytest
 
 from pixelflow.cli.app import main
+from pixelflow.sweep.crew import Crew
+from pixelflow.sweep.executors.local import LocalWorker
 from tests.conftest import TINY
 
 HEAD = """
@@ -14,6 +19,8 @@ name: quick
 base: tiny.yaml
 set: {image.size: 8, training.steps: 1, evaluation: {images: 10, metrics: [label_agreement]}}
 """
+
+SEARCH = "search: {metric: label_agreement, trials: 2, parameters: {sampling.sampler: [euler, heun]}}"
 
 
 @pytest.fixture
@@ -46,7 +53,8 @@ def test_a_sweep_from_dry_run_to_report(sweep_file, call, tmp_path):
     assert code == 0
     assert "train + evaluate" in told
     assert "to do: 1 training of" in told
-    assert "expected" not in told, "no rate is known yet"
+    assert re.search(r"evaluate +~[\d.]+ (milli)?seconds", told)
+    assert "~ time: guessed at 30% of this machine's peak of" in told
     assert not (tmp_path / "sweeps").exists()
 
     code, page, progress = call("sweep", file)
@@ -61,11 +69,12 @@ def test_a_sweep_from_dry_run_to_report(sweep_file, call, tmp_path):
     assert " evaluate " in lines[3]
     assert "train" not in lines[3]
     assert "expected:" in told
+    assert "guessed" not in told, "what is done has measured the speed"
 
-    code, told, _ = call("sweep-status", "sweeps/quick")
+    code, told, _ = call("sweep", "status", "sweeps/quick")
     assert "3 of 3 tasks are done" in told
     (tmp_path / "sweeps/quick/report.html").unlink()
-    code, told, _ = call("sweep-report", "sweeps/quick")
+    code, told, _ = call("sweep", "report", "sweeps/quick")
     assert (tmp_path / told.strip()).is_file()
 
 
@@ -82,13 +91,13 @@ def test_a_search_is_shown_by_its_ranges_before_it_runs(sweep_file, call, tmp_pa
 
 
 def test_a_search_ends_with_a_report_of_its_points(sweep_file, call, tmp_path, monkeypatch):
-    file = sweep_file("search: {metric: label_agreement, trials: 2, parameters: {sampling.sampler: [euler, heun]}}")
+    file = sweep_file(SEARCH)
     code, page, _ = call("sweep", file)
     assert code == 0
     text = (tmp_path / page.strip()).read_text()
     assert "2 of 2 points done" in text
     assert "the best is #1, sampler" in text
-    code, told, _ = call("sweep-status", "sweeps/quick")
+    code, told, _ = call("sweep", "status", "sweeps/quick")
     assert "tasks are done" in told
     monkeypatch.setitem(sys.modules, "optuna", None)
     code, _, told = call("sweep", file)
@@ -108,6 +117,22 @@ def test_an_executor_that_is_not_there_or_not_installed(sweep_file, call, monkey
         assert "pip install 'pixelflow[" in told
 
 
+def test_sigterm_stops_the_workers_and_leaves_a_report(sweep_file, call, tmp_path, monkeypatch):
+    stopped: list[LocalWorker] = []
+    stop = LocalWorker.stop
+    monkeypatch.setattr(LocalWorker, "stop", lambda worker: (stopped.append(worker), stop(worker)))
+    monkeypatch.setattr(Crew, "attend", lambda crew, tasks: os.kill(os.getpid(), signal.SIGTERM))
+    file = sweep_file("axes: {sampling.steps: [1, 2]}")
+    code, _, told = call("sweep", file)
+    assert code == 75
+    assert told.splitlines()[-1] == "pixelflow: sweeps/quick: stopped; the same command goes on"
+    assert [worker.ending is None for worker in stopped] == [False]
+    assert "0 of 2 points done" in (tmp_path / "sweeps/quick/report.md").read_text()
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert call("sweep", file)[0] == 0
+
+
 def test_a_failed_cell_has_its_own_code_and_the_rest_is_done(sweep_file, call):
     file = sweep_file("points: [{sampling.guidance.type: autoguidance}, {}]")
     code, _, told = call("sweep", file)
@@ -115,17 +140,30 @@ def test_a_failed_cell_has_its_own_code_and_the_rest_is_done(sweep_file, call):
     lines = [line for line in told.splitlines() if line.startswith("pixelflow:")]
     assert "this guidance needs a second, weaker run" in lines[0]
     assert lines[1] == "pixelflow: 1 of 3 tasks are not done; the same command tries them again"
-    code, told, _ = call("sweep-status", "sweeps/quick")
+    code, told, _ = call("sweep", "status", "sweeps/quick")
     assert "2 of 3 tasks are done" in told
     assert "failed" in told
+
+
+@pytest.mark.parametrize("points", ["axes: {sampling.steps: [1, 2]}", SEARCH])
+def test_missing_weights_are_known_before_anything_is_trained(sweep_file, call, tmp_path, monkeypatch, points):
+    monkeypatch.setenv("PIXELFLOW_WEIGHTS", str(tmp_path))
+    file = sweep_file(points)
+    for place in (tmp_path / file, tmp_path / "tiny.yaml"):
+        place.write_text(place.read_text().replace("label_agreement", "fid"))
+    code, _, told = call("sweep", file)
+    assert code == 69
+    assert "inception-2015-12-05.pt is missing" in told
+    assert not (tmp_path / "sweeps" / "trainings").exists()
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (["sweep", "sweep.yml"], 66, "did you mean sweep.yaml?"),
-        (["sweep-status", "."], 66, "is no sweep"),
-        (["sweep-report", "nowhere"], 66, "is no sweep"),
+        (["sweep", "status", "."], 66, "is no sweep"),
+        (["sweep", "report", "nowhere"], 66, "is no sweep"),
+        (["sweep", "status"], 2, "Missing argument 'DIR'; see pixelflow sweep status --help"),
         (["sweep", "sweep.yaml"], 78, "sweep.yaml:5:8 sampling.stepz: unknown key; did you mean 'steps'?"),
     ],
 )

@@ -75,6 +75,15 @@ class Thrifty(built_in("guidance", "constant")):
         return 1
 
 
+class Nameless(built_in("metric", "frechet")):
+    """Gives a figure that it does not name."""
+
+    figures = ("distance",)
+
+    class Params(built_in("metric", "frechet").Params):
+        type: Literal["bad.nameless"] = "bad.nameless"
+
+
 class Boundless(built_in("metric", "frechet")):
     """States bounds that its figures leave."""
 
@@ -95,6 +104,7 @@ class Boundless(built_in("metric", "frechet")):
         (White, "generates the law of the data"),
         (Thrifty, "spends exactly the network evaluations"),
         (Boundless, "within the bounds"),
+        (Nameless, "within the bounds"),
     ],
 )
 def test_a_breach_is_found(component, promise):

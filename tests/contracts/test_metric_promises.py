@@ -98,6 +98,7 @@ def test_figures_are_named_finite_and_repeatable(name, networks):
     images = IMAGES.get(name, few if f"metric {name}" in networks else digits)
     figures = metric.compute(Held(images("odd"), images("even")))
     assert figures
+    assert set(figures) <= set(metric.figures or figures)
     assert all(isinstance(key, str) and math.isfinite(value) for key, value in figures.items())
     assert all(metric.bounds[0] <= value <= metric.bounds[1] for value in figures.values())
     assert metric.compute(Held(images("odd"), images("even"))) == figures

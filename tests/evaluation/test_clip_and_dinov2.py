@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -128,6 +130,17 @@ def test_a_network_that_is_not_there_is_one_line(metric, tmp_path, monkeypatch):
     with pytest.raises(MissingDependencyError, match="hf download acme/none") as error:
         metric(metric.Params(model="acme/none"), device=CPU).compute(IMAGES)
     assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("metric", [ClipFid, ClipScore, Cmmd, FdDinov2])
+def test_of_the_published_networks_the_hash_is_named_and_checked(metric, clip, dinov2, tmp_path, monkeypatch):
+    monkeypatch.setenv("PIXELFLOW_WEIGHTS", str(tmp_path))
+    made = metric(metric.Params(), device=CPU)
+    with pytest.raises(MissingDependencyError, match=r"hf download .*safetensors has the SHA-256 [0-9a-f]{64}"):
+        made.compute(IMAGES)
+    shutil.copytree(dinov2 if metric is FdDinov2 else clip[0], tmp_path / made.params.model)
+    with pytest.raises(DataError, match=rf"has the SHA-256 .*, which is that of {made.params.model}; fetch"):
+        made.compute(IMAGES)
 
 
 def test_damaged_weights_are_one_line(clip, dinov2, tmp_path):

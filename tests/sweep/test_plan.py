@@ -40,6 +40,9 @@ def test_costs_are_those_of_the_plan_command(plan_of):
 def test_a_folder_that_is_no_sweep(tmp_path):
     with pytest.raises(MissingInputError, match="is no sweep"):
         Plan.read(tmp_path)
+    (tmp_path / "steps.yaml").touch()
+    with pytest.raises(MissingInputError, match=r"steps.yaml: is a file; give the sweep's folder"):
+        Plan.read(tmp_path / "steps.yaml")
     (tmp_path / "sweep.json").write_text("{")
     with pytest.raises(DataError, match="damaged"):
         Plan.read(tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 
@@ -164,6 +165,38 @@ def test_intervals_are_shown_beside_their_figures(plan_of, tmp_path):
     with (folder / "report.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["distance: low"], row["distance: high"]) for row in rows] == [("2.5", "3.25"), ("3.5", "4.25")]
+
+
+def finish(plan, folder, *distances: float, **spent: float) -> None:
+    """Mark every cell as done, with these distances."""
+    plan.write(folder)
+    for task, distance in zip((task for task in tasks_of(plan, folder) if task.needs), distances, strict=True):
+        task.folder.mkdir(parents=True)
+        figures = {"metric": "frechet", "settings": {"type": "frechet"}, "values": {"distance": distance}}
+        result = {"seconds_per_image": 1.0, "results": [{**figures, "higher_is_better": False}], **spent}
+        write_text(task.folder / "result.json", json.dumps(result))
+
+
+def test_each_name_is_compared_at_its_best(plan_of, tmp_path):
+    text = "axes: {sampling.guidance.type: [constant, stagewise], sampling.guidance.scale: [1.5, 2.0]}"
+    plan, folder = plan_of(text), tmp_path / "sweeps" / "quick"
+    finish(plan, folder, 3.0, 2.5, 4.0, 1.25)
+    told = "The best distance of each guidance: constant 2.5 (#2), stagewise 1.25 (#4)."
+    assert told in write_report(plan, folder).read_text()
+    assert told in (folder / "report.md").read_text()
+
+
+def test_arithmetic_is_that_of_the_evaluations_that_were_made(plan_of, tmp_path):
+    plan, folder = plan_of("axes: {sampling.sampler: [dopri5]}"), tmp_path / "sweeps" / "quick"
+    finish(plan, folder, 3.0)
+    write_report(plan, folder)
+    assert "are estimates" in (folder / "report.md").read_text()
+    shutil.rmtree(folder.parent)
+    finish(plan, folder, 3.0, macs_per_image=5e9)
+    write_report(plan, folder)
+    assert "are estimates" not in (folder / "report.md").read_text()
+    with (folder / "report.csv").open() as file:
+        assert [row["GMAC per image"] for row in csv.DictReader(file)] == ["5.0"]
 
 
 @pytest.mark.parametrize(

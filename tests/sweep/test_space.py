@@ -63,6 +63,7 @@ def test_more_trials_are_the_same_search(sweep_file):
     [
         (("label_agreement", "label_agrement"), ":11:3 search.metric: evaluation.metrics has no 'label_agrement'; did"),
         (("label_agreement", "fid"), "(there are: frechet, label_agreement)"),
+        (("label_agreement", "frechet.speed"), ":11:3 search.metric: frechet gives no 'speed' (it gives: distance, "),
         (("label_agreement", "frechet.distance"), ":10:1 search.direction: must be 'minimize' or 'maximize' where"),
         (("sampling.steps", "sampling.stepz"), ":15:5 sampling.stepz: unknown key; did you mean 'steps'?"),
         (("low: 2,", "low: 0,"), "search.parameters.sampling.steps.low: must be greater than 0 where log is true"),

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from pixelflow.core.errors import MissingDependencyError, SpecError
+from pixelflow.evaluation.frechet import Frechet
 from pixelflow.sweep import crew
 from pixelflow.sweep.executors import Local
 from pixelflow.sweep.plan import Plan
@@ -216,7 +217,8 @@ def test_a_proposal_that_was_cut_off_is_dropped_and_a_torn_line_mended(begun):
     assert [trial.state.name for trial in journal(folder)] == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE"]
 
 
-def test_a_figure_that_the_metric_does_not_give_ends_it_all(begun, tmp_path):
+def test_a_figure_that_the_metric_does_not_give_ends_it_all(begun, tmp_path, monkeypatch):
+    monkeypatch.setattr(Frechet, "figures", ())  # as of a metric that does not name them
     folder = begun(metric="frechet.speed\n  direction: minimize")
     with pytest.raises(SpecError, match=r"frechet gives no 'speed' \(it gives: distance, "):
         work(folder, "cpu")

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from pixelflow.cli.app import main
+from pixelflow.core import reading
+from pixelflow.core.spec import ExperimentSpec
 from pixelflow.sweep.keys import training_key
 from pixelflow.sweep.points import read_sweep
 
@@ -37,6 +39,14 @@ def test_every_table_has_a_twin_with_the_same_axes(table):
     assert "digits" in twin.base.name
 
 
+@pytest.mark.parametrize("table", TABLES)
+def test_the_papers_tables_are_measured_by_its_evaluator(table):
+    for spec in specs(table):
+        names = [params.component.type_name() for params in spec.evaluation.metrics]
+        assert (names[0], spec.evaluation.images) == ("adm_fid", 50_000)
+        assert str(spec.evaluation.reference) == f"VIRTUAL_imagenet{spec.image.height}_labeled.npz"
+
+
 def test_table_1_varies_the_number_of_stages():
     assert [spec.stages for spec in specs("table1")] == [1, 3, 5]
     assert [spec.stages for spec in specs("digits_table1")] == [1, 2, 3]
@@ -55,6 +65,16 @@ def test_table_2_is_the_papers():
     ]
     assert {spec.cascade.kickoff for spec in specs("table2")} == {2}
     assert {spec.sampling.batch_size for spec in specs("table2")} == {50}
+
+
+def test_the_twins_train_as_the_demo_does_but_for_what_they_name():
+    training = reading.validate(ExperimentSpec, reading.read_document(SWEEPS.parent / "digits.yaml")).training
+    for table in TABLES:
+        for spec in specs(f"digits_{table}"):
+            named = {"steps": training.steps, "precision": training.precision}
+            assert spec.training.model_copy(update=named) == training
+    first, second = (specs(f"digits_table{number}") for number in (1, 2))
+    assert training_key(first[2]) == training_key(second[1]), "kickoff 2 and patch 2, in both"
 
 
 @pytest.mark.parametrize("prefix", ["", "digits_"])

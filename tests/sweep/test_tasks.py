@@ -60,7 +60,17 @@ def test_a_worker_does_everything_from_one_training(prepared):
         assert (frechet["metric"], frechet["higher_is_better"]) == ("frechet, pixels_pca", False)
         assert (agreement["metric"], agreement["higher_is_better"]) == ("label_agreement", True)
         assert task.result["seconds_per_image"] > 0
+        assert task.result["macs_per_image"] == pytest.approx(task.cell.cost.sample_macs)
         assert len(list(task.images.glob("*.png"))) == 12
+
+
+def test_progress_is_told_from_what_is_there(prepared):
+    (training, evaluation), folder = prepared("axes: {sampling.steps: [1]}")
+    assert (training.progress, evaluation.progress) == ("", "")
+    work(folder, "cpu")
+    with (training.run / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 2, "lo')  # half written
+    assert (training.progress, evaluation.progress) == ("step 1 of 1", "12 of 12 images")
 
 
 def test_what_is_done_is_not_done_again_and_a_new_value_only_adds(prepared):

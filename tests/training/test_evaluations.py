@@ -11,7 +11,7 @@ import torch
 
 import pixelflow
 from pixelflow.core import checkpoint, history
-from pixelflow.core.errors import DataError, MissingInputError, PreemptedError
+from pixelflow.core.errors import DataError, MissingDependencyError, MissingInputError, PreemptedError
 from pixelflow.core.history import Evaluated
 from pixelflow.evaluate import in_training
 from pixelflow.training.evaluations import Evaluations
@@ -101,6 +101,17 @@ def test_what_cannot_be_measured_ends_training_with_its_checkpoint(trained, tmp_
     with pytest.raises(DataError, match="label_agreement"):
         trained("run", *EVERY, "evaluation.metrics=[label_agreement]", "conditioners=[]", "sampling.guidance=none")
     assert checkpoint.steps(tmp_path / "run" / "checkpoints") == [2]
+
+
+@pytest.mark.parametrize(
+    ("lacking", "error"),
+    [("metrics=[fid]", MissingDependencyError), ("reference=nowhere", MissingInputError)],
+)
+def test_what_an_evaluation_lacks_is_known_before_the_first_step(trained, tmp_path, monkeypatch, lacking, error):
+    monkeypatch.setenv("PIXELFLOW_WEIGHTS", str(tmp_path))
+    with pytest.raises(error):
+        trained("run", *EVERY, f"evaluation.{lacking}")
+    assert not checkpoint.steps(tmp_path / "run" / "checkpoints")
 
 
 def figures(*values: float, metric: str = "frechet", higher: bool = False, images: int = 8) -> list[Evaluated]:

@@ -56,6 +56,13 @@ class Extractor(Component, ABC):
         """Hash of the file of weights that it has loaded; None without one."""
         return None
 
+    def prepare(self) -> None:
+        """Load the weights, if there are any: called before images are drawn, so that missing ones are known by then.
+
+        Raises:
+            MissingDependencyError, MissingInputError, DataError: they or what reads them are not there, or damaged.
+        """
+
     @abstractmethod
     def fit(self, images: Iterable[Tensor]) -> None:
         """Learn from reference images (b c h w) in [-1, 1] whatever is learnt; may do nothing.
@@ -96,6 +103,8 @@ class Metric(Component, ABC):
     """Compares generated images with real ones. Built with ``device``."""
 
     kind = "metric"
+    figures: ClassVar[tuple[str, ...]] = ()
+    """Names of all that it may give, for searches that name one; empty where that is only known when it measures."""
     higher_is_better: ClassVar[bool] = False
     """Whether larger main figures are better ones."""
     bounds: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
@@ -108,6 +117,11 @@ class Metric(Component, ABC):
     def title(self) -> str:
         """Its name in reports, with whatever makes its numbers incomparable to those of another setting."""
         return self.type_name()
+
+    @property
+    def extractor(self) -> Extractor.Params | None:
+        """In whose features it compares; its weights are looked for before images are drawn."""
+        return None
 
     @property
     def protocol(self) -> str:
