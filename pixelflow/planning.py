@@ -28,6 +28,8 @@ _BYTES_KEPT = {"float32": 4.0, "bfloat16": 2.8}
 """Of a number kept for the backward pass; under autocast norms and residuals keep some in float32 (measured)."""
 _BYTES_OF_STATE = 4 * 5
 """A parameter in float32, its gradient, Adam's two moments, and its average."""
+_LARGEST_REHEARSAL = 1024
+"""Side of the finished image in pixels, which shrinks from 4 at the first stage to 1 before it is exceeded."""
 _PIXEL_SPREAD = 0.5
 """Standard deviation of a pixel in [-1, 1], for the rehearsal."""
 
@@ -158,7 +160,7 @@ def _rehearse(spec: ExperimentSpec) -> tuple[list[float], bool]:
     plan = build_plan(spec.sampling, spec.stages)
     cascade = build_cascade(spec)
     model = FlowModel(cascade, _Rehearsal(cascade.stages), [], VelocityPrediction(VelocityPrediction.Params()))
-    side = 2 ** (spec.stages + 1)
+    side = max(2**spec.stages // 2, min(2 ** (spec.stages + 1), _LARGEST_REHEARSAL))
     noise = SeededNoise([0], torch.device("cpu"))
     weak = WeakModel(model, Condition())
     _, spent = generate(model, plan, Condition(), Condition(), noise, (1, side, side), weak)

@@ -9,6 +9,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from pixelflow.core import checkpoint, reading
 from pixelflow.core.assembly import build_model
@@ -17,6 +18,9 @@ from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec
 
 torch.set_num_threads(1)
+# How long an example takes says more of what else the machine does than of the code.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 TINY = """
 name: tiny

@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from pixelflow import planning
 from pixelflow.core import assembly
 from pixelflow.core.condition import Condition
 from pixelflow.core.errors import MissingInputError
@@ -68,6 +69,20 @@ def test_a_patch_a_stage():
 def test_nothing_is_allocated():
     huge = costs(make_spec("backbone={type: dit, depth: 100, heads: 128, head_dim: 128}", text=PAPER))
     assert huge.parameters * 4 > 1e12
+
+
+def test_many_stages_are_rehearsed_on_few_pixels(monkeypatch):
+    seen = []
+    forward = planning._Rehearsal.forward
+
+    def counted(self, images, *rest):
+        seen.append(images[0].shape[-1])
+        return forward(self, images, *rest)
+
+    monkeypatch.setattr(planning._Rehearsal, "forward", counted)
+    found = costs(make_spec("image.size=8192", "cascade={stages: 11, patch: 4}", "sampling={steps: 1}"))
+    assert [stage.evaluations for stage in found.stages] == [1] * 11
+    assert (min(seen), max(seen)) == (1, 1024)
 
 
 def test_parameters_are_those_of_the_real_network(tiny_spec):

@@ -142,7 +142,8 @@ def _report(error: Exception, arguments: Sequence[str]) -> int:
         code, message = CannotWriteError.exit_code, f"{error.filename or 'the disk'}: {error.strerror}"
     else:
         first = next(iter(message.splitlines()), "")
-        message = f"this is a bug: {first}; for details: pixelflow --debug {' '.join(arguments)}"
+        given = [argument for argument in arguments if argument != "--debug"]
+        message = f"this is a bug: {first}; for details: pixelflow --debug {' '.join(given)}"
     for line in message.splitlines():
         typer.echo(f"pixelflow: {line}", err=True)
     return code

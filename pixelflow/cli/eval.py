@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pixelflow.cli.arguments import CheckpointStep, Overrides, scale
+from pixelflow.cli.arguments import LAST_SEED, MOST_IMAGES, CheckpointStep, component
 from pixelflow.cli.progress import bars
 from pixelflow.cli.tables import table
 
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 def eval(
     source: Annotated[Path, typer.Argument(metavar="RUN|FOLDER|NPZ", help="A run to sample from, or images.")],
-    overrides: Overrides = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes, e.g. evaluation.metrics=[frechet].")
+    ] = None,
     reference: Annotated[
         Path | None,
         typer.Option(
@@ -33,9 +35,13 @@ def eval(
             help="Real images, saved statistics, or a spec whose data to take; by default the run's data.",
         ),
     ] = None,
-    images: Annotated[int | None, typer.Option(min=2, help="Images to generate; by default as in the spec.")] = None,
-    guidance: Annotated[str | None, typer.Option(help="Scale of the guidance, or a guidance's name.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the first image.")] = 0,
+    images: Annotated[
+        int | None, typer.Option(min=2, max=MOST_IMAGES, help="Images to generate; by default as in the spec.")
+    ] = None,
+    guidance: Annotated[
+        str | None, typer.Option(metavar="NAME|BLOCK", help="The guidance, or its scale (a number).")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Seed of the first image.")] = 0,
     step: CheckpointStep = None,
     weights: Annotated[str, typer.Option(metavar="ema|raw", help="Which weights.")] = "ema",
     device: Annotated[str | None, typer.Option(help="A torch device; by default the first GPU, else the CPU.")] = None,
@@ -74,10 +80,10 @@ def eval(
         typer.echo(f"note: {note}", err=True)
     with bars() as tell:
         compared = measurement.compared(folder, target, tell)
-        results = list(_printed(measurement.measure(compared)))
+        results = list(_printed(measurement.measure(compared), tell.say))
         if save_statistics is not None:
             names = measurement.save_statistics(save_statistics, compared)
-            typer.echo(f"statistics of {', '.join(names)}: {save_statistics}")
+            tell.say(f"statistics of {', '.join(names)}: {save_statistics}")
     typer.echo(f"written to {measurement.record(folder, results)}")
 
 
@@ -98,9 +104,8 @@ def _changed(source: Path, run: Run, overrides: list[str], guidance: str | None)
     own = {"evaluation": run.spec.evaluation, "sampling": run.spec.sampling, "data": run.spec.data}
     if changed.model_copy(update=own) != run.spec:
         raise UsageError("of a trained run only evaluation.*, sampling.* and data.* can be changed")
-    value = scale(guidance)
-    value = reading.parse(value, "--guidance").data if isinstance(value, str) else value
-    return changed.model_copy(update={"sampling": changed_sampling(changed, {"guidance": value})})
+    changes = {"guidance": component(guidance, "--guidance")}
+    return changed.model_copy(update={"sampling": changed_sampling(changed, changes)})
 
 
 def _data(spec: ExperimentSpec) -> Dataset:
@@ -167,15 +172,14 @@ def _of_files(images: Path, overrides: list[str], device: torch.device) -> Measu
     return Measurement.of_files(found.beside(real), spec, real)
 
 
-def _printed(results: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _printed(results: Iterator[dict[str, Any]], say: Callable[[str], None]) -> Iterator[dict[str, Any]]:
     """The same results, each shown as soon as it is there."""
     for result in results:
-        typer.echo(f"{result['metric']}  ({_basis(result['recipe'])})")
         rows = [
             (name.replace("_", " "), _figure(value, result["intervals"].get(name)))
             for name, value in result["values"].items()
         ]
-        typer.echo(table(rows))
+        say(f"{result['metric']}  ({_basis(result['recipe'])})\n{table(rows)}")
         yield result
 
 

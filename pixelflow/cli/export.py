@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pixelflow.cli.arguments import CheckpointStep, scale
+from pixelflow.cli.arguments import LAST_SEED, CheckpointStep, component
 from pixelflow.cli.progress import bars
 from pixelflow.core.errors import UsageError
 
@@ -26,12 +26,13 @@ def export(
         list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes to the spec's sampling, e.g. steps=20.")
     ] = None,
     guidance: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The guidance, or its scale: one number, or one a stage.")
+        str | None,
+        typer.Option(metavar="NAME|BLOCK", help="The guidance, or its scale: one number, or one a stage."),
     ] = None,
     rewriter: Annotated[
         str | None, typer.Option(metavar="NAME|BLOCK", help="Rewrites the prompts first, e.g. instruct.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed draws other images.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Another seed draws other images.")] = 0,
     weights: Annotated[str, typer.Option(metavar="NAME", help="ema or raw.")] = "ema",
     step: CheckpointStep = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write; by default one inside the run.")] = None,
@@ -51,7 +52,7 @@ def export(
     tasks = layout.read(prompts)
     opened = Run.open(run, step=step, weights=weights, device=device)
     opened.check_reads(label=False, caption=True)
-    sampling = changed_sampling(opened.spec, {"guidance": scale(guidance)}, overrides or ())
+    sampling = changed_sampling(opened.spec, {"guidance": component(guidance, "--guidance")}, overrides or ())
     built = None if choice is None else choice.build(device=opened.model.device)
     images = Export(opened, sampling, layout, tasks, built, seed)
     folder = out or run / "exports" / f"{benchmark}-{images.digest}"

@@ -3,23 +3,45 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+
+class Bars:
+    """A bar for each thing that is told of, on standard error."""
+
+    def __init__(self, shown: Progress) -> None:
+        self._shown = shown
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """So much of `what` is done."""
+        if what not in self._tasks:
+            self._tasks[what] = self._shown.add_task(what, total=total)
+        self._shown.update(self._tasks[what], completed=done)
+
+    def say(self, text: str) -> None:
+        """Print a result to standard output; where bars share its terminal, above them, lest they erase it."""
+        if sys.stdout.isatty() and not self._shown.disable:
+            self._shown.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        else:
+            typer.echo(text)
 
 
 @contextmanager
-def bars() -> Iterator[Callable[[str, int, int], None]]:
-    """``tell(what, done, total)``, which shows a bar for each ``what`` on standard error."""
+def bars() -> Iterator[Bars]:
+    """``tell(what, done, total)`` and ``tell.say(text)`` while something runs."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn())
-    tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as shown:
-
-        def tell(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = shown.add_task(what, total=total)
-            shown.update(tasks[what], completed=done)
-
-        yield tell
+    console = Console(stderr=True)
+    # Standard output is left alone: it may be a file, while rich would lead it to the bars' terminal.
+    with Progress(*columns, console=console, disable=not sys.stderr.isatty(), redirect_stdout=False) as shown:
+        yield Bars(shown)

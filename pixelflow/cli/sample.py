@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pixelflow.cli.arguments import CheckpointStep, scale
+from pixelflow.cli.arguments import LAST_SEED, MOST_IMAGES, CheckpointStep, component
 from pixelflow.cli.progress import bars
 
 if TYPE_CHECKING:
@@ -38,18 +38,21 @@ def sample(
         str | None, typer.Option(metavar="NAME|BLOCK", help="Rewrites the captions first, e.g. instruct.")
     ] = None,
     count: Annotated[
-        int | None, typer.Option(min=1, max=10**7, help="Images; labels and captions repeat in order.")
+        int | None, typer.Option(min=1, max=MOST_IMAGES, help="Images; labels and captions repeat in order.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**62, help="Of the first image; the next has SEED + 1.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Of the first image; the next has SEED + 1.")] = 0,
     size: Annotated[
         str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Size of the images; by default the spec's.")
     ] = None,
     steps: Annotated[str | None, typer.Option(help="Steps of each stage: one number or several, e.g. 10,20.")] = None,
-    sampler: Annotated[str | None, typer.Option(metavar="NAME", help="The solver.")] = None,
-    guidance: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The guidance, or its scale: one number, or one a stage.")
+    sampler: Annotated[
+        str | None, typer.Option(metavar="NAME|BLOCK", help="The solver, e.g. euler or {type: dopri5, rtol: 1e-3}.")
     ] = None,
-    grid: Annotated[str | None, typer.Option(metavar="NAME", help="The solver's time grid.")] = None,
+    guidance: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|BLOCK", help="The guidance, or its scale: one number, or one a stage."),
+    ] = None,
+    grid: Annotated[str | None, typer.Option(metavar="NAME|BLOCK", help="The solver's time grid.")] = None,
     weak: Annotated[Path | None, typer.Option(metavar="RUN", help="A weaker run, for autoguidance.")] = None,
     weights: Annotated[str, typer.Option(metavar="NAME", help="ema or raw.")] = "ema",
     step: CheckpointStep = None,
@@ -76,7 +79,8 @@ def sample(
     else:
         opened = Run.open(run, step=step, weights=weights, device=device)
         weaker = Run.open(weak, device=device) if weak else None
-        changes = {"steps": _steps(steps), "sampler": sampler, "guidance": scale(guidance), "grid": grid}
+        named = {"sampler": sampler, "guidance": guidance, "grid": grid}
+        changes = {"steps": _steps(steps)} | {key: component(text, f"--{key}") for key, text in named.items()}
         sampling = changed_sampling(opened.spec, changes, overrides or ())
         captions = [*(prompt or []), *(read_prompts(prompts) if prompts else [])]
         order = _order(opened, weaker, sampling, _names(labels, opened), captions, negative or [], count, seed)

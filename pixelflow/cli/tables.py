@@ -39,4 +39,6 @@ def duration(seconds: float) -> str:
     for length, unit in ((365.25 * 86400, "years"), (86400.0, "days"), (3600.0, "hours"), (60.0, "minutes")):
         if seconds >= 2 * length:
             return f"{seconds / length:,.1f} {unit}"
-    return f"{seconds:.1f} seconds" if seconds >= 0.1 else f"{seconds * 1000:.2g} milliseconds"
+    if seconds >= 0.1:
+        return f"{seconds:.{1 if seconds >= 1 else 2}f} seconds"
+    return f"{seconds * 1000:.3g} milliseconds"

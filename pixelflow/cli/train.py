@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -29,8 +28,7 @@ def train(
         from pixelflow.training.distributed import joined
         from pixelflow.training.session import train as train_run
 
-        name = [] if run is None else [f"name={json.dumps(run)}"]
-        wanted = read_spec(spec, [*(overrides or ()), *name])
+        wanted = read_spec(spec, overrides, run)
         with joined(device) as world:
             finished = train_run(wanted, out / wanted.name, world, signals)
             if world.is_first:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, ValidatorFunctionWrapHandler, field_validator
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, ValidatorFunctionWrapHandler, field_validator
 from pydantic_core import CoreSchema
 
 from pixelflow.core.problems import problem, shown
+
+Count = Annotated[int, Field(ge=1, lt=2**31)]
+"""A number of things, at least one."""
 
 
 class Settings(BaseModel):

@@ -16,6 +16,9 @@ def choose_device(name: str | None = None) -> torch.device:
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.empty(0, device=name).device
+        device = torch.empty(0, device=name).device
     except (RuntimeError, AssertionError):  # what torch raises depends on how it was built
-        raise UsageError(f"device {name!r} is not to be had here; leave it out, or use cpu") from None
+        device = torch.device("meta")
+    if device.type == "meta":  # computes shapes only
+        raise UsageError(f"device {name!r} is not to be had here; leave it out, or use cpu")
+    return device

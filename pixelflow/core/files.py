@@ -27,9 +27,16 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace `path` by `content` in one step; whoever reads it sees the old file or the new one.
 
+    A link stays, and the file it leads to is replaced; a device or pipe, such as ``/dev/stdout``, is written into.
+
     Raises:
         CannotWriteError: the system refuses; the old file is kept.
     """
+    with writing(path):
+        if path.exists() and not path.is_file() and not path.is_dir():
+            path.open("wb", buffering=0).write(content)
+            return
+        path = path.resolve() if path.is_symlink() else path
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     with writing(path):
         try:
@@ -78,7 +85,9 @@ def locked(folder: Path, refusal: str) -> Iterator[None]:
     import fcntl
 
     path = folder / ".lock"
-    with writing(path), path.open("w") as file:
+    with writing(path):
+        file = path.open("w")
+    with file:  # what the holder of the lock cannot write is no fault of the lock's
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

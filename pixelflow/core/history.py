@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -55,11 +56,11 @@ def best_of(found: Sequence[Evaluated]) -> Evaluated | None:
 
 def _told(lines: Sequence[str]) -> Iterator[Evaluated]:
     for line in lines:
-        try:
+        with suppress(ValueError, LookupError, TypeError, AttributeError):  # cut off, of losses, or not ours
             body = json.loads(line)
             evaluation = body["evaluation"]
-        except (ValueError, KeyError, TypeError):
-            continue
-        main = evaluation["results"][0]
-        value = next(iter(main["values"].values()))
-        yield Evaluated(body["step"], main["metric"], value, main["higher_is_better"], evaluation["images"])
+            main = evaluation["results"][0]
+            (value, *_) = main["values"].values()
+            yield Evaluated(
+                int(body["step"]), main["metric"], float(value), main["higher_is_better"], evaluation["images"]
+            )

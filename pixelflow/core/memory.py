@@ -7,8 +7,15 @@ from contextlib import contextmanager
 
 from pixelflow.core.errors import OutOfMemoryError
 
-_SIGNS = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "ALLOC_FAILED")
-"""In messages of CUDA, MPS, torch's CPU allocator (Linux and Windows), the system, and cuBLAS."""
+_SIGNS = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "ALLOC_FAILED",
+    "storage size calculation overflowed",
+)
+"""In messages of CUDA, MPS, torch's CPU allocator (Linux and Windows), the system, cuBLAS, and of sizes beyond all."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

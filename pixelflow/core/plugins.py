@@ -9,8 +9,10 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import sys
 import traceback
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
@@ -98,8 +100,9 @@ def load() -> pluggy.PluginManager:
         manager.add_hookspecs(hookspecs)
         _load_built_ins(manager)
         if not os.environ.get(DISABLE_VARIABLE):
-            for plugin, entry_point in _found():
-                _load_third_party(manager, plugin, entry_point)
+            with redirect_stdout(sys.stderr):  # what a plugin prints must not stand in the output of `schema`
+                for plugin, entry_point in _found():
+                    _load_third_party(manager, plugin, entry_point)
         _managers.append(manager)
         _refuse_unusable_settings()
     return _managers[0]

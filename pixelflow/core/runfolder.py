@@ -124,11 +124,13 @@ class RunFolder:
         """What the run was started with; see `environment`."""
         path = self.path / _ENVIRONMENT
         try:
-            found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            found = json.loads(path.read_text("utf-8"))
         except FileNotFoundError:
             raise MissingInputError(f"{path}: is missing; the run folder is incomplete") from None
         except ValueError:
             raise DataError(f"{path}: is damaged (not JSON)") from None
+        if not isinstance(found, dict) or not isinstance(found.get("classes"), list):
+            raise DataError(f"{path}: is damaged (it names no classes)")
         return found
 
     def read_spec(self) -> ExperimentSpec:

@@ -12,12 +12,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from pixelflow.core.component import Settings
+from pixelflow.core.component import Count, Settings
+from pixelflow.core.geometry import CascadeSpec, ImageSpec
 from pixelflow.core.interfaces import (
     Backbone,
     Conditioner,
     Dataset,
-    Downsampler,
     Extractor,
     Grid,
     Guidance,
@@ -25,17 +25,14 @@ from pixelflow.core.interfaces import (
     Prediction,
     Sampler,
     Times,
-    Upsampler,
 )
-from pixelflow.core.problems import problem, shown
+from pixelflow.core.problems import problem
 from pixelflow.core.registry import Slot
 from pixelflow.core.sizes import Size, nearest_multiples, sizes_of
 
 AnyBackbone = Annotated[Backbone.Params, Slot("backbone")]
 AnyConditioner = Annotated[Conditioner.Params, Slot("conditioner")]
 AnyDataset = Annotated[Dataset.Params, Slot("dataset")]
-AnyDownsampler = Annotated[Downsampler.Params, Slot("downsampler")]
-AnyUpsampler = Annotated[Upsampler.Params, Slot("upsampler")]
 AnyPrediction = Annotated[Prediction.Params, Slot("prediction")]
 AnyTimes = Annotated[Times.Params, Slot("times")]
 AnySampler = Annotated[Sampler.Params, Slot("sampler")]
@@ -44,86 +41,8 @@ AnyGuidance = Annotated[Guidance.Params, Slot("guidance")]
 AnyExtractor = Annotated[Extractor.Params, Slot("extractor")]
 AnyMetric = Annotated[Metric.Params, Slot("metric")]
 
-Count = Annotated[int, Field(ge=1, lt=2**31)]
 Steps = Annotated[int, Field(ge=1, le=100_000)]  # a solver's times are listed: a slip of many digits would fill memory
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-
-
-def _pair(value: Any) -> Any:
-    """``64`` means ``[64, 64]``."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return [value, value]
-    if not isinstance(value, (list, tuple)):
-        raise problem(f"needs a whole number or a list of two, not {shown(value)}")
-    return value
-
-
-SizeField = Annotated[tuple[Count, Count], BeforeValidator(_pair, json_schema_input_type=Count | tuple[Count, Count])]
-
-
-class ImageSpec(Settings):
-    """The finished images."""
-
-    size: SizeField = Field(default=(64, 64))
-    """Height and width in pixels; one number for a square."""
-    max_aspect: float | None = Field(default=None, ge=1, le=16)
-    """Largest ratio of the longer to the shorter side of images that keep their shape, at about the area of ``size``;
-    null gives all of them ``size``."""
-    channels: Literal[1, 3] = 3
-    """3 for RGB, 1 for grey."""
-
-    @property
-    def height(self) -> int:
-        return self.size[0]
-
-    @property
-    def width(self) -> int:
-        return self.size[1]
-
-
-class CascadeSpec(Settings):
-    """The stages, and how their resolutions are joined."""
-
-    stages: int | None = Field(default=None, ge=1, le=12)
-    """Number of stages; 1 is plain flow matching. Give this or ``kickoff``."""
-    kickoff: Count | None = None
-    """Tokens along the shorter side at the coarsest stage (the paper's Table 1)."""
-    patch: Count | Annotated[tuple[Count, ...], Field(min_length=1)] = Field(default=4)
-    """Side of a patch in pixels; a list gives one for each stage, coarse to fine."""
-    down: AnyDownsampler = Field(default="bilinear")  # type: ignore[assignment]
-    """Halves the resolution."""
-    up: AnyUpsampler = Field(default="nearest")  # type: ignore[assignment]
-    """Doubles the resolution."""
-
-    @model_validator(mode="after")
-    def _one_length(self) -> CascadeSpec:
-        if (self.stages is None) == (self.kickoff is None):
-            raise problem("give exactly one of 'stages' and 'kickoff'")
-        return self
-
-    def count(self, image: ImageSpec) -> int:
-        """Number of stages for images of the given size; a ValueError names sizes that do not fit."""
-        if self.stages is not None:
-            return self.stages
-        assert self.kickoff is not None
-        first = self.kickoff * (self.patch if isinstance(self.patch, int) else self.patch[0])
-        doublings = math.log2(min(image.size) / first) if min(image.size) >= first else -1.0
-        if doublings < 0 or doublings != int(doublings):
-            side = min(image.size)
-            raise problem(
-                f"a kickoff of {self.kickoff} tokens starts at {first} pixels, which doubling never makes {side}; "
-                f"use an image side of {first} times a power of two",
-                "kickoff",
-            )
-        return int(doublings) + 1
-
-    def patches(self, image: ImageSpec) -> tuple[int, ...]:
-        """Patch size of each stage, coarse to fine."""
-        count = self.count(image)
-        patches = (self.patch,) * count if isinstance(self.patch, int) else self.patch
-        if len(patches) != count:
-            raise problem(f"has {len(patches)} entries for {count} stages", "patch")
-        return patches
 
 
 class ObjectiveSpec(Settings):
@@ -186,9 +105,9 @@ class TrainingSpec(Settings):
     """Recompute activations in the backward pass: less memory, a third more time."""
     compile: bool = False
     """Compile the backbone with torch.compile."""
-    threads: Count | None = None
+    threads: int | None = Field(default=None, ge=1, le=1024)
     """CPU threads of one product; null leaves it to torch. Small networks are fastest with 1."""
-    workers: int = Field(default=0, ge=0)
+    workers: int = Field(default=0, ge=0, le=256)
     """Processes that read data; 0 reads in the training process."""
     log_every: Count = 50
     """Steps between lines of metrics."""

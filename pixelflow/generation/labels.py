@@ -15,18 +15,24 @@ Labels = int | str | Sequence[int | str] | Tensor
 T = TypeVar("T")
 
 _SHOWN = 10
+_LARGEST = 2**63 - 1
+"""What a tensor of labels can hold; whether there is such a class, its conditioner says."""
 
 
 def label_indices(labels: Labels, classes: Sequence[str]) -> list[int]:
     """Indices of labels given as whole numbers or as names of `classes`; a name comes before a number.
 
     Raises:
-        UsageError: a name that no class has.
+        UsageError: a name that no class has, or a number that none can have.
     """
     if isinstance(labels, Tensor):
         labels = labels.flatten().tolist()
     many = [labels] if isinstance(labels, (int, str)) else labels
-    return [_index(label, classes) if isinstance(label, str) else label for label in many]
+    found = [_index(label, classes) if isinstance(label, str) else label for label in many]
+    for label in found:
+        if label > _LARGEST:
+            raise UsageError(f"label {label} is larger than any class's")
+    return found
 
 
 def _index(name: str, classes: Sequence[str]) -> int:

@@ -51,6 +51,8 @@ def read_sweep(path: Path) -> Sweep:
         SpecError: a line for every problem of the file and of every point, with its place.
     """
     document = reading.read_document(path)
+    if isinstance(document.data, dict) and "cascade" in document.data and "base" not in document.data:
+        raise SpecError(f"{path}: is the spec of one experiment; train it with  pixelflow train {path}")
     settings = reading.validate(SweepSettings, document)
     base = reading.read_document(path.parent / settings.base)
     for key, value in settings.set.items():

@@ -8,10 +8,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pixelflow.core.component import Settings
+from pixelflow.core.component import Count, Settings
 from pixelflow.core.errors import SpecError
 from pixelflow.core.problems import problem
-from pixelflow.core.spec import Count, EvaluationSpec
+from pixelflow.core.spec import EvaluationSpec
 from pixelflow.sweep.space import Parameter, SamplerName, SearchSettings
 
 

@@ -20,9 +20,9 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from pixelflow.core.component import Settings
+from pixelflow.core.component import Count, Settings
 from pixelflow.core.problems import problem
-from pixelflow.core.spec import Count, ExperimentSpec
+from pixelflow.core.spec import ExperimentSpec
 from pixelflow.sweep.executors import AnyExecutor, Local
 from pixelflow.sweep.space import Changes, SearchSettings, Values
 

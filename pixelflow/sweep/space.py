@@ -21,9 +21,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from pixelflow.core.component import Settings
+from pixelflow.core.component import Count, Settings
 from pixelflow.core.problems import problem
-from pixelflow.core.spec import Count
 
 Changes = dict[str, Any]
 """Key of a spec, written as in overrides (``sampling.steps``) -> value."""

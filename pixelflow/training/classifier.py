@@ -11,10 +11,10 @@ from torch import Tensor
 from pixelflow.core import seeds
 from pixelflow.core.assembly import build_dataset
 from pixelflow.core.bad_samples import Tally
-from pixelflow.core.component import Settings
+from pixelflow.core.component import Count, Settings
 from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import BadSample, Dataset
-from pixelflow.core.spec import Count, ExperimentSpec
+from pixelflow.core.spec import ExperimentSpec
 from pixelflow.evaluation.classifier import About, Network, prepared
 
 _HELD_OUT = 10

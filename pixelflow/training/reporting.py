@@ -19,6 +19,11 @@ class Progress(AbstractContextManager["Progress"], ABC):
     note: str = ""
     """Shown with every line: the newest evaluation."""
 
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
     @abstractmethod
     def advance(self, step: int) -> None:
         """One more step is done."""
@@ -71,11 +76,6 @@ class Lines(Progress):
     def __init__(self, steps: int) -> None:
         self._steps = steps
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
-
     def advance(self, step: int) -> None:
         return None
 
@@ -88,11 +88,6 @@ class Lines(Progress):
 
 class Silence(Progress):
     """Nothing: for all processes but the first of several."""
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
 
     def advance(self, step: int) -> None:
         return None

@@ -29,6 +29,7 @@ from pixelflow.training.stopping import Stop, StopSignals
 logger = logging.getLogger(__name__)
 
 CHANGEABLE = (
+    "name",
     "conditioners.*.cache",
     "sampling",
     "evaluation",

@@ -94,12 +94,13 @@ def test_codes_tell_causes_apart():
     assert len(set(codes)) == len(codes)
 
 
-def test_anything_else_is_called_a_bug(monkeypatch, capsys):
+@pytest.mark.parametrize("options", [[], ["--debug"]])
+def test_anything_else_is_called_a_bug(options, monkeypatch, capsys):
     with pytest.raises(SystemExit) as stopped:
-        raising(KeyError("boom\nmore"), monkeypatch)
-    message = capsys.readouterr().err
+        raising(KeyError("boom\nmore"), monkeypatch, *options)
+    *traceback, message = capsys.readouterr().err.splitlines()
     assert stopped.value.code == 1
-    assert len(message.splitlines()) == 1
+    assert bool(traceback) == bool(options)
     assert "this is a bug: KeyError" in message
     assert message.rstrip().endswith("pixelflow --debug validate x.yaml")
 

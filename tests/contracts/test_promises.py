@@ -16,7 +16,10 @@ from tests.tiny_settings import make_settings
 
 plugins.load()
 
-SMALL = {"backbone dit": {"depth": 2, "heads": 2, "head_dim": 8}}
+SMALL = {
+    "backbone dit": {"depth": 2, "heads": 2, "head_dim": 8},
+    "backbone hourglass": {"depth": 2, "heads": 2, "head_dim": 8, "channels": (32,)},
+}
 """Settings where the defaults are too large to try."""
 
 CASES = [

@@ -123,6 +123,8 @@ VALUES = {
         "exp.yaml:13:12 training.learning_rate: must be a finite number, not inf"
     ],
     last("training: {learning_rate: 0}"): ["exp.yaml:13:12 training.learning_rate: must be greater than 0, not 0"],
+    last("training: {threads: 100000}"): ["exp.yaml:13:12 training.threads: must be at most 1024, not 100000"],
+    last("training: {workers: 1000}"): ["exp.yaml:13:12 training.workers: must be at most 256, not 1000"],
     last("training: {ema: 1}"): ["exp.yaml:13:12 training.ema: must be less than 1, not 1"],
     last("training: {betas: [0.9, 1]}"): ["exp.yaml:13:25 training.betas.1: must be less than 1, not 1"],
     last("training: {decay: linear}"): [
@@ -190,6 +192,9 @@ VALUES = {
     ],
     replaced("stages: 2", "kickoff: 3"): [
         "exp.yaml:6:3 cascade.kickoff: a kickoff of 3 tokens starts at 6 pixels, which"
+    ],
+    replaced("stages: 2", "kickoff: 1").replace("size: 16", "size: 8192"): [
+        "exp.yaml:6:3 cascade.kickoff: makes 13 stages, at most 12 can be; raise it"
     ],
     replaced("stages: 2", "kickoff: 100"): [
         "exp.yaml:6:3 cascade.kickoff: a kickoff of 100 tokens starts at 200 pixels"

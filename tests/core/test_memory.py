@@ -14,7 +14,15 @@ from pixelflow.core.memory import is_out_of_memory, memory_for
 PETABYTES = 1 << 52
 
 
-@pytest.mark.parametrize("ask", [lambda: torch.empty(PETABYTES), lambda: bytearray(PETABYTES)], ids=["torch", "python"])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: torch.empty(PETABYTES),
+        lambda: bytearray(PETABYTES),
+        lambda: torch.empty(PETABYTES, PETABYTES, device="meta"),
+    ],
+    ids=["torch", "python", "beyond all sizes"],
+)
 def test_what_does_not_fit_is_one_line(ask):
     with pytest.raises(OutOfMemoryError) as caught, memory_for("drawing", "lower batch_size"):
         ask()

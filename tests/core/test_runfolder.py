@@ -48,6 +48,10 @@ def test_damaged_files_are_named(tmp_path, tiny_spec):
     (run.path / "environment.json").write_text("{")
     with pytest.raises(DataError, match=r"environment\.json"):
         _ = run.classes
+    for text in ("[]", "{}", '{"classes": 3}'):
+        (run.path / "environment.json").write_text(text)
+        with pytest.raises(DataError, match=r"environment\.json: is damaged \(it names no classes\)"):
+            _ = run.classes
     run.spec_file.write_text("name: [")
     with pytest.raises(SpecError, match=r"spec\.yaml:1"):
         run.read_spec()

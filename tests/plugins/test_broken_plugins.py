@@ -187,6 +187,15 @@ for wanted in ("a_good.still", "exits.fast", "stranger.fast"):
     assert "plugin import-error is broken" in stranger
 
 
+def test_what_a_plugin_prints_stays_out_of_the_output(tmp_path):
+    site = Site(tmp_path)
+    hook = HOOK.replace("return", "print('from the hook')\n        return")
+    site.add("talks", "    print('from the module')" + GOOD.format(name="talks.still") + hook)
+    done = site.run("-c", "from pixelflow.core import plugins\nplugins.load()\nprint('loaded', plugins.failures())")
+    assert done.stdout == "loaded []\n"
+    assert "from the module\nfrom the hook" in done.stderr
+
+
 def test_ctrl_c_passes(tmp_path):
     site = Site(tmp_path)
     site.add("interrupted", "raise KeyboardInterrupt")

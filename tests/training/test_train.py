@@ -257,6 +257,22 @@ def test_two_processes_do_not_train_one_run(trained):
         trained("run", "training.steps=9")
 
 
+def test_a_run_whose_folder_was_renamed_goes_on(trained, tmp_path):
+    run = trained("run")
+    run.path.rename(tmp_path / "renamed")
+    renamed = trained("renamed", "training.steps=6", "name=renamed")
+    assert checkpoint.steps(renamed.checkpoints)[-1] == 6
+    assert renamed.read_spec().name == "renamed"
+
+
+def test_what_cannot_be_written_is_named_and_not_the_lock(trained):
+    run = trained("run")
+    run.metrics_file.unlink()
+    run.metrics_file.mkdir()
+    with pytest.raises(OSError, match=r"metrics\.jsonl"):
+        trained("run", "training.steps=6")
+
+
 def test_tensorboard_is_written_beside_the_metrics(trained):
     pytest.importorskip("tensorboard")
     run = trained("run", "training.tensorboard=true")

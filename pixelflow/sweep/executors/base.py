@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pixelflow.core.component import Settings
+from pixelflow.core.component import Count, Settings
 from pixelflow.core.errors import PixelflowError
-from pixelflow.core.spec import Count
 from pixelflow.sweep.claims import Claim
 
 

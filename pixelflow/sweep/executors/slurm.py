@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from pixelflow.core.component import Count
 from pixelflow.core.errors import MissingDependencyError, UsageError
-from pixelflow.core.spec import Count
 from pixelflow.sweep.executors.base import Ending, Executor, Worker
 
 if TYPE_CHECKING:
