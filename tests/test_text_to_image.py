@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -110,21 +113,23 @@ def test_classes_and_two_texts_are_trained_and_drawn_from_together(spec, tmp_pat
     torch.testing.assert_close(run.sample(**{**asked, "negatives": ""}), drawn, rtol=0, atol=1e-4)
 
 
-def test_the_pages_spec_leads_from_pictures_to_a_grid(tmp_path, monkeypatch, capsys):
-    page = (Path(__file__).parents[1] / "docs" / "text.md").read_text()
-    (spec,) = re.findall(r"^```yaml spec\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+def test_the_page_leads_from_an_empty_folder_to_a_grid(tmp_path, monkeypatch):
+    """All that docs/own-pictures.md types into the laptop's part, training cut short."""
+    page = (Path(__file__).parents[1] / "docs" / "own-pictures.md").read_text()
     monkeypatch.chdir(tmp_path)
+    (script,) = re.findall(r"^```python draw.py\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    subprocess.run([sys.executable, "-c", script], check=True)
+    spec, large = re.findall(r"^```yaml spec\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     Path("my_pictures.yaml").write_text(spec)
-    Path("pictures/winter").mkdir(parents=True)
-    for name, caption in (("0001", "a red barn in the snow"), ("winter/2", "two dogs\ntwo brown dogs")):
-        Image.linear_gradient("L").convert("RGB").save(f"pictures/{name}.jpg")
-        Path(f"pictures/{name}.txt").write_text(caption)
-    small = ["training.steps=2", "training.batch_size=2", "training.samples=2", "training.workers=0"]
-    assert call("validate", "my_pictures.yaml") == 0
-    assert call("plan", "my_pictures.yaml") == 0
-    assert call("train", "my_pictures.yaml", *small, "backbone.depth=1", "sampling.steps=1") == 0
-    assert call("sample", "runs/my_pictures", "--prompt", "a red barn in the snow", "--count", 9) == 0
+    Path("large.yaml").write_text(large)
+    lines = re.findall(r"^pixelflow (.*\bmy_pictures\b.*)$", page, re.MULTILINE)
+    commands = [shlex.split(line, comments=True) for line in lines]
+    assert [words[0] for words in commands] == ["validate", "plan", "train", "sample"]
+    short = ["training.steps=2", "training.batch_size=4", "training.samples=2", "training.workers=0"]
+    for words in commands:
+        assert call(*words, *(short if words[0] == "train" else ())) == 0, words
     assert Path("runs/my_pictures/samples/drawn/grid.png").is_file()
+    assert call("plan", "large.yaml") == 0
 
 
 @pytest.mark.parametrize(

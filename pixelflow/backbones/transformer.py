@@ -67,7 +67,7 @@ class Transformer(Backbone):
     may_differ: ClassVar[frozenset[str]] = frozenset({"depth", "context_dim"})
 
     class Params(Backbone.Params):
-        depth: int = Field(default=28, ge=1)
+        depth: int = Field(default=28, ge=1, le=1000)
         """Transformer blocks."""
         heads: int = Field(default=16, ge=1)
         """Attention heads."""

@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -108,7 +109,7 @@ def lines(raw: bytes, name: str) -> list[str]:
     if len(raw) > MAX_BYTES:
         raise BadCaptionError(f"its caption {name} is larger than {MAX_BYTES} bytes")
     try:
-        return usable(raw.decode("utf-8-sig").replace("\r", "\n").split("\n"), name)
+        return usable(re.split(r"[\r\n]+", raw.decode("utf-8-sig")), name)
     except UnicodeDecodeError as error:
         raise BadCaptionError(f"its caption {name} is not UTF-8 text (byte {error.start})") from None
 

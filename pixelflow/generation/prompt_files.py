@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from pixelflow.core.errors import DataError, MissingInputError
@@ -20,7 +21,7 @@ def read_prompts(path: Path) -> list[str]:
         raise MissingInputError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
-    prompts = [line.strip() for line in text.splitlines() if line.strip()]
+    prompts = [line.strip() for line in re.split(r"[\r\n]+", text) if line.strip()]
     if not prompts:
         raise DataError(f"{path}: holds no prompt; write one a line")
     return prompts

@@ -51,6 +51,19 @@ def test_files_that_are_named_exist(page):
     assert not missing
 
 
+def slugs(page):
+    """What a page's headings are linked by, as code hosts make it of them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.M)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_headings_that_are_linked_exist(page):
+    links = re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text())
+    missing = [(file, slug) for file, slug in links if slug not in slugs(page.parent / file if file else page)]
+    assert not missing
+
+
 def test_the_spec_of_the_readme_is_valid(tmp_path):
     block = re.search(r"^## A spec\n+```yaml\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
     (tmp_path / "my.yaml").write_text(block[1])

@@ -16,6 +16,7 @@ from pixelflow.core.interfaces import Conditioner
 from pixelflow.core.model import FlowModel
 from pixelflow.generation.labels import label_indices, repeated
 from pixelflow.generation.orders import Source
+from pixelflow.generation.prompt_files import read_prompts
 from pixelflow.generation.prompts import Prompt, condition_for, context
 from pixelflow.generation.settings import changed_sampling
 from pixelflow.run import Run
@@ -157,3 +158,9 @@ def test_naming_the_component_that_is_there_keeps_its_settings():
     assert kept.sampler == spec.sampling.sampler
     assert kept.guidance == spec.sampling.guidance.model_copy(update={"scale": 1.75})
     assert changed_sampling(make_spec("sampling.guidance=none"), {"guidance": 2}).guidance.type == "constant"
+
+
+def test_only_line_ends_end_a_prompt(tmp_path):
+    """Not what Unicode takes for one: form feeds, line separators, next lines."""
+    (tmp_path / "prompts.txt").write_bytes("one\u2028still\x0cone\u0085\rtwo\r\n\nthree\n".encode())
+    assert read_prompts(tmp_path / "prompts.txt") == ["one\u2028still\x0cone", "two", "three"]
