@@ -21,6 +21,7 @@ plugins.load()
 
 shares = st.floats(0, 1e6)
 counts = st.integers(1, 2**31 - 1)
+sampler_steps = st.integers(1, 100_000)
 below_one = st.floats(0, 1, exclude_max=True)
 
 
@@ -77,7 +78,7 @@ def experiments(draw: st.DrawFn) -> dict:
             "sampler": draw(slot("sampler")),
             "grid": draw(slot("grid")),
             "guidance": draw(slot("guidance")),
-            "steps": draw(counts | a_stage(counts)),
+            "steps": draw(sampler_steps | a_stage(sampler_steps)),
         },
     }
 
