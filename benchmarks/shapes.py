@@ -6,18 +6,29 @@ Every point draws the same captions of held-out combinations from the same seeds
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, cast
 
 import matplotlib
 import torch
+from torch import Tensor
 
 import pixelflow
+from pixelflow.core.assembly import build_plan
+from pixelflow.core.cascade import Cascade
+from pixelflow.core.generate import SeededNoise, generate
+from pixelflow.core.interfaces import Sampler
 from pixelflow.data.shapes.dataset import Shapes
 from pixelflow.data.shapes.judge import scores
+from pixelflow.generation.draw import evaluating
+from pixelflow.generation.settings import changed_sampling
 from pixelflow.run import Run
 
 GUIDANCE = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 STEPS = (2, 4, 8, 15, 30)
+BATCH = 60
 
 Points = dict[float, dict[str, float]]
 """Setting -> task -> share of right images."""
@@ -36,7 +47,9 @@ def main() -> None:
     print(table("guidance", over_guidance), flush=True)
     best = max(over_guidance, key=lambda scale: over_guidance[scale]["overall"])
     over_steps = {steps: judged(run, options.images, best, steps) for steps in STEPS}
-    print(table(f"steps a stage, guidance {best:g}", over_steps))
+    print(table(f"steps a stage, guidance {best:g}", over_steps), flush=True)
+    given = {count: judged_from_real(run, options.images, best, own, count) for count in range(run.spec.stages)}
+    print(table("first stages taken from real images", given))
     options.out.mkdir(parents=True, exist_ok=True)
     plot(over_guidance, over_steps, f"steps a stage, guidance {best:g}", options.out / "shapes.png")
 
@@ -48,6 +61,47 @@ def judged(run: Run, images: int, guidance: float, steps: int) -> dict[str, floa
     captions = [data.sample(index, torch.Generator()).caption for index in range(images)]
     drawn = run.sample(prompts=captions, guidance=guidance, steps=steps)
     return scores(zip(drawn, captions, strict=True))
+
+
+@dataclass
+class Begun:
+    """A sampler that ends the first `given` stages where real images do: it shows which stage errs."""
+
+    sampler: Sampler
+    cascade: Cascade
+    real: Tensor
+    """(b c h w)"""
+    given: int
+
+    def __post_init__(self) -> None:
+        self._stages = iter(self.cascade.stages)
+
+    def integrate(self, velocity: Any, x: Tensor, points: Sequence[float], white: Any) -> Tensor:
+        stage = next(self._stages)
+        if stage.index >= self.given:
+            return self.sampler.integrate(velocity, x, points, white)
+        clean = self.cascade.at_stage(self.real, stage)
+        noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+        return self.cascade.states(clean, noise, torch.ones(len(clean)), stage)[0]
+
+
+def judged_from_real(run: Run, images: int, guidance: float, steps: int, given: int) -> dict[str, float]:
+    """As `judged`, with the first `given` stages' ends taken from the real images of the captions."""
+    height, width = run.spec.image.size
+    data = Shapes.Params(split="test").build(height=height, width=width, channels=3)
+    samples = [data.sample(index, torch.Generator()) for index in range(images)]
+    model, drawn = run.model, []
+    plan = build_plan(changed_sampling(run.spec, {"guidance": guidance, "steps": steps}), run.spec.stages)
+    for first in range(0, images, BATCH):
+        part = samples[first : first + BATCH]
+        begun = Begun(plan.sampler, model.cascade, torch.stack([sample.image for sample in part]), given)
+        noise = SeededNoise(range(first, first + len(part)), model.device)
+        with evaluating(model):
+            condition = model.condition(model.prepare({"caption": [sample.caption for sample in part]}))
+            null = model.condition(model.null(len(part)))
+            own_plan = replace(plan, sampler=cast("Sampler", begun))
+            drawn += list(generate(model, own_plan, condition, null, noise, (3, height, width))[0])
+    return scores((image, str(sample.caption)) for image, sample in zip(drawn, samples, strict=True))
 
 
 def table(name: str, points: Points) -> str:
@@ -71,8 +125,9 @@ def plot(over_guidance: Points, over_steps: Points, steps_name: str, file: Path)
         axes.set(xlabel=name, ylim=(0, 100))
         axes.grid(visible=True, alpha=0.2)
     panels[1].set(xscale="log", xticks=list(over_steps), xticklabels=[f"{steps:g}" for steps in over_steps])
+    panels[1].minorticks_off()
     panels[0].set(ylabel="right images, %")
-    panels[1].legend(fontsize=7)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
     figure.savefig(file, dpi=90)
 
 
