@@ -53,6 +53,21 @@ def call(*arguments) -> int:
     return int(stop.value.code or 0)
 
 
+def stop_after_two_batches(monkeypatch) -> None:
+    """As by Ctrl-C, when two batches of two captions are encoded."""
+    monkeypatch.setattr(caching, "_BATCH", 2)
+    monkeypatch.setattr(caching, "_SORTED", 1)
+    whole, seen = FrozenText.encoded, []
+
+    def stopped(self, rows):
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        seen.append(len(rows))
+        return whole(self, rows)
+
+    monkeypatch.setattr(FrozenText, "encoded", stopped)
+
+
 def hide_encoder(monkeypatch) -> None:
     """As on a machine that never had it."""
     shutil.move("t5", "hidden")
@@ -95,19 +110,9 @@ def test_a_run_goes_on_with_a_cache_that_it_began_without():
 
 
 def test_a_kill_costs_no_finished_shard(monkeypatch, capsys):
-    monkeypatch.setattr(caching, "_BATCH", 2)
-    monkeypatch.setattr(caching, "_SORTED", 1)
     monkeypatch.setattr(caching, "_SHARD_BYTES", 1)
     whole = FrozenText.encoded
-    seen = []
-
-    def killed(self, rows):
-        if len(seen) == 2:
-            raise KeyboardInterrupt
-        seen.append(len(rows))
-        return whole(self, rows)
-
-    monkeypatch.setattr(FrozenText, "encoded", killed)
+    stop_after_two_batches(monkeypatch)
     assert call("cache-text", "text.yaml") == 130
     (kept,) = Path("cache").iterdir()
     assert len(token_cache.TokenCache(kept)) == 4
@@ -123,17 +128,9 @@ def test_a_kill_costs_no_finished_shard(monkeypatch, capsys):
 @pytest.mark.parametrize(("every", "kept"), [(120.0, 4), (0.0, 2)])
 def test_a_stop_writes_what_is_encoded_and_time_alone_makes_shards(monkeypatch, every, kept):
     """Ctrl-C loses nothing; where even the last write fails, as with a kill, what time made a shard of is there."""
-    monkeypatch.setattr(caching, "_BATCH", 2)
-    monkeypatch.setattr(caching, "_SORTED", 1)
     monkeypatch.setattr(caching, "_SHARD_SECONDS", every)
-    whole, write, shards = FrozenText.encoded, token_cache.write_shard, []
-    seen = []
-
-    def stopped(self, rows):
-        if len(seen) == 2:
-            raise KeyboardInterrupt
-        seen.append(len(rows))
-        return whole(self, rows)
+    write, shards = token_cache.write_shard, []
+    stop_after_two_batches(monkeypatch)
 
     def written(folder, states):
         shards.append(len(states))
@@ -141,7 +138,6 @@ def test_a_stop_writes_what_is_encoded_and_time_alone_makes_shards(monkeypatch, 
             raise SystemExit(137)
         write(folder, states)
 
-    monkeypatch.setattr(FrozenText, "encoded", stopped)
     monkeypatch.setattr(token_cache, "write_shard", written)
     assert call("cache-text", "text.yaml") == (137 if every == 0 else 130)
     (folder,) = Path("cache").iterdir()
