@@ -34,7 +34,8 @@ def write_bytes(path: Path, content: bytes) -> None:
     """
     with writing(path):
         if path.exists() and not path.is_file() and not path.is_dir():
-            path.open("wb", buffering=0).write(content)
+            with path.open("wb", buffering=0) as file:
+                file.write(content)
             return
         path = path.resolve() if path.is_symlink() else path
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
