@@ -218,7 +218,10 @@ def test_components_are_given_by_name_block_params_or_number(run: Run):
 def test_autoguidance_takes_a_weaker_run_of_the_same_cascade(run: Run, folder: Path, tmp_path: Path):
     weak = pixelflow.load(folder, weights="raw")
     other = pixelflow.load(make_run(tmp_path / "other", make_spec("cascade.stages=1")))
-    assert torch.equal(run.sample(labels=1), run.sample(labels=1, weak=weak))
+    guided = run.sample(labels=1, weak=weak, guidance="autoguidance")
+    assert not torch.equal(run.sample(labels=1), guided)
+    inside = {"type": "interval", "low": 0, "high": 1, "guidance": "autoguidance"}
+    torch.testing.assert_close(run.sample(labels=1, weak=weak, guidance=inside), guided)
     with pytest.raises(UsageError, match="another cascade"):
         run.sample(labels=1, weak=other)
 

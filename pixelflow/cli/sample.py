@@ -121,12 +121,14 @@ def _order(
     from pixelflow.core.errors import UsageError
     from pixelflow.generation.labels import label_indices, repeated
     from pixelflow.generation.orders import Order
-    from pixelflow.generation.settings import check_negatives
+    from pixelflow.generation.settings import check_negatives, check_weak
 
     run.check_reads(label=labels is not None, caption=bool(captions or negatives))
     if "caption" in run.reads and not captions:
         raise UsageError('this run draws from captions; give --prompt "..." or --prompts FILE')
     check_negatives(negatives, sampling)
+    if weak is not None:
+        check_weak(sampling)
     indices = list(run.labels) if labels is None else label_indices(labels, run.classes)
     own_count = max(len(captions), len(indices) if labels is not None else min(len(indices), _DEFAULT_COUNT))
     total = count or own_count or _DEFAULT_COUNT

@@ -65,6 +65,13 @@ def check_negatives(negatives: Sequence[str], sampling: SamplingSpec) -> None:
         raise UsageError("a negative prompt does nothing without guidance; give its scale, e.g. guidance 3")
 
 
+def check_weak(sampling: SamplingSpec) -> None:
+    """Raise UsageError if a weaker run is given and the guidance makes no use of it."""
+    guidance = sampling.guidance.build()
+    if not guidance.uses_weak:
+        raise UsageError(f"guidance '{guidance.type_name()}' makes no use of a weaker run; 'autoguidance' does")
+
+
 def _guidance(own: Mapping[str, Any], value: Any) -> Any:
     if _is_number(value):
         return {**own, "scale": value} if "scale" in own else {"type": "constant", "scale": value}

@@ -21,6 +21,10 @@ class Autoguidance(Guidance):
 
     params: Params
 
+    @property
+    def uses_weak(self) -> bool:
+        return True
+
     def guide(self, branches: Branches) -> Velocity:
         weight = self.params.scale
         if weight == 1:

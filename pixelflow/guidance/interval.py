@@ -40,6 +40,10 @@ class IntervalGuidance(Guidance):
         super().__init__(params)
         self._inner: Guidance = params.guidance.build()
 
+    @property
+    def uses_weak(self) -> bool:
+        return self._inner.uses_weak
+
     def guide(self, branches: Branches) -> Velocity:
         inner, stage = self._inner.guide(branches), branches.stage
 

@@ -23,6 +23,7 @@ from pixelflow.core import seeds
 from pixelflow.core.bad_samples import Tally
 from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import BadSample, Dataset, Sample
+from pixelflow.training.stopping import REQUESTS
 
 _PREFETCH = 4
 """Batches that each worker reads ahead."""
@@ -192,5 +193,5 @@ def _collate(readings: list[_Reading]) -> tuple[Batch | None, list[BadSample]]:
 
 def _leave_signals_to_parent(worker: int) -> None:
     """A signal to the whole process group must not kill workers while the parent still saves."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in REQUESTS:
+        signal.signal(number, signal.SIG_IGN)

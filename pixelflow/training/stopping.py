@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C while training: stop where nothing is lost."""
+"""SIGTERM, SIGHUP and Ctrl-C while training: stop where nothing is lost."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+REQUESTS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGINT") if hasattr(signal, name))
+"""The signals that ask training to stop; Windows has no SIGHUP."""
+
 
 class Stop(BaseException):
     """Leave the training loop, save and end. A BaseException: no reader's ``except Exception`` may swallow it."""
 
 
 class StopSignals:
-    """While entered, SIGTERM and SIGINT are requests; `Stop` is raised only where the state is whole.
+    """While entered, SIGTERM, SIGHUP (a closed terminal) and SIGINT are requests; `Stop` is raised only where the state
+    is whole. What the process was told to ignore, as ``nohup`` does with SIGHUP, it goes on ignoring.
 
     That is at `check` (between steps) and at once within `interruptible` (waiting for data, drawing pictures).
     With `immediate` off, signals wait for `check` everywhere: several processes must stop at the same step.
@@ -29,7 +33,7 @@ class StopSignals:
 
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():  # signals cannot be had elsewhere
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in (number for number in REQUESTS if signal.getsignal(number) is not signal.SIG_IGN):
                 self._before[number] = signal.signal(number, self._receive)
         return self
 

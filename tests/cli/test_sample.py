@@ -126,6 +126,11 @@ def test_autoguidance_records_its_weaker_run(run: Path, tmp_path: Path):
     assert pictures(tmp_path / "a") == pictures(tmp_path / "b") != pictures(tmp_path / "c")
 
 
+def test_a_weaker_run_that_guidance_ignores_is_refused(run: Path, capsys):
+    assert sample(run, "--weak", run, "--guidance", "constant") == 2
+    assert "guidance 'constant' makes no use of a weaker run; 'autoguidance' does" in capsys.readouterr().err
+
+
 def test_by_default_every_class_in_turn_into_the_runs_own_folder(tmp_path: Path):
     run = make_run(tmp_path / "run", make_spec())
     assert sample(run) == 0

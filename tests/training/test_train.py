@@ -299,13 +299,14 @@ def command(tmp_path, *overrides: str) -> list[str]:
     return [sys.executable, "-m", "pixelflow", "train", str(spec), *overrides, "--out", str(tmp_path / "runs")]
 
 
-def test_the_command_stops_on_sigterm_with_75_and_goes_on(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_command_stops_on_a_signal_with_75_and_goes_on(tmp_path, number: signal.Signals):
     arguments = command(tmp_path, "training.steps=1000000", "training.save_every=1000000", "training.log_every=5")
     process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     while "step 5/" not in (line := process.stderr.readline()):
         assert line, "it ended by itself"
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     said = process.stderr.read()
     assert process.wait(timeout=60) == 75
     assert "saved; the same command continues" in said

@@ -116,6 +116,11 @@ class Guidance(Component, ABC):
         def check(self, stages: int) -> None:
             """Raise ValueError if these settings do not fit a cascade of `stages` stages."""
 
+    @property
+    def uses_weak(self) -> bool:
+        """Whether it asks its branches for the velocity of a weaker model."""
+        return False
+
     @abstractmethod
     def guide(self, branches: Branches) -> Velocity:
         """The guided velocity of one stage; called once at its start, so it may keep state within it."""
