@@ -180,6 +180,10 @@ class Transformer(Backbone):
         return partial(checkpoint, block, use_reentrant=False) if self.checkpointing and self.training else block
 
     @property
+    def ends(self) -> Sequence[nn.Module]:
+        return [*self.patch_in.values(), *self.patch_out.values()]
+
+    @property
     def compiled_parts(self) -> Sequence[nn.Module]:
         return list(self.blocks)
 

@@ -88,6 +88,8 @@ class TrainingSpec(Settings):
     """Images an optimizer step, over all accumulation steps."""
     accumulation: Count = 1
     """Parts into which a batch is split to save memory."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """muon: Muon for the matrices of hidden linear layers, AdamW for all else, both at ``learning_rate``."""
     learning_rate: float = Field(default=1e-4, gt=0)
     warmup: int = Field(default=0, ge=0)
     """Steps over which the rate rises linearly from 0."""

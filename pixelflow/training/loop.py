@@ -19,7 +19,7 @@ from pixelflow.training.evaluations import Evaluations
 from pixelflow.training.initial import Inherited, former_run, inherit
 from pixelflow.training.loader import Batch, batches
 from pixelflow.training.objective import Objective, Work
-from pixelflow.training.optimizer import clip_gradients, rate_at, set_rate, trained
+from pixelflow.training.optimizer import clip_gradients, rate_at, trained
 from pixelflow.training.previews import Previews
 from pixelflow.training.reporting import Events, Progress, events, make_progress
 from pixelflow.training.state import TrainState
@@ -121,7 +121,7 @@ class Trainer:
         losses, counts = self._backward(self.objective.work(batch, step), len(batch))
         norm = clip_gradients(state.model, self.settings.clip)
         self._refuse_non_finite(losses, norm.item())
-        set_rate(state.optimizer, rate_at(step, self.settings))
+        state.optimizer.set_rate(rate_at(step, self.settings))
         state.optimizer.step()
         state.optimizer.zero_grad()
         state.ema.update(step)

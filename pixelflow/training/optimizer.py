@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 
+from pixelflow.core.errors import UsageError
+from pixelflow.core.interfaces import Backbone
 from pixelflow.core.spec import TrainingSpec
 
 
@@ -17,14 +19,87 @@ def trained(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-def make_optimizer(model: nn.Module, training: TrainingSpec) -> AdamW:
-    """AdamW (arXiv 1711.05101) over the trained parameters, in one fused pass."""
-    return AdamW(
-        trained(model).values(),
+class Optimizer:
+    """Algorithms over disjoint parts of a model's parameters, as one: one rate, one step, one state by name."""
+
+    def __init__(self, parts: Sequence[tuple[Sequence[str], torch.optim.Optimizer]]) -> None:
+        """Parts: the names of each algorithm's parameters, in its own order."""
+        self._parts = parts
+
+    def step(self) -> None:
+        for _, algorithm in self._parts:
+            algorithm.step()
+
+    def zero_grad(self) -> None:
+        for _, algorithm in self._parts:
+            algorithm.zero_grad()
+
+    def set_rate(self, rate: float) -> None:
+        """Give every parameter the same learning rate."""
+        for _, algorithm in self._parts:
+            for group in algorithm.param_groups:
+                group["lr"] = rate
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The state as ``moment/parameter`` -> tensor; parameters that never had a gradient have none."""
+        return {
+            f"{moment}/{names[index]}": tensor
+            for names, algorithm in self._parts
+            for index, state in algorithm.state_dict()["state"].items()
+            for moment, tensor in state.items()
+        }
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """The inverse of `tensors`."""
+        of_parameter: dict[str, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            moment, _, parameter = name.partition("/")
+            of_parameter.setdefault(parameter, {})[moment] = tensor
+        for names, algorithm in self._parts:
+            states = {index: of_parameter[name] for index, name in enumerate(names) if name in of_parameter}
+            algorithm.load_state_dict({"state": states, "param_groups": algorithm.state_dict()["param_groups"]})
+
+
+def make_optimizer(model: nn.Module, training: TrainingSpec) -> Optimizer:
+    """AdamW (arXiv 1711.05101) over the trained parameters in one fused pass, or beside Muon for the hidden matrices.
+
+    Raises:
+        UsageError: Muon is wanted, and this torch has none.
+    """
+    adam, muon = trained(model), dict[str, nn.Parameter]()
+    if training.optimizer == "muon":
+        hidden = hidden_matrices(model)
+        muon = {name: adam.pop(name) for name in list(adam) if name in hidden}
+    parts: list[tuple[Sequence[str], torch.optim.Optimizer]] = []
+    if muon:
+        parts.append((list(muon), _muon(list(muon.values()), training)))
+    if adam:
+        decay, rate = training.weight_decay, training.learning_rate
+        algorithm = AdamW(adam.values(), lr=rate, betas=training.betas, weight_decay=decay, fused=True)
+        parts.append((list(adam), algorithm))
+    return Optimizer(parts)
+
+
+def hidden_matrices(model: nn.Module) -> frozenset[str]:
+    """The names of the matrices that Muon is for: weights of linear layers, but of those at a backbone's ends."""
+    modules = dict(model.named_modules())
+    ends = {end for module in modules.values() if isinstance(module, Backbone) for end in module.ends}
+    return frozenset(
+        f"{name}.weight" if name else "weight"
+        for name, module in modules.items()
+        if isinstance(module, nn.Linear) and module not in ends
+    )
+
+
+def _muon(matrices: Sequence[nn.Parameter], training: TrainingSpec) -> torch.optim.Optimizer:
+    """Muon (arXiv 2502.16982) with updates as large as AdamW's, so that both take one rate."""
+    if not hasattr(torch.optim, "Muon"):
+        raise UsageError(f"training.optimizer 'muon' needs torch 2.9 or newer, and this is {torch.__version__}")
+    return torch.optim.Muon(
+        matrices,
         lr=training.learning_rate,
-        betas=training.betas,
         weight_decay=training.weight_decay,
-        fused=True,
+        adjust_lr_fn="match_rms_adamw",
     )
 
 
@@ -36,29 +111,6 @@ def rate_at(step: int, training: TrainingSpec) -> float:
         return training.learning_rate
     progress = (step - training.warmup) / max(1, training.steps - training.warmup)
     return training.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-
-
-def optimizer_tensors(optimizer: AdamW, model: nn.Module) -> dict[str, Tensor]:
-    """The optimizer's state as ``moment/parameter`` -> tensor; parameters that never had a gradient have none."""
-    names = list(trained(model))
-    states: dict[int, dict[str, Tensor]] = optimizer.state_dict()["state"]
-    return {f"{moment}/{names[i]}": tensor for i, state in states.items() for moment, tensor in state.items()}
-
-
-def restore_optimizer(optimizer: AdamW, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """The inverse of `optimizer_tensors`."""
-    index = {name: i for i, name in enumerate(trained(model))}
-    states: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        moment, _, parameter = name.partition("/")
-        states.setdefault(index[parameter], {})[moment] = tensor
-    optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
-def set_rate(optimizer: AdamW, rate: float) -> None:
-    """Give every parameter the same learning rate."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
 
 
 def clip_gradients(model: nn.Module, largest: float | None) -> Tensor:

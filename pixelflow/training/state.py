@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW
 
 from pixelflow.core import checkpoint, seeds
 from pixelflow.core.assembly import build_model
@@ -18,7 +17,7 @@ from pixelflow.core.model import FlowModel
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.core.weights import Blank
 from pixelflow.training.metrics import Window
-from pixelflow.training.optimizer import make_optimizer, optimizer_tensors, restore_optimizer
+from pixelflow.training.optimizer import Optimizer, make_optimizer
 
 
 @dataclass
@@ -27,7 +26,7 @@ class TrainState:
 
     model: FlowModel
     ema: Ema
-    optimizer: AdamW
+    optimizer: Optimizer
     step: int = 0
     window: Window = field(default_factory=Window)
     saved_step: int | None = None
@@ -67,7 +66,7 @@ class TrainState:
         tensors = {
             "model": self.model.state_dict(),
             "ema": self.ema.model.state_dict(),
-            "optimizer": optimizer_tensors(self.optimizer, self.model),
+            "optimizer": self.optimizer.tensors(),
         }
         checkpoint.save(folder, self.step, tensors, {"step": self.step, "window": self.window.to_json()}, keep, best)
         self.saved_step = self.step
@@ -76,7 +75,7 @@ class TrainState:
         found = checkpoint.load(folder, parts=("model", "ema", "optimizer"))
         _load(self.model, found.tensors["model"], folder)
         _load(self.ema.model, found.tensors["ema"], folder)
-        restore_optimizer(self.optimizer, self.model, found.tensors["optimizer"])
+        self.optimizer.restore(found.tensors["optimizer"])
         self.step = self.saved_step = found.step
         self.window = Window(**found.state["window"])
 

@@ -6,13 +6,13 @@ from torch import nn
 
 from pixelflow.core.assembly import build_model
 from pixelflow.core.ema import Ema, decay_at
+from pixelflow.core.errors import UsageError
 from pixelflow.training.optimizer import (
+    Optimizer,
     clip_gradients,
+    hidden_matrices,
     make_optimizer,
-    optimizer_tensors,
     rate_at,
-    restore_optimizer,
-    set_rate,
 )
 from tests.conftest import make_spec
 
@@ -47,37 +47,78 @@ def test_gradients_are_clipped_to_the_norm(largest, after):
     assert layer.weight.grad.norm().item() == pytest.approx(after, rel=1e-5)
 
 
-def step_of(model: nn.Module, optimizer: torch.optim.AdamW) -> None:
+def step_of(model: nn.Module, optimizer: Optimizer) -> None:
     (model(torch.ones(3, 4)) ** 2).sum().backward()
     optimizer.step()
     optimizer.zero_grad()
 
 
-def test_the_state_comes_back_by_name():
-    spec = make_spec("training.weight_decay=0.1")
+def frozen_at_one_bias() -> nn.Sequential:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+    model[0].bias.requires_grad_(False)
+    return model
+
+
+@pytest.mark.parametrize(("optimizer", "moment"), [("adamw", "exp_avg"), ("muon", "momentum_buffer")])
+def test_the_state_comes_back_by_name(optimizer: str, moment: str):
+    spec = make_spec("training.weight_decay=0.1", f"training.optimizer={optimizer}")
     torch.manual_seed(0)
-    one = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
-    one[0].bias.requires_grad_(False)
+    one, other = frozen_at_one_bias(), frozen_at_one_bias()
     first = make_optimizer(one, spec.training)
     step_of(one, first)
-    other = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
-    other[0].bias.requires_grad_(False)
     other.load_state_dict(one.state_dict())
     second = make_optimizer(other, spec.training)
-    tensors = optimizer_tensors(first, one)
-    assert "exp_avg/1.weight" in tensors
-    restore_optimizer(second, other, {name: tensor.clone() for name, tensor in tensors.items()})
+    tensors = first.tensors()
+    assert {f"{moment}/1.weight", "exp_avg/1.bias"} <= tensors.keys()
+    assert "exp_avg/0.bias" not in tensors
+    second.restore({name: tensor.clone() for name, tensor in tensors.items()})
     for _ in range(2):
         step_of(one, first)
         step_of(other, second)
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
 
 
-def test_one_rate_for_all():
-    model = nn.Linear(2, 2)
-    optimizer = make_optimizer(model, make_spec().training)
-    set_rate(optimizer, 0.125)
-    assert {group["lr"] for group in optimizer.param_groups} == {0.125}
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_one_rate_for_all(optimizer: str):
+    """A step at a rate of nothing changes nothing, one at another rate everything."""
+    model = nn.Linear(4, 2)
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    own = make_optimizer(model, make_spec(f"training.optimizer={optimizer}").training)
+    for rate, is_same in ((0.0, True), (0.125, False)):
+        own.set_rate(rate)
+        step_of(model, own)
+        same = [torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True)]
+        assert same == [is_same] * 2
+
+
+def test_muon_takes_the_hidden_matrices_alone():
+    model = build_model(make_spec("conditioners=[{type: bytes, dim: 16, vector: true}]"))
+    hidden, shapes = hidden_matrices(model), {name: p.shape for name, p in model.named_parameters()}
+    assert all(len(shapes[name]) == 2 for name in hidden)
+    assert {"backbone.blocks.0.mlp.inner.weight", "conditioners.0.layers.0.qkv.weight"} <= hidden
+    others = {name for name, shape in shapes.items() if len(shape) == 2} - hidden
+    assert {name.split(".")[1] for name in others if name.startswith("backbone.")} == {"patch_in", "patch_out"}
+    assert {name.split(".")[2] for name in others if name.startswith("conditioners.")} == {"table", "places"}
+
+
+def test_muons_update_has_equal_singular_values():
+    """What makes it Muon, and as large as AdamW's: a root mean square of 0.2 of the rate, or a little less."""
+    torch.manual_seed(0)
+    model = nn.Linear(24, 16, bias=False)
+    before = model.weight.detach().clone()
+    own = make_optimizer(model, make_spec("training.optimizer=muon", "training.learning_rate=0.1").training)
+    (model(torch.randn(64, 24)) ** 2).sum().backward()
+    own.step()
+    update = model.weight.detach() - before
+    values = torch.linalg.svdvals(update)
+    assert values.max() / values.min() < 2.5
+    assert update.square().mean().sqrt().item() == pytest.approx(0.2 * 0.1, rel=0.25)
+
+
+def test_a_torch_without_muon_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delattr(torch.optim, "Muon")
+    with pytest.raises(UsageError, match=r"training\.optimizer 'muon' needs torch 2\.9 or newer"):
+        make_optimizer(nn.Linear(2, 2), make_spec("training.optimizer=muon").training)
 
 
 def test_ema_follows_its_formula():

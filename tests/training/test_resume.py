@@ -40,12 +40,13 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, step: int, number: signal.Signals =
     monkeypatch.setattr(Trainer, "step", stopping)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_stopped_mid_epoch_and_mid_window(trained, tmp_path, monkeypatch, workers):
+@pytest.mark.parametrize(("workers", "optimizer"), [(0, "adamw"), (2, "adamw"), (0, "muon")])
+def test_stopped_mid_epoch_and_mid_window(trained, tmp_path, monkeypatch, workers, optimizer):
     """1,797 images in batches of 300 make an epoch of 5.99 steps: step 4 is within the first, 8 in the second."""
     options = (
         "training.batch_size=300", "training.steps=8", "training.log_every=3", "training.save_every=100",
         "image.size=8", f"training.workers={workers}",
+        f"training.optimizer={optimizer}",
     )  # fmt: skip
     whole = trained("whole", *options)
     with monkeypatch.context() as patch:

@@ -39,6 +39,11 @@ class Backbone(Component, nn.Module, ABC):
         """The modules that ``training.compile`` compiles; repeated blocks alone compile faster than the whole."""
         return [self]
 
+    @property
+    def ends(self) -> Sequence[nn.Module]:
+        """The linear layers that take pixels in and give them out; Muon (``training.optimizer``) leaves them alone."""
+        return ()
+
     @abstractmethod
     def forward(
         self, images: Sequence[Tensor], stages: Sequence[int], time: Tensor, condition: Condition
