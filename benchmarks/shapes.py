@@ -8,7 +8,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
+from random import Random
 from typing import Any, cast
 
 import matplotlib
@@ -20,8 +22,12 @@ from pixelflow.core.assembly import build_plan
 from pixelflow.core.cascade import Cascade
 from pixelflow.core.generate import SeededNoise, generate
 from pixelflow.core.interfaces import Sampler
+from pixelflow.core.schedule import Stage
 from pixelflow.data.shapes.dataset import Shapes
 from pixelflow.data.shapes.judge import scores
+from pixelflow.data.shapes.scenes import Scene
+from pixelflow.data.shapes.wording import worded
+from pixelflow.data.shapes.world import COUNTS, OPPOSITES, SHAPES, TASKS
 from pixelflow.generation.draw import evaluating
 from pixelflow.generation.settings import changed_sampling
 from pixelflow.run import Run
@@ -50,6 +56,7 @@ def main() -> None:
     print(table(f"steps a stage, guidance {best:g}", over_steps), flush=True)
     given = {count: judged_from_real(run, options.images, best, own, count) for count in range(run.spec.stages)}
     print(table("first stages taken from real images", given))
+    print(table("a changed caption costs, % of the loss, in stage", changed_captions(run, options.images)), flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
     plot(over_guidance, over_steps, f"steps a stage, guidance {best:g}", options.out / "shapes.png")
 
@@ -102,6 +109,65 @@ def judged_from_real(run: Run, images: int, guidance: float, steps: int, given: 
             own_plan = replace(plan, sampler=cast("Sampler", begun))
             drawn += list(generate(model, own_plan, condition, null, noise, (3, height, width))[0])
     return scores((image, str(sample.caption)) for image, sample in zip(drawn, samples, strict=True))
+
+
+def changed_captions(run: Run, images: int) -> Points:
+    """By how much the loss of each stage grows if one thing in the caption is made wrong, by task, on training images.
+
+    A model that takes a caption for a bag of words loses nothing by a relation turned round or two colours exchanged.
+    """
+    height, width = run.spec.image.size
+    data = Shapes.Params(count=2**31, seed=run.spec.seed + 1).build(height=height, width=width, channels=3)
+    shown: dict[str, list[tuple[Tensor, str, str]]] = {task: [] for task in TASKS}
+    for index in count():
+        pair = right_and_wrong(data.scene(index), index)
+        rows = shown[data.scene(index).meaning.task]
+        if pair is not None and len(rows) < images // len(TASKS):
+            rows.append((data.sample(index, torch.Generator()).image, *pair))
+        if all(len(rows) == images // len(TASKS) for rows in shown.values()):
+            break
+    costs: Points = {stage.index: {} for stage in run.model.cascade.stages}
+    with evaluating(run.model):
+        for task, rows in shown.items():
+            images_of_task, right, wrong = (list(column) for column in zip(*rows, strict=True))
+            for stage in run.model.cascade.stages:
+                losses = [loss_of(run, torch.stack(images_of_task), captions, stage) for captions in (right, wrong)]
+                costs[stage.index][task] = losses[1] / losses[0] - 1
+    return costs
+
+
+def right_and_wrong(scene: Scene, seed: int) -> tuple[str, str] | None:
+    """A caption of a scene and the same with one thing wrong; None if nothing can be."""
+    meaning, random = scene.meaning, Random(seed)
+    first, *others = meaning.parts
+    if meaning.relation is not None:
+        wrong = replace(meaning, relation=OPPOSITES[meaning.relation])
+    elif others and first.colour is not None:
+        exchanged = (replace(first, colour=others[0].colour), replace(others[0], colour=first.colour))
+        wrong = replace(meaning, parts=exchanged)
+    elif first.count > 1:
+        number = random.choice([number for number in COUNTS if number != first.count])
+        wrong = replace(meaning, parts=(replace(first, count=number),))
+    else:
+        shape = random.choice([shape for shape in SHAPES if shape not in {part.shape for part in meaning.parts}])
+        wrong = replace(meaning, parts=(replace(first, shape=shape), *others))
+    if wrong == meaning:
+        return None
+    right_words, wrong_words = (
+        worded(Random(seed), claim, scene.size, scene.ground, names_ground=False) for claim in (meaning, wrong)
+    )
+    return right_words, wrong_words
+
+
+def loss_of(run: Run, images: Tensor, captions: list[str], stage: Stage) -> float:
+    """Mean squared error of the velocity on states of a stage, from a seed of its own."""
+    model, generator = run.model, torch.Generator().manual_seed(stage.index)
+    clean = model.cascade.at_stage(images, stage)
+    tau = torch.rand(len(clean), generator=generator)
+    noise = torch.randn(clean.shape, generator=generator)
+    state, velocity = model.cascade.states(clean, noise, tau, stage)
+    condition = model.condition(model.prepare({"caption": captions}))
+    return float((model([state], [stage], [tau], condition)[0] - velocity).square().mean())
 
 
 def table(name: str, points: Points) -> str:
