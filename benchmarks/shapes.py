@@ -174,7 +174,7 @@ def table(name: str, points: Points) -> str:
     tasks = list(next(iter(points.values())))
     lines = [f"| {name} | {' | '.join(task.replace('_', ' ') for task in tasks)} |", "|---" * (len(tasks) + 1) + "|"]
     for setting, shares in points.items():
-        lines.append(f"| {setting:g} | {' | '.join(f'{100 * share:.0f}' for share in shares.values())} |")
+        lines.append(f"| {setting:g} | {' | '.join(f'{round(100 * share)}' for share in shares.values())} |")
     return "\n".join(lines) + "\n"
 
 
