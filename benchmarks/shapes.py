@@ -1,4 +1,4 @@
-"""The judge's scores of a trained run of shapes over guidance and over steps: python benchmarks/shapes.py [RUN]
+"""What a trained run of shapes has learned, by the judge and by its losses: python benchmarks/shapes.py [RUN]
 
 Every point draws the same captions of held-out combinations from the same seeds. Prints Markdown tables, writes a plot.
 """
@@ -37,7 +37,7 @@ STEPS = (2, 4, 8, 15, 30)
 BATCH = 60
 
 Points = dict[float, dict[str, float]]
-"""Setting -> task -> share of right images."""
+"""Setting -> task -> share of right images, or of the loss."""
 
 
 def main() -> None:
@@ -54,9 +54,9 @@ def main() -> None:
     best = max(over_guidance, key=lambda scale: over_guidance[scale]["overall"])
     over_steps = {steps: judged(run, options.images, best, steps) for steps in STEPS}
     print(table(f"steps a stage, guidance {best:g}", over_steps), flush=True)
-    given = {count: judged_from_real(run, options.images, best, own, count) for count in range(run.spec.stages)}
-    print(table("first stages taken from real images", given))
-    print(table("a changed caption costs, % of the loss, in stage", changed_captions(run, options.images)), flush=True)
+    given = {stages: judged_from_real(run, options.images, best, own, stages) for stages in range(run.spec.stages)}
+    print(table("first stages taken from real images", given), flush=True)
+    print(table("a changed caption costs, % of the loss, in stage", changed_captions(run, options.images)))
     options.out.mkdir(parents=True, exist_ok=True)
     plot(over_guidance, over_steps, f"steps a stage, guidance {best:g}", options.out / "shapes.png")
 
@@ -112,7 +112,9 @@ def judged_from_real(run: Run, images: int, guidance: float, steps: int, given: 
 
 
 def changed_captions(run: Run, images: int) -> Points:
-    """By how much the loss of each stage grows if one thing in the caption is made wrong, by task, on training images.
+    """By how much the loss of each stage grows if one thing in the caption is made wrong, by task.
+
+    The images are of the training split under another seed: not seen in training, but nothing in them is held out.
 
     A model that takes a caption for a bag of words loses nothing by a relation turned round or two colours exchanged.
     """
@@ -120,8 +122,8 @@ def changed_captions(run: Run, images: int) -> Points:
     data = Shapes.Params(count=2**31, seed=run.spec.seed + 1).build(height=height, width=width, channels=3)
     shown: dict[str, list[tuple[Tensor, str, str]]] = {task: [] for task in TASKS}
     for index in count():
-        pair = right_and_wrong(data.scene(index), index)
-        rows = shown[data.scene(index).meaning.task]
+        scene = data.scene(index)
+        pair, rows = right_and_wrong(scene, index), shown[scene.meaning.task]
         if pair is not None and len(rows) < images // len(TASKS):
             rows.append((data.sample(index, torch.Generator()).image, *pair))
         if all(len(rows) == images // len(TASKS) for rows in shown.values()):

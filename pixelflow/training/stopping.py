@@ -33,8 +33,9 @@ class StopSignals:
 
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():  # signals cannot be had elsewhere
-            for number in (number for number in REQUESTS if signal.getsignal(number) is not signal.SIG_IGN):
-                self._before[number] = signal.signal(number, self._receive)
+            for number in REQUESTS:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._receive)
         return self
 
     def __exit__(self, *exception: object) -> None:

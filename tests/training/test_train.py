@@ -29,7 +29,7 @@ from pixelflow.data.digits import Digits
 from pixelflow.generation import draw as drawing
 from pixelflow.training.loop import Trainer
 from pixelflow.training.previews import Previews
-from pixelflow.training.stopping import StopSignals
+from pixelflow.training.stopping import Stop, StopSignals
 from tests.conftest import TINY, make_spec
 from tests.training.conftest import lines_of
 from tests.training.test_resume import stop_at
@@ -255,6 +255,20 @@ def test_two_processes_do_not_train_one_run(trained):
     run = trained("run")
     with run.locked(), pytest.raises(UsageError, match="another process"):
         trained("run", "training.steps=9")
+
+
+def test_what_nohup_ignores_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopSignals() as signals:
+            os.kill(os.getpid(), signal.SIGHUP)
+            signals.check()
+            os.kill(os.getpid(), signal.SIGTERM)
+            with pytest.raises(Stop):
+                signals.check()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_run_whose_folder_was_renamed_goes_on(trained, tmp_path):
