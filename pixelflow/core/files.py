@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from pixelflow.core.errors import CannotWriteError, UsageError
 
@@ -38,7 +42,7 @@ def write_bytes(path: Path, content: bytes) -> None:
                 file.write(content)
             return
         path = path.resolve() if path.is_symlink() else path
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    draft = draft_of(path)
     with writing(path):
         try:
             write_through(draft, content)
@@ -47,6 +51,33 @@ def write_bytes(path: Path, content: bytes) -> None:
             draft.unlink(missing_ok=True)
             raise
         sync_folder(path.parent)
+
+
+def draft_of(path: Path) -> Path:
+    """What becomes `path` when it is whole; a kill leaves it behind, for `remove_drafts`."""
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
+def remove_drafts(folder: Path, name: str = "*") -> None:
+    """Remove the drafts in a folder, of all files or of `name`, whose processes have ended."""
+    for draft in folder.glob(f".{name if name == '*' else glob.escape(name)}.*.part"):
+        process = draft.name.split(".")[-2]
+        if process.isdigit() and not _lives(int(process)):
+            with writing(draft):
+                shutil.rmtree(draft) if draft.is_dir() else draft.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    """Whether this system runs a process of this number, other than this one; where it cannot be asked, it does not."""
+    if process == os.getpid() or os.name != "posix":
+        return False
+    try:
+        os.kill(process, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
 
 
 def write_through(path: Path, content: bytes) -> None:
@@ -83,14 +114,31 @@ def locked(folder: Path, refusal: str) -> Iterator[None]:
         UsageError: another process holds it.
         CannotWriteError: the folder cannot be written.
     """
-    import fcntl
-
-    path = folder / ".lock"
-    with writing(path):
-        file = path.open("w")
-    with file:  # what the holder of the lock cannot write is no fault of the lock's
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(f"{folder}: {refusal}") from None
+    with locked_if_free(folder / ".lock") as is_mine:
+        if not is_mine:
+            raise UsageError(f"{folder}: {refusal}")
         yield
+
+
+@contextmanager
+def locked_if_free(path: Path) -> Iterator[bool]:
+    """Whether this process holds the lock `path` until the end of the block, or another does; nobody waits.
+
+    It is a lock of the system and not the file itself: it ends with this process at once, however that ends, since
+    neither forked nor spawned children (those that read data) inherit it.
+
+    Raises:
+        CannotWriteError: the file cannot be made, or its file system has no locks.
+    """
+    lock = FileLock(path, blocking=False, thread_local=False, fallback_to_soft=False)
+    is_mine = True
+    with writing(path):
+        try:
+            lock.acquire()
+        except Timeout:
+            is_mine = False
+    try:  # what the holder of the lock cannot write is no fault of the lock's
+        yield is_mine
+    finally:
+        if is_mine:
+            lock.release()

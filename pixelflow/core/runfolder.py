@@ -14,7 +14,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shutil
 from collections.abc import Sequence
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pixelflow
-from pixelflow.core import files, plugins, reading
+from pixelflow.core import checkpoint, files, plugins, reading
 from pixelflow.core.errors import CannotWriteError, DataError, MissingInputError
 from pixelflow.core.files import sync_folder, write_text, writing
 from pixelflow.core.history import Step, best_of, evaluated
@@ -61,8 +60,9 @@ class RunFolder:
         path = Path(path)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise CannotWriteError(f"{path}: is there already and not empty; choose another name or remove it")
-        draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+        draft = files.draft_of(path)
         with writing(path):
+            files.remove_drafts(path.parent, path.name)
             try:
                 for folder in (draft, draft / "checkpoints", draft / "samples"):
                     folder.mkdir(parents=True, exist_ok=True)
@@ -140,6 +140,12 @@ class RunFolder:
     def write_spec(self, spec: ExperimentSpec) -> None:
         """Replace the spec, when a run is continued further than it was meant to go."""
         write_text(self.spec_file, reading.dump(spec))
+
+    def clean(self) -> None:
+        """Remove what a killed training left half done. The run is locked."""
+        checkpoint.clean(self.checkpoints)
+        for folder in (self.path, self.samples, *self.evaluations.glob("step-*")):
+            files.remove_drafts(folder)
 
     def locked(self) -> AbstractContextManager[None]:
         """Keep other processes from writing this run; the lock ends with the process, however it ends.

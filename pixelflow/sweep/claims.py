@@ -1,17 +1,16 @@
 """Who works on what: a claim is held by one process at a time and ends with it, however that ends.
 
-Within a machine the claim is a lock of the system (flock), which ends with its process at once. Between machines that
+Within a machine the claim is a lock of the system, which ends with its process at once. Between machines that
 share a file system it is a lease: the holder touches its file ``.claim-NUMBER`` every 15 seconds, and what was not
 touched for two minutes is nobody's. Whoever takes over creates the file of the next number, which only one can, and
-removes the former; a holder whose file is gone (it was frozen for longer than the lease) ends itself. flock is never
-asked to work between machines, as on many network file systems it does not. What this relies on: a file is created
+removes the former; a holder whose file is gone (it was frozen for longer than the lease) ends itself. Locks are never
+asked to work between machines, as on many network file systems they do not. What this relies on: a file is created
 exclusively by one machine only (NFS 3 and later, Lustre, GPFS), a folder's own change is seen by who made it, and the
 file times of all machines agree to within a minute.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import socket
@@ -23,13 +22,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pixelflow.core.errors import PreemptedError
-from pixelflow.core.files import writing
+from pixelflow.core.files import locked_if_free, writing
 
 LEASE = 120.0
 """Seconds after which the claim of another machine has ended, unless it was renewed."""
 _BEAT = 15.0
 """Seconds between renewals."""
 _POLL = 0.1
+_TRIALS = (0.001, 0.003)
+"""Seconds before another attempt at a lock; whoever asks only whether it is held lets go of it sooner."""
 
 
 def _machine() -> str:
@@ -52,13 +53,8 @@ class Claim:
         """Whether the claim is this process's until the end of the block."""
         with writing(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
-        with self._lock.open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            mine = self._taken()
+        with self._locked() as is_locked:
+            mine = self._taken() if is_locked else None
             if mine is None:
                 yield False
                 return
@@ -79,11 +75,9 @@ class Claim:
     @property
     def is_held(self) -> bool:
         """Whether a process holds it now."""
-        if self._lock.is_file():
-            with self._lock.open() as file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                except BlockingIOError:
+        if self._lock.is_file() and os.access(self._lock, os.W_OK):  # else only its holder can say
+            with self._locked() as is_free:
+                if not is_free:
                     return True
         last = self._last
         return last is not None and _is_leased(last, time.time())
@@ -91,6 +85,16 @@ class Claim:
     def was_held_by(self, process: int) -> bool:
         """Whether this process of this machine was the last to hold it."""
         return self._last is not None and _holder(self._last) == (MACHINE, process)
+
+    @contextmanager
+    def _locked(self) -> Iterator[bool]:
+        """Whether the lock is this process's until the end of the block; one that another only tries is awaited."""
+        for patience in (*_TRIALS, 0.0):
+            with locked_if_free(self._lock) as is_mine:
+                if is_mine or not patience:
+                    yield is_mine
+                    return
+            time.sleep(patience)
 
     @property
     def _lock(self) -> Path:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import stat
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 
-from pixelflow.core.errors import CannotWriteError
-from pixelflow.core.files import write_bytes, write_text
+from pixelflow.core.errors import CannotWriteError, UsageError
+from pixelflow.core.files import locked, write_bytes, write_text
 
 
 def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path):
@@ -58,3 +62,47 @@ def test_what_fails_half_way_keeps_the_old_file(failing, tmp_path, monkeypatch):
     monkeypatch.undo()
     assert (tmp_path / "a.txt").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+HOLDER = """
+import multiprocessing, os, sys, time
+from pathlib import Path
+from pixelflow.core.files import locked
+
+def live():
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+
+if __name__ == "__main__":
+    with locked(Path(sys.argv[1]), "busy"):
+        multiprocessing.get_context(sys.argv[2]).Process(target=live).start()
+        time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_lock_ends_with_a_killed_process_though_its_children_live(method, tmp_path):
+    script = tmp_path / "holder.py"
+    script.write_text(HOLDER)
+    holder = subprocess.Popen([sys.executable, script, tmp_path, method], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    child = int(holder.stdout.readline())
+    try:
+        with pytest.raises(UsageError, match="busy"), locked(tmp_path, "busy"):
+            pass
+        holder.kill()
+        holder.wait()
+        os.kill(child, 0)  # it lives
+        with locked(tmp_path, "busy"):
+            pass
+    finally:
+        os.kill(child, 9)
+
+
+def test_a_child_that_ends_takes_no_lock_away(tmp_path):
+    with locked(tmp_path, "busy"):
+        child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(0,))
+        child.start()
+        child.join()
+        with pytest.raises(UsageError, match="busy"), locked(tmp_path, "busy"):
+            pass
