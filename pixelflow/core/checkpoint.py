@@ -82,7 +82,7 @@ def steps(folder: Path) -> list[int]:
 
 
 def load(folder: Path, step: int | None = None, parts: Collection[str] = ("ema",)) -> Checkpoint:
-    """The checkpoint of `step`, with only the wanted parts read; by default the newest that is undamaged.
+    """The checkpoint of `step`, with only the wanted parts read; by default the newest that is undamaged and finite.
 
     Raises:
         MissingInputError: there is no checkpoint, or it has no such part.
@@ -101,6 +101,15 @@ def load(folder: Path, step: int | None = None, parts: Collection[str] = ("ema",
         except DataError as error:
             log.warning("%s; falling back to the checkpoint before it", error)
     raise DataError(f"{folder}: every checkpoint is damaged (steps {_listed(present)}); restore one or train anew")
+
+
+def not_finite(tensors: Mapping[str, Mapping[str, Tensor]]) -> str | None:
+    """The first tensor that holds infinities or what is not a number, as ``part name``; None if none does."""
+    for part, named in tensors.items():
+        for name, tensor in named.items():
+            if not tensor.isfinite().all():
+                return f"{part} {name}"
+    return None
 
 
 def clean(folder: Path) -> None:
@@ -194,6 +203,8 @@ def _read(path: Path, step: int, parts: Collection[str]) -> Checkpoint:
         if not (path / name).is_file() or _sha256(path / name) != sums.get(name):
             raise DataError(f"{path / name}: is damaged (its SHA-256 is not the manifest's)")
     tensors = {part: load_file(path / f"{part}.safetensors") for part in parts}
+    if (spoilt := not_finite(tensors)) is not None:
+        raise DataError(f"{path}: is spoilt ({spoilt} is not finite)")
     return Checkpoint(step, tensors, json.loads((path / STATE).read_text("utf-8")), sums)
 
 

@@ -54,6 +54,12 @@ class CannotWriteError(PixelflowError):
     exit_code = 73
 
 
+class LostPeerError(PixelflowError):
+    """A process of those that train together did not come or is gone; the same command continues from the disk."""
+
+    exit_code = 74
+
+
 class PreemptedError(PixelflowError):
     """The run was asked to stop (SIGTERM), saved its state and can be continued by the same command."""
 

@@ -14,8 +14,12 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 
 from pixelflow.core.device import choose_device
+from pixelflow.core.errors import LostPeerError, PixelflowError, UsageError, first_line
+from pixelflow.training.peers import Peers
+from pixelflow.training.stopping import killable
 
 
 @dataclass(frozen=True)
@@ -62,25 +66,80 @@ class World:
             gradient.copy_(share.view_as(gradient))
 
 
+PATIENCE = timedelta(minutes=10)
+"""How long processes wait for each other at the start."""
+_LONGEST_WAIT = timedelta(days=1)
+"""While the first process draws pictures or evaluates, the others wait for it; `Peers` knows if it is gone."""
+_START = "start by: torchrun --nproc-per-node N -m pixelflow -- train SPEC; to train with one process, unset WORLD_SIZE"
+
+
 @contextmanager
 def joined(device: str | None) -> Iterator[World]:
     """The world that torchrun's variables describe, left again at the end; a process alone is its own world.
 
     Raises:
-        UsageError: there is no such device here.
+        UsageError: there is no such device here, or the variables are not whole.
+        LostPeerError: another process did not come, or is gone.
     """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1:
+    if (size := _size()) == 1:
         yield World(choose_device(device))
         return
+    rank = _number("RANK", range(size))
     if device is None and torch.cuda.is_available():
-        device = f"cuda:{os.environ['LOCAL_RANK']}"
+        device = f"cuda:{_number('LOCAL_RANK', range(size))}"
     own = choose_device(device)
     if own.type == "cuda":
         torch.cuda.set_device(own)
-    # while the first process draws pictures or evaluates, the others wait for it
-    dist.init_process_group("nccl" if own.type == "cuda" else "gloo", timeout=timedelta(days=1))
+    peers = _met(own, rank, size)
     try:
-        yield World(own, dist.get_rank(), dist.get_world_size())
+        yield World(own, rank, size)
+        peers.leave()
+    except PixelflowError:
+        raise
+    except Exception as error:  # what a collective raises depends on backend, version and system
+        if (lost := peers.error()) is not None:
+            raise lost from error
+        raise
     finally:
         dist.destroy_process_group()
+
+
+def _met(device: torch.device, rank: int, size: int) -> Peers:
+    """Meet the other processes at the address that the variables tell."""
+    if not os.environ.get("MASTER_ADDR"):
+        raise UsageError(f"MASTER_ADDR is not set, the address of the machine of process 0; {_START}")
+    at = f"{os.environ['MASTER_ADDR']}:{_number('MASTER_PORT', range(2**16))} (MASTER_ADDR:MASTER_PORT)"
+    try:
+        with killable():
+            store, _, _ = next(rendezvous("env://", rank, size, timeout=PATIENCE))
+            peers = Peers(rank, size, store, PATIENCE)
+            backend = "nccl" if device.type == "cuda" else "gloo"
+            dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_LONGEST_WAIT)
+    except (dist.DistError, OSError) as error:
+        reason = first_line(error)
+        if "EADDRINUSE" in reason:
+            raise UsageError(f"{at} is used by another program; set another MASTER_PORT") from None
+        raise LostPeerError(
+            f"process {rank} of {size} met not all others at {at} within {PATIENCE.total_seconds():.0f} seconds; "
+            f"start every process and see that this address can be reached ({reason})"
+        ) from None
+    return peers
+
+
+def _size() -> int:
+    """Processes that train together."""
+    if "WORLD_SIZE" in os.environ:
+        return _number("WORLD_SIZE", range(1, 2**31))
+    if os.environ.get("RANK", "0") != "0":
+        raise UsageError(f"WORLD_SIZE is not set, but RANK is {os.environ['RANK']!r}; {_START}")
+    return 1
+
+
+def _number(name: str, among: range) -> int:
+    """An environment variable that holds a number."""
+    value = os.environ.get(name)
+    if value is None:
+        raise UsageError(f"{name} is not set, but WORLD_SIZE is {os.environ['WORLD_SIZE']!r}; {_START}")
+    if not (value.isascii() and value.isdigit() and len(value) < 12 and int(value) in among):
+        raise UsageError(f"{name} is {value!r}, not a number from {among[0]} to {among[-1]}; {_START}")
+    return int(value)

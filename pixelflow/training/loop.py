@@ -9,7 +9,7 @@ from contextlib import closing
 import torch
 
 from pixelflow.core import checkpoint, seeds
-from pixelflow.core.errors import DataError, NonFiniteError
+from pixelflow.core.errors import CannotWriteError, NonFiniteError
 from pixelflow.core.interfaces import Dataset
 from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec
@@ -40,6 +40,8 @@ class Trainer:
         self.previews = Previews(run.samples, spec, dataset)
         self.evaluations = Evaluations(run, spec)
         self.inherited = self._inherit()
+        self._is_whole = True
+        """Whether the state is that of a step, and not on its way to the next."""
 
     def _inherit(self) -> Inherited | None:
         """Take the weights of the run to start from, unless this one has begun."""
@@ -57,12 +59,13 @@ class Trainer:
         return step >= self.settings.steps and not self.previews.is_due(step) and not self.evaluations.are_due(step)
 
     def train(self) -> None:
-        """All remaining steps. Whatever ends them early, but for a spoilt loss, is saved first.
+        """All remaining steps. Whatever ends them early outside of a step, the state is saved first.
 
         Raises:
             Stop: a signal came; the state is saved.
-            NonFiniteError: the loss or gradient is not finite; the last checkpoint stands.
+            NonFiniteError: the loss, the gradient or the weights are not finite; the last checkpoint stands.
             DataError: too many unreadable images; the state is saved.
+            OutOfMemoryError: the machine ended a process that reads data; the state is saved.
             CannotWriteError: the disk refuses; the last checkpoint stands.
         """
         first, is_writer = self.state.step, self.world.is_first
@@ -75,8 +78,10 @@ class Trainer:
             except Stop:
                 self.save()
                 raise
-            except DataError:
-                if self.world.size == 1:  # the other processes do not know and cannot wait for a save
+            except (CannotWriteError, NonFiniteError):
+                raise
+            except Exception:
+                if self._is_whole and self.world.size == 1:  # other processes do not know and cannot wait for a save
                     self.save()
                 raise
             self.save()
@@ -121,12 +126,14 @@ class Trainer:
         losses, counts = self._backward(self.objective.work(batch, step), len(batch))
         norm = clip_gradients(state.model, self.settings.clip)
         self._refuse_non_finite(losses, norm.item())
+        self._is_whole = False
         state.optimizer.set_rate(rate_at(step, self.settings))
         state.optimizer.step()
         state.optimizer.zero_grad()
         state.ema.update(step)
         state.step += 1
         state.window.add(losses, counts, norm.item(), time.perf_counter() - began)
+        self._is_whole = True
 
     def _backward(self, work: Work, images: int) -> tuple[list[float], list[int]]:
         """Gradients of the mean loss, over all parts and processes; returns the losses' sum and number, by stage."""
@@ -144,7 +151,13 @@ class Trainer:
         return of_stages, [int(count) for count in counts]
 
     def save(self) -> None:
-        """Write a checkpoint of the present step; every process waits for it."""
+        """Write a checkpoint of the present step; every process waits for it.
+
+        Raises:
+            NonFiniteError: the state is spoilt; nothing is written.
+        """
+        if (spoilt := self.state.spoilt) is not None:
+            raise self._non_finite(f"{spoilt} is not finite after step {self.state.step}; this is not saved and")
         if self.world.is_first:
             metrics.sync_lines(self.run.metrics_file)
             best = self.evaluations.best
@@ -156,10 +169,15 @@ class Trainer:
         if numbers.isfinite().all():
             return
         what = "loss" if not numbers[:-1].isfinite().all() else "gradient"
+        raise self._non_finite(
+            f"the {what} of step {self.state.step + 1} is not finite; the weights are not touched by it and"
+        )
+
+    def _non_finite(self, what: str) -> NonFiniteError:
         kept = self.state.saved_step
-        raise NonFiniteError(
-            f"the {what} of step {self.state.step + 1} is not finite; the weights are not touched by it and "
-            + (f"the checkpoint of step {kept} is kept" if kept is not None else "no checkpoint was written yet")
+        return NonFiniteError(
+            what
+            + (f" the checkpoint of step {kept} is kept" if kept is not None else " no checkpoint was written yet")
             + "; try a lower training.learning_rate, a longer training.warmup, a smaller training.clip or "
             "training.precision=float32, under another name (--run NAME)"
         )

@@ -106,7 +106,7 @@ def opened(folder: Path, spec: ExperimentSpec, classes: tuple[str, ...], world: 
     with run.locked():
         if run.read_spec() != spec:
             run.write_spec(spec)
-        checkpoint.clean(run.checkpoints)
+        run.clean()
         world.wait()
         yield run
 

@@ -63,13 +63,23 @@ class TrainState:
         """Write a checkpoint, unless this step has one, and keep the best one's; raises CannotWriteError."""
         if self.saved_step == self.step:
             return
-        tensors = {
+        told = {"step": self.step, "window": self.window.to_json()}
+        checkpoint.save(folder, self.step, self._tensors, told, keep, best)
+        self.saved_step = self.step
+
+    @property
+    def spoilt(self) -> str | None:
+        """A tensor that holds infinities or what is not a number; None for a state that is worth keeping."""
+        return None if self.saved_step == self.step else checkpoint.not_finite(self._tensors)
+
+    @property
+    def _tensors(self) -> dict[str, dict[str, Tensor]]:
+        """What a checkpoint holds."""
+        return {
             "model": self.model.state_dict(),
             "ema": self.ema.model.state_dict(),
             "optimizer": self.optimizer.tensors(),
         }
-        checkpoint.save(folder, self.step, tensors, {"step": self.step, "window": self.window.to_json()}, keep, best)
-        self.saved_step = self.step
 
     def _restore(self, folder: Path) -> None:
         found = checkpoint.load(folder, parts=("model", "ema", "optimizer"))

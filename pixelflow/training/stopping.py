@@ -12,6 +12,22 @@ REQUESTS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGINT
 """The signals that ask training to stop; Windows has no SIGHUP."""
 
 
+@contextmanager
+def killable() -> Iterator[None]:
+    """Within, the signals end the process at once: for waits outside of Python, during which no handler runs."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.getsignal(number) for number in REQUESTS}
+    handled = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
+    try:
+        for number in handled:
+            signal.signal(number, signal.SIG_DFL)
+        yield
+    finally:
+        for number, handler in handled.items():
+            signal.signal(number, handler)
+
+
 class Stop(BaseException):
     """Leave the training loop, save and end. A BaseException: no reader's ``except Exception`` may swallow it."""
 

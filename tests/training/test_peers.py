@@ -1,0 +1,174 @@
+"""Processes that train together: none waits for one that does not come or is gone."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from pixelflow.core import checkpoint
+from pixelflow.core.errors import LostPeerError, UsageError
+from pixelflow.training.distributed import joined
+from tests.conftest import TINY
+from tests.training.test_distributed import free_port
+
+RANKS = {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29999"}
+ENDLESS = ("training.steps=1000000", "training.save_every=5", "training.log_every=5", "image.size=8")
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start one process of some that train together; all are killed at the end."""
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    port, started = free_port(), []
+
+    def process(rank: int, size: int, *overrides: str, code: str = "") -> subprocess.Popen:
+        run = f"{code}\nfrom pixelflow.cli.app import main\nmain()"
+        command = [sys.executable, "-c", run, "train", str(tmp_path / "tiny.yaml"), *overrides]
+        ranks = {"WORLD_SIZE": str(size), "RANK": str(rank), "LOCAL_RANK": str(rank), "MASTER_PORT": str(port)}
+        started.append(
+            subprocess.Popen(
+                [*command, "--out", str(tmp_path), "--run", "run", "--device", "cpu"],
+                env=os.environ | RANKS | ranks, stderr=subprocess.PIPE, text=True,
+            )
+        )  # fmt: skip
+        return started[-1]
+
+    process.port = port
+    yield process
+    for one in started:
+        one.kill()
+        one.communicate()
+
+
+def wait_for(process: subprocess.Popen, text: str) -> None:
+    assert process.stderr is not None
+    while text not in (line := process.stderr.readline()):
+        assert line, "it ended by itself"
+
+
+def wait_for_port(port: int) -> None:
+    while True:
+        with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+            return
+        time.sleep(0.1)
+
+
+def own_lines(process: subprocess.Popen) -> tuple[int, list[str]]:
+    """Exit code and errors, once it has ended by itself."""
+    said = process.communicate(timeout=60)[1]
+    assert "Traceback" not in said
+    return process.returncode, [line for line in said.splitlines() if line.startswith("pixelflow:")]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"WORLD_SIZE": "two"}, "WORLD_SIZE is 'two', not a number from 1"),
+        ({"WORLD_SIZE": ""}, "WORLD_SIZE is '', not a number"),
+        ({"WORLD_SIZE": None, "RANK": "1"}, "WORLD_SIZE is not set, but RANK is '1'"),
+        ({"RANK": None}, "RANK is not set, but WORLD_SIZE is '2'"),
+        ({"RANK": "2"}, "RANK is '2', not a number from 0 to 1"),
+        ({"RANK": "-1"}, "RANK is '-1', not a number from 0 to 1"),
+        ({"MASTER_ADDR": None}, "MASTER_ADDR is not set"),
+        ({"MASTER_PORT": None}, "MASTER_PORT is not set"),
+        ({"MASTER_PORT": "1e3"}, "MASTER_PORT is '1e3', not a number from 0 to 65535"),
+    ],
+)
+def test_variables_that_are_not_whole_are_named(monkeypatch, changed, said):
+    for name, value in (RANKS | changed).items():
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match="torchrun --nproc-per-node") as caught, joined("cpu"):
+        pass
+    assert str(caught.value).startswith(said)
+    assert "\n" not in str(caught.value)
+
+
+SOON = """
+from datetime import timedelta
+from pixelflow.training import distributed
+distributed.PATIENCE = timedelta(seconds=2)
+"""
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_the_address_at_which_nobody_comes_is_named(start, rank):
+    process = start(rank, 2, code=SOON)
+    code, (line,) = own_lines(process)
+    assert code == 74
+    assert f"process {rank} of 2 met not all others at 127.0.0.1:" in line
+    assert "within 2 seconds" in line
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_who_waits_for_others_can_be_ended(start, number):
+    process = start(0, 2)
+    wait_for_port(start.port)
+    process.send_signal(number)
+    process.communicate(timeout=20)
+    assert process.returncode == -number
+
+
+@pytest.mark.slow
+def test_a_killed_process_ends_the_others_and_the_same_command_continues(start, tmp_path):
+    first, second = (start(rank, 2, *ENDLESS) for rank in range(2))
+    wait_for(first, "step 20/")
+    second.kill()
+    code, (line,) = own_lines(first)
+    assert code == 74
+    assert "process 1 of those that train together is gone" in line
+    assert "the same command continues" in line
+    reached = checkpoint.steps(tmp_path / "run" / "checkpoints")[-1]
+    assert reached >= 15
+    pair = [start(rank, 2, *ENDLESS, f"training.steps={reached + 1}") for rank in range(2)]
+    assert [own_lines(process) for process in pair] == [(0, []), (0, [])]
+
+
+def one_of_two(rank: int, port: int, busy: float) -> None:
+    """The first process computes for some time and then waits for the second, which is killed meanwhile."""
+    os.environ |= RANKS | {"RANK": str(rank), "MASTER_PORT": str(port)}
+    try:
+        with joined("cpu") as world:
+            world.wait()
+            if rank == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+            time.sleep(busy)
+            world.wait()
+    except LostPeerError as error:
+        sys.exit(error.exit_code)
+
+
+@pytest.mark.parametrize("busy", [0, 60])
+def test_the_first_process_ends_whether_it_waits_or_computes(busy):
+    fork, port = multiprocessing.get_context("fork"), free_port()
+    pair = [fork.Process(target=one_of_two, args=(rank, port, busy)) for rank in range(2)]
+    for process in pair:
+        process.start()
+    for process in pair:
+        process.join(30)
+    assert [process.exitcode for process in pair] == [74, -signal.SIGKILL]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [0, 1, 2])
+@pytest.mark.parametrize("phase", ["training", "drawing"])
+def test_whoever_is_killed_whenever_all_others_end(start, killed, phase):
+    """Drawing takes hours here: the first process computes and the others wait in a collective."""
+    options = ("training.batch_size=9", *ENDLESS)
+    if phase == "drawing":
+        options += ("training.sample_every=1000000", "training.samples=4", "sampling.steps=100000")
+    trio = [start(rank, 3, *options) for rank in range(3)]
+    wait_for(trio[0], "step 20/" if phase == "training" else "starting at")
+    time.sleep(2)
+    trio.pop(killed).kill()
+    for process in trio:
+        code, (line,) = own_lines(process)
+        assert code == 74
+        assert f"process {killed} of" in line

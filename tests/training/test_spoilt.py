@@ -1,0 +1,89 @@
+"""What must not be kept is not kept: weights that are not finite, and what a kill leaves half done."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from pixelflow.core import checkpoint
+from pixelflow.core.errors import NonFiniteError
+from pixelflow.training import loop
+from tests.conftest import TINY
+from tests.training.test_resume import PARTS, assert_same
+
+
+def test_weights_that_one_step_spoils_are_not_saved(trained, tmp_path):
+    """The loss of the first step is finite, and no other comes before the save."""
+    with pytest.raises(NonFiniteError, match=r"is not finite after step 1; this is not saved and no checkpoint"):
+        trained("run", "training.learning_rate=1e39", "training.save_every=1", "training.steps=1")
+    assert checkpoint.steps(tmp_path / "run" / "checkpoints") == []
+
+
+def test_the_last_finite_checkpoint_is_kept(trained, tmp_path, monkeypatch):
+    options = ("training.keep=1", "training.save_every=2", "training.steps=6")
+    whole = trained("whole", *options)
+    original = loop.rate_at
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "rate_at", lambda step, training: 1e39 if step == 3 else original(step, training))
+        with pytest.raises(NonFiniteError, match=r"after step 4; this is not saved and .* step 2 is kept"):
+            trained("run", *options)
+    found = checkpoint.load(tmp_path / "run" / "checkpoints", parts=PARTS)
+    assert found.step == 2
+    assert checkpoint.not_finite(found.tensors) is None
+    assert_same(whole, trained("run", *options))
+
+
+def test_a_spoilt_checkpoint_costs_time_and_nothing_else(trained, caplog):
+    """As a former version wrote them."""
+    options = ("training.save_every=2", "training.steps=6")
+    whole, run = trained("whole", *options), trained("run", *options, "training.steps=4")
+    folder = run.checkpoints / "step-00000004"
+    weights = load_file(folder / "model.safetensors")
+    weights["backbone.blocks.0.mlp.inner.weight"][0, 0] = torch.inf
+    save_file(weights, folder / "model.safetensors")
+    sums = {path.name: checkpoint._sha256(path) for path in folder.iterdir() if path.name != checkpoint.MANIFEST}
+    (folder / checkpoint.MANIFEST).write_bytes(checkpoint._manifest(4, dict(sorted(sums.items()))))
+    assert_same(whole, trained("run", *options))
+    assert "step-00000004: is spoilt (model backbone.blocks.0.mlp.inner.weight is not finite)" in caplog.text
+
+
+KILLED = """
+import os
+from pixelflow.core import files
+original = files.write_through
+def write_through(path, content):
+    original(path, content)
+    if WHEN in path.name:
+        os.kill(os.getpid(), 9)
+files.write_through = write_through
+from pixelflow.cli.app import main
+main()
+"""
+
+
+LATE = [pytest.param(name, marks=pytest.mark.slow) for name in ("environment.json", ".png", "evaluation.json")]
+
+
+@pytest.mark.parametrize("when", ["spec.yaml", *LATE])
+def test_what_a_kill_leaves_half_written_is_removed_by_the_next_start(tmp_path, when):
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    (tmp_path / "runs").mkdir()
+    own = tmp_path / "runs" / f".tiny.{os.getpid()}.part"  # of a process that lives: it is at work
+    own.mkdir()
+    options = (
+        "image.size=8", "training.steps=2", "training.sample_every=2", "training.samples=1", "sampling.steps=1",
+        "evaluation={every: 2, images: 8, metrics: [{type: frechet, extractor: {type: pixels_pca, components: 2}}]}",
+    )  # fmt: skip
+    arguments = ["train", str(tmp_path / "tiny.yaml"), *options, "--out", str(tmp_path / "runs")]
+    killed = subprocess.run([sys.executable, "-c", KILLED.replace("WHEN", repr(when)), *arguments])
+    assert killed.returncode == -signal.SIGKILL
+    drafts = {path for path in tmp_path.rglob(".*.part") if path != own}
+    assert drafts
+    again = subprocess.run([sys.executable, "-m", "pixelflow", *arguments], capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert [path for path in tmp_path.rglob("*") if re.search("part|draft", path.name)] == [own]
