@@ -81,7 +81,11 @@ class Layout:
 
 @lru_cache(maxsize=64)
 def _cached_layout(groups: tuple[Group, ...], device: torch.device) -> Layout:
-    return Layout(groups, device)
+    layout = Layout(groups, device)
+    if not layout.is_uniform:  # made here, not within a compiled block, whose recomputation would then differ
+        assert len(layout.bounds) == layout.images + 1
+        assert len(layout.image_of_token) == layout.tokens
+    return layout
 
 
 def layout_of(images: Sequence[Tensor], patches: Sequence[int]) -> Layout:

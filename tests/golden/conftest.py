@@ -6,7 +6,6 @@ The .npz files were recorded from the authors' implementation in float32 on a CP
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 from torch import Tensor
 
 import pixelflow
 from pixelflow.core.schedule import Stage
 from pixelflow.official.exchange import import_release
 from pixelflow.run import Run
+from tests.golden.published import publish
 
 HERE = Path(__file__).parent
 
@@ -44,17 +43,6 @@ class Golden:
     @property
     def stages(self) -> tuple[Stage, ...]:
         return self.run.model.cascade.stages
-
-
-def publish(folder: Path, values: Mapping[str, np.ndarray]) -> Path:
-    """Write a folder as the authors do."""
-    config = json.loads(str(values["config"]))
-    folder.mkdir()
-    scheduler = {key: config[key] for key in ("num_train_timesteps", "num_stages", "gamma")}
-    (folder / "config.yaml").write_text(yaml.safe_dump({"model": {"params": config["model"]}, "scheduler": scheduler}))
-    state = {key.removeprefix("weights/"): values[key] for key in values if key.startswith("weights/")}
-    torch.save({name: torch.from_numpy(value) for name, value in state.items()}, folder / "model.pt")
-    return folder
 
 
 def _golden(name: str, folder: Path) -> Golden:

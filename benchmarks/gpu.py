@@ -1,0 +1,506 @@
+"""One device, one table: is it right there, how fast: python benchmarks/gpu.py [--seconds 540] [--out FOLDER] [--tiny]
+
+Needs torch and this repository. Every part that fails is a row that says so; what the time does not allow is left out
+and named. ``--tiny`` runs every part with a small network, on a CPU too. Seconds an image are those of 30 Euler steps a
+stage with stage-wise guidance, from fewer steps that were timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+import pixelflow
+from pixelflow import speed
+from pixelflow.core import attention, reading
+from pixelflow.core.assembly import build_dataset, build_model
+from pixelflow.core.condition import Condition
+from pixelflow.core.model import FlowModel
+from pixelflow.core.packing import layout_of
+from pixelflow.core.spec import ExperimentSpec
+from pixelflow.core.weights import Blank
+from pixelflow.official.exchange import import_release
+from pixelflow.planning import costs
+from pixelflow.training.loader import batches
+from tests.golden.published import publish
+
+CLASSES = 1000
+STEPS = 30
+"""Euler steps a stage of the images whose seconds are told."""
+TIMED_STEPS = 2
+
+
+@dataclass(frozen=True)
+class Row:
+    part: str
+    what: str
+    value: str
+
+
+@dataclass
+class Bench:
+    """The rows so far, written whenever one is added, and the time that is left."""
+
+    device: torch.device
+    tiny: bool
+    brief: bool
+    ends: float
+    out: Path | None
+    rows: list[Row] = field(default_factory=list)
+    figures: dict[str, float] = field(default_factory=dict)
+    peak: float = 0.0
+    """FLOP/s of the best 16-bit matrix product."""
+
+    def add(self, part: str, what: str, value: str, figure: float | None = None) -> None:
+        self.rows.append(Row(part, what, value))
+        if figure is not None:
+            self.figures[f"{part}: {what}"] = figure
+        print(f"{part:10} {what:58} {value}", flush=True)
+        if self.out is not None:
+            document = {"rows": [asdict(row) for row in self.rows], "figures": self.figures}
+            (self.out / "gpu.json").write_text(json.dumps(document, indent=1))
+
+    @property
+    def left(self) -> float:
+        return self.ends - time.monotonic()
+
+    def attempt(self, part: str, what: str, needs: float, call: Callable[[], None]) -> None:
+        """Run one measurement if about `needs` seconds are left for it; a failure is a row."""
+        if self.left < needs and not self.tiny:
+            self.add(part, what, f"left out: {self.left:.0f} s are left")
+            return
+        try:
+            call()
+        except Exception as error:
+            traceback.print_exc()
+            self.add(part, what, f"FAILED: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def main(arguments: Sequence[str] | None = None) -> Bench:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=540.0)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--tiny", action="store_true")
+    parser.add_argument("--brief", action="store_true", help="without what is not compiled")
+    parser.add_argument("--parts", default=",".join(PARTS))
+    given = parser.parse_args(arguments)
+    if given.out is not None:
+        given.out.mkdir(parents=True, exist_ok=True)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(0)
+    torch._dynamo.config.recompile_limit = 64  # each stage and batch size is a layout of its own
+    bench = Bench(device, given.tiny, given.brief, time.monotonic() + given.seconds, given.out)
+    bench.peak = speed.matmul_peak("bfloat16", device)
+    for name in given.parts.split(","):
+        PARTS[name](bench)
+    bench.add("end", "seconds left", f"{bench.left:.0f}")
+    return bench
+
+
+def machine(bench: Bench) -> None:
+    """The ceilings of the device."""
+    device = bench.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    bench.add("machine", "device", f"{name}, torch {torch.__version__}")
+    bench.add("machine", "bf16 matrix product", f"{bench.peak / 1e12:.1f} TFLOP/s", bench.peak / 1e12)
+    for allowed in (False, True):
+        with tf32(allowed):
+            rate = speed.matmul_peak("float32", device) / 1e12
+        bench.add("machine", f"float32 matrix product, TF32 {'on' if allowed else 'off'}", f"{rate:.1f} TFLOP/s", rate)
+    source = torch.empty(1 << (20 if bench.tiny else 31), dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    moved = 2e-9 * source.numel() / speed.best_seconds(lambda: target.copy_(source), device, repeats=5)
+    bench.add("machine", "copy, read and written", f"{moved:.0f} GB/s", moved)
+
+
+@contextmanager
+def tf32(allowed: bool) -> Iterator[None]:
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def parity(bench: Bench) -> None:
+    """The release's recorded numbers on this device, and the kernels against each other."""
+    for name in ("c2i", "t2i"):
+        bench.attempt("parity", f"release {name}", 20, partial(_golden, bench, name))
+    bench.attempt("parity", "packed kernels", 20, partial(_kernels, bench))
+
+
+def _golden(bench: Bench, name: str) -> None:
+    with np.load(ROOT / f"tests/golden/official_{name}_4stage.npz") as file, tempfile.TemporaryDirectory() as place:
+        values = dict(file)
+        import_release(publish(Path(place) / "published", values), Path(place) / "run")
+        run = pixelflow.load(Path(place) / "run", device=str(bench.device))
+    for precision in ("float32", "bfloat16"):
+        worst = 0.0
+        for stage in range(4):
+            x, t, v = (torch.from_numpy(values[f"forward/{stage}/{key}"]) for key in "xtv")
+            given: dict[str, Any] = {"labels": torch.from_numpy(values[f"forward/{stage}/y"])} if name == "c2i" else {}
+            if name == "t2i":
+                given = {key: torch.from_numpy(values[f"forward/{stage}/{key}"]) for key in ("text", "mask")}
+            with torch.autocast(bench.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+                found = run.velocity(x, t, **given)
+            worst = max(worst, relative(found, v))
+        bench.add("parity", f"release {name}, forward, {precision}", f"{worst:.1e} relative error", worst)
+
+
+def relative(found: Tensor, wanted: Tensor) -> float:
+    found, wanted = found.double().cpu(), wanted.double().cpu()
+    return float((found - wanted).norm() / wanted.norm())
+
+
+def _kernels(bench: Bench) -> None:
+    """Every usable kernel on a packed batch of four resolutions, forward and backward, beside float32."""
+    sides = (8, 16, 32, 64) if not bench.tiny else (2, 4)
+    images = [torch.empty(4, 3, side, side, device=bench.device) for side in sides]
+    layout = layout_of(images, [1] * len(sides))
+    heads, dim = (16, 72) if not bench.tiny else (2, 8)
+    q, k, v, grad = (torch.randn(layout.tokens, heads, dim, device=bench.device) for _ in range(4))
+    wanted = _attended("grouped", (q, k, v), grad, layout)
+    half = tuple(part.bfloat16() for part in (q, k, v))
+    for name, reason in attention.available_kernels(bench.device.type, torch.bfloat16).items():
+        if reason is not None:
+            bench.add("parity", f"kernel {name}", f"not here: {reason}")
+            continue
+        found = _attended(name, half, grad.bfloat16(), layout)
+        worst = max(relative(own, other) for own, other in zip(found, wanted, strict=True))
+        seconds = speed.best_seconds(lambda name=name: _attended(name, half, grad.bfloat16(), layout), bench.device, 5)
+        bench.add("parity", f"kernel {name}, forward and backward", f"{worst:.1e} error, {1e3 * seconds:.2f} ms", worst)
+
+
+def _attended(name: str, qkv: Sequence[Tensor], grad: Tensor, layout: Any) -> list[Tensor]:
+    leaves = [part.detach().clone().requires_grad_() for part in qkv]
+    output = attention.KERNELS[name](*leaves, layout)
+    output.backward(grad.to(output.dtype))
+    return [output.detach(), *(leaf.grad for leaf in leaves if leaf.grad is not None)]
+
+
+BACKENDS = ("flash", "cudnn", "mem_efficient")
+
+
+@contextmanager
+def backend(name: str) -> Iterator[None]:
+    """Only one of torch's own attention kernels, and the plain one where it cannot run."""
+    switches = {own: getattr(torch.backends.cuda, f"enable_{own}_sdp") for own in BACKENDS}
+    before = {own: getattr(torch.backends.cuda, f"{own}_sdp_enabled")() for own in BACKENDS}
+    for own, switch in switches.items():
+        switch(own == name)
+    try:
+        yield
+    finally:
+        for own, switch in switches.items():
+            switch(before[own])
+
+
+def kernels(bench: Bench) -> None:
+    """FLOP/s of torch's own attention kernels by head dimension and length, 16-bit."""
+    heads, tokens = (16, 1 << 16) if not bench.tiny else (2, 256)
+    for dim in (64, 72, 128):
+        for length in (256, 4096) if not bench.tiny else (16,):
+            for name in BACKENDS:
+                call = partial(_backend_rate, bench, name, (tokens // length, heads, length, dim))
+                bench.attempt("attention", f"{name}, head {dim}, {length} tokens", 5, call)
+
+
+def _backend_rate(bench: Bench, name: str, shape: tuple[int, int, int, int]) -> None:
+    count, heads, length, dim = shape
+    packed = torch.randn(3, count, length, heads, dim, device=bench.device, dtype=torch.bfloat16)
+    q, k, v = (part.transpose(1, 2).requires_grad_() for part in packed)
+    grad = torch.randn_like(q)
+    attend = torch.nn.functional.scaled_dot_product_attention
+
+    def both() -> None:
+        torch.autograd.grad(attend(q, k, v), (q, k, v), grad)
+
+    flop = 4.0 * count * heads * length**2 * dim
+    with backend(name):
+        with torch.no_grad():
+            forward = speed.best_seconds(lambda: attend(q, k, v), bench.device, 5)
+        whole = speed.best_seconds(both, bench.device, 5)
+    shown = f"{1e-12 * flop / forward:.0f} TFLOP/s forward, {3.5e-12 * flop / whole:.0f} with backward"
+    bench.add("attention", f"{name}, head {dim}, {length} tokens", shown, 3.5e-12 * flop / whole)
+
+
+def spec_of(bench: Bench, *overrides: str) -> ExperimentSpec:
+    """The released class model, or a small one."""
+    document = reading.read_document(ROOT / "specs/paper/imagenet256_patch4_kickoff8.yaml")
+    small = ["backbone.depth=2", "backbone.heads=2", "backbone.head_dim=16", "image.size=64"] if bench.tiny else []
+    small += ["cascade.kickoff=2"] if bench.tiny else []
+    sampling = ["sampling.sampler=euler", f"sampling.steps={TIMED_STEPS}"]
+    return reading.validate(ExperimentSpec, reading.override(document, [*small, *sampling, *overrides]))
+
+
+def make(bench: Bench, spec: ExperimentSpec) -> FlowModel:
+    with Blank():
+        model = build_model(spec).to(bench.device)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.normal_(std=0.02)
+            if "norm" in name:
+                parameter.add_(1)
+    return model
+
+
+def sampling(bench: Bench) -> None:
+    spec = spec_of(bench)
+    model = make(bench, spec).eval()
+    sizes = (1, 4, 50) if not bench.tiny else (1, 2)
+    is_gpu = bench.device.type == "cuda"
+    if not bench.brief:
+        for size in sizes:
+            bench.attempt("sampling", f"eager, batch {size}", 30, partial(_sampled, bench, model, spec, "eager", size))
+    model.bfloat16()
+    for part in model.backbone.compiled_parts:
+        part.compile()
+    for name in BACKENDS[:2] if is_gpu else ("flash",):
+        with backend(name):
+            torch.compiler.reset()
+            for size in reversed(sizes):
+                what = f"compiled, {name}"
+                named = f"{what}, batch {size}"
+                bench.attempt("sampling", named, 40, partial(_first, bench, named, _sampled, model, spec, what, size))
+            for size in sizes[:-1] if is_gpu else ():
+                what = f"compiled graphs, {name}"
+                call = partial(_graphed, bench, model, spec, what, size)
+                bench.attempt("sampling", f"{what}, batch {size}", 20, call)
+            bench.attempt("sampling", "profile", 10, partial(_profiled_sample, bench, model, spec, sizes[-1]))
+    with backend("cudnn"):
+        bench.attempt("sampling", "float8", 50, partial(_float8, bench, model, spec, sizes[-1]))
+
+
+def _profiled_sample(bench: Bench, model: FlowModel, spec: ExperimentSpec, size: int) -> None:
+    profiled(bench, "sampling", lambda: speed.sampling_speed(model, spec, CLASSES, size, bench.peak, repeats=1))
+
+
+def profiled(bench: Bench, part: str, call: Callable[[], object]) -> None:
+    """Where a device's time goes: matrix products, attention, the rest, and the longest of the rest."""
+    if bench.device.type != "cuda":
+        return
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        call()
+        torch.cuda.synchronize()
+    spent: dict[str, float] = {}
+    for event in profile.key_averages():
+        spent[event.key] = spent.get(event.key, 0.0) + event.self_device_time_total
+    total = sum(spent.values())
+    kinds: dict[str, float] = {}
+    for name, micros in spent.items():
+        kinds[kind_of(name)] = kinds.get(kind_of(name), 0.0) + micros
+    shares = ", ".join(
+        f"{kind} {micros / total:.0%}" for kind, micros in sorted(kinds.items(), key=lambda own: -own[1])
+    )
+    bench.add(part, "share of the device's time", shares)
+    for name, micros in sorted(spent.items(), key=lambda own: -own[1])[:12]:
+        bench.add(part, f"  {micros / total:5.1%}", name[:100])
+
+
+def kind_of(kernel: str) -> str:
+    """What a kernel is for, by the names that cuBLAS, cuDNN, FlashAttention and inductor give."""
+    name = kernel.lower()
+    if any(sign in name for sign in ("flash", "fmha", "sdpa", "attention")):
+        return "attention"
+    if any(sign in name for sign in ("gemm", "cutlass", "nvjet", "cublas")):
+        return "products"
+    return "copies" if "memcpy" in name or "memset" in name else "the rest"
+
+
+def _first(
+    bench: Bench, named: str, call: Callable[..., None], model: FlowModel, spec: ExperimentSpec, *rest: Any
+) -> None:
+    """A measurement after one timed call that compiles."""
+    began = time.monotonic()
+    call(bench, model, spec, *rest, shown=False)
+    bench.add("sampling", f"{named}: until compiled", f"{time.monotonic() - began:.1f} s", time.monotonic() - began)
+    call(bench, model, spec, *rest)
+
+
+def _sampled(bench: Bench, model: FlowModel, spec: ExperimentSpec, what: str, size: int, shown: bool = True) -> None:
+    measured = speed.sampling_speed(model, spec, CLASSES, size, bench.peak, repeats=1 if size > 8 else 3)
+    if not shown:
+        return
+    long = costs(spec_of(bench, f"sampling.steps={STEPS}"))
+    scale = [wanted.evaluations / own.evaluations for wanted, own in zip(long.stages, measured.stages, strict=True)]
+    seconds = sum(factor * own.seconds for factor, own in zip(scale, measured.stages, strict=True))
+    shares = " ".join(f"{own.share:.0%}" for own in measured.stages)
+    bench.add("sampling", f"{what}, batch {size}", f"{seconds:.3f} s an image; of the peak by stage {shares}", seconds)
+
+
+class Graphed(nn.Module):
+    """A backbone whose evaluations are replayed as CUDA graphs, one for each shape."""
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self._graphs: dict[Any, tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor]] = {}
+
+    def forward(
+        self, images: Sequence[Tensor], stages: Sequence[int], time: Tensor, condition: Condition
+    ) -> list[Tensor]:
+        (x,), vector = images, condition.vector
+        assert vector is not None
+        given = [x, time, vector]
+        key = (tuple(x.shape), stages[0])
+        if key not in self._graphs:
+            static = [own.clone() for own in given]
+
+            def evaluate() -> Tensor:
+                return self.backbone([static[0]], stages, static[1], Condition(static[2]))[0]
+
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                for _ in range(3):
+                    evaluate()
+            torch.cuda.current_stream().wait_stream(side)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                output = evaluate()
+            self._graphs[key] = graph, static, output
+        graph, static, output = self._graphs[key]
+        for own, value in zip(static, given, strict=True):
+            own.copy_(value)
+        graph.replay()
+        return [output.clone()]
+
+
+def _graphed(bench: Bench, model: FlowModel, spec: ExperimentSpec, what: str, size: int) -> None:
+    backbone = model.backbone
+    model.backbone = Graphed(backbone)  # type: ignore[assignment]
+    try:
+        _sampled(bench, model, spec, what, size)
+    finally:
+        model.backbone = backbone
+
+
+def _float8(bench: Bench, model: FlowModel, spec: ExperimentSpec, size: int) -> None:
+    try:
+        from torchao.quantization import Float8DynamicActivationFloat8WeightConfig, PerRow, quantize_
+    except ImportError as error:
+        bench.add("sampling", "float8", f"not here: {error}")
+        return
+    if bench.device.type != "cuda":
+        bench.add("sampling", "float8", "not here: needs a GPU")
+        return
+    quantize_(model.backbone.blocks, Float8DynamicActivationFloat8WeightConfig(granularity=PerRow()), is_block_linear)  # type: ignore[arg-type]
+    torch.compiler.reset()
+    _first(bench, f"float8, batch {size}", _sampled, model, spec, "float8", size)
+
+
+def is_block_linear(module: nn.Module, name: str) -> bool:
+    """Layers that every token passes; modulation has one row an image."""
+    return isinstance(module, nn.Linear) and "modulation" not in name
+
+
+def training(bench: Bench) -> None:
+    size = 16 if not bench.tiny else 4
+    usable = [n for n, why in attention.available_kernels(bench.device.type, torch.bfloat16).items() if why is None]
+    if not bench.brief:
+        for name in usable:
+            what = f"eager, kernel {name}, batch {size}"
+            bench.attempt("training", what, 40, partial(_trained, bench, what, size, kernel=name))
+    for name, own in [(name, "flash") for name in usable] + [("grouped", "cudnn")]:
+        with backend(own):
+            what = f"compiled, kernel {name} {own}, batch {size}"
+            bench.attempt("training", what, 40, partial(_trained, bench, what, size, name, True))
+    with backend("cudnn"):
+        what = f"compiled, kernel grouped cudnn, batch {3 * size}, checkpointing"
+        bench.attempt("training", what, 40, partial(_trained, bench, what, 3 * size, "grouped", True, True))
+
+
+def _trained(
+    bench: Bench, what: str, size: int, kernel: str, compiled: bool = False, checkpointing: bool = False
+) -> None:
+    spec = spec_of(bench, f"training.batch_size={size}", f"training.checkpointing={str(checkpointing).lower()}")
+    torch.compiler.reset()
+    began = time.monotonic()
+    model = make(bench, spec)
+    if compiled:
+        for part in model.backbone.compiled_parts:
+            part.compile()
+    attention._kernel.cache_clear()
+    chosen, attention.choose_kernel = attention.choose_kernel, lambda *_: kernel
+    if bench.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    try:
+        measured = speed.training_speed(model, spec, CLASSES, bench.peak, repeats=5)
+    finally:
+        attention.choose_kernel = chosen
+        attention._kernel.cache_clear()
+    shown = f"{measured.images_per_second:.1f} images/s, {measured.share:.1%} of the peak"
+    if bench.device.type == "cuda":
+        plan = costs(spec)
+        expected = plan.state_bytes * 4 / 5 + plan.activation_bytes  # no average is kept here
+        shown += f", {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB (plan {expected / 2**30:.1f})"
+    bench.add("training", what, f"{shown}, {time.monotonic() - began:.0f} s in all", measured.share)
+    if compiled and not checkpointing:
+        profiled(bench, "training", lambda: speed.training_speed(model, spec, CLASSES, bench.peak, repeats=1))
+
+
+def loading(bench: Bench) -> None:
+    """Images a second that reach the training process, from JPEG files."""
+    bench.attempt("loading", "JPEG", 30, partial(_loaded, bench))
+
+
+def _loaded(bench: Bench) -> None:
+    from PIL import Image
+
+    count, batch = (2048, 64) if not bench.tiny else (16, 4)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "class"
+        folder.mkdir()
+        smooth = torch.nn.functional.interpolate(torch.rand(16, 3, 24, 32), size=(375, 500), mode="bicubic")
+        for index in range(count):
+            pixels = (smooth[index % 16].clamp(0, 1) * 255).byte().permute(1, 2, 0).numpy()
+            Image.fromarray(pixels).save(folder / f"{index:05}.jpg", quality=90)
+        spec = spec_of(bench, f"data.root={place}")
+        dataset = build_dataset(spec)
+        for workers in (0, 8, 16) if not bench.tiny else (0,):
+            stream = batches(dataset, batch_size=batch, seed=0, workers=workers, first_step=0, bad_images=0)
+            next(stream)
+            began, read = time.monotonic(), 0
+            while read == 0 or (time.monotonic() - began < 4 and not bench.tiny):
+                read += len(next(stream))
+            rate = read / (time.monotonic() - began)
+            bench.add(
+                "loading",
+                f"500x375 JPEG to {spec.image.size[0]} pixels, {workers} workers",
+                f"{rate:.0f} images/s",
+                rate,
+            )
+            stream.close()
+
+
+PARTS: dict[str, Callable[[Bench], None]] = {
+    "machine": machine,
+    "parity": parity,
+    "attention": kernels,
+    "training": training,
+    "sampling": sampling,
+    "loading": loading,
+}
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""The script for a lent GPU runs on a CPU too, so that its minutes there are not lost to a slip."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[1] / "benchmarks/gpu.py"
+
+
+def table(folder: Path, *arguments: str) -> dict[str, str]:
+    """What was measured, by its name."""
+    command = [sys.executable, str(SCRIPT), "--tiny", "--out", str(folder), *arguments]
+    subprocess.run(command, check=True, capture_output=True, text=True)
+    return {row["what"]: row["value"] for row in json.loads((folder / "gpu.json").read_text())["rows"]}
+
+
+def test_parity_and_loading_succeed(tmp_path):
+    rows = table(tmp_path, "--parts", "parity,loading")
+    failed = {what: value for what, value in rows.items() if value.startswith("FAILED")}
+    assert not failed
+    assert float(rows["release c2i, forward, float32"].split()[0]) < 1e-5
+    assert float(rows["release t2i, forward, bfloat16"].split()[0]) < 0.05
+    assert any(what.endswith("0 workers") for what in rows)
+
+
+@pytest.mark.slow
+def test_every_part_succeeds(tmp_path):
+    rows = table(tmp_path)
+    failed = {what: value for what, value in rows.items() if value.startswith("FAILED")}
+    assert not failed
+    assert any(what.startswith("compiled, kernel grouped") for what in rows)
