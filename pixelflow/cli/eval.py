@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pixelflow.core.spec import ExperimentSpec
     from pixelflow.evaluate.generated import Generation
     from pixelflow.evaluate.measurement import Measurement
+    from pixelflow.evaluate.records import Outcome
     from pixelflow.run import Run
 
 
@@ -48,15 +49,19 @@ def eval(
     save_statistics: Annotated[
         Path | None, typer.Option(metavar="NPZ", help="Keep the real images' statistics, to be a --reference.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder to write; by default one inside the run.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write; by default one in RUN/evaluations, of files in evaluations.")
+    ] = None,
 ) -> None:
     """Compare generated images with real ones, by the metrics of the spec's evaluation block.
 
     A run is sampled to files first; stopped and started again, sampling and feature extraction go on where they were.
     KEY=VALUE changes the evaluation, sampling and data of its spec, e.g. sampling.steps=20
-    evaluation.metrics=[frechet] evaluation.bootstrap=100.
+    evaluation.metrics=[frechet] evaluation.bootstrap=100. Nothing is written into a folder of pictures, and no result
+    takes the place of another one.
     """
     from pixelflow.core.device import choose_device
+    from pixelflow.evaluate import records
 
     target = choose_device(device)
     if (source / "spec.yaml").is_file():
@@ -74,17 +79,29 @@ def eval(
         measurement = _of_run(generation, folder, spec, data)
     else:
         _refuse_for_files(source, {"--images": images, "--guidance": guidance, "--step": step})
-        folder = out or (source.with_suffix(".evaluation") if source.suffix == ".npz" else source)
         measurement = _of_files(source, [*(overrides or ()), *_chosen(reference)], target)
+        folder = out or _beside_pictures(source, measurement)
     for note in measurement.notes:
         typer.echo(f"note: {note}", err=True)
     with bars() as tell:
         compared = measurement.compared(folder, target, tell)
-        results = list(_printed(measurement.measure(compared), tell.say))
+        outcomes = list(_printed(measurement.measure(compared), tell.say))
         if save_statistics is not None:
             names = measurement.save_statistics(save_statistics, compared)
             tell.say(f"statistics of {', '.join(names)}: {save_statistics}")
-    typer.echo(f"written to {measurement.record(folder, results)}")
+    typer.echo(f"written to {measurement.record(folder, outcomes)}")
+    records.check(outcomes)
+
+
+def _beside_pictures(source: Path, measurement: Measurement) -> Path:
+    """Where the results of images in files go: ``evaluations/NAME-DIGEST`` here, but never among pictures."""
+    from pixelflow.core.files import printable
+
+    below = Path()
+    for pictures in (source, measurement.spec.reference):
+        if pictures is not None and pictures.is_dir() and below.resolve().is_relative_to(pictures.resolve()):
+            below = pictures.resolve().parent
+    return below / "evaluations" / f"{printable(source.resolve().stem)}-{measurement.digest}"
 
 
 def _changed(source: Path, run: Run, overrides: list[str], guidance: str | None) -> ExperimentSpec:
@@ -167,20 +184,24 @@ def _of_files(images: Path, overrides: list[str], device: torch.device) -> Measu
     for key in sorted({"images", "every"} & spec.model_fields_set):
         raise UsageError(f"{images}: is not a run, all of its images are measured; leave out evaluation.{key}")
     prepare(spec, device)
-    found = open_images(images)
+    found = open_images(images, spec.reference)
     real = open_reference(spec.reference, found.shape, spec.bad_images)
     return Measurement.of_files(found.beside(real), spec, real)
 
 
-def _printed(results: Iterator[dict[str, Any]], say: Callable[[str], None]) -> Iterator[dict[str, Any]]:
-    """The same results, each shown as soon as it is there."""
-    for result in results:
-        rows = [
-            (name.replace("_", " "), _figure(value, result["intervals"].get(name)))
-            for name, value in result["values"].items()
-        ]
-        say(f"{result['metric']}  ({_basis(result['recipe'])})\n{table(rows)}")
-        yield result
+def _printed(outcomes: Iterator[Outcome], say: Callable[[str], None]) -> Iterator[Outcome]:
+    """The same outcomes, each result shown as soon as it is there."""
+    for outcome in outcomes:
+        if outcome.result is None:
+            say(f"{outcome.metric.title}  failed; see below")
+        else:
+            result = outcome.result
+            rows = [
+                (name.replace("_", " "), _figure(value, result["intervals"].get(name)))
+                for name, value in result["values"].items()
+            ]
+            say(f"{result['metric']}  ({_basis(result['recipe'])})\n{table(rows)}")
+        yield outcome
 
 
 def _basis(recipe: Mapping[str, Any]) -> str:

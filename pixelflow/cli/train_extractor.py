@@ -20,7 +20,7 @@ def train_extractor(
 ) -> None:
     """Train a small classifier on a spec's labelled data: features for evaluations where no weights are at hand.
 
-    It sees up to 50,000 images; its accuracy is had on every tenth, which it is not trained on.
+    It sees up to 50,000 images; its accuracy is had on a tenth of each class, which it is not trained on.
     """
     from pixelflow.core.device import choose_device
     from pixelflow.evaluation.classifier import save

@@ -23,6 +23,11 @@ def writing(target: Path, kept: str = "") -> Iterator[None]:
         raise CannotWriteError(f"{target}: cannot be written ({error.strerror or error}){kept}") from None
 
 
+def printable(path: str | Path) -> str:
+    """A path as text that any terminal and file takes: bytes that are no UTF-8 as ``\\xe9``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def write_text(path: Path, text: str) -> None:
     """`write_bytes` of UTF-8 text."""
     write_bytes(path, text.encode("utf-8"))

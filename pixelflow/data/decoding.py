@@ -17,7 +17,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 """Decoders that a file may reach, whatever its suffix says; Pillow has others that start programs."""
 
-_GREY = ("1", "L", "I;16", "I;16B", "I;16L", "I;16N")
+_GREY = ("1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I;16N")
 """Modes without colour."""
 
 _DRAFT_MARGIN = 2
@@ -55,6 +55,15 @@ def shape(path: Path) -> tuple[int, int, int]:
     with _opened(path) as image:
         ImageOps.exif_transpose(image, in_place=True)
         return 1 if image.mode in _GREY else 3, image.height, image.width
+
+
+def has_colour(path: Path) -> bool:
+    """Whether a file is an image in colour; of an unreadable one it is not."""
+    try:
+        with _opened(path) as image:
+            return image.mode not in _GREY
+    except UnreadableImageError:
+        return False
 
 
 @contextmanager

@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from random import Random
 from typing import ClassVar, Literal
 
 import torch
 
 from pixelflow.core.errors import DataError, MissingInputError
+from pixelflow.core.files import printable
 from pixelflow.core.interfaces import BadSample, Dataset, Sample
 from pixelflow.core.sizes import Size
 from pixelflow.data import decoding
@@ -44,7 +47,7 @@ class ImageFolder(Dataset):
         super().__init__(params)
         self._framing = Framing(params, height, width, channels, sizes)
         self._root = params.root.expanduser()
-        self._files = _image_files(self._root, "; set data.root")
+        self._files = image_files(self._root, "; set data.root")
         self.classes = _classes(self._root, self._files, params.labels)
         label_of = {name: label for label, name in enumerate(self.classes)}
         self._labels = [label_of[_first_part(file)] for file in self._files] if self.classes else None
@@ -61,8 +64,9 @@ class ImageFolder(Dataset):
         for file in self._files:
             with contextlib.suppress(OSError):
                 state = (self._root / file).stat()
-                told.update(f"{file} {state.st_size} {state.st_mtime_ns}\n".encode())
-        return f"{self.params.model_dump_json()} {told.hexdigest()}"
+                told.update(f"{file} {state.st_size} {state.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+        named = self.params.model_copy(update={"root": Path(printable(self.params.root))})
+        return f"{named.model_dump_json()} {told.hexdigest()}"
 
     def __len__(self) -> int:
         return len(self._files)
@@ -72,36 +76,35 @@ class ImageFolder(Dataset):
         try:
             image = self._framing(file, generator)
         except decoding.UnreadableImageError as error:
-            return BadSample(str(file), str(error))
+            return BadSample(printable(file), str(error))
         return Sample(image, label=None if self._labels is None else self._labels[index])
 
 
-def first_shape(root: Path) -> tuple[int, int, int]:
-    """Channels, height and width of the first readable image below a folder.
+def channels_of(root: Path, files: Sequence[str]) -> int:
+    """3 if one of the image files shows colour, else 1."""
+    return 3 if any(decoding.has_colour(root / file) for file in files) else 1
+
+
+def sizes_of(root: Path, files: Sequence[str], most: int) -> list[Size]:
+    """The heights and widths of image files, the most frequent first.
+
+    Looks at `most` of them, drawn at random by a fixed seed; at more only until one can be read.
 
     Raises:
-        MissingInputError, DataError: as `ImageFolder`, or no image can be read.
+        DataError: none can be read.
     """
-    for file in _image_files(root):
-        with contextlib.suppress(decoding.UnreadableImageError):
-            return decoding.shape(root / file)
-    raise DataError(f"{root}: none of its images can be read")
-
-
-def sizes(root: Path, most: int) -> list[tuple[int, int]]:
-    """The heights and widths that readable images below a folder have, the most frequent first.
-
-    Looks at `most` images, evenly spread over the folder; raises as `first_shape`.
-    """
-    files = _image_files(root)
-    found: Counter[tuple[int, int]] = Counter()
-    for file in files[:: -(-len(files) // most)]:
+    found: Counter[Size] = Counter()
+    for number, file in enumerate(Random(0).sample(files, len(files))):
+        if number >= most and found:
+            break
         with contextlib.suppress(decoding.UnreadableImageError):
             found[decoding.shape(root / file)[1:]] += 1
+    if not found:
+        raise DataError(f"{root}: none of its images can be read")
     return [size for size, _ in found.most_common()]
 
 
-def _image_files(root: Path, cure: str = "") -> list[str]:
+def image_files(root: Path, cure: str = "") -> list[str]:
     """Paths, relative to `root`, of all image files below it; sorted folder by folder.
 
     Strings, because a million Path objects take a minute and a gigabyte. Errors end with the cure.
@@ -139,8 +142,12 @@ def _may_be_read(entry: os.DirEntry[str]) -> bool:
 
 
 def _first_part(file: str) -> str:
-    """The subfolder of the root in which a file lies; empty if it lies in the root itself."""
-    return file.partition(os.sep)[0] if os.sep in file else ""
+    """Name of the subfolder of the root in which a file lies; empty if it lies in the root itself.
+
+    Letters with accents have two spellings in Unicode, which file systems choose; here they are written as one.
+    """
+    name = file.partition(os.sep)[0] if os.sep in file else ""
+    return name if name.isascii() else unicodedata.normalize("NFC", printable(name))
 
 
 def _classes(root: Path, files: list[str], labels: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from typing import Any
 from pixelflow.core import seeds
 from pixelflow.core.interfaces import Dataset, Sample
 from pixelflow.core.spec import SamplingSpec
+from pixelflow.evaluation.splits import shuffled
 from pixelflow.generation.draw import Drawn, draw
 from pixelflow.generation.numbered import NumberedImages
 from pixelflow.run import Run
@@ -80,16 +81,24 @@ class Generation:
 
 
 def captions_for(run: Run, count: int, data: Dataset) -> tuple[str, ...] | None:
-    """The data's captions, in their order and begun again when they end; None if the run reads none."""
+    """Captions of the data, each as often as the others; None if the run reads none.
+
+    They come in an order that is random and always the same: the first ones of sorted data are of few kinds.
+    """
     if all(conditioner.reads != "caption" for conditioner in run.model.conditioners):
         return None
-    return tuple(_caption(data, index) for index in range(count))
+    order = shuffled(len(data)).tolist()
+    chosen = [order[place % len(order)] for place in range(count)]
+    as_they_lie = sorted(range(count), key=chosen.__getitem__)  # the fastest way to read them
+    found = {place: _caption(data, chosen[place], place) for place in as_they_lie}
+    return tuple(found[place] for place in range(count))
 
 
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _caption(dataset: Dataset, index: int) -> str:
-    sample = dataset.sample(index % len(dataset), seeds.generator(0, "evaluation", index))
+def _caption(dataset: Dataset, index: int, draw: int) -> str:
+    """One of the captions of an element: another draw may give another one."""
+    sample = dataset.sample(index, seeds.generator(0, "evaluation", draw))
     return (sample.caption if isinstance(sample, Sample) else None) or ""

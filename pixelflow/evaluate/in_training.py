@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
 
-from pixelflow.core.files import writing
 from pixelflow.core.interfaces import Dataset
 from pixelflow.core.model import FlowModel
 from pixelflow.core.spec import ExperimentSpec
+from pixelflow.evaluate import records
 from pixelflow.evaluate.generated import Generation, captions_for
 from pixelflow.evaluate.inputs import reference_for
 from pixelflow.evaluate.measurement import Measurement
 from pixelflow.generation.draw import evaluating
 from pixelflow.generation.orders import Source
 from pixelflow.run import Run
+
+logger = logging.getLogger(__name__)
 
 
 def evaluate_model(
@@ -27,17 +30,17 @@ def evaluate_model(
         model: with the averaged weights; left as it was.
         spec: resolved.
         data: of the spec, without augmentation; see `plain_dataset`.
-        folder: emptied first; of all that is written there only ``evaluation.json`` is left.
+        folder: of all that is written there only the record is left.
 
     Returns:
-        What `Measurement.measure` gives of each metric; the first of its ``values`` is the main one.
+        The result of each metric, as the record has it; the first of its ``values`` is the main one. Of a metric that
+        fails, other than the first, the log and the record tell why.
 
     Raises:
-        DataError, NonFiniteError, CannotWriteError: the images cannot be measured, drawn or written.
+        DataError, NonFiniteError, CannotWriteError: the images cannot be measured by the first metric, which decides
+            what is best, or not be drawn or written.
     """
-    with writing(folder):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+    _clear(folder)
     with evaluating(model):
         source = Source(run=spec.name, step=step, weights="ema", sha256="")
         run = Run(spec, model, data.classes, source)
@@ -47,8 +50,17 @@ def evaluate_model(
             pass
         reference = reference_for(spec, data)
         measurement = Measurement.of_run(generation, folder / "images", spec.evaluation, reference)
-        results = list(measurement.measure(measurement.compared(folder, model.device)))
-    measurement.record(folder, results)
+        outcomes = list(measurement.measure(measurement.compared(folder, model.device)))
+    measurement.record(folder, outcomes)
+    _clear(folder)
+    records.check(outcomes[:1])
+    for outcome in outcomes:
+        if outcome.error is not None:
+            logger.warning("evaluation at step %d: %s", step, outcome.reason)
+    return records.results_of(outcomes)
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an evaluation makes on the way."""
     for scratch in ("images", "features"):
         shutil.rmtree(folder / scratch, ignore_errors=True)
-    return results

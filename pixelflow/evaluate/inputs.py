@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,10 +13,13 @@ from pixelflow.core import reading
 from pixelflow.core.assembly import build_dataset
 from pixelflow.core.component import Settings
 from pixelflow.core.errors import DataError, MissingInputError, UsageError
+from pixelflow.core.files import printable
 from pixelflow.core.interfaces import Dataset
+from pixelflow.core.sizes import Size
 from pixelflow.core.spec import EvaluationSpec, ExperimentSpec
 from pixelflow.data import npz
-from pixelflow.data.image_folder import ImageFolder, first_shape, sizes
+from pixelflow.data.image_folder import ImageFolder
+from pixelflow.evaluate.folders import Pictures
 from pixelflow.evaluation.sources import DatasetSource, Source
 from pixelflow.evaluation.statistics import NoImages, Statistics, in_file
 
@@ -27,8 +30,6 @@ REFERENCE = "evaluation.reference"
 """The setting, for what is wrong with its value."""
 
 _SPECS = (".yaml", ".yml")
-_LOOKED_AT = 1000
-"""Images of a folder whose sizes are compared."""
 _NAMED = 3
 
 
@@ -59,13 +60,31 @@ class Images:
     dataset: Dataset
     shape: Shape
     told: Mapping[str, Any]
+    pictures: Pictures | None = None
+    """Which pictures of a folder they are."""
     notes: tuple[str, ...] = ()
+    are_labelled: bool = True
+    """Whether labels that records give are those of the reference."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the labels."""
+        recorded = self.pictures.classes if self.pictures is not None else ()
+        return recorded or self.dataset.classes
+
+    def source(self, bad_images: int) -> DatasetSource:
+        """Themselves, of which so many may be unreadable."""
+        if self.pictures is None:
+            return DatasetSource(self.dataset, bad_images)
+        own = self.pictures
+        labels = own.labels if self.are_labelled else None
+        return DatasetSource(self.dataset, bad_images, labels, own.captions, own.indices)
 
     def beside(self, reference: Reference) -> Images:
         """The same without labels, if these count other classes than the reference's."""
-        if self.dataset.classes == reference.classes or self.path.suffix == ".npz":
+        if self.classes == reference.classes or self.path.suffix == ".npz":
             return self
-        return replace(self, dataset=dataset_at(self.path, self.shape, labels="none"))
+        return replace(self, dataset=dataset_at(self.path, self.shape, labels="none"), are_labelled=False)
 
 
 class FileEvaluation(Settings):
@@ -80,18 +99,34 @@ def plain_dataset(spec: ExperimentSpec) -> Dataset:
     return build_dataset(spec.model_copy(update={"data": spec.data.plain(), "image": image}))
 
 
-def open_images(path: Path) -> Images:
-    """The images below a folder or in an npz, at the size of the first one.
+def open_images(path: Path, reference: Path | None = None) -> Images:
+    """The images below a folder or in an npz, at the size that most of them have.
+
+    They are read in colour if one of them, or of the reference's, shows colour: what is measured must not depend on
+    which picture comes first.
 
     Raises:
-        MissingInputError, DataError: they are not there, or none can be read.
+        MissingInputError, DataError, SpecError: they are not there, or none can be read.
     """
+    beside = 1 if reference is None else _channels(reference)
     if path.suffix == ".npz":
-        shape = npz.image_shape(path)
-        return Images(path, dataset_at(path, shape), shape, {"npz": str(path)})
-    shape = first_shape(path)
-    notes = _notes(path, shape, "the size of the first one")
-    return Images(path, dataset_at(path, shape), shape, {"folder": str(path)}, notes)
+        channels, height, width = npz.image_shape(path)
+        shape = (max(channels, beside), height, width)
+        return Images(path, dataset_at(path, shape), shape, {"npz": printable(path)})
+    pictures = Pictures(path)
+    shape = (max(pictures.channels, beside), *pictures.sizes[0])
+    notes = (*pictures.notes, *_notes(pictures, shape, "the size that most of them have"))
+    return Images(path, dataset_at(path, shape), shape, {"folder": printable(path)}, pictures, notes)
+
+
+def _channels(reference: Path) -> int:
+    """3 if reference images are in colour; 1 if they are grey, or there are only statistics of them."""
+    check_reference(reference)
+    if reference.suffix in _SPECS:
+        return _spec_at(reference).image.channels
+    if reference.suffix != ".npz":
+        return Pictures(reference).channels
+    return npz.image_shape(reference)[0] if npz.IMAGES in npz.members(reference) else 1
 
 
 def reference_for(spec: ExperimentSpec, data: Dataset | None) -> Reference:
@@ -121,26 +156,30 @@ def open_reference(path: Path, shape: Shape, bad_images: int) -> Reference:
     if path.suffix in _SPECS:
         return _of_spec(path, shape, bad_images)
     if path.suffix != ".npz":
-        notes = _notes(path, shape, "that of the images that are measured")
-        dataset = dataset_at(path, shape)
-        return Reference(DatasetSource(dataset, bad_images), {"folder": str(path)}, None, notes, dataset.classes)
+        pictures = Pictures(path)
+        notes = (*pictures.notes, *_notes(pictures, shape, "that of the images that are measured"))
+        images = Images(path, dataset_at(path, shape), shape, {"folder": printable(path)}, pictures)
+        return Reference(images.source(bad_images), images.told, None, notes, images.classes)
     members = npz.members(path)
     statistics = in_file(path, members)
     if npz.IMAGES not in members:
         if statistics is None:
             raise DataError(f"{path}: holds neither images ({npz.IMAGES}) nor statistics")
-        return Reference(NoImages(path), {"statistics": str(path), "recipe": statistics.recipe}, statistics)
+        return Reference(NoImages(path), {"statistics": printable(path), "recipe": statistics.recipe}, statistics)
     dataset = dataset_at(path, shape)
     own = npz.image_shape(path)
     notes = () if own == shape else (_resized(path, [own[1:]], shape, "that of the images that are measured"),)
-    return Reference(DatasetSource(dataset, bad_images), {"npz": str(path)}, statistics, notes, dataset.classes)
+    return Reference(DatasetSource(dataset, bad_images), {"npz": printable(path)}, statistics, notes, dataset.classes)
 
 
 def _of_spec(path: Path, shape: Shape, bad_images: int) -> Reference:
-    spec = reading.validate(ExperimentSpec, reading.read_document(path))
     channels, height, width = shape
-    data: Dataset = spec.data.plain().build(height=height, width=width, channels=channels)
+    data: Dataset = _spec_at(path).data.plain().build(height=height, width=width, channels=channels)
     return Reference.of(data, bad_images)
+
+
+def _spec_at(path: Path) -> ExperimentSpec:
+    return reading.validate(ExperimentSpec, reading.read_document(path))
 
 
 def dataset_at(path: Path, shape: Shape, labels: Literal["auto", "none"] = "auto") -> Dataset:
@@ -152,15 +191,15 @@ def dataset_at(path: Path, shape: Shape, labels: Literal["auto", "none"] = "auto
     return ImageFolder(params, height=height, width=width, channels=channels)
 
 
-def _notes(folder: Path, shape: Shape, whose: str) -> tuple[str, ...]:
-    found = sizes(folder, _LOOKED_AT)
-    return (_resized(folder, found, shape, whose),) if set(found) - {shape[1:]} else ()
+def _notes(pictures: Pictures, shape: Shape, whose: str) -> tuple[str, ...]:
+    found = pictures.sizes
+    return (_resized(pictures.root, found, shape, whose),) if set(found) - {shape[1:]} else ()
 
 
-def _resized(path: Path, found: list[tuple[int, int]], shape: Shape, whose: str) -> str:
+def _resized(path: Path, found: Sequence[Size], shape: Shape, whose: str) -> str:
     named = ", ".join(f"{height} x {width}" for height, width in found[:_NAMED])
     more = f" and {len(found) - _NAMED} more sizes" if len(found) > _NAMED else ""
     return (
-        f"{path}: has images of {named}{more} (height x width); "
+        f"{printable(path)}: has images of {named}{more} (height x width); "
         f"all are resized and cut at the centre to {shape[1]} x {shape[2]}, {whose}"
     )

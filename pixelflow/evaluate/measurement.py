@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,18 +13,17 @@ import torch
 import pixelflow
 from pixelflow.core.cache import cache_folder
 from pixelflow.core.errors import DataError
-from pixelflow.core.files import write_text, writing
 from pixelflow.core.interfaces import Extractor, Metric
 from pixelflow.core.spec import EvaluationSpec
+from pixelflow.evaluate import records
 from pixelflow.evaluate.generated import Generation
 from pixelflow.evaluate.inputs import Images, Reference, check_reference, dataset_at
+from pixelflow.evaluate.records import Outcome
 from pixelflow.evaluation import statistics
 from pixelflow.evaluation.comparison import FeatureComparison, Progress, silent
 from pixelflow.evaluation.intervals import Watched, intervals
 from pixelflow.evaluation.sources import DatasetSource, Source
 from pixelflow.evaluation.statistics import Entry
-
-_RESULT = "evaluation.json"
 
 log = logging.getLogger(__name__)
 
@@ -76,8 +74,7 @@ class Measurement:
     @classmethod
     def of_files(cls, images: Images, spec: EvaluationSpec, reference: Reference) -> Measurement:
         """Images from anywhere, against real ones."""
-        source = DatasetSource(images.dataset, spec.bad_images)
-        return cls(spec, source, reference, images.told, (*images.notes, *reference.notes))
+        return cls(spec, images.source(spec.bad_images), reference, images.told, (*images.notes, *reference.notes))
 
     def compared(self, folder: Path, device: torch.device, progress: Progress = silent) -> FeatureComparison:
         """What the metrics see; `folder` keeps the features, for when this is stopped and asked for again."""
@@ -91,18 +88,14 @@ class Measurement:
             progress=progress,
         )
 
-    def measure(self, images: FeatureComparison) -> Iterator[dict[str, Any]]:
-        """The result of one metric after the other, as it goes into ``evaluation.json``.
-
-        Raises:
-            DataError: a metric cannot be had from these images; the message names it.
-        """
+    def measure(self, images: FeatureComparison) -> Iterator[Outcome]:
+        """What comes of one metric after the other; one that fails does not keep the others from being measured."""
         for params in self.spec.metrics:
             metric: Metric = params.build(device=images.device)
             try:
-                yield self._result(metric, images)
-            except DataError as error:
-                raise DataError(f"{metric.title}: {error}") from None
+                yield Outcome(metric, self._result(metric, images))
+            except Exception as error:  # whatever it is, the others' figures must not be lost with it
+                yield Outcome(metric, error=error)
 
     def _result(self, metric: Metric, images: FeatureComparison) -> dict[str, Any]:
         watched = Watched(images)
@@ -124,20 +117,27 @@ class Measurement:
             },
         }
 
-    def record(self, folder: Path, results: Sequence[Mapping[str, Any]]) -> Path:
-        """Write what was measured, of what, against what and how; returns the file."""
+    @property
+    def digest(self) -> str:
+        """A short name of the images, what they are compared with, and by what: one evaluation, one name."""
+        drawn_by = {} if "sampling" in self.subject else {"files": self.generated.fingerprint}
+        return records.digest_of(
+            {
+                "subject": {**self.subject, **drawn_by},
+                "reference": {**self.reference.told, "files": self.reference.source.fingerprint},
+                "measured_by": self.spec.model_dump(mode="json", include={"metrics", "bootstrap", "bad_images"}),
+            }
+        )
+
+    def record(self, folder: Path, outcomes: Sequence[Outcome]) -> Path:
+        """Write what was measured, of what, against what and how; returns the file, of which see `records.write`."""
         body = {
             "pixelflow": pixelflow.__version__,
             "subject": {**self.subject, **_counts(self.generated)},
             "reference": {**self.reference.told, **_counts(self.reference.source)},
             "notes": list(self.notes),
-            "results": list(results),
         }
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        file = folder / _RESULT
-        write_text(file, json.dumps(body, indent=1, ensure_ascii=False) + "\n")
-        return file
+        return records.write(folder, self.digest, body, outcomes)
 
     def save_statistics(self, file: Path, images: FeatureComparison) -> list[str]:
         """Keep mean and covariance of the real images by every extractor that was asked for; returns their names.

@@ -11,6 +11,7 @@ import numpy as np
 from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import Array
 from pixelflow.evaluation.comparison import check_enough
+from pixelflow.evaluation.splits import halves
 
 HALVES = ("distance", "distance_between_real_halves", "ratio")
 """What `against_halves` gives."""
@@ -82,14 +83,17 @@ def _combine(difference: Array, traces: float, overlap: float) -> float:
 
 
 def against_halves(generated: Array, reference: Array) -> dict[str, float]:
-    """The Frechet distance, and what to read it against: the same between the even and the odd half of the real images.
+    """The Frechet distance, and what to read it against: the same between two random halves of the real images.
+
+    The halves are drawn by a fixed seed, so that equal images have equal figures, whatever their order means.
 
     Raises:
         DataError: fewer than four real images, or all alike.
     """
     if len(reference) < 4:
         raise DataError(f"two halves of the real data need 4 images, not {len(reference)}")
-    whole, halves = frechet(generated, reference), frechet(reference[0::2], reference[1::2])
-    if halves <= 0:
+    one, other = halves(len(reference))
+    whole, floor = frechet(generated, reference), frechet(reference[one], reference[other])
+    if floor <= 0:
         raise DataError("the two halves of the real data are the same; use real images that differ")
-    return dict(zip(HALVES, (whole, halves, whole / halves), strict=True))
+    return dict(zip(HALVES, (whole, floor, whole / floor), strict=True))

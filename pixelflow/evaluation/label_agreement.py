@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import Comparison, ImageSource, Metric
+from pixelflow.evaluation.splits import halves, some_of_each
 
 Pixels = NDArray[np.float32]
 Labels = NDArray[np.int64]
@@ -21,8 +22,8 @@ Labels = NDArray[np.int64]
 class LabelAgreement(Metric):
     """Share of generated images to which a support vector machine gives the label they were generated for.
 
-    The classifier (RBF kernel on pixels) is fitted on the even half of the real images; its accuracy on the odd half
-    says how far to trust it.
+    The classifier (RBF kernel on pixels) is fitted on half of the real images, drawn at random by a fixed seed and
+    balanced over the labels; its accuracy on the other half says how far to trust it.
     """
 
     figures = ("agreement", "accuracy_on_real")
@@ -34,7 +35,7 @@ class LabelAgreement(Metric):
         side: int = Field(default=8, ge=1)
         """Images are averaged down to this many pixels on the longer side."""
         fit_images: int = Field(default=5000, ge=2)
-        """At most so many real images are fitted, the first ones of the half; time grows with the square."""
+        """At most so many real images of the half are fitted, of every label its share; time grows with the square."""
 
     params: Params
 
@@ -46,14 +47,14 @@ class LabelAgreement(Metric):
 
         pixels, labels = self._read(images.reference, "real")
         shown, asked = self._read(images.generated, "generated")
-        half = slice(0, None, 2)
-        kept = self.params.fit_images
-        if len(np.unique(labels[half][:kept])) < 2:
-            raise DataError("label_agreement needs real images of at least two classes")
-        classifier = SVC(gamma="scale").fit(pixels[half][:kept], labels[half][:kept])
+        fitted, tested = halves(len(labels), labels)
+        fitted = fitted[some_of_each(labels[fitted], self.params.fit_images)]
+        if len(np.unique(labels[fitted])) < 2 or not len(tested):
+            raise DataError("label_agreement needs real images of at least two classes, and two images of each")
+        classifier = SVC(gamma="scale").fit(pixels[fitted], labels[fitted])
         return {
             "agreement": float(classifier.score(shown, asked)),
-            "accuracy_on_real": float(classifier.score(pixels[1::2], labels[1::2])),
+            "accuracy_on_real": float(classifier.score(pixels[tested], labels[tested])),
         }
 
     def _read(self, source: ImageSource, what: str) -> tuple[Pixels, Labels]:

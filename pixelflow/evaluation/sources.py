@@ -51,6 +51,10 @@ class Source(ImageSource, Protocol):
     def identity(self) -> str:
         """Changes when the images may have."""
 
+    @property
+    def fingerprint(self) -> str:
+        """Likewise; had without reading an image, and the same for all sizes at which they are read."""
+
     def __len__(self) -> int:
         """Images, less those that were found to be unreadable."""
 
@@ -59,11 +63,12 @@ class Source(ImageSource, Protocol):
 
 
 class DatasetSource:
-    """All readable images of a data set, in its order; unreadable ones are named and left out (a `Source`).
+    """The readable images of a data set, in its order; unreadable ones are named and left out (a `Source`).
 
     Args:
         bad_images: how many may be unreadable.
         labels, captions: one an image, in place of the data set's own.
+        indices: which elements of the data set are meant; by default all.
     """
 
     def __init__(
@@ -72,8 +77,9 @@ class DatasetSource:
         bad_images: int,
         labels: Sequence[int] | None = None,
         captions: Sequence[str] | None = None,
+        indices: Sequence[int] | None = None,
     ) -> None:
-        self._dataset = dataset
+        self._dataset, self._indices = dataset, indices
         self._labels, self._captions = labels, captions
         self.tally = Tally(bad_images, "evaluation.bad_images")
 
@@ -84,14 +90,25 @@ class DatasetSource:
     @property
     def elements(self) -> int:
         """Images, readable or not."""
-        return len(self._dataset)
+        return len(self._dataset) if self._indices is None else len(self._indices)
 
     @cached_property
     def identity(self) -> str:
         """Changes when the images may have; of equal images read at two sizes it differs too."""
         shape = next(iter(self)).images.shape[1:]
-        told = f"{self._dataset.type_name()} {tuple(shape)} {self.elements} {self._dataset.fingerprint}"
+        told = f"{self._dataset.type_name()} {tuple(shape)} {self.elements} {self._fingerprint}"
         return hashlib.sha256(told.encode()).hexdigest()
+
+    @property
+    def fingerprint(self) -> str:
+        """See `Source`."""
+        return hashlib.sha256(f"{self._dataset.type_name()} {self._fingerprint}".encode()).hexdigest()
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        """The data set's, and which of its images are meant."""
+        chosen = "" if self._indices is None else f" {list(self._indices)}"
+        return f"{self._dataset.fingerprint}{chosen}"
 
     def __iter__(self) -> Iterator[ImageBatch]:
         """Batches of at most 64.
@@ -118,7 +135,8 @@ class DatasetSource:
             )
 
     def _sample(self, index: int) -> Sample | BadSample:
-        sample = self._dataset.sample(index, seeds.generator(0, "evaluation", index))
+        element = index if self._indices is None else self._indices[index]
+        sample = self._dataset.sample(element, seeds.generator(0, "evaluation", element))
         if isinstance(sample, Sample) and self._labels is not None:
             sample = replace(sample, label=self._labels[index])
         if isinstance(sample, Sample) and self._captions is not None:

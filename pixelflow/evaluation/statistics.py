@@ -139,6 +139,10 @@ class NoImages:
         state = self.file.stat()
         return f"{self.file.name} {state.st_size} {state.st_mtime_ns}"
 
+    @property
+    def fingerprint(self) -> str:
+        return self.identity
+
     def __len__(self) -> int:
         return 0
 

@@ -25,8 +25,10 @@ from pixelflow.generation.pictures import CAPTION_CELL, CELL, filmstrip, grid, t
 RECORD = "samples.json"
 
 _DRAFT = ".unfinished"
-_GRID, _STAGES = "grid.png", "stages.png"
-_NUMBERED = re.compile(r"\d{6,}\.png")
+GRID, STAGES = "grid.png", "stages.png"
+"""Sheets beside the images."""
+NUMBERED = re.compile(r"\d{6,}\.png")
+"""Names of the images."""
 _IN_GRID, _IN_STRIP = 100, 8
 """Most images in the grid and in the filmstrip."""
 
@@ -87,7 +89,7 @@ class Gallery:
         if not (self.folder / RECORD).exists():
             return
         for path in self.folder.iterdir():
-            if _NUMBERED.fullmatch(path.name) or path.name in (RECORD, _GRID, _STAGES):
+            if NUMBERED.fullmatch(path.name) or path.name in (RECORD, GRID, STAGES):
                 path.unlink()
 
     def add(self, drawn: Drawn) -> None:
@@ -120,8 +122,8 @@ class Gallery:
         """Put the images into place, with a grid, a filmstrip and, last, the record."""
         shown = torch.cat(self._shown)[:_IN_GRID]
         cell = CAPTION_CELL if record.order.captions else CELL
-        self._save(grid(shown, titles[: len(shown)], columns, cell), _GRID)
-        self._save(filmstrip(self._stages), _STAGES)
+        self._save(grid(shown, titles[: len(shown)], columns, cell), GRID)
+        self._save(filmstrip(self._stages), STAGES)
         with writing(self.folder):
             self._clear()
             for path in sorted(self._draft.iterdir()):

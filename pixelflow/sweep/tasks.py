@@ -32,6 +32,7 @@ from pixelflow.core.errors import DataError
 from pixelflow.core.files import write_text
 from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec
+from pixelflow.evaluate import records
 from pixelflow.evaluate.generated import Generation, captions_for
 from pixelflow.evaluate.inputs import plain_dataset, reference_for
 from pixelflow.evaluate.measurement import Measurement, prepare
@@ -188,10 +189,11 @@ class Evaluation(Task):
         generation = Generation(run, spec.sampling, count, SEED, captions_for(run, count, data))
         spent = self._draw(generation)
         measurement = Measurement.of_run(generation, self.images, spec.evaluation, reference_for(spec, data))
-        results = list(measurement.measure(measurement.compared(self.folder, choose_device(device))))
-        measurement.record(self.folder, results)
+        outcomes = list(measurement.measure(measurement.compared(self.folder, choose_device(device))))
+        measurement.record(self.folder, outcomes)
+        records.check(outcomes)
         shutil.rmtree(self.folder / "features", ignore_errors=True)  # the result is final, and cells are many
-        return {**spent, "results": results}
+        return {**spent, "results": records.results_of(outcomes)}
 
     def _draw(self, generation: Generation) -> dict[str, float | None]:
         """Seconds and MAC an image, medians over batches since the last stop; None if a stop kept them from note."""

@@ -16,9 +16,10 @@ from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import BadSample, Dataset
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.evaluation.classifier import About, Network, prepared
+from pixelflow.evaluation.splits import held_out, some
 
 _HELD_OUT = 10
-"""One in so many images is kept for the accuracy."""
+"""One in so many images, of each class as well, is kept for the accuracy."""
 _LARGEST = 32
 """Pixels of the longer side, at most."""
 _MOST_SHIFT = 1 / 8
@@ -35,7 +36,7 @@ class ClassifierTraining(Settings):
     learning_rate: float = 4e-3
     """The highest rate of the one-cycle schedule."""
     images: Count = 50_000
-    """At most so many images are read, evenly spread over the data."""
+    """At most so many images are read, drawn at random by the spec's seed."""
 
 
 Progress = Callable[[str, int, int], None]
@@ -54,10 +55,10 @@ def train_classifier(
     if len(dataset.classes) < 2:
         raise DataError("train-extractor needs data with labels of at least two classes; see data in the spec")
     side = min(_LARGEST, max(spec.image.size))
-    pixels, labels = _read(dataset, side, settings.images, spec.evaluation.bad_images, progress)
+    pixels, labels = _read(dataset, side, settings.images, spec.seed, spec.evaluation.bad_images, progress)
     if len(labels) < _HELD_OUT:
         raise DataError(f"train-extractor needs at least {_HELD_OUT} images, not {len(labels)}")
-    is_held_out = torch.arange(len(labels)) % _HELD_OUT == 0
+    is_held_out = torch.from_numpy(held_out(labels.numpy(), _HELD_OUT, spec.seed))
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(spec.seed)
         network = Network(len(dataset.classes)).to(device)
@@ -72,14 +73,15 @@ def train_classifier(
     return network.eval(), About(dataset.classes, side, accuracy, recipe)
 
 
-def _read(dataset: Dataset, side: int, most: int, bad_images: int, progress: Progress) -> tuple[Tensor, Tensor]:
-    """8-bit pixels (n 3 h w) and labels (n) of readable images, evenly spread."""
+def _read(
+    dataset: Dataset, side: int, most: int, seed: int, bad_images: int, progress: Progress
+) -> tuple[Tensor, Tensor]:
+    """8-bit pixels (n 3 h w) and labels (n) of readable images, of at most so many."""
     tally = Tally(bad_images, "evaluation.bad_images")
     pixels: list[Tensor] = []
     labels: list[int] = []
-    count = min(most, len(dataset))
-    for number in range(count):
-        index = number * len(dataset) // count
+    chosen = some(len(dataset), most, seed).tolist()
+    for number, index in enumerate(chosen, 1):
         sample = dataset.sample(index, seeds.generator(0, "classifier", index))
         if isinstance(sample, BadSample):
             tally.add([sample])
@@ -87,7 +89,7 @@ def _read(dataset: Dataset, side: int, most: int, bad_images: int, progress: Pro
             image = prepared(sample.image[None], side)
             pixels.append(((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8))
             labels.append(sample.label)
-        progress("images", number + 1, count)
+        progress("images", number, len(chosen))
     if not labels:
         raise DataError("train-extractor: none of the images can be read and has a label")
     return torch.cat(pixels), torch.tensor(labels)

@@ -119,7 +119,8 @@ def pixels(folder: Path, count: int = 60) -> np.ndarray:
     return np.stack([np.asarray(Image.open(file).convert("RGB")) for file in files])
 
 
-def test_an_npz_is_measured_as_the_folder_is(digits_folder, tmp_path, capsys):
+def test_an_npz_is_measured_as_the_folder_is(digits_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     np.savez(tmp_path / "drawn.npz", pixels(digits_folder))
     np.savez_compressed(tmp_path / "real.npz", pixels(digits_folder, 200))
     (tmp_path / "some").mkdir()
@@ -127,7 +128,7 @@ def test_an_npz_is_measured_as_the_folder_is(digits_folder, tmp_path, capsys):
         Image.fromarray(image).save(tmp_path / "some" / f"{index:03}.png")
     assert call(tmp_path / "drawn.npz", FRECHET, "--reference", tmp_path / "real.npz") == 0
     by_npz = recorded(capsys.readouterr().out)["results"][0]
-    assert (tmp_path / "drawn.evaluation" / "evaluation.json").is_file()
+    assert len(list(tmp_path.glob("evaluations/drawn-*/evaluation.json"))) == 1
     assert call(tmp_path / "some", FRECHET, "--reference", digits_folder, "--out", tmp_path / "out") == 0
     assert recorded(capsys.readouterr().out)["results"][0]["values"] == pytest.approx(by_npz["values"], rel=1e-5)
 
@@ -262,7 +263,7 @@ def test_other_sizes_are_told_and_what_is_done(digits_folder, tmp_path, capsys):
     assert call(tmp_path / "some", FRECHET, "--reference", digits_folder, "--out", tmp_path / "out") == 0
     shown = capsys.readouterr()
     inner, outer = shown.err.splitlines()
-    assert "has images of 16 x 16, 20 x 16 (height x width); all are resized and cut at the centre to 20 x 16" in inner
+    assert "has images of 16 x 16, 20 x 16 (height x width); all are resized and cut at the centre to 16 x 16" in inner
     assert "has images of 8 x 8 (height x width); all are resized" in outer
     assert len(recorded(shown.out)["notes"]) == 2
 
@@ -312,4 +313,102 @@ def test_images_of_another_recipe_are_not_mixed(run, tmp_path, capsys):
 def test_a_metric_that_needs_labels_says_so(run, tmp_path, capsys):
     Image.new("L", (8, 8)).save(tmp_path / "1.png")
     assert call(run, "--images", 4, "--reference", tmp_path, "evaluation.metrics=[label_agreement]") == 65
-    assert "label_agreement" in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        "pixelflow: label_agreement needs labels, and the real images have none; remove this metric\n"
+    )
+
+
+def test_a_metric_that_fails_does_not_lose_the_figures_of_the_others(run, tmp_path, capsys):
+    for side in range(4):
+        Image.new("L", (8, 8), 60 * side).save(tmp_path / f"{side}.png")
+    metrics = "evaluation.metrics=[label_agreement, frechet, {type: frechet, extractor: {type: pixels_pca}}]"
+    assert call(run, "--images", 8, "--reference", tmp_path, metrics) == 65
+    shown = capsys.readouterr()
+    failures = shown.err.splitlines()
+    assert [line.partition(":")[2].split()[0] for line in failures] == ["label_agreement", "frechet,"]
+    assert "32 principal components need more images than 4" in failures[1]
+    assert "distance" in shown.out
+    first, second, third = recorded(shown.out)["results"]
+    assert second["values"]["distance"] > 0
+    assert (first["values"], third["values"]) == ({}, {})
+    assert "needs labels" in first["error"]
+    assert "principal components" in third["error"]
+
+
+def test_an_error_that_nobody_foresaw_does_not_lose_the_others_either(run, monkeypatch, capsys):
+    from pixelflow.evaluation.label_agreement import LabelAgreement
+
+    def broken(self, images):
+        raise ZeroDivisionError("by nothing")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LabelAgreement, "compute", broken)
+        assert call(run, "--images", 20, METRICS) == 1
+    shown = capsys.readouterr()
+    assert "this is a bug: ZeroDivisionError: by nothing" in shown.err
+    good, bad = recorded(shown.out)["results"]
+    assert good["values"]["ratio"] > 1
+    assert bad["error"] == "label_agreement: ZeroDivisionError: by nothing"
+    assert call(run, "--images", 20, METRICS) == 0
+    whole = recorded(capsys.readouterr().out)["results"]
+    assert whole[0] == good
+    assert whole[1]["values"]["accuracy_on_real"] > 0.97
+
+
+def records(folder: Path) -> dict[str, dict]:
+    return {file.name: json.loads(file.read_text()) for file in folder.rglob("evaluation*.json")}
+
+
+def test_evaluations_of_one_drawing_keep_their_places(run, digits_folder, capsys):
+    several = [[FRECHET], [METRICS], [FRECHET, "--reference", digits_folder], [FRECHET, "evaluation.bootstrap=3"]]
+    files = []
+    for arguments in several:
+        assert call(run, "--images", 20, *arguments) == 0
+        files.append(re.search(r"written to (.*)", capsys.readouterr().out)[1])
+    assert len(set(files)) == 4
+    assert len(list((run / "evaluations").iterdir())) == 1, "they share the images"
+    before = records(run)
+    for arguments, file in zip(several, files, strict=True):
+        assert call(run, "--images", 20, *arguments) == 0
+        assert f"written to {file}\n" in capsys.readouterr().out
+    assert records(run) == before
+
+
+def test_no_record_of_another_evaluation_is_replaced_in_a_folder_that_is_named(digits_folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "evaluation.json").write_text("mine")
+    for metrics in (FRECHET, METRICS, FRECHET):
+        assert call(digits_folder, metrics, "--reference", digits_folder, "--out", out) == 0
+    assert (out / "evaluation.json").read_text() == "mine"
+    assert len(list(out.glob("evaluation-*.json"))) == 2
+
+
+def test_a_result_survives_when_its_metric_fails_later(run, monkeypatch, capsys):
+    from pixelflow.evaluation.frechet import Frechet
+
+    assert call(run, "--images", 20, METRICS) == 0
+    before = recorded(capsys.readouterr().out)["results"]
+    monkeypatch.setattr(Frechet, "compute", lambda self, images: 1 / 0)
+    assert call(run, "--images", 20, METRICS) == 1
+    assert recorded(capsys.readouterr().out)["results"] == before
+
+
+def test_nothing_is_written_among_pictures(digits_folder, tmp_path, monkeypatch, capsys):
+    before = sorted(digits_folder.rglob("*"))
+    other = tmp_path / "other"
+    (other / "deep").mkdir(parents=True)
+    Image.new("L", (8, 8)).save(other / "1.png")
+    Image.new("L", (8, 8), 9).save(other / "deep" / "2.png")
+    for place, source, reference in (
+        (tmp_path, digits_folder, digits_folder),
+        (digits_folder, ".", digits_folder),
+        (digits_folder / "0", "..", digits_folder),
+        (other / "deep", digits_folder, other),
+    ):
+        monkeypatch.chdir(place)
+        assert call(source, "evaluation.metrics=[{type: frechet}]", "--reference", reference) in (0, 65)
+        assert re.search(r"written to (.*)", capsys.readouterr().out)[1]
+    assert sorted(digits_folder.rglob("*")) == before
+    assert len(list(other.rglob("*"))) == 3
+    assert len(list((tmp_path / "evaluations").iterdir())) >= 2

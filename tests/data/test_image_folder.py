@@ -12,7 +12,7 @@ from PIL import Image
 
 from pixelflow.core.errors import DataError, MissingInputError
 from pixelflow.core.interfaces import BadSample, Sample
-from pixelflow.data.image_folder import ImageFolder, first_shape
+from pixelflow.data.image_folder import ImageFolder, image_files, sizes_of
 from tests.data.bad_images import write_bad_images
 
 
@@ -143,9 +143,21 @@ def test_bad_files_are_samples_that_say_what_is_wrong(tmp_path):
     assert sorted(sample.where for sample in samples) == [str(path) for path in bad]
 
 
-def test_the_shape_of_a_folder_is_that_of_its_first_readable_image(tmp_path):
+def test_sizes_are_looked_for_everywhere_and_until_one_can_be_read(tmp_path):
     (tmp_path / "0.png").write_bytes(b"")
     with pytest.raises(DataError, match="none of its images"):
-        first_shape(tmp_path)
+        sizes_of(tmp_path, image_files(tmp_path), 10)
     save(tmp_path / "1.png", width=10, height=6)
-    assert first_shape(tmp_path) == (3, 6, 10)
+    assert sizes_of(tmp_path, image_files(tmp_path), 1) == [(6, 10)]
+    for index in range(2, 40):  # every other one is small: one in so many, taken by place, would see one size
+        save(tmp_path / f"{index}.png", width=10 if index % 2 else 5, height=6)
+    assert set(sizes_of(tmp_path, image_files(tmp_path), 20)) == {(6, 10), (6, 5)}
+
+
+def test_folder_names_that_are_no_utf8_are_classes(tmp_path):
+    for name in ("caf\udce9", "tea"):
+        save(tmp_path / name / "1.png")
+    dataset = build(tmp_path)
+    assert dataset.classes == ("caf\\xe9", "tea")
+    assert draw(dataset).shape == (3, 8, 8)
+    assert dataset.fingerprint

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from pixelflow.core.errors import DataError
 from pixelflow.evaluate.generated import Generation
 from pixelflow.evaluate.in_training import evaluate_model
 from pixelflow.evaluate.inputs import Reference, plain_dataset
@@ -26,8 +29,8 @@ def test_a_model_is_measured_as_its_run_is(tmp_path):
     generation = Generation(run, spec.sampling, 20, 0)
     list(generation.draw_into(tmp_path / "images"))
     measurement = Measurement.of_run(generation, tmp_path / "images", spec.evaluation, Reference.of(data, 0))
-    (expected,) = measurement.measure(measurement.compared(tmp_path, model.device))
-    assert result["values"] == pytest.approx(expected["values"], rel=1e-6)
+    (outcome,) = measurement.measure(measurement.compared(tmp_path, model.device))
+    assert result["values"] == pytest.approx(outcome.result["values"], rel=1e-6)
 
 
 def test_another_step_starts_anew(tmp_path):
@@ -37,3 +40,31 @@ def test_another_step_starts_anew(tmp_path):
     other = evaluate_model(lively_model(spec, 1), spec, data, tmp_path / "a", step=8)
     assert one[0]["values"] != other[0]["values"]
     assert other[0]["recipe"]["step"] == 8
+
+
+def test_a_metric_that_fails_does_not_end_the_training_nor_lose_the_others(tmp_path, caplog):
+    spec = make_spec(
+        "image.size=8", "sampling.steps=1", "evaluation.images=8", "conditioners=[]", "sampling.guidance=none",
+        "evaluation.metrics=[frechet, label_agreement]",
+    )  # fmt: skip
+    data = plain_dataset(spec)
+    (result,) = evaluate_model(lively_model(spec), spec, data, tmp_path / "a", step=7)
+    assert result["metric"].startswith("frechet")
+    (message,) = caplog.messages
+    assert message.startswith("evaluation at step 7: label_agreement needs labels")
+    record = json.loads((tmp_path / "a" / "evaluation.json").read_text())
+    assert [bool(one["values"]) for one in record["results"]] == [True, False]
+    assert "needs labels" in record["results"][1]["error"]
+    turned = spec.evaluation.model_copy(update={"metrics": spec.evaluation.metrics[::-1]})
+    main_fails = spec.model_copy(update={"evaluation": turned})
+    with pytest.raises(DataError, match="needs labels"):  # which step is best is then not known
+        evaluate_model(lively_model(spec), main_fails, data, tmp_path / "b", step=7)
+    record = json.loads((tmp_path / "b" / "evaluation.json").read_text())
+    assert [bool(one["values"]) for one in record["results"]] == [False, True]
+
+
+def test_an_evaluation_removes_nothing_that_it_did_not_make(tmp_path):
+    spec = make_spec("image.size=8", "sampling.steps=1", "evaluation.images=8", "evaluation.metrics=[frechet]")
+    (tmp_path / "notes.txt").write_text("mine")
+    evaluate_model(lively_model(spec), spec, plain_dataset(spec), tmp_path, step=7)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["evaluation.json", "notes.txt"]

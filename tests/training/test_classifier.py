@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -53,6 +54,19 @@ def test_it_learns_and_says_how_well(trained):
     assert about.side == 16
     assert about.classes == tuple("0123456789")
     assert about.recipe["steps"] == 60
+
+
+def test_its_accuracy_is_that_of_all_classes_though_they_take_turns(tmp_path):
+    """Of every tenth image it would be that of a class which it had never seen."""
+    by_class = [[] for _ in range(10)]
+    for batch in DatasetSource(Digits(Digits.Params(), height=16, width=16, channels=1), bad_images=0):
+        for image, label in zip(batch.images, batch.labels, strict=True):
+            by_class[label].append(((image + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0))
+    turns = [by_class[index % 10][index // 10] for index in range(1700)]
+    np.savez(tmp_path / "digits.npz", arr_0=torch.stack(turns).numpy(), arr_1=np.arange(1700) % 10)
+    spec = make_spec(f"data={{type: npz, file: {tmp_path}/digits.npz}}")
+    _, about = train_classifier(spec, QUICK.model_copy(update={"images": 1700}), CPU, silent)
+    assert about.accuracy > 0.8
 
 
 def test_equal_settings_give_equal_weights(trained):
