@@ -127,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _report(error: Exception, arguments: Sequence[str]) -> int:
     """Print what went wrong on stderr, a line for each problem; return the exit code."""
-    from pixelflow.core.memory import is_out_of_memory
+    from pixelflow.core.memory import is_out_of_memory, lack_of_files
 
     code, message = _BUG, f"{type(error).__name__}: {error}"
     if isinstance(error, PixelflowError):
@@ -136,6 +136,8 @@ def _report(error: Exception, arguments: Sequence[str]) -> int:
         code, message = UsageError.exit_code, _misuse(error)
     elif is_out_of_memory(error):
         code, message = OutOfMemoryError.exit_code, "out of memory; lower what is done at a time, such as batch_size"
+    elif isinstance(error, OSError) and (lack := lack_of_files(error)):
+        code, message = OutOfMemoryError.exit_code, lack
     elif isinstance(error, FileNotFoundError):
         code, message = MissingInputError.exit_code, f"{error.filename}: there is no such file or folder"
     elif isinstance(error, OSError) and (error.filename or error.errno in _FULL):

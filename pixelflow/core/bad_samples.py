@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from pixelflow.core.errors import DataError
+from pixelflow.core.errors import DataError, OutOfMemoryError
 from pixelflow.core.interfaces import BadSample
+from pixelflow.core.memory import lack_of_files
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +32,11 @@ class Tally:
 
         Raises:
             DataError: there are now more than allowed.
+            OutOfMemoryError: the image may be fine, but the system opens no more files.
         """
         for sample in bad:
+            if (lack := lack_of_files(sample.reason)) is not None:
+                raise OutOfMemoryError(f"{sample.where}: {lack}")
             if sample.where not in self.reasons:
                 self.reasons[sample.where] = sample.reason
                 logger.warning("unreadable image %d: %s (%s)", len(self.reasons), sample.where, sample.reason)

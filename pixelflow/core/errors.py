@@ -43,7 +43,7 @@ class FailedTasksError(PixelflowError):
 
 
 class OutOfMemoryError(PixelflowError):
-    """The memory of the machine or its GPU does not suffice for what was asked."""
+    """What the machine has does not suffice for what was asked: memory, its GPU's too, open files, processes."""
 
     exit_code = 71
 

@@ -1,7 +1,9 @@
-"""Memory that runs out is the user's to mend: told from a bug by what torch and the system say."""
+"""Memory and open files that run out are the user's to mend: told from a bug by what torch and the system say."""
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,6 +25,15 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (RuntimeError, OSError)):
         return any(sign in str(error) or sign in str(error).lower() for sign in _SIGNS)
     return isinstance(error, MemoryError)
+
+
+def lack_of_files(reason: object) -> str | None:
+    """What to say if an error, or what is told of one, is that too many files are open; None for any other."""
+    code = reason.errno if isinstance(reason, OSError) else None
+    signs = [os.strerror(number) for number in (errno.EMFILE, errno.ENFILE)]
+    if code in (errno.EMFILE, errno.ENFILE) or any(sign in str(reason) for sign in signs):
+        return "too many files are open at a time; raise the limit (ulimit -n 65536) or lower training.workers"
+    return None
 
 
 @contextmanager

@@ -8,25 +8,21 @@ changes nothing.
 from __future__ import annotations
 
 import math
-import signal
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
-from torch.utils.data import Dataset as TorchDataset
 
 from pixelflow.core import seeds
 from pixelflow.core.bad_samples import Tally
 from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import BadSample, Dataset, Sample
-from pixelflow.training.stopping import REQUESTS
-
-_PREFETCH = 4
-"""Batches that each worker reads ahead."""
+from pixelflow.training.workers import read_ahead
 
 
 @dataclass(frozen=True)
@@ -99,22 +95,23 @@ def batches(
     """
     if len(dataset) == 0:
         raise DataError("the data set is empty: there is nothing to train on")
-    loader = DataLoader(
+    reader, places = (
         _Reader(dataset, seed, bad_images),
-        batch_sampler=_Places(len(dataset), batch_size, seed, first_step, share),
-        num_workers=workers,
-        collate_fn=_collate,
-        worker_init_fn=_leave_signals_to_parent,
-        prefetch_factor=_PREFETCH if workers else None,
-        pin_memory=torch.cuda.is_available(),
-        generator=torch.Generator(),  # or it would draw from the global one
+        iter(_Places(len(dataset), batch_size, seed, first_step, share)),
+    )
+    pin = _Pin()
+    readings = (
+        read_ahead(reader.packed, places, workers, lambda packed: pin(packed.unpacked()))
+        if workers
+        else (pin(reader.read(own)) for own in places)
     )
     tally = Tally(bad_images, "training.bad_images")
-    for batch, bad in loader:
-        tally.add(bad)
-        if batch is None:
-            raise DataError(f"none of the {len(dataset)} images of the data set can be read; the log names each")
-        yield batch
+    with closing(readings):  # type: ignore[type-var]
+        for reading in readings:
+            tally.add(reading.bad)
+            if reading.batch is None:
+                raise DataError(f"none of the {len(dataset)} images of the data set can be read; the log names each")
+            yield reading.batch
 
 
 @dataclass(frozen=True)
@@ -141,30 +138,91 @@ class _Places:
 
 
 @dataclass(frozen=True)
-class _Reading:
-    """A sample, and the unreadable ones that were met on the way to it."""
+class _Read:
+    """A batch, or None where the data set has no readable image, and the unreadable ones that were met."""
 
-    sample: Sample | None
+    batch: Batch | None
     bad: tuple[BadSample, ...]
 
 
-class _Reader(TorchDataset[_Reading]):
-    """Reads places; runs in the workers."""
+@dataclass(frozen=True)
+class _PackedRead:
+    """The same as bytes, of which pictures of 8 bits take a quarter."""
+
+    groups: tuple[tuple[Any, Any], ...]
+    """Members and pixels; see `_packed`."""
+    values: dict[str, list[Any]] | None
+    bad: tuple[BadSample, ...]
+
+    def unpacked(self) -> _Read:
+        if self.values is None:
+            return _Read(None, self.bad)
+        groups = tuple(Alike(torch.from_numpy(members), _unpacked(pixels)) for members, pixels in self.groups)
+        return _Read(Batch(groups, self.values), self.bad)
+
+
+def _packed(images: Tensor) -> np.ndarray | Tensor:
+    """Images (n c h w) as what pickles fast: 8-bit values where they have no other, which `_unpacked` gives back."""
+    if images.dtype != torch.float32:
+        return images
+    pixels = ((images + 1) * 127.5).round().to(torch.uint8).numpy()
+    return pixels if torch.equal(_unpacked(pixels), images) else images.numpy()
+
+
+def _unpacked(pixels: np.ndarray | Tensor) -> Tensor:
+    """Images (n c h w) in [-1, 1], as data sets make them of 8 bits."""
+    images = pixels if isinstance(pixels, Tensor) else torch.from_numpy(pixels)
+    return images.float() / 127.5 - 1 if images.dtype == torch.uint8 else images
+
+
+class _Pin:
+    """Moves batches into page-locked memory, where there is a GPU, in whichever thread."""
+
+    def __init__(self) -> None:
+        self._device = torch.cuda.current_device() if torch.cuda.is_available() else None
+
+    def __call__(self, read: _Read) -> _Read:
+        if self._device is None or read.batch is None:
+            return read
+        with torch.cuda.device(self._device):
+            return _Read(read.batch.pin_memory(), read.bad)
+
+
+class _Reader:
+    """Reads the places of a batch; runs in the workers."""
 
     def __init__(self, dataset: Dataset, seed: int, bad_images: int) -> None:
         self._dataset, self._seed, self._bad_images = dataset, seed, bad_images
 
-    def __getitem__(self, place: Place) -> _Reading:
-        """The sample at a place, or at the next readable one of a walk through the whole data set."""
+    def packed(self, places: list[Place]) -> _PackedRead:
+        read = self.read(places)
+        if read.batch is None:
+            return _PackedRead((), None, read.bad)
+        groups = tuple((group.members.numpy(), _packed(group.images)) for group in read.batch.groups)
+        return _PackedRead(groups, read.batch.values, read.bad)
+
+    def read(self, places: list[Place]) -> _Read:
         bad: list[BadSample] = []
-        for index in self._walk(place):
+        samples = [sample for place in places if (sample := self._sample(place, bad)) is not None]
+        if len(samples) < len(places):
+            return _Read(None, tuple(bad))
+        fields: dict[str, list[Any]] = {
+            "label": [sample.label for sample in samples],
+            "caption": [sample.caption for sample in samples],
+        }
+        values = {name: column for name, column in fields.items() if None not in column}
+        return _Read(Batch(grouped([sample.image for sample in samples]), values), tuple(bad))
+
+    def _sample(self, place: Place, bad: list[BadSample]) -> Sample | None:
+        """The sample at a place, or at the next readable one of a walk through the whole data set; notes bad ones."""
+        for met, index in enumerate(self._walk(place), start=1):
             sample = self._dataset.sample(index, seeds.generator(self._seed, "augment", place.epoch, index))
             if isinstance(sample, Sample):
-                return _Reading(sample, tuple(bad))
+                return sample
             bad.append(sample)
-            if len(bad) > self._bad_images:
+            if met > self._bad_images:
                 break
-        return _Reading(None, tuple(bad))
+        return None
 
     def _walk(self, place: Place) -> Iterator[int]:
         """Every index once, in an order that differs from place to place."""
@@ -176,22 +234,3 @@ class _Reader(TorchDataset[_Reading]):
             stride += 1
         for step in range(1, count):
             yield (place.index + step * stride) % count
-
-
-def _collate(readings: list[_Reading]) -> tuple[Batch | None, list[BadSample]]:
-    bad = [sample for reading in readings for sample in reading.bad]
-    samples = [reading.sample for reading in readings if reading.sample is not None]
-    if len(samples) < len(readings):
-        return None, bad
-    fields: dict[str, list[Any]] = {
-        "label": [sample.label for sample in samples],
-        "caption": [sample.caption for sample in samples],
-    }
-    values = {name: column for name, column in fields.items() if None not in column}
-    return Batch(grouped([sample.image for sample in samples]), values), bad
-
-
-def _leave_signals_to_parent(worker: int) -> None:
-    """A signal to the whole process group must not kill workers while the parent still saves."""
-    for number in REQUESTS:
-        signal.signal(number, signal.SIG_IGN)

@@ -9,7 +9,7 @@ from contextlib import closing
 import torch
 
 from pixelflow.core import checkpoint, seeds
-from pixelflow.core.errors import CannotWriteError, NonFiniteError
+from pixelflow.core.errors import CannotWriteError, NonFiniteError, PixelflowError
 from pixelflow.core.interfaces import Dataset
 from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec
@@ -80,9 +80,12 @@ class Trainer:
                 raise
             except (CannotWriteError, NonFiniteError):
                 raise
-            except Exception:
-                if self._is_whole and self.world.size == 1:  # other processes do not know and cannot wait for a save
-                    self.save()
+            except Exception as error:
+                if not self._is_whole or self.world.size > 1:  # others do not know of it and cannot wait for a save
+                    raise
+                self.save()
+                if isinstance(error, PixelflowError):
+                    raise type(error)(f"{error}; step {self.state.step} is saved") from error
                 raise
             self.save()
 
