@@ -33,6 +33,8 @@ def load(run: str | Path, *, step: Step | None = None, weights: str = "ema", dev
         MissingInputError: there is no run or no checkpoint.
         DataError: every checkpoint is damaged, or does not fit the run's spec.
     """
+    from pathlib import Path
+
     from pixelflow.run import Run
 
-    return Run.open(run, step=step, weights=weights, device=device)
+    return Run.open(Path(run).expanduser(), step=step, weights=weights, device=device)

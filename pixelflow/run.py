@@ -27,7 +27,7 @@ from pixelflow.generation.labels import Labels, label_indices, repeated
 from pixelflow.generation.noise import checked_noise, noise_source
 from pixelflow.generation.orders import Source
 from pixelflow.generation.prompts import Prompt, condition_for, context
-from pixelflow.generation.settings import changed_sampling, check_negatives, checked_size
+from pixelflow.generation.settings import changed_sampling, check_negatives, check_weak, checked_size
 from pixelflow.official.replay import is_recording, replayed
 
 Text = str | Sequence[str] | Tensor
@@ -98,6 +98,7 @@ class Run:
         time: float | Tensor,
         *,
         labels: Labels | None = None,
+        prompts: str | Sequence[str] | None = None,
         text: Text | None = None,
         mask: Tensor | None = None,
     ) -> Tensor:
@@ -110,7 +111,8 @@ class Run:
             x: states (b c h w).
             time: the network's own time in [0, 1000); one number, or one an image (b).
             labels: indices or names, one or one an image; left out, no class.
-            text: captions or token embeddings (b n d), likewise; left out, no caption.
+            prompts: captions, likewise; left out, no caption.
+            text: captions as `prompts`, or token embeddings (b n d).
             mask: (b n), 1 where a token of the embeddings counts; by default everywhere.
 
         Raises:
@@ -119,7 +121,7 @@ class Run:
         x = x.to(self.model.device, torch.float32)
         times = _times(time, len(x))
         stages = self._stages(x, times.tolist())
-        prompt = self._prompt(len(x), labels, text, mask)
+        prompt = self._prompt(len(x), labels, _one_of(prompts, text, "prompts"), mask)
         velocity = torch.empty_like(x)
         with evaluating(self.model):
             condition = prompt.condition(self.model)
@@ -184,6 +186,8 @@ class Run:
         if isinstance(uncond_text, (str, Sequence)):
             uncond_text = [uncond_text] if isinstance(uncond_text, str) else uncond_text
             check_negatives(uncond_text, sampling)
+        if weak is not None:
+            check_weak(sampling)
         asked = self.labels if labels is None else label_indices(labels, self.classes)
         text = [text] if isinstance(text, str) else text
         if count is not None and count < 1:
@@ -273,7 +277,10 @@ class Run:
             raise UsageError(f"x must be (b {channels} h w), not {tuple(x.shape)}")
         outside = [time for time in times if not 0 <= time < TRAIN_TIMESTEPS]
         if outside:
-            raise UsageError(f"time {outside[0]:g} is outside 0..{TRAIN_TIMESTEPS}; it is the network's own time")
+            raise UsageError(
+                f"time {outside[0]:g} is outside the network's own times, 0 to below {TRAIN_TIMESTEPS}: at "
+                f"{TRAIN_TIMESTEPS} the last stage has ended, and no state that it was trained on has that time"
+            )
         cascade = self.model.cascade
         by_size = [stage for stage in cascade.stages if cascade.size(stage, *full) == tuple(x.shape[-2:])]
         stages = by_size * len(x) or [_stage_at(time, cascade.stages) for time in times]

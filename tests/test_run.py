@@ -112,7 +112,12 @@ def test_velocity_of_another_size_finds_its_stage_by_time(tmp_path: Path):
     [
         (torch.zeros(1, 3, 16, 16), 5, 0, r"\(b 1 h w\), not \(1, 3, 16, 16\)"),
         (torch.zeros(1, 1, 15, 16), 5, 0, "15x16 pixels cannot be cut into patches of 2"),
-        (torch.zeros(1, 1, 16, 16), 1000, 0, "time 1000 is outside"),
+        (
+            torch.zeros(1, 1, 16, 16),
+            1000,
+            0,
+            "time 1000 is outside .* 0 to below 1000: at 1000 the last stage has ended",
+        ),
         (torch.zeros(1, 1, 16, 16), float("nan"), 0, "time nan is outside"),
         (torch.zeros(2, 1, 16, 16), torch.ones(3), 0, r"one number or 2, one an image, not of shape \(3,\)"),
         (torch.zeros(1, 1, 16, 16), torch.ones(1, 1), 0, r"not of shape \(1, 1\)"),
@@ -215,6 +220,29 @@ def test_components_are_given_by_name_block_params_or_number(run: Run):
     assert not torch.equal(run.sample(labels=1, grid="official"), run.sample(labels=1, grid="uniform"))
 
 
+def test_what_guidance_would_ignore_is_refused(run: Run, folder: Path):
+    with pytest.raises(UsageError, match="guidance 'constant' of scale 1.5 makes no use of a weaker run"):
+        run.sample(labels=1, weak=run)
+    with pytest.raises(UsageError, match="'autoguidance' of scale 1 makes no use of a weaker run"):
+        run.sample(labels=1, weak=run, guidance={"type": "autoguidance", "scale": 1})
+    with pytest.raises(UsageError, match="a negative prompt does nothing without guidance"):
+        run.sample(labels=1, negatives="b", guidance=1)
+
+
+def test_velocity_takes_prompts_as_sample_does(tmp_path: Path):
+    run = pixelflow.load(make_run(tmp_path / "text", make_spec("conditioners=[{type: bytes, dim: 16}]")))
+    x = states(16, 16)
+    assert torch.equal(run.velocity(x, 700, prompts="a cat"), run.velocity(x, 700, text="a cat"))
+    assert not torch.equal(run.velocity(x, 700, prompts="a cat"), run.velocity(x, 700))
+    with pytest.raises(UsageError, match="give prompts= or its older name"):
+        run.velocity(x, 700, prompts="a cat", text="a cat")
+
+
+def test_a_run_is_found_at_home(folder: Path, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert pixelflow.load(f"~/{folder.name}").step == 7
+
+
 def test_autoguidance_takes_a_weaker_run_of_the_same_cascade(run: Run, folder: Path, tmp_path: Path):
     weak = pixelflow.load(folder, weights="raw")
     other = pixelflow.load(make_run(tmp_path / "other", make_spec("cascade.stages=1")))
@@ -223,7 +251,7 @@ def test_autoguidance_takes_a_weaker_run_of_the_same_cascade(run: Run, folder: P
     inside = {"type": "interval", "low": 0, "high": 1, "guidance": "autoguidance"}
     torch.testing.assert_close(run.sample(labels=1, weak=weak, guidance=inside), guided)
     with pytest.raises(UsageError, match="another cascade"):
-        run.sample(labels=1, weak=other)
+        run.sample(labels=1, weak=other, guidance="autoguidance")
 
 
 @pytest.fixture(scope="module")

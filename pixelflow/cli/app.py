@@ -8,10 +8,12 @@ These files import torch, plugins and anything else that is slow inside the func
 from __future__ import annotations
 
 import errno
+import functools
 import importlib
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -80,9 +82,26 @@ def pixelflow(
 
 
 def _function(name: str) -> Callable[..., Any]:
-    """The function of the command `name`, from the file of the same name."""
+    """The function of the command `name`, from the file of the same name; ``~`` works in all paths that it is given."""
     function: Callable[..., Any] = vars(importlib.import_module(f"pixelflow.cli.{name}"))[name]
-    return function
+
+    @functools.wraps(function)  # typer reads the arguments' names and types from what is wrapped
+    def at_home(**given: Any) -> Any:
+        return function(**{name: _at_home(value) for name, value in given.items()})
+
+    return at_home
+
+
+def _at_home(value: Any) -> Any:
+    """A path with its ``~`` written out, which shells leave in ``--out=~/runs``; anything else as it is."""
+    from pixelflow.core.files import at_home
+
+    if not isinstance(value, Path):
+        return value
+    try:
+        return at_home(value)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 class _WithVerbs(TyperCommand):

@@ -64,5 +64,5 @@ def component(text: str | None, option: str) -> Any:
     try:
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
-        return reading.parse(text, option).data
+        return reading.parse_value(text, option)
     return numbers if len(numbers) > 1 else numbers[0]

@@ -88,7 +88,7 @@ def _executor(settings: SweepSettings, wanted: str | None, workers: int | None) 
     if wanted is None or wanted == settings.executor.type:
         chosen: Executor = settings.executor
     else:
-        block = {"executor": reading.parse(wanted, "--executor").data}
+        block = {"executor": reading.parse_value(wanted, "--executor")}
         chosen = reading.validate(ExecutorSettings, reading.Document("--executor", block)).executor
     return chosen if workers is None else chosen.model_copy(update={"workers": workers})
 

@@ -12,6 +12,8 @@ from pixelflow.core.interfaces import Guidance
 from pixelflow.core.schedule import Stage
 
 _TIMES = (0.0, 0.3, 0.6, 0.9)
+_DENSE = 100
+"""Times of a stage between which no guidance hides."""
 
 
 class _LinearBranches:
@@ -20,6 +22,8 @@ class _LinearBranches:
     def __init__(self, cascade: Cascade, stage: Stage, gap: float) -> None:
         self.stage = stage
         self.spent = 0
+        self.asked: set[str] = set()
+        """Which of the null condition and the weaker model were asked for."""
         self._cascade, self._gap = cascade, gap
 
     def conditional(self, x: Tensor, tau: float) -> Tensor:
@@ -27,14 +31,19 @@ class _LinearBranches:
         return (1 - tau) * x + 0.5
 
     def unconditional(self, x: Tensor, tau: float) -> Tensor:
-        self.spent += 1
-        return (1 - tau) * x + 0.5 - self._gap * (1 + x)
+        self.asked.add("null")
+        return self._away(x, tau)
 
     def both(self, x: Tensor, tau: float) -> tuple[Tensor, Tensor]:
         return self.unconditional(x, tau), self.conditional(x, tau)
 
     def weak(self, x: Tensor, tau: float) -> Tensor:
-        return self.unconditional(x, tau)
+        self.asked.add("weak")
+        return self._away(x, tau)
+
+    def _away(self, x: Tensor, tau: float) -> Tensor:
+        self.spent += 1
+        return (1 - tau) * x + 0.5 - self._gap * (1 + x)
 
     def clean_estimate(self, x: Tensor, velocity: Tensor, tau: float) -> Tensor:
         return self._cascade.clean_estimate(x, velocity, tau, self.stage)
@@ -94,6 +103,21 @@ def spends_what_it_says(params: Guidance.Params) -> None:
             expect(spent == stated, f"at {tau} of stage {stage.index} it spends {spent} and states {stated}")
 
 
+def uses_the_branches_that_it_names(params: Guidance.Params) -> None:
+    """It asks for the null condition, and for a weaker model, if and only if ``uses_null`` and ``uses_weak`` say so."""
+    guidance: Guidance = params.build()
+    asked: set[str] = set()
+    for stage in _cascade(_fitting_stages(params)).stages:
+        branches = _LinearBranches(_cascade(stage.count), stage, 0.3)
+        velocity = guidance.guide(branches)
+        for step in range(_DENSE):
+            velocity(torch.zeros(1, 1, 2, 2), step / _DENSE)
+        asked |= branches.asked
+    for name, is_used in (("null", guidance.uses_null), ("weak", guidance.uses_weak)):
+        never = "" if name in asked else "never "
+        expect((name in asked) == is_used, f"uses_{name} is {is_used}, but it {never}asks for that branch")
+
+
 def leaves_agreement_alone(params: Guidance.Params) -> None:
     """Where all branches agree there is nothing to guide: the velocity is theirs."""
     guidance: Guidance = params.build()
@@ -107,4 +131,10 @@ def leaves_agreement_alone(params: Guidance.Params) -> None:
     expect_close(guided, branches.conditional(x, _TIMES[-2]), 1e-6, "equal branches give another velocity")
 
 
-CHECKS: tuple[Check, ...] = (fits_its_defaults, gives_a_velocity, spends_what_it_says, leaves_agreement_alone)
+CHECKS: tuple[Check, ...] = (
+    fits_its_defaults,
+    gives_a_velocity,
+    spends_what_it_says,
+    uses_the_branches_that_it_names,
+    leaves_agreement_alone,
+)

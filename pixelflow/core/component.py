@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, ValidatorFunctionWrapHandler, field_validator
 from pydantic_core import CoreSchema
 
+from pixelflow.core.files import at_home
 from pixelflow.core.problems import problem, shown
 
 Count = Annotated[int, Field(ge=1, lt=2**31)]
@@ -34,11 +36,14 @@ class Settings(BaseModel):
     @field_validator("*", mode="wrap")
     @classmethod
     def _as_written(cls, raw: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-        """Refuse what pydantic would convert in silence: ``true`` for 1, ``"3"`` for 3, ``"yes"`` for true."""
+        """Refuse what pydantic would convert in silence: ``true`` for 1, ``"3"`` for 3, ``"yes"`` for true.
+
+        A path's ``~`` becomes the home folder.
+        """
         value = validate(raw)
         for path, given, wanted in _conversions(raw, value):
             raise problem(f"needs {wanted}, not {shown(given)}", *path)
-        return value
+        return _at_home(value)
 
 
 def _conversions(raw: Any, value: Any) -> Iterator[tuple[tuple[int, ...], Any, str]]:
@@ -52,6 +57,13 @@ def _conversions(raw: Any, value: Any) -> Iterator[tuple[tuple[int, ...], Any, s
             yield (), raw, _plain_name(value)
     elif isinstance(raw, str) and isinstance(value, (int, float)):
         yield (), raw, _plain_name(value)
+
+
+def _at_home(value: Any) -> Any:
+    """The value with ``~`` and ``~user`` of its paths written out; raises ValueError on one that has no home."""
+    if isinstance(value, tuple):
+        return tuple(_at_home(one) for one in value)
+    return at_home(value) if isinstance(value, Path) else value
 
 
 def _plain_name(value: Any) -> str:

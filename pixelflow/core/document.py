@@ -95,6 +95,30 @@ def parse(text: str, source: str) -> Document:
         raise SpecError(f"{source}: is nested more than {_MAX_DEPTH} levels deep") from None
 
 
+def parse_value(text: str, source: str) -> Any:
+    """The value of an option or of ``key=value``: YAML in which nothing is a comment, a directive or a document's mark.
+
+    Raises:
+        SpecError: as `parse` raises.
+    """
+    stand_in = next(mark for mark in map(chr, range(0xE000, 0xF8FF)) if mark not in text)
+    indent = " " * text.startswith(("%", "---", "..."))  # they mean something else at the beginning of a line
+    try:
+        data = parse(indent + text.replace("#", stand_in), source).data
+    except SpecError as error:
+        raise SpecError(str(error).replace(stand_in, "#")) from None
+    return _replaced(data, stand_in, "#")
+
+
+def _replaced(data: Any, old: str, new: str) -> Any:
+    """Plain data with `old` replaced in all keys and texts."""
+    if isinstance(data, dict):
+        return {key.replace(old, new): _replaced(value, old, new) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_replaced(value, old, new) for value in data]
+    return data.replace(old, new) if isinstance(data, str) else data
+
+
 def _parsed(text: str, source: str) -> Document:
     _refuse_aliases(text, source)
     loader = _Loader(text)

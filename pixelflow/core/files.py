@@ -14,6 +14,14 @@ from filelock import FileLock, Timeout
 from pixelflow.core.errors import CannotWriteError, UsageError
 
 
+def at_home(path: Path) -> Path:
+    """The path with ``~`` or ``~user`` at its beginning written out; raises ValueError where there is no such home."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError(f"{path}: {path.parts[0]} stands for a home folder, and there is none of this name") from None
+
+
 @contextmanager
 def writing(target: Path, kept: str = "") -> Iterator[None]:
     """Turn what the system says against writing `target` into a CannotWriteError; `kept` says what is not lost."""

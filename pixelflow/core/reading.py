@@ -13,11 +13,11 @@ from pydantic import BaseModel, ValidationError
 
 from pixelflow.core import wording
 from pixelflow.core.component import Settings
-from pixelflow.core.document import Document, Key, parse
+from pixelflow.core.document import Document, Key, parse, parse_value
 from pixelflow.core.errors import MissingInputError, SpecError
 from pixelflow.core.problems import shown
 
-__all__ = ["Document", "dump", "override", "parse", "read_document", "validate"]
+__all__ = ["Document", "dump", "override", "parse", "parse_value", "read_document", "validate"]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -60,7 +60,8 @@ def _near_file(path: Path) -> str:
 def override(document: Document, assignments: Sequence[str], place: str | None = None) -> Document:
     """The document with ``key.path=value`` assignments applied; values are YAML, ``a.0=1`` reaches into lists.
 
-    Setting a block's ``type`` replaces the block: its other settings belonged to the former type.
+    Setting a block's ``type`` replaces the block: its other settings belonged to the former type. Whatever replaces a
+    block is applied before what lies in it, so that the order of assignments says nothing, but for those of one key.
 
     Args:
         place: where the assignments stand, for errors; by default each names itself.
@@ -72,15 +73,24 @@ def override(document: Document, assignments: Sequence[str], place: str | None =
     if data is None and assignments:
         data = {}
     changed = Document(document.source, data, dict(document.places), dict(document.overridden))
-    for text in assignments:
-        where = place or f"override {text!r}"
-        name, equals, value_text = text.partition("=")
-        path = name.strip().split(".")
-        if not equals or not all(path):
-            raise SpecError(f"{where}: write it as key.path=value")
-        value = parse(value_text, where).data
+    pieces = [_read_assignment(text, place or f"override {text!r}") for text in assignments]
+    for path, value, where in sorted(pieces, key=lambda piece: _depth(piece[0])):
         _note(changed, _assign(data, path, value, where), where)
     return changed
+
+
+def _read_assignment(text: str, where: str) -> tuple[list[str], Any, str]:
+    """The path and value of ``key.path=value``, and the place that errors name."""
+    name, equals, value = text.partition("=")
+    path = name.strip().split(".")
+    if not equals or not all(path):
+        raise SpecError(f"{where}: write it as key.path=value")
+    return path, parse_value(value, where), where
+
+
+def _depth(path: Sequence[str]) -> int:
+    """How deep the block lies that an assignment replaces; a type replaces the block around it."""
+    return len(path) - (path[-1] == "type")
 
 
 def _note(document: Document, replaced: Key, where: str) -> None:

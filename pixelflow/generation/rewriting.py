@@ -31,7 +31,8 @@ class Rewriting(Choice):
 
 def chosen(text: str) -> Rewriter.Params:
     """The rewriter that is named or written as a YAML block; raises SpecError for what does not validate."""
-    return reading.validate(Choice, reading.parse(f"rewriter: {text}", "--rewriter")).rewriter
+    block = {"rewriter": reading.parse_value(text, "--rewriter")}
+    return reading.validate(Choice, reading.Document("--rewriter", block)).rewriter
 
 
 def rewritten(params: Rewriter.Params, prompts: Sequence[str], device: torch.device) -> tuple[list[str], Rewriting]:

@@ -9,9 +9,9 @@ from typing import Any
 from pixelflow.core import reading
 from pixelflow.core.component import ComponentParams
 from pixelflow.core.errors import UsageError
+from pixelflow.core.interfaces import Guidance
 from pixelflow.core.sizes import Size
 from pixelflow.core.spec import ExperimentSpec, SamplingSpec
-from pixelflow.guidance.classifier_free import NoGuidance
 
 
 def changed_sampling(
@@ -61,15 +61,27 @@ def checked_size(spec: ExperimentSpec, size: Size) -> Size:
 
 def check_negatives(negatives: Sequence[str], sampling: SamplingSpec) -> None:
     """Raise UsageError if there are negative prompts and no guidance that could lead away from them."""
-    if negatives and isinstance(sampling.guidance, NoGuidance.Params):
-        raise UsageError("a negative prompt does nothing without guidance; give its scale, e.g. guidance 3")
+    guidance = sampling.guidance.build()
+    if negatives and not guidance.uses_null:
+        raise UsageError(
+            f"a negative prompt does nothing without guidance, and {_described(guidance)} leads away from no caption; "
+            "give a scale other than 1, e.g. guidance 3"
+        )
 
 
 def check_weak(sampling: SamplingSpec) -> None:
     """Raise UsageError if a weaker run is given and the guidance makes no use of it."""
     guidance = sampling.guidance.build()
     if not guidance.uses_weak:
-        raise UsageError(f"guidance '{guidance.type_name()}' makes no use of a weaker run; 'autoguidance' does")
+        raise UsageError(
+            f"{_described(guidance)} makes no use of a weaker run; 'autoguidance' with a scale other than 1 does"
+        )
+
+
+def _described(guidance: Guidance) -> str:
+    """``guidance 'constant' of scale 1``."""
+    scale = guidance.params.model_dump().get("scale")
+    return f"guidance '{guidance.type_name()}'" + ("" if scale is None else f" of scale {scale:g}")
 
 
 def _guidance(own: Mapping[str, Any], value: Any) -> Any:

@@ -31,6 +31,10 @@ class APG(Guidance):
 
     params: Params
 
+    @property
+    def uses_null(self) -> bool:
+        return self.params.scale != 1
+
     def guide(self, branches: Branches) -> Velocity:
         params, average = self.params, _Momentum(self.params.momentum)
         if params.scale == 1:

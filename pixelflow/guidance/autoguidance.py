@@ -22,8 +22,12 @@ class Autoguidance(Guidance):
     params: Params
 
     @property
+    def uses_null(self) -> bool:
+        return False
+
+    @property
     def uses_weak(self) -> bool:
-        return True
+        return self.params.scale != 1
 
     def guide(self, branches: Branches) -> Velocity:
         weight = self.params.scale

@@ -24,6 +24,10 @@ class CFGZeroStar(Guidance):
 
     params: Params
 
+    @property
+    def uses_null(self) -> bool:
+        return self.params.scale != 1
+
     def guide(self, branches: Branches) -> Velocity:
         weight, stage = self.params.scale, branches.stage
         if weight == 1:

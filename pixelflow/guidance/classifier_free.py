@@ -38,6 +38,10 @@ class NoGuidance(Guidance):
     class Params(Guidance.Params):
         type: Literal["none"] = "none"
 
+    @property
+    def uses_null(self) -> bool:
+        return False
+
     def guide(self, branches: Branches) -> Velocity:
         return branches.conditional
 
@@ -54,6 +58,10 @@ class ConstantGuidance(Guidance):
         """Weight w; 1 is no guidance."""
 
     params: Params
+
+    @property
+    def uses_null(self) -> bool:
+        return self.params.scale != 1
 
     def guide(self, branches: Branches) -> Velocity:
         return combined(branches, self.params.scale)
@@ -77,6 +85,10 @@ class StagewiseGuidance(Guidance):
                 raise problem(f"has {len(self.shares)} entries for {stages} stages", "shares")
 
     params: Params
+
+    @property
+    def uses_null(self) -> bool:
+        return self.params.scale != 1 and (self.params.shares is None or any(self.params.shares))
 
     def guide(self, branches: Branches) -> Velocity:
         return combined(branches, self.weight(branches.stage))

@@ -41,6 +41,10 @@ class IntervalGuidance(Guidance):
         self._inner: Guidance = params.guidance.build()
 
     @property
+    def uses_null(self) -> bool:
+        return self._inner.uses_null
+
+    @property
     def uses_weak(self) -> bool:
         return self._inner.uses_weak
 

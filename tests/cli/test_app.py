@@ -161,3 +161,16 @@ def test_without_arguments_there_is_help(capsys):
         application.main([])
     assert stopped.value.code == 0
     assert "Commands:" in capsys.readouterr().out
+
+
+def test_every_path_may_begin_at_home(monkeypatch, tmp_path, capsys):
+    """A shell leaves ``~`` alone in ``--out=~/x``."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(SystemExit) as stopped:
+        application.main(["schema", "--out=~/schema.json"])
+    assert stopped.value.code == 0
+    assert (tmp_path / "schema.json").is_file()
+    with pytest.raises(SystemExit) as stopped:
+        application.main(["schema", "--out=~nobody_of_this_name/schema.json"])
+    assert stopped.value.code == 2
+    assert "~nobody_of_this_name stands for a home folder, and there is none" in capsys.readouterr().err

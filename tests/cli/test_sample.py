@@ -128,7 +128,10 @@ def test_autoguidance_records_its_weaker_run(run: Path, tmp_path: Path):
 
 def test_a_weaker_run_that_guidance_ignores_is_refused(run: Path, capsys):
     assert sample(run, "--weak", run, "--guidance", "constant") == 2
-    assert "guidance 'constant' makes no use of a weaker run; 'autoguidance' does" in capsys.readouterr().err
+    said = (
+        "guidance 'constant' of scale 1.5 makes no use of a weaker run; 'autoguidance' with a scale other than 1 does"
+    )
+    assert said in capsys.readouterr().err
 
 
 def test_by_default_every_class_in_turn_into_the_runs_own_folder(tmp_path: Path):
@@ -304,6 +307,9 @@ def test_prompt_files_that_cannot_be_used(
 def test_negative_prompts_need_guidance_and_a_run_of_captions(run: Path, text_run: Path, capsys: pytest.CaptureFixture):
     assert sample(text_run, "--prompt", "a", "--negative", "b", "--guidance", "none") == 2
     assert "does nothing without guidance" in capsys.readouterr().err
+    for useless in ("1", "autoguidance"):
+        assert sample(text_run, "--prompt", "a", "--negative", "b", "--guidance", useless) == 2
+        assert "does nothing without guidance" in capsys.readouterr().err
     assert sample(run, "--negative", "b") == 2
     assert "not conditioned on captions" in capsys.readouterr().err
 

@@ -75,6 +75,28 @@ class Thrifty(built_in("guidance", "constant")):
         return 1
 
 
+class Secretive(built_in("guidance", "constant")):
+    """Asks for a weaker model and does not say so."""
+
+    class Params(built_in("guidance", "constant").Params):
+        type: Literal["bad.secretive"] = "bad.secretive"
+
+    def guide(self, branches):
+        return branches.weak
+
+    def evaluations(self, stage, tau):
+        return 1
+
+
+class Boastful(built_in("guidance", "none")):
+    """Says that it asks for the null condition, as every guidance does by default, and never asks."""
+
+    class Params(built_in("guidance", "none").Params):
+        type: Literal["bad.boastful"] = "bad.boastful"
+
+    uses_null = True
+
+
 class Nameless(built_in("metric", "frechet")):
     """Gives a figure that it does not name."""
 
@@ -103,6 +125,8 @@ class Boundless(built_in("metric", "frechet")):
         (White, "are white"),
         (White, "generates the law of the data"),
         (Thrifty, "spends exactly the network evaluations"),
+        (Secretive, "asks for the null condition"),
+        (Boastful, "asks for the null condition"),
         (Boundless, "within the bounds"),
         (Nameless, "within the bounds"),
     ],

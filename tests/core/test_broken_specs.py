@@ -336,8 +336,8 @@ def test_an_override_reaches_into_lists(capsys):
 
 
 def test_a_later_override_takes_the_blame(capsys):
-    _, lines = answer(capsys, "exp.yaml", "training.steps=0", "training={steps: -1}")
-    assert lines == ["override 'training={steps: -1}' training.steps: must be at least 1, not -1"]
+    _, lines = answer(capsys, "exp.yaml", "training.steps=0", "training={steps: 1}", "training.steps=-1")
+    assert lines == ["override 'training.steps=-1' training.steps: must be at least 1, not -1"]
 
 
 def test_a_missing_file_with_its_neighbour(capsys):

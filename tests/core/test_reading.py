@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import string
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import yaml
@@ -171,6 +173,53 @@ def test_a_type_by_override_equals_a_type_in_the_file(data):
     if f"type: {name}" in first:
         return
     assert make_spec(f"{place}={first}", f"{place}.type={name}") == make_spec(f"{place}={name}")
+
+
+REPLACED = ["backbone.depth=1", "backbone.heads=1", "backbone.type=hourglass"]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(REPLACED)))
+def test_a_type_comes_first_whatever_the_order(order):
+    backbone = make_spec("cascade.patch=4", *order).backbone
+    assert (backbone.type, backbone.depth, backbone.heads) == ("hourglass", 1, 1)
+
+
+@pytest.mark.parametrize("block", ["sampling.sampler=dopri5", "sampling.sampler={type: dopri5, atol: 0.5}"])
+def test_a_whole_block_comes_before_what_lies_in_it(block):
+    assert make_spec("sampling.sampler.rtol=0.25", block).sampling.sampler.rtol == 0.25
+
+
+def test_of_one_key_the_last_value_counts():
+    assert make_spec("seed=1", "seed=2").seed == 2
+
+
+@pytest.mark.parametrize("root", ["a #1", "#1", "50% #", "a#b"])
+def test_nothing_on_a_command_line_is_a_comment(root):
+    for overrides in (
+        ["data.type=image_folder", f"data.root={root}"],
+        [f"data={{type: image_folder, root: '{root}'}}"],
+    ):
+        assert str(make_spec(*overrides).data.root) == root
+
+
+@pytest.mark.parametrize("value", ["---", "...", "--- x"])
+def test_marks_of_documents_are_text_in_a_value(value):
+    assert str(make_spec("data.type=image_folder", f"data.root={value}").data.root) == value
+
+
+def test_a_path_begins_at_home(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert make_spec("data={type: image_folder, root: ~/cats}").data.root == Path("/home/somebody/cats")
+    assert make_spec("evaluation.reference=~/cats").evaluation.reference == Path("/home/somebody/cats")
+    assert make_spec("training.init_from=~/runs/a").training.init_from.run == Path("/home/somebody/runs/a")
+
+
+def test_a_home_that_there_is_not_is_explained():
+    (line,) = complaints(lambda: make_spec("evaluation.reference=~nobody_of_this_name/cats"))
+    assert line == (
+        "override 'evaluation.reference=~nobody_of_this_name/cats' evaluation.reference: "
+        "~nobody_of_this_name/cats: ~nobody_of_this_name stands for a home folder, and there is none of this name"
+    )
 
 
 def test_an_override_reaches_into_a_component_given_by_name():

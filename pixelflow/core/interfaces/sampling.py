@@ -117,8 +117,13 @@ class Guidance(Component, ABC):
             """Raise ValueError if these settings do not fit a cascade of `stages` stages."""
 
     @property
+    def uses_null(self) -> bool:
+        """Whether, with these settings, it asks its branches for the unconditional velocity."""
+        return True
+
+    @property
     def uses_weak(self) -> bool:
-        """Whether it asks its branches for the velocity of a weaker model."""
+        """Whether, with these settings, it asks its branches for the velocity of a weaker model."""
         return False
 
     @abstractmethod
