@@ -221,7 +221,7 @@ def test_components_are_given_by_name_block_params_or_number(run: Run):
 
 
 def test_what_guidance_would_ignore_is_refused(run: Run, folder: Path):
-    with pytest.raises(UsageError, match="guidance 'constant' of scale 1.5 makes no use of a weaker run"):
+    with pytest.raises(UsageError, match=r"guidance 'constant' of scale 1\.5 makes no use of a weaker run"):
         run.sample(labels=1, weak=run)
     with pytest.raises(UsageError, match="'autoguidance' of scale 1 makes no use of a weaker run"):
         run.sample(labels=1, weak=run, guidance={"type": "autoguidance", "scale": 1})

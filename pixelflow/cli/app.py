@@ -20,7 +20,14 @@ import typer
 from typer.core import TyperCommand
 
 from pixelflow import __version__
-from pixelflow.core.errors import CannotWriteError, MissingInputError, OutOfMemoryError, PixelflowError, UsageError
+from pixelflow.core.errors import (
+    CannotWriteError,
+    MissingDependencyError,
+    MissingInputError,
+    OutOfMemoryError,
+    PixelflowError,
+    UsageError,
+)
 
 COMMANDS = (
     "train",
@@ -161,6 +168,8 @@ def _report(error: Exception, arguments: Sequence[str]) -> int:
         code, message = MissingInputError.exit_code, f"{error.filename}: there is no such file or folder"
     elif isinstance(error, OSError) and (error.filename or error.errno in _FULL):
         code, message = CannotWriteError.exit_code, f"{error.filename or 'the disk'}: {error.strerror}"
+    elif isinstance(error, ImportError) and (found := _foreign()):
+        code, message = MissingDependencyError.exit_code, found
     else:
         first = next(iter(message.splitlines()), "")
         given = [argument for argument in arguments if argument != "--debug"]
@@ -168,6 +177,12 @@ def _report(error: Exception, arguments: Sequence[str]) -> int:
     for line in message.splitlines():
         typer.echo(f"pixelflow: {line}", err=True)
     return code
+
+
+def _foreign() -> str | None:
+    from pixelflow.core.distribution import foreign
+
+    return foreign()
 
 
 def _misuse(error: Any) -> str:

@@ -7,6 +7,7 @@ import platform
 import re
 import sys
 import tomllib
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,24 +22,44 @@ if TYPE_CHECKING:
 
 
 def doctor() -> None:
-    """Show what is installed. Versions, devices, attention kernels, optional parts that are missing, plugins."""
+    """Show what is installed. Versions, devices, attention kernels, optional parts that are missing, plugins.
+
+    Every package that is listed is imported, in a process of its own, so that a broken one is found.
+    """
+    from pixelflow.cli.importing import failures
+
+    needed = [package for package, _, extra in _requirements() if extra != "dev" and _version(package)]
+    broken = failures(list(dict.fromkeys(needed)))
     for title, lines in (
-        ("versions", _versions()),
+        ("versions", _versions(broken)),
         ("devices", _devices()),
         ("attention of packed batches", _attention()),
-        ("optional parts", _optional()),
+        ("optional parts", _optional(broken)),
         ("plugins", _plugins()),
     ):
         typer.echo("\n".join([title, *(f"  {line}" for line in lines), ""]))
 
 
-def _versions() -> list[str]:
+def _versions(broken: Mapping[str, str]) -> list[str]:
+    from pixelflow.core.distribution import DISTRIBUTION, foreign
+
     packages = sorted({package for package, _, extra in _requirements() if not extra}, key=str.lower)
+    stranger = foreign()
     return [
-        f"pixelflow {__version__}",
+        f"{DISTRIBUTION} {__version__} ({Path(__file__).parents[1]})",
+        *([f"BROKEN: {stranger}"] if stranger else []),
         f"python {platform.python_version()} ({sys.executable})",
-        *(f"{name} {_version(name) or 'MISSING: reinstall pixelflow'}" for name in packages),
+        *(
+            f"{name} {version}{_state(name, broken)}"
+            if (version := _version(name))
+            else f"{name} MISSING: pip install {DISTRIBUTION}"
+            for name in packages
+        ),
     ]
+
+
+def _state(package: str, broken: Mapping[str, str]) -> str:
+    return f" DOES NOT WORK: {broken[package]}" if package in broken else ", works"
 
 
 def _requirements() -> list[tuple[str, str, str]]:
@@ -54,8 +75,10 @@ def _requirements() -> list[tuple[str, str, str]]:
 
 def _requirement_lines() -> list[str]:
     """From the installed package, or from the sources it runs from."""
+    from pixelflow.core.distribution import DISTRIBUTION
+
     try:
-        return metadata.requires("pixelflow") or []
+        return metadata.requires(DISTRIBUTION) or []
     except metadata.PackageNotFoundError:
         project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         extras = project["optional-dependencies"].items()
@@ -69,9 +92,9 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _optional() -> list[str]:
+def _optional(broken: Mapping[str, str]) -> list[str]:
     return [
-        f"{package} {version} ({extra})"
+        f"{package} {version} ({extra}){_state(package, broken)}"
         if (version := _version(package))
         else f"{package} is missing ({extra}): {sys.executable} -m pip install '{requirement}'"
         for package, requirement, extra in _requirements()

@@ -53,9 +53,12 @@ def new_plugin(
 
 def files(name: str, kind: str) -> dict[str, str]:
     """The plugin's files: path -> text."""
+    from pixelflow.core.distribution import DISTRIBUTION
+
     package = f"pixelflow_{name.replace('-', '_')}"
     module = (SKELETON / f"{kind}.py").read_text(encoding="utf-8").replace('"acme.', f'"{name}.')
     words = {
+        "distribution": DISTRIBUTION,
         "name": name,
         "package": package,
         "kind": kind,

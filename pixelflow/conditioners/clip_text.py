@@ -17,6 +17,7 @@ from pixelflow.conditioners.captions import trimmed
 from pixelflow.conditioners.frozen import FrozenText
 from pixelflow.core import torchvision_compat
 from pixelflow.core.condition import Condition
+from pixelflow.core.distribution import install
 from pixelflow.core.errors import DataError, MissingDependencyError
 from pixelflow.core.problems import problem
 
@@ -114,7 +115,5 @@ def _open_clip() -> ModuleType:
     try:
         import open_clip
     except ImportError:
-        raise MissingDependencyError(
-            "clip_text needs the package open-clip-torch: pip install 'pixelflow[clip]'"
-        ) from None
+        raise MissingDependencyError(f"clip_text needs the package open-clip-torch: {install('clip')}") from None
     return open_clip

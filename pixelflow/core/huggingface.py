@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pixelflow.core import torchvision_compat
+from pixelflow.core.distribution import install
 from pixelflow.core.errors import MissingDependencyError
 
 
@@ -21,7 +22,7 @@ def transformers_for(owner: str) -> Any:
         torchvision_compat.make_importable()
         import transformers
     except ImportError:
-        raise MissingDependencyError(f"{owner} needs the package transformers: pip install 'pixelflow[t5]'") from None
+        raise MissingDependencyError(f"{owner} needs the package transformers: {install('t5')}") from None
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     return transformers

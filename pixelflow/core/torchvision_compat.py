@@ -7,47 +7,49 @@ used, but its import then fails: it registers fakes for ``torchvision::nms`` and
 from __future__ import annotations
 
 import functools
-from importlib.machinery import EXTENSION_SUFFIXES
-from importlib.util import find_spec
-from pathlib import Path
 
 import torch
 
-from pixelflow.core.errors import MissingDependencyError
+from pixelflow.core.errors import MissingDependencyError, first_line
 
 _SCHEMAS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
+_UNDEFINED = "operator torchvision::nms does not exist"
 
 
 @functools.cache
 def make_importable() -> None:
-    """Call before anything imports torchvision; does nothing where its native operators load.
+    """Import torchvision, with its operators defined where that failed for want of them; nothing where it is missing.
+
+    Call before anything imports it.
 
     Raises:
-        MissingDependencyError: torchvision is not installed.
+        MissingDependencyError: it is installed and cannot be imported for another reason.
     """
-    spec = find_spec("torchvision")
-    if spec is None or spec.origin is None:
-        raise MissingDependencyError("torchvision is missing; pip install torchvision, of the release made for torch")
-    if not _native_operators_load(Path(spec.origin).parent):
+    try:
+        _import()
+    except RuntimeError as error:
+        if _UNDEFINED not in str(error):
+            raise MissingDependencyError(
+                f"torchvision cannot be imported ({first_line(error)}); install the release made for torch "
+                f"{torch.__version__}"
+            ) from None
         for schema in _SCHEMAS:
             _library().define(schema)
+        _import()
+
+
+def _import() -> None:
+    try:
+        import torchvision  # noqa: F401 - that it can be is all
+    except ModuleNotFoundError as error:
+        if error.name != "torchvision":
+            raise
 
 
 @functools.cache
 def _library() -> torch.library.Library:
     """Kept for the life of the process: its definitions go when it does."""
     return torch.library.Library("torchvision", "DEF")
-
-
-def _native_operators_load(folder: Path) -> bool:
-    found = [folder / f"_C{suffix}" for suffix in EXTENSION_SUFFIXES if (folder / f"_C{suffix}").is_file()]
-    if not found:
-        return False
-    try:
-        torch.ops.load_library(str(found[0]))
-    except OSError:
-        return False
-    return True

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
+from pixelflow.core.distribution import install
 from pixelflow.core.errors import DataError, MissingDependencyError, MissingInputError, first_line
 from pixelflow.data.rows import Table, TableDataset, UnreadableRowError
 
@@ -84,5 +85,5 @@ def _datasets() -> ModuleType:
     try:
         import datasets
     except ImportError:
-        raise MissingDependencyError("hf_dataset needs the package datasets: pip install 'pixelflow[hf]'") from None
+        raise MissingDependencyError(f"hf_dataset needs the package datasets: {install('hf')}") from None
     return datasets

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from pixelflow.core.distribution import install
 from pixelflow.core.errors import DataError, MissingDependencyError, first_line
 from pixelflow.data.patterns import Patterns, matching
 from pixelflow.data.rows import Table, TableDataset, UnreadableRowError
@@ -114,5 +115,5 @@ def _parquet() -> ModuleType:
     try:
         import pyarrow.parquet
     except ImportError:
-        raise MissingDependencyError("parquet needs the package pyarrow: pip install 'pixelflow[hf]'") from None
+        raise MissingDependencyError(f"parquet needs the package pyarrow: {install('hf')}") from None
     return pyarrow.parquet

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pixelflow.core.interfaces import Extractor
 from pixelflow.core.spec import AnyExtractor
-from pixelflow.evaluation.pixels import CleanFidMode, resized_by_clean_fid
+from pixelflow.evaluation.pixels import CleanFidMode, clean_fid, resized_by_clean_fid
 
 
 class CleanResized(Extractor):
@@ -38,6 +38,7 @@ class CleanResized(Extractor):
         return self._extractor.weights_sha256
 
     def prepare(self) -> None:
+        clean_fid("resize")
         self._extractor.prepare()
 
     def fit(self, images: Iterable[Tensor]) -> None:

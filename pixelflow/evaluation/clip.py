@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pixelflow.core import pretrained, torchvision_compat
 from pixelflow.core.component import Settings
+from pixelflow.core.distribution import install
 from pixelflow.core.errors import DataError, MissingDependencyError
 from pixelflow.core.interfaces import Extractor
 from pixelflow.evaluation.pixels import to_8_bits, to_pictures
@@ -94,7 +95,7 @@ def _open_clip() -> ModuleType:
     try:
         import open_clip
     except ImportError:
-        raise MissingDependencyError("CLIP needs the package open-clip-torch: pip install 'pixelflow[clip]'") from None
+        raise MissingDependencyError(f"CLIP needs the package open-clip-torch: {install('clip')}") from None
     return open_clip
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pixelflow.core import pretrained, torchvision_compat
 from pixelflow.core.component import Settings
+from pixelflow.core.distribution import install
 from pixelflow.core.errors import DataError, MissingDependencyError
 from pixelflow.core.interfaces import Extractor
 from pixelflow.evaluation.pixels import to_pictures
@@ -83,7 +84,7 @@ def _network(folder: Path, device: torch.device) -> Any:
     try:
         import transformers
     except ImportError:
-        raise MissingDependencyError("dinov2 needs the package transformers: pip install 'pixelflow[t5]'") from None
+        raise MissingDependencyError(f"dinov2 needs the package transformers: {install('t5')}") from None
     transformers.utils.logging.disable_progress_bar()
     reader: Any = transformers.Dinov2Model
     try:

@@ -16,7 +16,7 @@ from pixelflow.core.component import Settings
 from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import Extractor
 from pixelflow.core.pretrained import Published, read_file
-from pixelflow.evaluation.pixels import resized_by_clean_fid, resized_by_tensorflow, to_8_bits
+from pixelflow.evaluation.pixels import clean_fid, resized_by_clean_fid, resized_by_tensorflow, to_8_bits
 
 INCEPTION = Published(
     "inception-2015-12-05.pt",
@@ -124,6 +124,8 @@ class InceptionPool(Extractor):
 
     def prepare(self) -> None:
         read_inception(self.params, self._device)
+        if self.params.mode == "clean":
+            clean_fid("resize")
 
     def fit(self, images: Iterable[Tensor]) -> None:
         """Nothing is learnt."""

@@ -13,12 +13,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from pixelflow.core import torchvision_compat
 from pixelflow.core.component import Settings
 from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import Extractor
 from pixelflow.core.pretrained import Published, read_file
-from pixelflow.evaluation.pixels import resized_by_clean_fid
+from pixelflow.evaluation.pixels import clean_fid, resized_by_clean_fid
 
 PT_INCEPTION = Published(
     "pt_inception-2015-12-05-6726825d.pth",
@@ -87,8 +86,7 @@ def _read(weights: Path | None, sha256: str, device: torch.device) -> nn.Module:
 
 def build() -> nn.Module:
     """The Inception of torchvision with clean-fid's blocks where TensorFlow's differs; random weights."""
-    torchvision_compat.make_importable()
-    from cleanfid import inception_pytorch as blocks
+    blocks = clean_fid("inception_pytorch")
     from torchvision.models import inception_v3
 
     network: nn.Module = inception_v3(weights=None, num_classes=_CLASSES, aux_logits=False, init_weights=False)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
+from types import ModuleType
 from typing import Literal
 
 import numpy as np
@@ -13,6 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from pixelflow.core import torchvision_compat
+from pixelflow.core.distribution import install
+from pixelflow.core.errors import MissingDependencyError
 
 CleanFidMode = Literal["clean", "legacy_pytorch"]
 """clean-fid's own names for how it resizes: antialiased bicubic, or bilinear as pytorch-fid did."""
@@ -31,18 +35,26 @@ def to_pictures(images: Tensor) -> list[Image.Image]:
 
 def resized_by_clean_fid(images: Tensor, mode: CleanFidMode = "clean") -> Tensor:
     """(b c h w) in [-1, 1] -> (b 3 299 299) from 0 to 255, by clean-fid's own code (arXiv 2104.11222)."""
-    resize = _clean_fid(mode)
+    resize = _resizer(mode)
     arrays = to_8_bits(images).to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy()
     return torch.from_numpy(np.stack([resize(array) for array in arrays])).permute(0, 3, 1, 2)
 
 
 @cache
-def _clean_fid(mode: CleanFidMode) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
-    torchvision_compat.make_importable()
-    from cleanfid import resize
-
-    made: Callable[[NDArray[np.uint8]], NDArray[np.float32]] = resize.build_resizer(mode)
+def _resizer(mode: CleanFidMode) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    made: Callable[[NDArray[np.uint8]], NDArray[np.float32]] = clean_fid("resize").build_resizer(mode)
     return made
+
+
+def clean_fid(module: str) -> ModuleType:
+    """A module of clean-fid; raises MissingDependencyError where the package is not installed."""
+    torchvision_compat.make_importable()
+    try:
+        return import_module(f"cleanfid.{module}")
+    except ImportError:
+        raise MissingDependencyError(
+            f"images are resized by the package clean-fid, which is not installed: {install('fid')}"
+        ) from None
 
 
 def resized_by_tensorflow(values: Tensor, side: int) -> Tensor:

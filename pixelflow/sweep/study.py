@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pixelflow.core.distribution import install
 from pixelflow.core.document import Document
 from pixelflow.core.errors import MissingDependencyError, PixelflowError
 from pixelflow.sweep.claims import Claim
@@ -131,7 +132,7 @@ def _study(plan: Plan, folder: Path) -> optuna.Study:
     try:
         import optuna
     except ImportError:
-        raise MissingDependencyError("a search needs the package optuna: pip install 'pixelflow[optuna]'") from None
+        raise MissingDependencyError(f"a search needs the package optuna: {install('optuna')}") from None
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from pixelflow.core.distribution import install
 from pixelflow.core.errors import MissingDependencyError
 
 
@@ -133,7 +134,7 @@ class Events:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             raise MissingDependencyError(
-                "training.tensorboard needs the package tensorboard: pip install 'pixelflow[tensorboard]'"
+                f"training.tensorboard needs the package tensorboard: {install('tensorboard')}"
             ) from None
         self._writer: Any = SummaryWriter(str(folder), purge_step=first + 1)
 

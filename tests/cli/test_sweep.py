@@ -102,7 +102,9 @@ def test_a_search_ends_with_a_report_of_its_points(sweep_file, call, tmp_path, m
     monkeypatch.setitem(sys.modules, "optuna", None)
     code, _, told = call("sweep", file)
     assert code == 69
-    assert told.splitlines()[-1] == "pixelflow: a search needs the package optuna: pip install 'pixelflow[optuna]'"
+    assert (
+        told.splitlines()[-1] == "pixelflow: a search needs the package optuna: pip install 'pixelflow-toolkit[optuna]'"
+    )
 
 
 def test_an_executor_that_is_not_there_or_not_installed(sweep_file, call, monkeypatch):
@@ -114,7 +116,7 @@ def test_an_executor_that_is_not_there_or_not_installed(sweep_file, call, monkey
         monkeypatch.setitem(sys.modules, package, None)
         code, _, told = call("sweep", file, "--executor", name)
         assert code == 69
-        assert "pip install 'pixelflow[" in told
+        assert "pip install 'pixelflow-toolkit[" in told
 
 
 def test_sigterm_stops_the_workers_and_leaves_a_report(sweep_file, call, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -218,3 +219,16 @@ def test_weights_may_lie_elsewhere_than_when_statistics_were_saved(params, tmp_p
     assert not entry.is_of(params(sha256="0" * 64), "0" * 64)
     behind = CleanResized.Params(extractor=params(weights=tmp_path / "moved.pt"))
     assert behind.identity == CleanResized.Params(extractor=params()).identity
+
+
+@pytest.mark.parametrize("mode", ["clean", "legacy_tensorflow"])
+def test_a_missing_clean_fid_is_known_before_anything_is_drawn(mode, file, monkeypatch):
+    for module in ("cleanfid", "cleanfid.resize"):
+        monkeypatch.setitem(sys.modules, module, None)
+    extractor = InceptionPool.Params(mode=mode, **file).build(device=CPU)
+    if mode == "legacy_tensorflow":
+        extractor.prepare()
+        return
+    for needing in (extractor, CleanResized.Params().build(device=CPU)):
+        with pytest.raises(MissingDependencyError, match=r"pip install 'pixelflow-toolkit\[fid\]'"):
+            needing.prepare()

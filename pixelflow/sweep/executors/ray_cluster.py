@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from pixelflow.core.distribution import install
 from pixelflow.core.errors import MissingDependencyError, PixelflowError, PreemptedError, UsageError, first_line
 from pixelflow.sweep.executors.base import Ending, Executor, Worker
 
@@ -68,7 +69,7 @@ class Ray(Executor):
         try:
             import ray
         except ImportError:
-            raise MissingDependencyError("executor ray needs the package ray: pip install 'pixelflow[ray]'") from None
+            raise MissingDependencyError(f"executor ray needs the package ray: {install('ray')}") from None
         _check_that_somebody_answers(self.address)
         try:
             ray.init(address=self.address or "local", log_to_driver=False, logging_level=logging.ERROR)

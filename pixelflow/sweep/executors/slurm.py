@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from pixelflow.core.component import Count
+from pixelflow.core.distribution import install
 from pixelflow.core.errors import MissingDependencyError, UsageError
 from pixelflow.sweep.executors.base import Ending, Executor, Worker
 
@@ -76,9 +77,7 @@ class Slurm(Executor):
         try:
             import submitit  # noqa: F401 - before anything starts
         except ImportError:
-            raise MissingDependencyError(
-                "executor slurm needs the package submitit: pip install 'pixelflow[slurm]'"
-            ) from None
+            raise MissingDependencyError(f"executor slurm needs the package submitit: {install('slurm')}") from None
         yield
 
     def count(self, most: int) -> int:
