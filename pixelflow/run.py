@@ -21,7 +21,7 @@ from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.schedule import TRAIN_TIMESTEPS, Stage
 from pixelflow.core.sizes import Size
 from pixelflow.core.spec import ExperimentSpec, SamplingSpec
-from pixelflow.core.weights import Blank, load_weights
+from pixelflow.core.weights import Blank, load_weights, part_of
 from pixelflow.generation.draw import Request, draw_request, evaluating, mean_evaluations
 from pixelflow.generation.labels import Labels, label_indices, repeated
 from pixelflow.generation.noise import checked_noise, noise_source
@@ -32,8 +32,6 @@ from pixelflow.official.replay import is_recording, replayed
 
 Text = str | Sequence[str] | Tensor
 """Captions, or their embeddings (b n d) as the run's text encoder gives them."""
-
-_PARTS = {"ema": "ema", "raw": "model"}
 
 
 class Run:
@@ -66,9 +64,7 @@ class Run:
             DataError: the checkpoint is damaged, or does not fit the run's spec.
             UsageError: `weights` or `device` is unknown.
         """
-        if weights not in _PARTS:
-            raise UsageError(f"weights {weights!r} are unknown; use one of: {', '.join(_PARTS)}")
-        target, part = choose_device(device), _PARTS[weights]
+        target, part = choose_device(device), part_of(weights)
         folder = RunFolder(path)
         spec = folder.read_spec()
         found = checkpoint.load(folder.checkpoints, folder.step_of(step), [part])

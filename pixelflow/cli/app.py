@@ -30,6 +30,7 @@ from pixelflow.core.errors import (
 )
 
 COMMANDS = (
+    "init",
     "train",
     "cache_text",
     "sample",
@@ -62,7 +63,6 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 app = typer.Typer(
     name="pixelflow",
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
@@ -84,7 +84,7 @@ def pixelflow(
 ) -> None:
     """Train, sample and evaluate cascades of flow matching in pixels, from one YAML spec.
 
-    Start with:  pixelflow train specs/digits.yaml
+    Start with:  pixelflow train digits  or  pixelflow init pictures
     """
 
 

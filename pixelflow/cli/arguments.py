@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+from pixelflow.cli import completing
 
 if TYPE_CHECKING:
     from pixelflow.core.spec import ExperimentSpec
@@ -22,11 +25,63 @@ MOST_IMAGES = 10_000_000
 """That one command draws: each has a record of its own in memory."""
 LAST_SEED = 2**62
 
-SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="A spec, e.g. specs/digits.yaml.")]
+SpecFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="SPEC",
+        help="A spec's file, or the name of one that comes with pixelflow, e.g. digits.",
+        autocompletion=completing.specs,
+    ),
+]
+RunPath = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run's folder, e.g. runs/digits.", autocompletion=completing.runs)
+]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes, e.g. training.steps=100.")]
+SamplingOverrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="KEY=VALUE", help="Changes to the spec, e.g. sampling.batch_size=8, or only batch_size=8."),
+]
 CheckpointStep = Annotated[
     Any,
     typer.Option("--step", parser=_step, metavar="N|best", help="Step of the checkpoint; by default the newest."),
+]
+Weights = Annotated[
+    str,
+    typer.Option(
+        metavar="ema|raw",
+        help="The averaged weights, or those that the optimizer left.",
+        autocompletion=completing.choices(("ema", "raw")),
+    ),
+]
+Device = Annotated[str | None, typer.Option(help="A torch device; by default the first GPU, else the CPU.")]
+Steps = Annotated[str | None, typer.Option(help="Steps of each stage: one number or several, e.g. 10,20.")]
+Sampler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|BLOCK",
+        help="The solver, e.g. euler or {type: dopri5, rtol: 1e-3}.",
+        autocompletion=completing.components("sampler"),
+    ),
+]
+Guidance = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|BLOCK",
+        help="The guidance, or its scale: one number, or one a stage.",
+        autocompletion=completing.components("guidance"),
+    ),
+]
+Grid = Annotated[
+    str | None,
+    typer.Option(metavar="NAME|BLOCK", help="The solver's time grid.", autocompletion=completing.components("grid")),
+]
+Rewriter = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|BLOCK",
+        help="Rewrites the captions first, e.g. instruct.",
+        autocompletion=completing.components("rewriter"),
+    ),
 ]
 
 
@@ -34,14 +89,14 @@ def read_spec(path: Path, overrides: list[str] | None, run: str | None = None) -
     """The validated spec with overrides applied, and renamed if `run` is given.
 
     Raises:
-        MissingInputError: there is no such file.
+        MissingInputError: there is no such file, and no shipped spec of this name.
         SpecError: a line for every problem.
     """
-    from pixelflow.core import reading
+    from pixelflow.core import reading, shipped
     from pixelflow.core.errors import SpecError
     from pixelflow.core.spec import ExperimentSpec
 
-    document = reading.read_document(path)
+    document = reading.read_document(shipped.found(path))
     if isinstance(document.data, dict) and "base" in document.data and "cascade" not in document.data:
         raise SpecError(f"{path}: is a sweep of experiments; run it with  pixelflow sweep {path}")
     document = reading.override(document, overrides or ())
@@ -66,3 +121,19 @@ def component(text: str | None, option: str) -> Any:
     except ValueError:
         return reading.parse_value(text, option)
     return numbers if len(numbers) > 1 else numbers[0]
+
+
+def sampling_changes(
+    *, steps: str | None, sampler: str | None, guidance: str | None, grid: str | None
+) -> dict[str, Any]:
+    """The options of these names as changes for `generation.settings.changed_sampling`; raises SpecError."""
+    named = {"sampler": sampler, "guidance": guidance, "grid": grid}
+    return {"steps": _steps(steps)} | {key: component(text, f"--{key}") for key, text in named.items()}
+
+
+def _steps(text: str | None) -> Any:
+    """``10`` or ``10,20``; what is no number is left for the spec's own check to refuse."""
+    if text is None:
+        return None
+    parts = [int(part) if re.fullmatch(r"\s*-?[0-9]+\s*", part) else part for part in text.split(",")]
+    return parts if len(parts) > 1 else parts[0]

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pixelflow.cli.arguments import CheckpointStep
+from pixelflow.cli.arguments import (
+    CheckpointStep,
+    Device,
+    Grid,
+    Guidance,
+    RunPath,
+    Sampler,
+    SamplingOverrides,
+    Steps,
+    Weights,
+    sampling_changes,
+)
 from pixelflow.cli.tables import percent, quantity, table
 from pixelflow.core.errors import UsageError
 
@@ -20,14 +31,17 @@ if TYPE_CHECKING:
 
 
 def bench(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, e.g. runs/digits.")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes to the spec's sampling, e.g. steps=10.")
-    ] = None,
+    run: RunPath,
+    overrides: SamplingOverrides = None,
+    steps: Steps = None,
+    sampler: Sampler = None,
+    guidance: Guidance = None,
+    grid: Grid = None,
     batches: Annotated[str, typer.Option(metavar="N,N,...", help="Batch sizes to sample at.")] = "1,8,50",
+    weights: Weights = "ema",
     step: CheckpointStep = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the figures here, as JSON.")] = None,
-    device: Annotated[str | None, typer.Option(help="A torch device; by default the first GPU, else the CPU.")] = None,
+    device: Device = None,
 ) -> None:
     """Measure seconds per image by batch size, and the share of the device's matrix-multiply peak, by stage.
 
@@ -39,8 +53,9 @@ def bench(
     from pixelflow.speed import matmul_peak, sampling_speeds, training_speed
 
     sizes = _sizes(batches)
-    opened = Run.open(run, step=step, device=device)
-    spec = opened.spec.model_copy(update={"sampling": changed_sampling(opened.spec, {}, overrides or ())})
+    changes = sampling_changes(steps=steps, sampler=sampler, guidance=guidance, grid=grid)
+    opened = Run.open(run, step=step, weights=weights, device=device)
+    spec = opened.spec.model_copy(update={"sampling": changed_sampling(opened.spec, changes, overrides or ())})
     model, classes = opened.model, len(opened.labels)
     precisions: set[str] = {spec.sampling.precision, spec.training.precision}
     peaks = {precision: matmul_peak(precision, model.device) for precision in precisions}

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
-from pixelflow.cli.arguments import Overrides, SpecFile, read_spec
+from pixelflow.cli.arguments import Device, Overrides, SpecFile, read_spec
 
 
 def cache_text(
     spec: SpecFile,
     overrides: Overrides = None,
-    device: Annotated[str | None, typer.Option(help="A torch device; by default the first GPU, else the CPU.")] = None,
+    device: Device = None,
 ) -> None:
     """Encode every caption of a spec's data once, so that training need not load its frozen text encoders.
 

@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pixelflow.cli import completing
+
 if TYPE_CHECKING:
     from pixelflow.core.registry import Entry
 
 
 def components(
-    kind: Annotated[str | None, typer.Argument(metavar="KIND", help="Only this kind, e.g. sampler.")] = None,
+    kind: Annotated[
+        str | None,
+        typer.Argument(metavar="KIND", help="Only this kind, e.g. sampler.", autocompletion=completing.kinds),
+    ] = None,
 ) -> None:
     """List all components. Every one that a spec can name, with its origin and parameters."""
     from pixelflow.core import plugins

@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pixelflow.cli.arguments import LAST_SEED, MOST_IMAGES, CheckpointStep, component
+from pixelflow.cli import completing
+from pixelflow.cli.arguments import (
+    LAST_SEED,
+    MOST_IMAGES,
+    CheckpointStep,
+    Device,
+    Grid,
+    Guidance,
+    Sampler,
+    Steps,
+    Weights,
+    sampling_changes,
+)
 from pixelflow.cli.progress import bars
 from pixelflow.cli.tables import table
 
@@ -25,7 +37,12 @@ if TYPE_CHECKING:
 
 
 def eval(
-    source: Annotated[Path, typer.Argument(metavar="RUN|FOLDER|NPZ", help="A run to sample from, or images.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN|FOLDER|NPZ", help="A run to sample from, or images.", autocompletion=completing.runs
+        ),
+    ],
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes, e.g. evaluation.metrics=[frechet].")
     ] = None,
@@ -34,18 +51,20 @@ def eval(
         typer.Option(
             metavar="FOLDER|NPZ|SPEC",
             help="Real images, saved statistics, or a spec whose data to take; by default the run's data.",
+            autocompletion=completing.specs,
         ),
     ] = None,
     images: Annotated[
         int | None, typer.Option(min=2, max=MOST_IMAGES, help="Images to generate; by default as in the spec.")
     ] = None,
-    guidance: Annotated[
-        str | None, typer.Option(metavar="NAME|BLOCK", help="The guidance, or its scale (a number).")
-    ] = None,
+    steps: Steps = None,
+    sampler: Sampler = None,
+    guidance: Guidance = None,
+    grid: Grid = None,
     seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Seed of the first image.")] = 0,
     step: CheckpointStep = None,
-    weights: Annotated[str, typer.Option(metavar="ema|raw", help="Which weights.")] = "ema",
-    device: Annotated[str | None, typer.Option(help="A torch device; by default the first GPU, else the CPU.")] = None,
+    weights: Weights = "ema",
+    device: Device = None,
     save_statistics: Annotated[
         Path | None, typer.Option(metavar="NPZ", help="Keep the real images' statistics, to be a --reference.")
     ] = None,
@@ -56,9 +75,9 @@ def eval(
     """Compare generated images with real ones, by the metrics of the spec's evaluation block.
 
     A run is sampled to files first; stopped and started again, sampling and feature extraction go on where they were.
-    KEY=VALUE changes the evaluation, sampling and data of its spec, e.g. sampling.steps=20
-    evaluation.metrics=[frechet] evaluation.bootstrap=100. Nothing is written into a folder of pictures, and no result
-    takes the place of another one.
+    KEY=VALUE changes the evaluation, sampling and data of its spec, e.g. evaluation.metrics=[frechet]
+    evaluation.bootstrap=100 sampling.batch_size=8; settings of sampling need not name their block. Nothing is written
+    into a folder of pictures, and no result takes the place of another one.
     """
     from pixelflow.core.device import choose_device
     from pixelflow.evaluate import records
@@ -70,7 +89,8 @@ def eval(
 
         run = Run.open(source, step=step, weights=weights, device=device)
         changes = [*(overrides or ()), *([f"evaluation.images={images}"] if images else [])]
-        spec = _changed(source, run, [*changes, *_chosen(reference)], guidance)
+        sampling = sampling_changes(steps=steps, sampler=sampler, guidance=guidance, grid=grid)
+        spec = _changed(source, run, [*changes, *_chosen(reference)], sampling)
         data = _data(spec) if spec.evaluation.reference is None or "caption" in run.reads else None
         count = spec.evaluation.images
         captions = captions_for(run, count, data) if data is not None else None
@@ -78,7 +98,8 @@ def eval(
         folder = out or source / "evaluations" / generation.digest
         measurement = _of_run(generation, folder, spec, data)
     else:
-        _refuse_for_files(source, {"--images": images, "--guidance": guidance, "--step": step})
+        drawing = {"--steps": steps, "--sampler": sampler, "--guidance": guidance, "--grid": grid}
+        _refuse_for_files(source, {"--images": images, **drawing, "--step": step})
         measurement = _of_files(source, [*(overrides or ()), *_chosen(reference)], target)
         folder = out or _beside_pictures(source, measurement)
     for note in measurement.notes:
@@ -104,7 +125,7 @@ def _beside_pictures(source: Path, measurement: Measurement) -> Path:
     return below / "evaluations" / f"{printable(source.resolve().stem)}-{measurement.digest}"
 
 
-def _changed(source: Path, run: Run, overrides: list[str], guidance: str | None) -> ExperimentSpec:
+def _changed(source: Path, run: Run, overrides: list[str], sampling: Mapping[str, Any]) -> ExperimentSpec:
     """The run's spec with what an evaluation may change.
 
     Raises:
@@ -114,15 +135,15 @@ def _changed(source: Path, run: Run, overrides: list[str], guidance: str | None)
     from pixelflow.core.errors import UsageError
     from pixelflow.core.runfolder import RunFolder
     from pixelflow.core.spec import ExperimentSpec
-    from pixelflow.generation.settings import changed_sampling
+    from pixelflow.generation.settings import changed_sampling, whole_key
 
-    document = reading.override(reading.read_document(RunFolder(source).spec_file), overrides)
+    assignments = [whole_key(text) for text in overrides]
+    document = reading.override(reading.read_document(RunFolder(source).spec_file), assignments)
     changed = reading.validate(ExperimentSpec, document)
     own = {"evaluation": run.spec.evaluation, "sampling": run.spec.sampling, "data": run.spec.data}
     if changed.model_copy(update=own) != run.spec:
         raise UsageError("of a trained run only evaluation.*, sampling.* and data.* can be changed")
-    changes = {"guidance": component(guidance, "--guidance")}
-    return changed.model_copy(update={"sampling": changed_sampling(changed, changes)})
+    return changed.model_copy(update={"sampling": changed_sampling(changed, sampling)})
 
 
 def _data(spec: ExperimentSpec) -> Dataset:
@@ -133,10 +154,12 @@ def _data(spec: ExperimentSpec) -> Dataset:
 
 def _chosen(reference: Path | None) -> list[str]:
     """The option as a change of the spec."""
+    from pixelflow.core import shipped
     from pixelflow.evaluate.inputs import REFERENCE, check_reference
 
     if reference is None:
         return []
+    reference = shipped.found(reference)
     check_reference(reference, "--reference")
     return [f"{REFERENCE}={json.dumps(str(reference))}"]
 

@@ -8,7 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pixelflow.cli.arguments import LAST_SEED, CheckpointStep, component
+from pixelflow.cli import completing
+from pixelflow.cli.arguments import (
+    LAST_SEED,
+    CheckpointStep,
+    Device,
+    Grid,
+    Guidance,
+    Rewriter,
+    RunPath,
+    Sampler,
+    SamplingOverrides,
+    Steps,
+    Weights,
+    sampling_changes,
+)
 from pixelflow.cli.progress import bars
 from pixelflow.core.errors import UsageError
 
@@ -17,26 +31,29 @@ if TYPE_CHECKING:
 
 
 def export(
-    benchmark: Annotated[str, typer.Argument(metavar="BENCHMARK", help="geneval, dpg or t2i-compbench.")],
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    benchmark: Annotated[
+        str,
+        typer.Argument(
+            metavar="BENCHMARK",
+            help="geneval, dpg or t2i-compbench.",
+            autocompletion=completing.choices(("geneval", "dpg", "t2i-compbench")),
+        ),
+    ],
+    run: RunPath,
     prompts: Annotated[
         Path, typer.Option(metavar="PATH", help="The benchmark's own prompts: a file, or for dpg a folder.")
     ],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes to the spec's sampling, e.g. steps=20.")
-    ] = None,
-    guidance: Annotated[
-        str | None,
-        typer.Option(metavar="NAME|BLOCK", help="The guidance, or its scale: one number, or one a stage."),
-    ] = None,
-    rewriter: Annotated[
-        str | None, typer.Option(metavar="NAME|BLOCK", help="Rewrites the prompts first, e.g. instruct.")
-    ] = None,
+    overrides: SamplingOverrides = None,
+    steps: Steps = None,
+    sampler: Sampler = None,
+    guidance: Guidance = None,
+    grid: Grid = None,
+    rewriter: Rewriter = None,
     seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Another seed draws other images.")] = 0,
-    weights: Annotated[str, typer.Option(metavar="NAME", help="ema or raw.")] = "ema",
+    weights: Weights = "ema",
     step: CheckpointStep = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write; by default one inside the run.")] = None,
-    device: Annotated[str | None, typer.Option(help="A torch device; by default the first GPU, else the CPU.")] = None,
+    device: Device = None,
 ) -> None:
     """Draw a text-to-image benchmark's prompts, in the layout that its evaluator reads.
 
@@ -47,12 +64,13 @@ def export(
     from pixelflow.generation.settings import changed_sampling
     from pixelflow.run import Run
 
+    changes = sampling_changes(steps=steps, sampler=sampler, guidance=guidance, grid=grid)
     layout = _layout(benchmark)
     choice = None if rewriter is None else chosen(rewriter)
     tasks = layout.read(prompts)
     opened = Run.open(run, step=step, weights=weights, device=device)
     opened.check_reads(label=False, caption=True)
-    sampling = changed_sampling(opened.spec, {"guidance": component(guidance, "--guidance")}, overrides or ())
+    sampling = changed_sampling(opened.spec, changes, overrides or ())
     built = None if choice is None else choice.build(device=opened.model.device)
     images = Export(opened, sampling, layout, tasks, built, seed)
     folder = out or run / "exports" / f"{benchmark}-{images.digest}"

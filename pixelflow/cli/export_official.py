@@ -7,19 +7,20 @@ from typing import Annotated
 
 import typer
 
-from pixelflow.cli.arguments import CheckpointStep
+from pixelflow.cli.arguments import CheckpointStep, RunPath, Weights
 
 
 def export_official(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    run: RunPath,
     target: Annotated[Path, typer.Argument(metavar="DST", help="The folder to write: config.yaml and model.pt.")],
     step: CheckpointStep = None,
-    raw: Annotated[bool, typer.Option("--raw", help="The weights as trained, not their average.")] = False,
+    weights: Weights = "ema",
 ) -> None:
     """Write a run in the form in which PixelFlow's authors publish their models."""
     from pixelflow.core.runfolder import RunFolder
+    from pixelflow.core.weights import part_of
     from pixelflow.official.exchange import export_release
 
     folder = RunFolder(run)
-    done = export_release(folder, target, step=folder.step_of(step), part="model" if raw else "ema")
+    done = export_release(folder, target, step=folder.step_of(step), part=part_of(weights))
     typer.echo(f"{done.path}: {done.weights} weights, {done.parameters:,} parameters")

@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from pixelflow.cli import completing
 from pixelflow.core.errors import CannotWriteError, UsageError
 
 SKELETON = Path(__file__).with_name("skeleton")
@@ -41,7 +42,9 @@ _LONGEST_NAME = 40
 
 def new_plugin(
     name: Annotated[str, typer.Argument(help="Its name, and the prefix of its components: acme gives acme.something.")],
-    kind: Annotated[str, typer.Option(help=f"What it adds: {', '.join(CHOICES)}.")] = "sampler",
+    kind: Annotated[
+        str, typer.Option(help=f"What it adds: {', '.join(CHOICES)}.", autocompletion=completing.choices(CHOICES))
+    ] = "sampler",
     out: Annotated[Path, typer.Option(help="Where its folder is made.")] = Path(),
 ) -> None:
     """Write a plugin that works as written: a folder to install with pip, with a component and its test."""

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pixelflow.cli.arguments import LAST_SEED, MOST_IMAGES, CheckpointStep, component
+from pixelflow.cli import completing
+from pixelflow.cli.arguments import (
+    LAST_SEED,
+    MOST_IMAGES,
+    CheckpointStep,
+    Device,
+    Grid,
+    Guidance,
+    Rewriter,
+    RunPath,
+    Sampler,
+    SamplingOverrides,
+    Steps,
+    Weights,
+    sampling_changes,
+)
 from pixelflow.cli.progress import bars
 
 if TYPE_CHECKING:
@@ -24,19 +38,15 @@ _WIDEST = 20
 
 
 def sample(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, e.g. runs/digits.")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes to the spec's sampling, e.g. batch_size=8.")
-    ] = None,
+    run: RunPath,
+    overrides: SamplingOverrides = None,
     labels: Annotated[str | None, typer.Option(help="Classes by number or name, e.g. 0,1,2; by default all.")] = None,
     prompt: Annotated[list[str] | None, typer.Option(help="A caption; may be given several times.")] = None,
     prompts: Annotated[Path | None, typer.Option(metavar="FILE", help="More captions, one a line.")] = None,
     negative: Annotated[
         list[str] | None, typer.Option(help="What guidance leads away from; one for all, or one a caption.")
     ] = None,
-    rewriter: Annotated[
-        str | None, typer.Option(metavar="NAME|BLOCK", help="Rewrites the captions first, e.g. instruct.")
-    ] = None,
+    rewriter: Rewriter = None,
     count: Annotated[
         int | None, typer.Option(min=1, max=MOST_IMAGES, help="Images; labels and captions repeat in order.")
     ] = None,
@@ -44,17 +54,15 @@ def sample(
     size: Annotated[
         str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Size of the images; by default the spec's.")
     ] = None,
-    steps: Annotated[str | None, typer.Option(help="Steps of each stage: one number or several, e.g. 10,20.")] = None,
-    sampler: Annotated[
-        str | None, typer.Option(metavar="NAME|BLOCK", help="The solver, e.g. euler or {type: dopri5, rtol: 1e-3}.")
+    steps: Steps = None,
+    sampler: Sampler = None,
+    guidance: Guidance = None,
+    grid: Grid = None,
+    weak: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="A weaker run, for autoguidance.", autocompletion=completing.runs),
     ] = None,
-    guidance: Annotated[
-        str | None,
-        typer.Option(metavar="NAME|BLOCK", help="The guidance, or its scale: one number, or one a stage."),
-    ] = None,
-    grid: Annotated[str | None, typer.Option(metavar="NAME|BLOCK", help="The solver's time grid.")] = None,
-    weak: Annotated[Path | None, typer.Option(metavar="RUN", help="A weaker run, for autoguidance.")] = None,
-    weights: Annotated[str, typer.Option(metavar="NAME", help="ema or raw.")] = "ema",
+    weights: Weights = "ema",
     step: CheckpointStep = None,
     repeat: Annotated[
         Path | None, typer.Option(help="Draw what this samples.json records; only --out and --device count then.")
@@ -63,7 +71,7 @@ def sample(
         Path | None, typer.Option(metavar="FILE", help="Write all images into one npz for evaluators; can be resumed.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write; by default RUN/samples/drawn.")] = None,
-    device: Annotated[str | None, typer.Option(help="A torch device; by default the first GPU, else the CPU.")] = None,
+    device: Device = None,
 ) -> None:
     """Draw images from a run: numbered PNGs, a grid, a filmstrip of the stages, and a record that repeats them.
 
@@ -79,8 +87,7 @@ def sample(
     else:
         opened = Run.open(run, step=step, weights=weights, device=device)
         weaker = Run.open(weak, device=device) if weak else None
-        named = {"sampler": sampler, "guidance": guidance, "grid": grid}
-        changes = {"steps": _steps(steps)} | {key: component(text, f"--{key}") for key, text in named.items()}
+        changes = sampling_changes(steps=steps, sampler=sampler, guidance=guidance, grid=grid)
         sampling = changed_sampling(opened.spec, changes, overrides or ())
         captions = [*(prompt or []), *(read_prompts(prompts) if prompts else [])]
         order = _order(opened, weaker, sampling, _names(labels, opened), captions, negative or [], count, seed)
@@ -235,11 +242,3 @@ def _names(labels: str | None, run: Run) -> list[str] | None:
     if labels is None:
         return None
     return [labels] if labels in run.classes else [name.strip() for name in labels.split(",")]
-
-
-def _steps(text: str | None) -> Any:
-    """``10`` or ``10,20``; what is no number is left for the spec's own check to refuse."""
-    if text is None:
-        return None
-    parts = [int(part) if re.fullmatch(r"\s*-?[0-9]+\s*", part) else part for part in text.split(",")]
-    return parts if len(parts) > 1 else parts[0]

@@ -12,13 +12,9 @@ def schema(
     out: Annotated[Path | None, typer.Option(help="Write the schema to this file instead of printing it.")] = None,
 ) -> None:
     """Print the schema of specs. It knows every installed component; editors complete and check specs with it."""
-    import json
-
     from pixelflow.core.files import write_text
-    from pixelflow.core.spec import ExperimentSpec
 
-    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    text = json.dumps(dialect | ExperimentSpec.model_json_schema(), indent=2)
+    text = schema_text()
     if out is None:
         typer.echo(text)
         typer.echo("Write it to a file with --out FILE to see the line that makes editors use it.", err=True)
@@ -26,3 +22,13 @@ def schema(
     write_text(out, text + "\n")
     typer.echo("Make this the first line of a spec, and editors with a YAML language server use the schema:")
     typer.echo(f"# yaml-language-server: $schema={out.resolve()}")
+
+
+def schema_text() -> str:
+    """The schema of specs as JSON."""
+    import json
+
+    from pixelflow.core.spec import ExperimentSpec
+
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return json.dumps(dialect | ExperimentSpec.model_json_schema(), indent=2)

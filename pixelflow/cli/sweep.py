@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pixelflow.cli import completing
 from pixelflow.cli.tables import duration, percent, quantity, table
 
 if TYPE_CHECKING:
@@ -21,7 +22,14 @@ if TYPE_CHECKING:
 
 
 def sweep(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A sweep file, e.g. specs/sweeps/digits_steps.yaml.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="A sweep file, or the name of one that comes with pixelflow, e.g. digits_table3a.",
+            autocompletion=completing.sweeps,
+        ),
+    ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the points and what they cost; do nothing.")] = False,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Workers at a time; by default as the executor has it.")
@@ -38,12 +46,13 @@ def sweep(
 
     In place of FILE:  status DIR  shows how far a sweep is,  report DIR  writes its report anew.
     """
+    from pixelflow.core import shipped
     from pixelflow.sweep.crew import run
     from pixelflow.sweep.forecast import forecast
     from pixelflow.sweep.plan import FILE, Plan
     from pixelflow.sweep.points import read_sweep
 
-    sweep = read_sweep(file)
+    sweep = read_sweep(shipped.found(file))
     plan = Plan.of(*sweep)
     folder = out / plan.name
     if dry_run and sweep.search:

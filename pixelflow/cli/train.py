@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pixelflow.cli.arguments import Overrides, SpecFile, read_spec
+from pixelflow.cli.arguments import Device, Overrides, SpecFile, read_spec
 
 
 def train(
@@ -15,7 +15,7 @@ def train(
     overrides: Overrides = None,
     out: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("runs"),
     run: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the run; by default the spec's.")] = None,
-    device: Annotated[str | None, typer.Option(help="A torch device; by default the first GPU, else the CPU.")] = None,
+    device: Device = None,
 ) -> None:
     """Train a spec, or go on with the run: the same command again continues where it stopped.
 

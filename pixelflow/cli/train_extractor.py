@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pixelflow.cli.arguments import Overrides, SpecFile, read_spec
+from pixelflow.cli.arguments import Device, Overrides, SpecFile, read_spec
 from pixelflow.cli.progress import bars
 
 
@@ -16,7 +16,7 @@ def train_extractor(
     overrides: Overrides = None,
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write it.")] = Path("classifier.safetensors"),
     steps: Annotated[int | None, typer.Option(min=1, help="Optimizer steps; by default 2500.")] = None,
-    device: Annotated[str | None, typer.Option(help="A torch device; by default the first GPU, else the CPU.")] = None,
+    device: Device = None,
 ) -> None:
     """Train a small classifier on a spec's labelled data: features for evaluations where no weights are at hand.
 

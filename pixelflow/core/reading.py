@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from pixelflow.core import wording
+from pixelflow.core import shipped, wording
 from pixelflow.core.component import Settings
 from pixelflow.core.document import Document, Key, parse, parse_value
 from pixelflow.core.errors import MissingInputError, SpecError
@@ -53,7 +53,9 @@ def read_document(path: Path) -> Document:
 def _near_file(path: Path) -> str:
     if not path.parent.is_dir():
         return ""
-    near = difflib.get_close_matches(path.name, [entry.name for entry in path.parent.iterdir()], n=1)
+    here = [entry.name for entry in path.parent.iterdir()]
+    coming_along = [] if path.suffix or path.name != str(path) else list(shipped.specs())
+    near = difflib.get_close_matches(path.name, [*here, *coming_along], n=1)
     return f"; did you mean {path.parent / near[0]}?" if near else ""
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from pixelflow.core.errors import DataError
+from pixelflow.core.errors import DataError, UsageError
 from pixelflow.core.model import FlowModel
 
 _FILLS = {
@@ -18,6 +18,16 @@ _FILLS = {
 """What initialisers end in; of torch's own, some reach a mode whole, the others by the tensor methods they call."""
 _SHOWN = 3
 """Names of each kind in an error."""
+
+
+_PARTS = {"ema": "ema", "raw": "model"}
+
+
+def part_of(weights: str) -> str:
+    """The part of a checkpoint that holds these weights; raises UsageError on unknown ones."""
+    if weights not in _PARTS:
+        raise UsageError(f"weights {weights!r} are unknown; use one of: {', '.join(_PARTS)}")
+    return _PARTS[weights]
 
 
 class Blank(TorchFunctionMode):

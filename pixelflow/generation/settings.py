@@ -27,15 +27,25 @@ def changed_sampling(
 
     Raises:
         SpecError: a line for every value that does not fit.
+        UsageError: a key of another block.
     """
+    assignments = [whole_key(text) for text in overrides]
+    for text in assignments:
+        if not text.startswith("sampling."):
+            raise UsageError(f"{text}: here only sampling.* can be changed, e.g. sampling.steps=10, or only steps=10")
     document = reading.Document(source, spec.model_dump(mode="json"))
     sampling = document.data["sampling"]
     for key, value in changes.items():
         if value is not None:
             sampling[key] = _guidance(sampling[key], value) if key == "guidance" else _changed(sampling[key], value)
             document.overridden["sampling", key] = f"override {f'{key}={value}'!r}"
-    document = reading.override(document, [f"sampling.{text.removeprefix('sampling.')}" for text in overrides])
-    return reading.validate(ExperimentSpec, document).sampling
+    return reading.validate(ExperimentSpec, reading.override(document, assignments)).sampling
+
+
+def whole_key(assignment: str) -> str:
+    """``steps=10`` as ``sampling.steps=10``: settings of sampling may be given without their block's name."""
+    block = re.split(r"[.=]", assignment.strip(), maxsplit=1)[0]
+    return assignment.strip() if block in ExperimentSpec.model_fields else f"sampling.{assignment.strip()}"
 
 
 def read_size(text: str) -> Size:

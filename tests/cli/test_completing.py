@@ -1,0 +1,68 @@
+"""TAB offers runs, specs, sweeps, kinds and components, as the shell asks for them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pixelflow.cli import completing
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PIXELFLOW_CACHE", str(tmp_path / ".cache"))
+    for name in ("digits", "dogs"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "spec.yaml").write_text("")
+    (tmp_path / "runs" / "empty").mkdir()
+    (tmp_path / "dig.yaml").write_text("")
+    return tmp_path
+
+
+def offered(*words: str) -> list[str]:
+    """What bash is told for the last of these words."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(completing.__file__).parents[2]),
+        "_PIXELFLOW_COMPLETE": "complete_bash",
+        "COMP_WORDS": " ".join(["pixelflow", *words]),
+        "COMP_CWORD": str(len(words)),
+    }
+    done = subprocess.run([sys.executable, "-m", "pixelflow"], env=environment, capture_output=True, text=True)
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("words", "some", "none"),
+    [
+        (["tra"], {"train", "train-extractor"}, {"sample"}),
+        (["train", "dig"], {"dig.yaml", "digits"}, {"digits_table1", "cifar10"}),
+        (["sweep", "digits_t"], {"digits_table1"}, {"digits"}),
+        (["sample", "runs/d"], {"runs/digits", "runs/dogs"}, {"runs/empty"}),
+        (["export", "g"], {"geneval"}, {"dpg"}),
+        (["init", "p"], {"pictures"}, {"digits"}),
+        (["components", "samp"], {"sampler"}, {"grid"}),
+        (["bench", "runs/digits", "--guidance", "c"], {"constant", "cfg_zero_star"}, {"none"}),
+    ],
+)
+def test_is_offered(words: list[str], some: set[str], none: set[str]):
+    found = set(offered(*words))
+    assert some <= found
+    assert not none & found
+
+
+def test_components_are_remembered_until_something_changes(here: Path):
+    assert completing.kinds("sampl") == ["sampler"]
+    file = here / ".cache" / "completion" / "components.json"
+    remembered = json.loads(file.read_text())
+    file.write_text(json.dumps(remembered | {"kinds": {"sampler": ["of the cache"]}}))
+    assert completing.components("sampler")("") == ["of the cache"]
+    for spoilt in ("[]", "{", json.dumps(remembered | {"key": ["older"]})):
+        file.write_text(spoilt)
+        assert "heun" in completing.components("sampler")("")
