@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
+import sys
+import tarfile
 import tomllib
+import zipfile
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -46,3 +53,75 @@ def test_what_is_always_installed_leaves_the_users_torch_alone():
     assert not base & {"torchvision", "clean-fid", "open-clip-torch", "timm", "xformers", "torchaudio"}
     assert [line for line in PROJECT["dependencies"] if line.startswith("torch>=")] == ["torch>=2.6"]
     assert not [line for line in PROJECT["dependencies"] if line.startswith("scipy") and "<" in line]
+
+
+FOLDERS = ("pixelflow", "tests", "docs", "specs", "plugins", "benchmarks", ".ci", ".github")
+TRACES = ("__pycache__", "*.egg-info", "build")
+"""What working with the sources leaves in them."""
+
+
+def built(kind: str, source: Path, target: Path) -> Path:
+    """An sdist or a wheel of a source tree, made by the build backend that pip would call."""
+    code = f"from setuptools import build_meta as b; print('made', b.build_{kind}({str(target)!r}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=source, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return target / done.stdout.split()[-1]
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sdist, unpacked."""
+    folder = tmp_path_factory.mktemp("packaging")
+    copy = folder / "copy"
+    for name in FOLDERS:
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns(*TRACES))
+    for file in ROOT.iterdir():
+        if file.is_file() and file.name != ".git":
+            shutil.copy(file, copy)
+    archive = built("sdist", copy, folder / "out")
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="data")
+    return folder / archive.name.removesuffix(".tar.gz")
+
+
+def files_below(folder: Path) -> set[str]:
+    paths = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    return {str(path) for path in paths if not any(fnmatch(part, trace) for part in path.parts for trace in TRACES)}
+
+
+def test_the_sdist_is_complete(unpacked: Path):
+    for name in FOLDERS:
+        assert not files_below(ROOT / name) - files_below(unpacked / name), name
+    for name in ("Makefile", "constraints.txt", "LICENSE", "CHANGELOG.md", "README.md"):
+        assert (unpacked / name).is_file(), name
+
+
+def test_tests_run_from_the_sdist(unpacked: Path):
+    environment = {**os.environ, "PYTHONPATH": str(unpacked)}
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider"]
+    tests = ["tests/core/test_schedule.py", "tests/specs/test_specs.py"]
+    done = subprocess.run([*command, *tests], cwd=unpacked, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_wheel_of_the_sdist_works_on_its_own(unpacked: Path, tmp_path: Path):
+    wheel = built("wheel", unpacked, tmp_path)
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info" not in name}
+        archive.extractall(tmp_path / "site")
+    assert {name for name in names if not name.startswith("pixelflow/")} == set()
+    assert {name.removeprefix("pixelflow/specs/") for name in names if "/specs/" in name} == files_below(ROOT / "specs")
+    for name in ("py.typed", "cli/skeleton/pyproject.toml.txt", "sweep/page.html"):
+        assert f"pixelflow/{name}" in names
+    (metadata,) = (tmp_path / "site").glob("*.dist-info/METADATA")
+    assert "Project-URL: Paper, https://arxiv.org/abs/2504.07963" in metadata.read_text()
+    assert "Classifier: Programming Language :: Python :: 3.13" in metadata.read_text()
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    code = (
+        "import pixelflow; print(pixelflow.__file__); from pixelflow.cli.app import main; main(['validate', 'digits'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    place, answer = done.stdout.splitlines()
+    assert Path(place).is_relative_to(tmp_path / "site")
+    assert answer.startswith("ok: digits,")

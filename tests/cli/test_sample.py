@@ -205,7 +205,7 @@ def test_diverged_weights_are_said_to_be_so(tmp_path: Path, capsys: pytest.Captu
         (["--guidance", "1,1.5,2"], 78, "has 3 entries for 2 stages"),
         (["--grid", "even"], 78, "no grid is called 'even'"),
         (["stesp=3"], 78, "did you mean 'steps'"),
-        (["image.size=32"], 78, "sampling.image: unknown key"),
+        (["image.size=32"], 2, "image.size=32: here only sampling.* can be changed"),
     ],
 )
 def test_bad_input_is_one_line(run: Path, capsys: pytest.CaptureFixture, arguments: list[str], code: int, message: str):

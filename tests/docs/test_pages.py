@@ -1,45 +1,19 @@
-"""What the pages tell a reader to type and to open is there."""
+"""What the pages tell a reader to open is there."""
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
-import typer
 
-from pixelflow.cli.app import app
 from pixelflow.core import reading
 from pixelflow.core.spec import ExperimentSpec
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "benchmarks/README.md", *(ROOT / "docs").rglob("*.md")])
-COMMANDS = typer.main.get_command(app).commands
 
 
 def name_of(page):
     return str(page.relative_to(ROOT))
-
-
-def typed(page):
-    """Command lines in a page's code blocks and inline code."""
-    text = page.read_text().replace("\\\n", " ")
-    fence = re.compile(r"^```[^\n]*\n(.*?)^```$", re.M | re.S)
-    lines = [line for block in fence.findall(text) for line in block.splitlines()]
-    lines += re.findall(r"`(pixelflow [^`\n]+)`", fence.sub("", text))
-    for part in (part.strip() for line in lines for part in line.split("&&")):
-        if part.startswith("pixelflow "):
-            yield shlex.split(part.replace("...", ""), comments=True)[1:]
-
-
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_commands_and_their_options_exist(page):
-    for verb, *words in typed(page):
-        if verb.startswith("-"):
-            continue
-        assert verb in COMMANDS, f"pixelflow {verb}"
-        known = {option for parameter in COMMANDS[verb].params for option in parameter.opts} | {"--help"}
-        unknown = {word.split("=")[0] for word in words if re.match(r"--?[a-z]", word)} - known
-        assert not unknown, f"pixelflow {verb} {unknown}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

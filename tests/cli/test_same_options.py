@@ -1,0 +1,75 @@
+"""What decides on sampling is given alike to all commands that sample."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+import pixelflow
+from pixelflow.cli.app import app, main
+from pixelflow.core.spec import ExperimentSpec, SamplingSpec
+from tests.conftest import make_run, make_spec
+
+COMMANDS: Any = typer.main.get_command(app).commands
+SAMPLING = ("sample", "eval", "export", "bench")
+SHARED = ("steps", "sampler", "guidance", "grid", "weights", "step", "device")
+
+
+def option(command: str, name: str) -> tuple[Any, ...]:
+    (found,) = [one for one in COMMANDS[command].params if one.name == name]
+    return found.opts, found.metavar, found.help, found.default
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_an_option_is_the_same_everywhere(name: str):
+    assert len({str(option(command, name)) for command in SAMPLING}) == 1
+
+
+def test_the_weights_can_be_chosen_wherever_a_run_is_opened():
+    opening = {"sample", "eval", "export", "bench", "export-official"}
+    assert {name for name, one in COMMANDS.items() if any(p.name == "weights" for p in one.params)} == opening
+
+
+def test_no_setting_of_sampling_bears_the_name_of_a_block():
+    """Else ``KEY=VALUE`` could mean two things."""
+    assert not SamplingSpec.model_fields.keys() & ExperimentSpec.model_fields.keys()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("runs") / "tiny", make_spec())
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    return int(stopped.value.code or 0), capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [("sample",), ("eval",), ("bench",), ("export", "geneval")])
+@pytest.mark.parametrize("key", ["steps", "sampling.steps"])
+def test_a_key_may_leave_its_block_out(command: tuple[str, ...], key: str, run: Path, tmp_path: Path, capsys):
+    if command[0] == "export":  # it wants a run of captions
+        run = make_run(tmp_path / "text", make_spec("conditioners=[{type: bytes, dim: 16}]"))
+        (tmp_path / "prompts.jsonl").write_text('{"prompt": "a cat", "tag": "x"}\n')
+        command = (*command, "--prompts", str(tmp_path / "prompts.jsonl"))
+    code, said = refused(capsys, *command, str(run), f"{key}=[1,2,3]")
+    assert code == 78
+    assert "override 'sampling.steps=[1,2,3]' sampling.steps: has 3 entries for 2 stages" in said
+
+
+def test_a_setting_of_another_block_is_refused_and_not_ignored(run: Path, capsys):
+    for command in ("sample", "bench"):
+        code, said = refused(capsys, command, str(run), "training.steps=5")
+        assert code == 2
+        assert "here only sampling.* can be changed" in said
+    assert "of a trained run only" in refused(capsys, "eval", str(run), "training.steps=5")[1]
+
+
+def test_bench_and_export_official_take_the_weights_that_are_asked_for(run: Path, tmp_path: Path, capsys):
+    assert "one of: ema, raw" in refused(capsys, "bench", str(run), "--weights", "best")[1]
+    assert "one of: ema, raw" in refused(capsys, "export-official", str(run), str(tmp_path), "--weights", "best")[1]
+    assert pixelflow.load(run, weights="raw").source.weights == "raw"
