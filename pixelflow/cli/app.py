@@ -20,6 +20,7 @@ import typer
 from typer.core import TyperCommand
 
 from pixelflow import __version__
+from pixelflow.core import terminal
 from pixelflow.core.errors import (
     CannotWriteError,
     MissingDependencyError,
@@ -71,7 +72,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"pixelflow {__version__}")
+        terminal.tell(f"pixelflow {__version__}")
         raise typer.Exit
 
 
@@ -141,14 +142,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     ordered = ["--debug"] * debug + [argument for argument in given if argument != "--debug"]
+    terminal.catch_log()
     try:
-        sys.exit(app(ordered or ["--help"], prog_name="pixelflow", standalone_mode=False) or 0)
+        code = app(ordered or ["--help"], prog_name="pixelflow", standalone_mode=False) or 0
     except KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)
+        code = _INTERRUPTED
     except Exception as error:
         if debug:
-            traceback.print_exc()
-        sys.exit(_report(error, ordered))
+            terminal.say(*traceback.format_exc().splitlines())
+        code = _report(error, ordered)
+    lost = terminal.flush()
+    if lost and not code:
+        code = _report(CannotWriteError(lost), ordered)
+    sys.exit(code)
 
 
 def _report(error: Exception, arguments: Sequence[str]) -> int:
@@ -157,8 +163,9 @@ def _report(error: Exception, arguments: Sequence[str]) -> int:
 
     code, message = _BUG, f"{type(error).__name__}: {error}"
     if isinstance(error, PixelflowError):
-        code, message = error.exit_code, str(error)
-    elif isinstance(error, _Misuse):
+        terminal.say(*(f"pixelflow: {line}" for line in error.lines))
+        return error.exit_code
+    if isinstance(error, _Misuse):
         code, message = UsageError.exit_code, _misuse(error)
     elif is_out_of_memory(error):
         code, message = OutOfMemoryError.exit_code, "out of memory; lower what is done at a time, such as batch_size"
@@ -166,6 +173,8 @@ def _report(error: Exception, arguments: Sequence[str]) -> int:
         code, message = OutOfMemoryError.exit_code, lack
     elif isinstance(error, FileNotFoundError):
         code, message = MissingInputError.exit_code, f"{error.filename}: there is no such file or folder"
+    elif isinstance(error, BrokenPipeError):
+        code, message = CannotWriteError.exit_code, "what this writes to was closed"
     elif isinstance(error, OSError) and (error.filename or error.errno in _FULL):
         code, message = CannotWriteError.exit_code, f"{error.filename or 'the disk'}: {error.strerror}"
     elif isinstance(error, ImportError) and (found := _foreign()):
@@ -174,8 +183,7 @@ def _report(error: Exception, arguments: Sequence[str]) -> int:
         first = next(iter(message.splitlines()), "")
         given = [argument for argument in arguments if argument != "--debug"]
         message = f"this is a bug: {first}; for details: pixelflow --debug {' '.join(given)}"
-    for line in message.splitlines():
-        typer.echo(f"pixelflow: {line}", err=True)
+    terminal.say(f"pixelflow: {message}")
     return code
 
 

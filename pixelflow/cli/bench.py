@@ -24,6 +24,7 @@ from pixelflow.cli.arguments import (
 )
 from pixelflow.cli.tables import percent, quantity, table
 from pixelflow.core.errors import UsageError
+from pixelflow.core.terminal import tell
 
 if TYPE_CHECKING:
     from pixelflow.run import Run
@@ -59,12 +60,12 @@ def bench(
     model, classes = opened.model, len(opened.labels)
     precisions: set[str] = {spec.sampling.precision, spec.training.precision}
     peaks = {precision: matmul_peak(precision, model.device) for precision in precisions}
-    typer.echo(_head(opened, peaks))
+    tell(_head(opened, peaks))
     sampled = list(sampling_speeds(model, spec, classes, sizes, peaks[spec.sampling.precision]))
-    typer.echo(_sampling(sampled))
-    typer.echo("".join(f"batch size {size}: does not fit into memory\n" for size in sizes[len(sampled) :]), nl=False)
+    tell(*_sampling(sampled).split("\n"))
+    tell(*(f"batch size {size}: does not fit into memory" for size in sizes[len(sampled) :]))
     trained = training_speed(model, spec, classes, peaks[spec.training.precision])
-    typer.echo(_training(trained))
+    tell(_training(trained))
     if out is not None:
         _write(out, opened, peaks, sampled, trained)
 
@@ -114,7 +115,7 @@ def _write(
         "environment": environment(run.classes),
     }
     write_text(file, json.dumps(body, indent=1) + "\n")
-    typer.echo(f"written to {file}")
+    tell(f"written to {file}")
 
 
 def _device(run: Run) -> str:

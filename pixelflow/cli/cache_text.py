@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import typer
-
 from pixelflow.cli.arguments import Device, Overrides, SpecFile, read_spec
+from pixelflow.core.terminal import say, tell
 
 
 def cache_text(
@@ -19,5 +18,5 @@ def cache_text(
     from pixelflow.core.device import choose_device
     from pixelflow.training.caching import cache_text as fill
 
-    for done in fill(read_spec(spec, overrides), choose_device(device), lambda line: typer.echo(line, err=True)):
-        typer.echo(done.summary)
+    for done in fill(read_spec(spec, overrides), choose_device(device), say):
+        tell(done.summary)

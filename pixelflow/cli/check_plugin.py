@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pixelflow.core.errors import DataError, MissingInputError, SpecError, UsageError
+from pixelflow.core.terminal import tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,10 +35,10 @@ def check_plugin(
     components = _components(name)
     _refuse_strangers(given, [component for _, component, _ in components])
     for kind, component, entry in components:
-        typer.echo(f"{kind} {component}")
+        tell(f"{kind} {component}")
         outcomes = check(_params(component, entry, given))
         for outcome in outcomes:
-            typer.echo(f"  {_line(outcome)}")
+            tell(f"  {_line(outcome)}")
         broken += sum(outcome.status == "broken" for outcome in outcomes)
     if broken:
         raise DataError(f"{name} breaks {broken} promise{'s' * (broken > 1)} of its kind")
@@ -63,7 +64,7 @@ def _components(plugin: str) -> Sequence[tuple[str, str, Entry]]:
         raise MissingInputError(f"no plugin is called {plugin!r} (installed: {known}); install it with pip first")
     reasons = [failure.reason for failure in plugins.failures() if failure.plugin == plugin]
     if reasons:
-        raise DataError("\n".join(f"plugin {plugin}: {reason}" for reason in reasons))
+        raise DataError(*(f"plugin {plugin}: {reason}" for reason in reasons))
     return [each for each in registry if each[2].origin == found[0].origin]
 
 
@@ -89,4 +90,4 @@ def _params(component: str, entry: Entry, given: dict[str, str]) -> ComponentPar
     try:
         return reading.validate(entry.cls.Params, document)
     except SpecError as error:
-        raise SpecError(f"{error}\nsettings are given as  {component}.SETTING=VALUE") from None
+        raise SpecError(*error.lines, f"settings are given as  {component}.SETTING=VALUE") from None

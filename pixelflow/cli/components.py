@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pixelflow.cli import completing
+from pixelflow.core.terminal import tell
 
 if TYPE_CHECKING:
     from pixelflow.core.registry import Entry
@@ -27,11 +28,11 @@ def components(
     if kind is not None and kind not in kinds:
         raise _unknown(kind, kinds)
     for name in kinds if kind is None else [kind]:
-        typer.echo(f"{name}\n")
+        tell(name, "")
         for entry in registry.of_kind(name).values():
-            typer.echo(_described(entry) + "\n")
+            tell(*_described(entry), "")
     for failure in failures:
-        typer.echo(f"broken plugin {failure.plugin}: {failure.reason}")
+        tell(f"broken plugin {failure.plugin}: {failure.reason}")
 
 
 def _unknown(kind: str, kinds: list[str]) -> Exception:
@@ -44,7 +45,7 @@ def _unknown(kind: str, kinds: list[str]) -> Exception:
     return UsageError(f"no kind of component is called {kind!r}{hint} (there are: {', '.join(kinds)})")
 
 
-def _described(entry: Entry) -> str:
+def _described(entry: Entry) -> list[str]:
     """A component's name, origin and first line, and a line or two for each parameter."""
     import inspect
 
@@ -66,7 +67,7 @@ def _described(entry: Entry) -> str:
             default = "" if info.is_required() else f" = {_plain(info.get_default(call_default_factory=True))}"
             lines.append(f"      {name}{default}  ({_values(properties[name])})")
             lines.append(f"          {' '.join((info.description or '').split())}")
-    return "\n".join(line.rstrip() for line in lines if line.strip())
+    return [line.rstrip() for line in lines if line.strip()]
 
 
 def _properties(schema: dict[str, Any]) -> dict[str, Any]:

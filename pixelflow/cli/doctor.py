@@ -12,10 +12,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from pixelflow import __version__
 from pixelflow.cli.tables import quantity
+from pixelflow.core.terminal import tell
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +36,7 @@ def doctor() -> None:
         ("optional parts", _optional(broken)),
         ("plugins", _plugins()),
     ):
-        typer.echo("\n".join([title, *(f"  {line}" for line in lines), ""]))
+        tell(title, *(f"  {line}" for line in lines), "")
 
 
 def _versions(broken: Mapping[str, str]) -> list[str]:

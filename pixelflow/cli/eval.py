@@ -24,6 +24,7 @@ from pixelflow.cli.arguments import (
 )
 from pixelflow.cli.progress import bars
 from pixelflow.cli.tables import table
+from pixelflow.core.terminal import say, tell
 
 if TYPE_CHECKING:
     import torch
@@ -103,14 +104,14 @@ def eval(
         measurement = _of_files(source, [*(overrides or ()), *_chosen(reference)], target)
         folder = out or _beside_pictures(source, measurement)
     for note in measurement.notes:
-        typer.echo(f"note: {note}", err=True)
-    with bars() as tell:
-        compared = measurement.compared(folder, target, tell)
-        outcomes = list(_printed(measurement.measure(compared), tell.say))
+        say(f"note: {note}")
+    with bars() as shown:
+        compared = measurement.compared(folder, target, shown)
+        outcomes = list(_printed(measurement.measure(compared), shown.say))
         if save_statistics is not None:
             names = measurement.save_statistics(save_statistics, compared)
-            tell.say(f"statistics of {', '.join(names)}: {save_statistics}")
-    typer.echo(f"written to {measurement.record(folder, outcomes)}")
+            shown.say(f"statistics of {', '.join(names)}: {save_statistics}")
+    tell(f"written to {measurement.record(folder, outcomes)}")
     records.check(outcomes)
 
 
@@ -173,14 +174,14 @@ def _of_run(generation: Generation, folder: Path, spec: ExperimentSpec, data: Da
     real = reference_for(spec, data)
     sampling, source = spec.sampling, generation.run.source
     guidance = " ".join(str(value) for value in sampling.guidance.model_dump(mode="json").values())
-    typer.echo(
+    tell(
         f"{spec.name} at step {source.step} ({source.weights} weights): {generation.count} images "
         f"from seed {generation.seed}, "
         f"{sampling.sampler.component.type_name()}, steps {sampling.steps}, guidance {guidance}"
     )
-    with bars() as tell:
+    with bars() as shown:
         for done in generation.draw_into(folder / "images"):
-            tell("images", done, generation.count)
+            shown("images", done, generation.count)
     return Measurement.of_run(generation, folder / "images", spec.evaluation, real)
 
 
@@ -212,7 +213,7 @@ def _of_files(images: Path, overrides: list[str], device: torch.device) -> Measu
     return Measurement.of_files(found.beside(real), spec, real)
 
 
-def _printed(outcomes: Iterator[Outcome], say: Callable[[str], None]) -> Iterator[Outcome]:
+def _printed(outcomes: Iterator[Outcome], say: Callable[..., None]) -> Iterator[Outcome]:
     """The same outcomes, each result shown as soon as it is there."""
     for outcome in outcomes:
         if outcome.result is None:
@@ -223,7 +224,7 @@ def _printed(outcomes: Iterator[Outcome], say: Callable[[str], None]) -> Iterato
                 (name.replace("_", " "), _figure(value, result["intervals"].get(name)))
                 for name, value in result["values"].items()
             ]
-            say(f"{result['metric']}  ({_basis(result['recipe'])})\n{table(rows)}")
+            say(f"{result['metric']}  ({_basis(result['recipe'])})", *table(rows).split("\n"))
         yield outcome
 
 

@@ -25,6 +25,7 @@ from pixelflow.cli.arguments import (
 )
 from pixelflow.cli.progress import bars
 from pixelflow.core.errors import UsageError
+from pixelflow.core.terminal import tell
 
 if TYPE_CHECKING:
     from pixelflow.export.layout import Layout
@@ -74,10 +75,10 @@ def export(
     built = None if choice is None else choice.build(device=opened.model.device)
     images = Export(opened, sampling, layout, tasks, built, seed)
     folder = out or run / "exports" / f"{benchmark}-{images.digest}"
-    with bars() as tell:
+    with bars() as shown:
         for done in images.draw_into(folder):
-            tell("prompts", done, len(tasks))
-    typer.echo(f"{len(tasks)} prompts, {layout.images} images each: {folder / layout.folder}")
+            shown("prompts", done, len(tasks))
+    tell(f"{len(tasks)} prompts, {layout.images} images each: {folder / layout.folder}")
 
 
 def _layout(name: str) -> Layout:

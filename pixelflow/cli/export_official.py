@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pixelflow.cli.arguments import CheckpointStep, RunPath, Weights
+from pixelflow.core.terminal import tell
 
 
 def export_official(
@@ -23,4 +24,4 @@ def export_official(
 
     folder = RunFolder(run)
     done = export_release(folder, target, step=folder.step_of(step), part=part_of(weights))
-    typer.echo(f"{done.path}: {done.weights} weights, {done.parameters:,} parameters")
+    tell(f"{done.path}: {done.weights} weights, {done.parameters:,} parameters")

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from pixelflow.core.terminal import tell
+
 
 def import_official(
     source: Annotated[Path, typer.Argument(metavar="SRC", help="The authors' folder: config.yaml and model.pt.")],
@@ -19,4 +21,4 @@ def import_official(
     from pixelflow.official.exchange import import_release
 
     done = import_release(source, run, size)
-    typer.echo(f"{done.path}: {done.weights} weights, {done.parameters:,} parameters, none missing, none left over")
+    tell(f"{done.path}: {done.weights} weights, {done.parameters:,} parameters, none missing, none left over")

@@ -12,6 +12,7 @@ import typer
 
 from pixelflow.cli import completing
 from pixelflow.core.errors import CannotWriteError, UsageError
+from pixelflow.core.terminal import tell
 
 KINDS = {"digits": "digits", "pictures": "pictures", "captions": "captions", "shapes": "shapes_t2i"}
 """What can be begun -> the shipped spec that is copied."""
@@ -53,7 +54,7 @@ def init(
     write_text(file, text)
     root = getattr(spec.data, "root", None)
     first = "" if root is None or root.is_dir() else f"put pictures into {root} and  "
-    typer.echo(f"{file}: a spec to edit; next:  {first}pixelflow train {file}")
+    tell(f"{file}: a spec to edit; next:  {first}pixelflow train {file}")
 
 
 def _checked(kind: str) -> str:

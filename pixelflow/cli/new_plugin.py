@@ -16,6 +16,7 @@ import typer
 
 from pixelflow.cli import completing
 from pixelflow.core.errors import CannotWriteError, UsageError
+from pixelflow.core.terminal import tell
 
 SKELETON = Path(__file__).with_name("skeleton")
 
@@ -51,7 +52,7 @@ def new_plugin(
     _check(name, kind)
     folder = out / f"pixelflow-{name}"
     _write(folder, files(name, kind))
-    typer.echo(f"{folder}: a new {kind}; next:  pip install -e {folder}  and  pixelflow check-plugin {name}")
+    tell(f"{folder}: a new {kind}; next:  pip install -e {folder}  and  pixelflow check-plugin {name}")
 
 
 def files(name: str, kind: str) -> dict[str, str]:

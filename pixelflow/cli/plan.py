@@ -8,6 +8,7 @@ import typer
 
 from pixelflow.cli.arguments import Overrides, SpecFile, read_spec
 from pixelflow.cli.tables import duration, percent, quantity, table
+from pixelflow.core.terminal import tell
 
 if TYPE_CHECKING:
     from pixelflow.core.spec import ExperimentSpec
@@ -26,7 +27,8 @@ def plan(
 
     found = costs(read_spec(spec, overrides))
     speed = tflops * 1e12 if tflops else None
-    typer.echo("\n\n".join((_summary(found), _stages(found), _sample(found, speed), _training(found, speed))))
+    parts = (_stages(found), _sample(found, speed), _training(found, speed))
+    tell(_summary(found), *(line for part in parts for line in ("", *part.split("\n"))))
 
 
 def _summary(costs: Costs) -> str:

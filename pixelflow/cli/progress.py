@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import typer
+from pixelflow.core.terminal import printable, tell
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -23,15 +23,16 @@ class Bars:
     def __call__(self, what: str, done: int, total: int) -> None:
         """So much of `what` is done."""
         if what not in self._tasks:
-            self._tasks[what] = self._shown.add_task(what, total=total)
+            self._tasks[what] = self._shown.add_task(printable(what), total=total)
         self._shown.update(self._tasks[what], completed=done)
 
-    def say(self, text: str) -> None:
+    def say(self, *lines: str) -> None:
         """Print a result to standard output; where bars share its terminal, above them, lest they erase it."""
         if sys.stdout.isatty() and not self._shown.disable:
+            text = "\n".join(map(printable, lines))
             self._shown.console.print(text, highlight=False, markup=False, soft_wrap=True)
         else:
-            typer.echo(text)
+            tell(*lines)
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from pixelflow.cli.arguments import (
     sampling_changes,
 )
 from pixelflow.cli.progress import bars
+from pixelflow.core.terminal import tell
 
 if TYPE_CHECKING:
     from pixelflow.core.spec import SamplingSpec
@@ -197,7 +198,7 @@ def _draw(run: Run, weak: Run | None, order: Order, folder: Path) -> None:
     gallery.finish(record, _titles(order, run), _columns(order))
     stages = " + ".join(f"{spent:g}" for spent in record.evaluations)
     by_stage = f" ({stages} by stage)" if len(record.evaluations) > 1 else ""
-    typer.echo(
+    tell(
         f"{count} image{'s' * (count > 1)} in {seconds:.1f} s, {sum(record.evaluations):g} evaluations each{by_stage}: "
         f"{folder}"
     )
@@ -212,12 +213,12 @@ def _export(run: Run, weak: Run | None, order: Order, folder: Path, npz: Path) -
         raise UsageError(f"--npz {npz}: the file's name must end in .npz")
     export = NpzExport(run.model, run.spec, order, folder, weak.model if weak else None)
     count = len(order.seeds)
-    with bars() as tell:
+    with bars() as shown:
         for done in export.draw():
-            tell("drawing", done, count)
+            shown("drawing", done, count)
         for done in export.write(npz):
-            tell("writing", done, count)
-    typer.echo(f"{count} image{'s' * (count > 1)}: {npz}, and as PNGs in {folder}")
+            shown("writing", done, count)
+    tell(f"{count} image{'s' * (count > 1)}: {npz}, and as PNGs in {folder}")
 
 
 def _titles(order: Order, run: Run) -> list[str]:

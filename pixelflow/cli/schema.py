@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from pixelflow.core.terminal import say, tell
+
 
 def schema(
     out: Annotated[Path | None, typer.Option(help="Write the schema to this file instead of printing it.")] = None,
@@ -16,12 +18,12 @@ def schema(
 
     text = schema_text()
     if out is None:
-        typer.echo(text)
-        typer.echo("Write it to a file with --out FILE to see the line that makes editors use it.", err=True)
+        tell(*text.split("\n"))
+        say("Write it to a file with --out FILE to see the line that makes editors use it.")
         return
     write_text(out, text + "\n")
-    typer.echo("Make this the first line of a spec, and editors with a YAML language server use the schema:")
-    typer.echo(f"# yaml-language-server: $schema={out.resolve()}")
+    tell("Make this the first line of a spec, and editors with a YAML language server use the schema:")
+    tell(f"# yaml-language-server: $schema={out.resolve()}")
 
 
 def schema_text() -> str:

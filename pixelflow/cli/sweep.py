@@ -13,6 +13,7 @@ import typer
 
 from pixelflow.cli import completing
 from pixelflow.cli.tables import duration, percent, quantity, table
+from pixelflow.core.terminal import say, tell
 
 if TYPE_CHECKING:
     from pixelflow.sweep.executors import Executor
@@ -56,22 +57,22 @@ def sweep(
     plan = Plan.of(*sweep)
     folder = out / plan.name
     if dry_run and sweep.search:
-        typer.echo(_space(sweep.search))
-        typer.echo(_shown(forecast(Plan.of(sweep.settings, sweep.points), folder), "ends of the ranges"))
+        tell(*_space(sweep.search).split("\n"))
+        tell(*_shown(forecast(Plan.of(sweep.settings, sweep.points), folder), "ends of the ranges").split("\n"))
         return
     if dry_run:
-        typer.echo(_shown(forecast(plan, folder), "points"))
+        tell(*_shown(forecast(plan, folder), "points").split("\n"))
         return
     from pixelflow.sweep.report import write_report
 
     carrier = _executor(sweep.settings, executor, workers)
     try:
         with _stopped_by_sigterm(folder):
-            run(plan, folder, carrier, lambda line: typer.echo(line, err=True))
+            run(plan, folder, carrier, say)
     finally:
         if (folder / FILE).is_file():
             page = write_report(Plan.read(folder), folder)
-    typer.echo(str(page))
+    tell(str(page))
 
 
 @contextmanager

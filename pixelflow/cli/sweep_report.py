@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from pixelflow.core.terminal import tell
+
 
 def sweep_report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A sweep's folder, e.g. sweeps/digits_steps.")],
@@ -15,4 +17,4 @@ def sweep_report(
     from pixelflow.sweep.plan import Plan
     from pixelflow.sweep.report import write_report
 
-    typer.echo(str(write_report(Plan.read(folder), folder)))
+    tell(str(write_report(Plan.read(folder), folder)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pixelflow.cli.tables import table
+from pixelflow.core.terminal import tell
 
 if TYPE_CHECKING:
     from pixelflow.sweep.tasks import Task
@@ -27,11 +28,11 @@ def sweep_status(
     rows += [(point.label, _state(cells[point.cell])) for point in plan.points]
     done = sum(task.is_done for task in tasks)
     widest = max(len(state) for _, state in rows)
-    typer.echo(table([(what, state.ljust(widest)) for what, state in rows], indent=""))
-    typer.echo(f"\n{done} of {len(tasks)} tasks are done")
+    tell(*table([(what, state.ljust(widest)) for what, state in rows], indent="").split("\n"))
+    tell("", f"{done} of {len(tasks)} tasks are done")
     for task in tasks:
         if task.failure is not None and task.is_ready:
-            typer.echo(f"{task.what}: {task.failure} (see {task.log})")
+            tell(f"{task.what}: {task.failure} (see {task.log})")
 
 
 def _state(task: Task) -> str:

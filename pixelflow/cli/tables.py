@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pixelflow.core.terminal import printable
+
 _PREFIXES = ("", "K", "M", "G", "T", "P", "E")
 
 
 def table(rows: Sequence[Sequence[str]], indent: str = "  ") -> str:
     """Rows as lines; the first column is aligned to the left, the others to the right."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return "\n".join(
         indent

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pixelflow.cli.arguments import Device, Overrides, SpecFile, read_spec
+from pixelflow.core.terminal import tell
 
 
 def train(
@@ -32,4 +33,4 @@ def train(
         with joined(device) as world:
             finished = train_run(wanted, out / wanted.name, world, signals)
             if world.is_first:
-                typer.echo(str(finished.path))
+                tell(str(finished.path))

@@ -9,6 +9,7 @@ import typer
 
 from pixelflow.cli.arguments import Device, Overrides, SpecFile, read_spec
 from pixelflow.cli.progress import bars
+from pixelflow.core.terminal import tell
 
 
 def train_extractor(
@@ -30,6 +31,6 @@ def train_extractor(
     with bars() as progress:
         network, about = train_classifier(read_spec(spec, overrides), settings, choose_device(device), progress)
     sha256 = save(out, network, about)
-    typer.echo(f"right on {about.accuracy:.1%} of the real images that it was not trained on")
-    typer.echo(f"written to {out} (SHA-256 {sha256})")
-    typer.echo(f"use it: evaluation.metrics=[{{type: frechet, extractor: {{type: classifier, weights: {out}}}}}]")
+    tell(f"right on {about.accuracy:.1%} of the real images that it was not trained on")
+    tell(f"written to {out} (SHA-256 {sha256})")
+    tell(f"use it: evaluation.metrics=[{{type: frechet, extractor: {{type: classifier, weights: {out}}}}}]")

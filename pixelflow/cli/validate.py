@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import typer
-
 from pixelflow.cli.arguments import Overrides, SpecFile, read_spec
+from pixelflow.core.terminal import tell
 
 
 def validate(spec: SpecFile, overrides: Overrides = None) -> None:
@@ -12,7 +11,7 @@ def validate(spec: SpecFile, overrides: Overrides = None) -> None:
     checked = read_spec(spec, overrides)
     height, width = checked.image.size
     stages, patches = checked.stages, "/".join(str(patch) for patch in dict.fromkeys(checked.patches))
-    typer.echo(
+    tell(
         f"ok: {checked.name}, {height}x{width} pixels, {stages} stage{'s' * (stages > 1)}, patch {patches}, "
         f"{checked.backbone.component.type_name()} on {checked.data.component.type_name()}"
     )

@@ -5,11 +5,28 @@ The codes follow sysexits.h where it has a fitting one, so that schedulers and s
 
 from __future__ import annotations
 
+from pixelflow.core.terminal import printable
+
 
 class PixelflowError(Exception):
-    """Base of every error that is reported as one line; anything else is a bug and exits with 1."""
+    """Base of every error that is reported as one line; anything else is a bug and exits with 1.
+
+    Args:
+        lines: one a problem; a line break within one, from a name or from data, is written out.
+    """
 
     exit_code = 1
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__(*lines)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What went wrong, fit for a terminal."""
+        return tuple(printable(str(line)) for line in self.args)
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
 
 
 class UsageError(PixelflowError):
@@ -80,4 +97,4 @@ class SpecError(PixelflowError):
 
 def first_line(error: Exception) -> str:
     """What another package's error says, in one line; parsers of hostile files raise anything."""
-    return (str(error) or type(error).__name__).splitlines()[0]
+    return printable(next(iter(str(error).splitlines()), "") or type(error).__name__)

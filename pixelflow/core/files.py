@@ -1,17 +1,20 @@
-"""Writing files so that a crash, a kill or a full disk never leaves half of one."""
+"""Reading what is a file and nothing else; writing so that a crash, a kill or a full disk never leaves half of one."""
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 
-from pixelflow.core.errors import CannotWriteError, UsageError
+from pixelflow.core.errors import CannotWriteError, DataError, MissingInputError, UsageError
 
 
 def at_home(path: Path) -> Path:
@@ -34,6 +37,49 @@ def writing(target: Path, kept: str = "") -> Iterator[None]:
 def printable(path: str | Path) -> str:
     """A path as text that any terminal and file takes: bytes that are no UTF-8 as ``\\xe9``."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def opened(path: Path) -> BinaryIO:
+    """A regular file, to be read; whatever else may bear its name is refused, and nothing is waited for.
+
+    Raises:
+        MissingInputError: there is no such file, or it may not be read.
+        DataError: it is a folder, a pipe, a device or a link that leads to itself.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    except (FileNotFoundError, NotADirectoryError):
+        raise MissingInputError(f"{path}: there is no such file") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        if getattr(error, "errno", None) == errno.ELOOP:
+            raise DataError(f"{path}: is a link that leads to itself") from None
+        raise MissingInputError(f"{path}: cannot be read ({reason})") from None
+    if not stat.S_ISREG(mode := os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        what = "a folder" if stat.S_ISDIR(mode) else "a pipe or a socket" if _is_stream(mode) else "a device"
+        raise DataError(f"{path}: is {what}, not a file")
+    return os.fdopen(descriptor, "rb")
+
+
+def _is_stream(mode: int) -> bool:
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+
+
+def read_bytes(path: Path, largest: int) -> bytes:
+    """The content of a regular file of at most `largest` bytes.
+
+    Raises:
+        MissingInputError, DataError: as `opened`; or it is larger, or the disk fails.
+    """
+    with opened(path) as file:
+        try:
+            content = file.read(largest + 1)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    if len(content) > largest:
+        raise DataError(f"{path}: is larger than {largest:,} bytes, more than such a file may have")
+    return content
 
 
 def write_text(path: Path, text: str) -> None:

@@ -164,7 +164,7 @@ def validate(model: type[M], document: Document) -> M:
     try:
         return model.model_validate(document.data)
     except ValidationError as error:
-        raise SpecError("\n".join(wording.lines(model, document, error))) from None
+        raise SpecError(*wording.lines(model, document, error)) from None
 
 
 def dump(settings: Settings) -> str:

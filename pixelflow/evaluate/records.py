@@ -60,7 +60,7 @@ def check(outcomes: Sequence[Outcome]) -> None:
         if not isinstance(error, PixelflowError):
             raise error
     if errors:
-        raise type(errors[0])("\n".join(outcome.reason for outcome in outcomes if outcome.error is not None))
+        raise type(errors[0])(*(outcome.reason for outcome in outcomes if outcome.error is not None))
 
 
 def digest_of(told: Mapping[str, Any]) -> str:

@@ -14,13 +14,13 @@ from __future__ import annotations
 import json
 import os
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pixelflow.core import terminal
 from pixelflow.core.errors import PreemptedError
 from pixelflow.core.files import locked_if_free, writing
 
@@ -163,7 +163,7 @@ def _beat(claim: Path, is_over: threading.Event) -> None:
             os.utime(claim)
         except FileNotFoundError:
             text = f"pixelflow: {claim.parent}: another machine took this over while this one stood still"
-            print(text, file=sys.stderr, flush=True)
+            terminal.say(text)
             os._exit(PreemptedError.exit_code)
         except OSError:  # the network may be back before the lease ends
             continue

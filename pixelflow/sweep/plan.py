@@ -136,7 +136,7 @@ def _cost(spec: ExperimentSpec, label: str) -> CellCost:
     try:
         found = costs(spec)
     except PixelflowError as error:
-        raise type(error)(f"point {label}: {error}") from None
+        raise type(error)(*(f"point {label}: {line}" for line in error.lines)) from None
     return CellCost(
         parameters=found.parameters,
         sample_macs=found.sample_macs,

@@ -57,14 +57,15 @@ def read_sweep(path: Path) -> Sweep:
     base = reading.read_document(path.parent / settings.base)
     for key, value in settings.set.items():
         base = _assigned(base, key, value, document.place(("set", key)))
-    points, problems = [], []
+    points: list[Point] = []
+    problems: list[str] = []
     for keys, changes in _chosen(settings, document):
         try:
             points.append(Point(changes, changed_spec(base, changes, [document.place(key) for key in keys])))
         except SpecError as error:
-            problems += str(error).splitlines()
+            problems += error.lines
     if problems:
-        raise SpecError("\n".join(dict.fromkeys(problems)))
+        raise SpecError(*dict.fromkeys(problems))
     asked = settings.search
     return Sweep(settings, points, _search(asked, settings.seed, document, base, points) if asked else None)
 

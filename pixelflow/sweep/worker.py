@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pixelflow.core import terminal
 from pixelflow.core.errors import PixelflowError, PreemptedError
 from pixelflow.sweep.agenda import Agenda
 from pixelflow.sweep.study import advance
@@ -51,7 +52,7 @@ def _attempted(task: Task, device: str | None) -> bool:
             except PreemptedError:
                 raise
             except Exception as error:
-                traceback.print_exc()
+                terminal.say(*traceback.format_exc().splitlines())
                 task.fail(str(error) if isinstance(error, PixelflowError) else f"{type(error).__name__}: {error}")
     return True
 
@@ -83,11 +84,12 @@ def _end_with_parent() -> None:
 
 def main(arguments: list[str]) -> None:
     """Work on a folder."""
+    terminal.catch_log()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         work(Path(arguments[0]), arguments[1] if len(arguments) > 1 else None)
     except PixelflowError as error:
-        print(f"pixelflow: {error}", file=sys.stderr, flush=True)
+        terminal.say(*(f"pixelflow: {line}" for line in error.lines))
         os._exit(error.exit_code)
     os._exit(0)  # at once: the interpreter's own end would stumble over the thread that still reads
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 import os
 import selectors
 import socket
-import sys
 import threading
 import time
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from pixelflow.core import terminal
 from pixelflow.core.errors import LostPeerError
 
 _GRACE = 5.0
@@ -86,7 +86,7 @@ class Peers:
         self._tell(who)
         time.sleep(_GRACE)
         if not self._is_told:
-            print(f"pixelflow: {self._message}", file=sys.stderr, flush=True)
+            terminal.say(f"pixelflow: {self._message}")
         os._exit(LostPeerError.exit_code)
 
     def _tell(self, what: int) -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from pixelflow.core import terminal
 from pixelflow.core.distribution import install
 from pixelflow.core.errors import MissingDependencyError
+from pixelflow.core.terminal import printable
 
 
 class Progress(AbstractContextManager["Progress"], ABC):
@@ -68,7 +70,7 @@ class Bar(Progress):
         self._bar.update(self._task, description=_summary(line, seconds_left, self.note))
 
     def say(self, text: str) -> None:
-        self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._bar.console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
 
 
 class Lines(Progress):
@@ -84,7 +86,7 @@ class Lines(Progress):
         self.say(f"step {line['step']}/{self._steps}  {_summary(line, seconds_left, self.note)}")
 
     def say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        terminal.say(text)
 
 
 class Silence(Progress):
@@ -109,7 +111,7 @@ def make_progress(steps: int, first: int, silent: bool) -> Progress:
 
 def _summary(line: Mapping[str, Any], seconds_left: float, note: str) -> str:
     told = f"loss {line['loss']:.4f}  {line['images_per_second']:.4g} images/s  {duration(seconds_left)} left"
-    return f"{told}  {note}".rstrip()
+    return printable(f"{told}  {note}".rstrip())
 
 
 def duration(seconds: float) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -14,7 +13,7 @@ from typing import Any
 
 import torch
 
-from pixelflow.core import checkpoint
+from pixelflow.core import checkpoint, terminal
 from pixelflow.core.assembly import build_dataset, resolve
 from pixelflow.core.errors import PreemptedError, UsageError
 from pixelflow.core.interfaces import Dataset
@@ -77,7 +76,7 @@ def train(spec: ExperimentSpec, folder: Path, world: World, signals: StopSignals
         initial.check(spec)
     with opened(folder, spec, dataset.classes, world) as run, memory_for("training", _LESS_MEMORY):
         trainer = Trainer(run, spec, dataset, world, signals)
-        say = _say if world.is_first else _say_nothing
+        say = terminal.say if world.is_first else _say_nothing
         step, is_finished = trainer.state.step, trainer.is_finished
         world.wait()  # is_finished looks for pictures that the first process may now draw
         if is_finished:
@@ -85,7 +84,7 @@ def train(spec: ExperimentSpec, folder: Path, world: World, signals: StopSignals
             return run
         say(f"{run.path}: {'continuing after' if step else 'starting at'} step {step} of {spec.training.steps}")
         if trainer.inherited and world.is_first:
-            _say("\n".join(trainer.inherited.lines()))
+            terminal.say(*trainer.inherited.lines())
             trainer.inherited.write(run.init_file)
         try:
             trainer.train()
@@ -123,7 +122,7 @@ def _check_shares(spec: ExperimentSpec, world: World) -> None:
 def _end_early(what: str, received: signal.Signals | None) -> None:
     message = f"{what}; the same command continues"
     if received == signal.SIGINT:
-        _say(message)
+        terminal.say(message)
         raise KeyboardInterrupt
     raise PreemptedError(message)
 
@@ -156,7 +155,7 @@ def _refuse_other_spec(run: RunFolder, before: ExperimentSpec, now: ExperimentSp
         )
     for key, old, new in changed:
         if key in places:
-            _say(f"{run.path}: {key} has moved from {old} to {new}; the same data must lie there")
+            terminal.say(f"{run.path}: {key} has moved from {old} to {new}; the same data must lie there")
 
 
 def _places(data: Dataset.Params) -> set[str]:
@@ -192,9 +191,5 @@ def _warn_of_other_versions(run: RunFolder) -> None:
         logger.warning("%s was started under other versions (%s); results may differ", run.path, "; ".join(changed))
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def _say_nothing(text: str) -> None:
+def _say_nothing(*lines: str) -> None:
     return None

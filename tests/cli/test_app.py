@@ -84,7 +84,7 @@ OURS = [cls for cls in subclasses(errors.PixelflowError) if cls.__module__.start
 @pytest.mark.parametrize("cls", OURS)
 def test_an_error_of_ours_is_its_lines_and_its_code(cls, monkeypatch, capsys):
     with pytest.raises(SystemExit) as stopped:
-        raising(cls("first\nsecond"), monkeypatch)
+        raising(cls("first", "second"), monkeypatch)
     assert stopped.value.code == cls.exit_code
     assert capsys.readouterr().err == "pixelflow: first\npixelflow: second\n"
 
