@@ -4,6 +4,7 @@
 
     runs/NAME/spec.yaml          every default written out
              environment.json    versions, platform, plugins, names of the classes
+             changes.jsonl       settings that changed while it went on: one line a change, with its step
              init.json           what it took from the run that it started from, if it did
              metrics.jsonl       one line every `training.log_every` steps, and one an evaluation
              checkpoints/        see `pixelflow.core.checkpoint`
@@ -86,6 +87,10 @@ class RunFolder:
     @property
     def init_file(self) -> Path:
         return self.path / "init.json"
+
+    @property
+    def changes_file(self) -> Path:
+        return self.path / "changes.jsonl"
 
     @property
     def metrics_file(self) -> Path:

@@ -77,6 +77,21 @@ def _run(value: Any) -> Any:
 Init = Annotated[InitSpec, BeforeValidator(_run, json_schema_input_type=str | InitSpec)]
 
 
+class PhaseSpec(Settings):
+    """Another course of the learning rate, from a step on."""
+
+    start: int = Field(ge=1)
+    """Step from which on it holds; the steps before keep their rates, done or not."""
+    learning_rate: float | None = Field(default=None, gt=0)
+    """By default the rate of the step before."""
+    warmup: int = Field(default=0, ge=0)
+    """Steps over which the rate goes there linearly from that of the step before."""
+    decay: Literal["constant", "cosine"] = "constant"
+    """Course after that; cosine falls to 0."""
+    decay_end: int | None = Field(default=None, ge=1)
+    """Step at which a cosine has fallen to 0; by default where the next phase starts, or after the last step."""
+
+
 class TrainingSpec(Settings):
     """The optimisation."""
 
@@ -94,7 +109,11 @@ class TrainingSpec(Settings):
     warmup: int = Field(default=0, ge=0)
     """Steps over which the rate rises linearly from 0."""
     decay: Literal["constant", "cosine"] = "constant"
-    """Course of the rate after the warm-up; cosine falls to 0 at the last step."""
+    """Course of the rate after the warm-up; cosine falls to 0."""
+    decay_end: int | None = Field(default=None, ge=1)
+    """Step at which a cosine has fallen to 0; by default where the first phase starts, or after the last step."""
+    phases: tuple[PhaseSpec, ...] = ()
+    """Changes of the rate, also of a run that exists: each from a step on that is not done yet."""
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(default=(0.9, 0.999))
     weight_decay: float = Field(default=0.0, ge=0)
     clip: float | None = Field(default=1.0, gt=0)
@@ -224,6 +243,15 @@ class ExperimentSpec(Settings):
                 f"images of {size[1]}x{size[0]} (width x height) cannot be cut into patches at all "
                 f"{self.stages} stages: sides must be multiples of {self.unit}; the nearest is {width}x{height}"
             )
+
+    @model_validator(mode="after")
+    def _phases_in_order(self) -> ExperimentSpec:
+        starts = [phase.start for phase in self.training.phases]
+        if starts != sorted(set(starts)):
+            raise problem(
+                f"start at {', '.join(map(str, starts))}: each must start after the former", "training", "phases"
+            )
+        return self
 
     @model_validator(mode="after")
     def _fits_together(self) -> ExperimentSpec:

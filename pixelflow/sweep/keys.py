@@ -18,12 +18,12 @@ from typing import Any
 
 from pixelflow.core.component import ComponentParams, Settings
 from pixelflow.core.spec import ExperimentSpec
-from pixelflow.training.session import CHANGEABLE
+from pixelflow.training.session import CHANGEABLE, COURSE
 
 DEFAULTS = Path(__file__).with_name("defaults.json")
 """Block or component -> setting -> the value that it has where a name does not tell."""
 _DIGITS = 12
-_NOT_OF_TRAINING = {"name", *CHANGEABLE} - {"training.steps"}
+_NOT_OF_TRAINING = {"name", *CHANGEABLE} - set(COURSE)
 """Keys, or their patterns, without influence on the trained weights."""
 
 

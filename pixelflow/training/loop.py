@@ -19,8 +19,9 @@ from pixelflow.training.evaluations import Evaluations
 from pixelflow.training.initial import Inherited, former_run, inherit
 from pixelflow.training.loader import Batch, batches
 from pixelflow.training.objective import Objective, Work
-from pixelflow.training.optimizer import clip_gradients, rate_at, trained
+from pixelflow.training.optimizer import clip_gradients, trained
 from pixelflow.training.previews import Previews
+from pixelflow.training.rates import rate_at
 from pixelflow.training.reporting import Events, Progress, events, make_progress
 from pixelflow.training.state import TrainState
 from pixelflow.training.stopping import Stop, StopSignals

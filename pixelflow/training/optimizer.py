@@ -1,4 +1,4 @@
-"""The optimizer, the course of its rate, and its state as named tensors."""
+"""The optimizer, and its state as named tensors."""
 
 from __future__ import annotations
 
@@ -101,16 +101,6 @@ def _muon(matrices: Sequence[nn.Parameter], training: TrainingSpec) -> torch.opt
         weight_decay=training.weight_decay,
         adjust_lr_fn="match_rms_adamw",
     )
-
-
-def rate_at(step: int, training: TrainingSpec) -> float:
-    """The learning rate of step 0, 1, ...: a linear warm-up, then constant, or half a cosine towards 0."""
-    if step < training.warmup:
-        return training.learning_rate * (step + 1) / training.warmup
-    if training.decay == "constant":
-        return training.learning_rate
-    progress = (step - training.warmup) / max(1, training.steps - training.warmup)
-    return training.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
 def clip_gradients(model: nn.Module, largest: float | None) -> Tensor:

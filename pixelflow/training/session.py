@@ -7,6 +7,7 @@ import logging
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -20,19 +21,21 @@ from pixelflow.core.interfaces import Dataset
 from pixelflow.core.memory import memory_for
 from pixelflow.core.runfolder import RunFolder, environment
 from pixelflow.core.spec import ExperimentSpec
-from pixelflow.training import initial
+from pixelflow.training import initial, metrics, rates
 from pixelflow.training.distributed import World
 from pixelflow.training.loop import Trainer
 from pixelflow.training.stopping import Stop, StopSignals
 
 logger = logging.getLogger(__name__)
 
+COURSE = ("training.steps", "training.decay_end", "training.phases")
+"""Keys that may change if the learning rates of the steps that are done stay what they were."""
 CHANGEABLE = (
+    *COURSE,
     "name",
     "conditioners.*.cache",
     "sampling",
     "evaluation",
-    "training.steps",
     "training.threads",
     "training.workers",
     "training.checkpointing",
@@ -49,6 +52,10 @@ CHANGEABLE = (
 So may the data's paths; see `_places`.
 """
 
+_RATE = {"training.learning_rate", "training.warmup", "training.decay"}
+_OTHER_RATE = (
+    "; another learning rate from some step on is a phase: training.phases=[{start: STEP, learning_rate: RATE}]"
+)
 _SHOWN = 3
 _LESS_MEMORY = (
     "set training.checkpointing=true, with which a run can go on; or, for a new run, "
@@ -80,9 +87,11 @@ def train(spec: ExperimentSpec, folder: Path, world: World, signals: StopSignals
         step, is_finished = trainer.state.step, trainer.is_finished
         world.wait()  # is_finished looks for pictures that the first process may now draw
         if is_finished:
-            say(f"{run.path} is finished: {step} steps; to train further, raise training.steps")
+            say(f"{run.path} is finished: {step} steps; {_further(spec, step)}")
             return run
         say(f"{run.path}: {'continuing after' if step else 'starting at'} step {step} of {spec.training.steps}")
+        if (course := rates.told(spec.training, step)) is not None:
+            say(course)
         if trainer.inherited and world.is_first:
             terminal.say(*trainer.inherited.lines())
             trainer.inherited.write(run.init_file)
@@ -103,11 +112,24 @@ def opened(folder: Path, spec: ExperimentSpec, classes: tuple[str, ...], world: 
         return
     run = open_run(folder, spec, classes)
     with run.locked():
-        if run.read_spec() != spec:
+        if (before := run.read_spec()) != spec:
+            _note_change(run, before, spec)
             run.write_spec(spec)
         run.clean()
         world.wait()
         yield run
+
+
+def _note_change(run: RunFolder, before: ExperimentSpec, now: ExperimentSpec) -> None:
+    """Keep for later readers when a run's settings changed, and how."""
+    changed = differences(before.model_dump(mode="json"), now.model_dump(mode="json"))
+    done = checkpoint.steps(run.checkpoints)
+    line = {
+        "step": done[-1] if done else 0,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "changed": {key: {"before": old, "now": new} for key, old, new in changed},
+    }
+    metrics.append(run.changes_file, line)
 
 
 def _check_shares(spec: ExperimentSpec, world: World) -> None:
@@ -117,6 +139,17 @@ def _check_shares(spec: ExperimentSpec, world: World) -> None:
             f"training.batch_size {spec.training.batch_size} is not a multiple of {parts} "
             f"({world.size} processes x {spec.training.accumulation} accumulation steps)"
         )
+
+
+def _further(spec: ExperimentSpec, step: int) -> str:
+    """How a finished run is trained further."""
+    decays = [spec.training.decay, *(phase.decay for phase in spec.training.phases)]
+    if decays[-1] == "constant":
+        return "to train further, raise training.steps"
+    return (
+        "its learning rate has fallen to 0: to train further, raise training.steps and say how the rate goes on: "
+        f"{rates.advice(spec.training, step)}"
+    )
 
 
 def _end_early(what: str, received: signal.Signals | None) -> None:
@@ -131,13 +164,16 @@ def open_run(folder: Path, spec: ExperimentSpec, classes: tuple[str, ...]) -> Ru
     """The run in `folder`, new or of the same spec but for what may change.
 
     Raises:
-        UsageError: it is a run of another spec.
+        UsageError: it is a run of another spec, or its learning rate would jump.
         CannotWriteError: the folder cannot be made.
     """
     if not (folder / "spec.yaml").exists():
         return RunFolder.create(folder, spec, classes)
     run = RunFolder(folder)
-    _refuse_other_spec(run, run.read_spec(), spec)
+    before = run.read_spec()
+    _refuse_other_spec(run, before, spec)
+    done = checkpoint.steps(run.checkpoints)
+    rates.refuse_other_past(run.path, before.training, spec.training, done[-1] if done else 0)
     _warn_of_other_versions(run)
     return run
 
@@ -151,7 +187,7 @@ def _refuse_other_spec(run: RunFolder, before: ExperimentSpec, now: ExperimentSp
         more = f" and {len(fatal) - _SHOWN} more" if len(fatal) > _SHOWN else ""
         raise UsageError(
             f"{run.path} is a run of another spec ({shown}{more}); train under another name (--run NAME), "
-            "or undo the change"
+            f"or undo the change{_OTHER_RATE if {key for key, _, _ in fatal} <= _RATE else ''}"
         )
     for key, old, new in changed:
         if key in places:

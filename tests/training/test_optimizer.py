@@ -1,4 +1,4 @@
-"""Rate, clipping and the optimizer's state."""
+"""Clipping and the optimizer's state."""
 
 import pytest
 import torch
@@ -12,31 +12,8 @@ from pixelflow.training.optimizer import (
     clip_gradients,
     hidden_matrices,
     make_optimizer,
-    rate_at,
 )
 from tests.conftest import make_spec
-
-
-def training(*overrides: str):
-    return make_spec("training.learning_rate=1.0", *overrides).training
-
-
-def test_warm_up_rises_linearly_to_the_rate():
-    settings = training("training.warmup=4", "training.steps=10")
-    assert [rate_at(step, settings) for step in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1]
-
-
-def test_cosine_falls_from_the_rate_to_nothing():
-    settings = training("training.warmup=2", "training.steps=12", "training.decay=cosine")
-    assert rate_at(2, settings) == 1
-    assert rate_at(7, settings) == pytest.approx(0.5)
-    assert rate_at(12, settings) == pytest.approx(0)
-    rates = [rate_at(step, settings) for step in range(2, 12)]
-    assert rates == sorted(rates, reverse=True)
-
-
-def test_a_warm_up_longer_than_the_run_is_allowed():
-    assert rate_at(3, training("training.warmup=100", "training.decay=cosine")) == pytest.approx(0.04)
 
 
 @pytest.mark.parametrize(("largest", "after"), [(1.0, 1.0), (100.0, 5.0), (None, 5.0)])
