@@ -56,7 +56,7 @@ def main() -> None:
 def draw(run: Run, sampler: ComponentParams, steps: int, options: argparse.Namespace) -> tuple[Tensor, float]:
     """Images (b c h w) and the evaluations that each took."""
     sampling = changed_sampling(run.spec, {"sampler": sampler, "steps": steps, "guidance": options.guidance})
-    labels = {"label": [index % len(run.classes) for index in range(options.images)]}
+    labels = {"label": [index % len(run.labels) for index in range(options.images)]}
     drawn = list(draw_batches(run.model, run.spec, labels, range(options.images), sampling=sampling))
     return torch.cat([batch.images for batch in drawn]), sum(drawn[0].evaluations)
 

@@ -28,6 +28,7 @@ from pixelflow.generation.noise import checked_noise, noise_source
 from pixelflow.generation.orders import Source
 from pixelflow.generation.prompts import Prompt, condition_for, context
 from pixelflow.generation.settings import changed_sampling, check_negatives, check_weak, checked_size
+from pixelflow.generation.weaker import Weaker
 from pixelflow.official.replay import is_recording, replayed
 
 Text = str | Sequence[str] | Tensor
@@ -106,7 +107,7 @@ class Run:
         Args:
             x: states (b c h w).
             time: the network's own time in [0, 1000); one number, or one an image (b).
-            labels: indices or names, one or one an image; left out, no class.
+            labels: names or numbers of classes, one or one an image (see `label_indices`); left out, no class.
             prompts: captions, likewise; left out, no caption.
             text: captions as `prompts`, or token embeddings (b n d).
             mask: (b n), 1 where a token of the embeddings counts; by default everywhere.
@@ -117,7 +118,8 @@ class Run:
         x = x.to(self.model.device, torch.float32)
         times = _times(time, len(x))
         stages = self._stages(x, times.tolist())
-        prompt = self._prompt(len(x), labels, _one_of(prompts, text, "prompts"), mask)
+        indices = None if labels is None else self.label_indices(labels)
+        prompt = self._prompt(len(x), indices, _one_of(prompts, text, "prompts"), mask)
         velocity = torch.empty_like(x)
         with evaluating(self.model):
             condition = prompt.condition(self.model)
@@ -151,7 +153,7 @@ class Run:
         """Images (b c h w) on the CPU, before clipping to [-1, 1]; what is left out is as in the run's spec.
 
         Args:
-            labels: indices or names of classes, repeated in order up to `count`; by default all classes.
+            labels: names or numbers of classes (see `label_indices`), repeated up to `count`; by default all classes.
             prompts: captions, repeated likewise.
             negatives: what guidance leads away from in place of the empty caption, repeated likewise.
             text: captions as `prompts`, or token embeddings (b n d).
@@ -184,7 +186,7 @@ class Run:
             check_negatives(uncond_text, sampling)
         if weak is not None:
             check_weak(sampling)
-        asked = self.labels if labels is None else label_indices(labels, self.classes)
+        asked = self.labels if labels is None else self.label_indices(labels)
         text = [text] if isinstance(text, str) else text
         if count is not None and count < 1:
             raise UsageError(f"count must be at least 1, not {count}")
@@ -205,7 +207,7 @@ class Run:
             shape=shape,
             noise=noise_source(total, range(seed, seed + total) if seeds is None else seeds, noise, self.model.device),
             null=null,
-            weak=weak.model if weak else None,
+            weak=self.weaker(weak, asked) if weak else None,
         )
         batches = list(draw_request(self.model, request, sampling))
         self.evaluations = mean_evaluations([(len(drawn.images), drawn.evaluations) for drawn in batches])
@@ -223,6 +225,25 @@ class Run:
         fields: set[str] = {conditioner.reads for conditioner in self.model.conditioners}
         return fields if self.model.backbone.context_dim is None else fields | {"caption"}
 
+    def label_indices(self, labels: Labels) -> list[int]:
+        """Which of the run's classes are meant; see `pixelflow.generation.labels.label_indices`.
+
+        Raises:
+            UsageError: there is no such class, or the run is not conditioned on labels.
+        """
+        self.check_reads(label=True, caption=False)
+        return label_indices(labels, self.classes, len(self.labels))
+
+    def weaker(self, weak: Run, labels: Sequence[int]) -> Weaker:
+        """A weaker run for autoguidance of these labels; it finds their classes by name.
+
+        Raises:
+            DataError, UsageError: it knows other classes.
+        """
+        if not ("label" in self.reads and "label" in weak.reads):
+            return Weaker(weak.model)
+        return Weaker.matched(weak.model, (self.classes, len(self.labels)), (weak.classes, len(weak.labels)), labels)
+
     def check_reads(self, *, label: bool, caption: bool) -> None:
         """Raise UsageError if a field is given that the run is not conditioned on."""
         for field, is_given in (("label", label), ("caption", caption)):
@@ -236,12 +257,12 @@ class Run:
             conditions = prompt.condition(self.model), condition_for(null, self.model, prompt.count)
             return replayed(self.model, sampling, prompt.count, *conditions, noise).cpu()
 
-    def _prompt(self, count: int, labels: Labels | None, text: Text | None, mask: Tensor | None) -> Prompt:
+    def _prompt(self, count: int, labels: Sequence[int] | None, text: Text | None, mask: Tensor | None) -> Prompt:
         """The prompt of `count` images from a label and a text for all of them, or one for each."""
-        self.check_reads(label=labels is not None, caption=text is not None)
+        self.check_reads(label=False, caption=text is not None)
         values: dict[str, Sequence[Any]] = {}
         if labels is not None:
-            values["label"] = _for_all(label_indices(labels, self.classes), count)
+            values["label"] = _for_all(labels, count)
         if isinstance(text, Tensor):
             self._check_width(text)
             return Prompt(count, values, context(text, mask, count, self.model))

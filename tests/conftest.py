@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -50,9 +51,14 @@ def lively_model(spec: ExperimentSpec, seed: int = 0) -> FlowModel:
     return model
 
 
-def make_run(path: Path, spec: ExperimentSpec, *, seed: int = 0, step: int = 7) -> Path:
+CLASSES = tuple(f"class {index}" for index in range(10))
+
+
+def make_run(
+    path: Path, spec: ExperimentSpec, *, seed: int = 0, step: int = 7, classes: Sequence[str] = CLASSES
+) -> Path:
     """A run folder with one checkpoint; its averaged and its raw weights differ."""
-    run = RunFolder.create(path, spec, [f"class {index}" for index in range(10)])
+    run = RunFolder.create(path, spec, classes)
     weights = {"ema": lively_model(spec, seed).state_dict(), "model": lively_model(spec, seed + 1).state_dict()}
     checkpoint.save(run.checkpoints, step, weights, {}, keep=2)
     return path

@@ -91,7 +91,11 @@ def test_velocity_takes_one_time_and_one_label_for_all(run: Run):
     spread = run.velocity(x, torch.tensor([700.0, 700.0]), labels=torch.tensor([2, 2]))
     assert torch.equal(run.velocity(x, 700, labels=2), spread)
     assert not torch.equal(run.velocity(x, 700, labels=3), spread)
-    assert torch.equal(run.velocity(x, 700), run.velocity(x, 700, labels=10))
+    null = run.model.condition(run.model.null(2))
+    last = run.model.cascade.stages[-1]
+    with torch.no_grad():
+        unlabelled = run.model([x], [last], [last.tau(torch.tensor([700.0, 700.0]))], null)[0]
+    torch.testing.assert_close(run.velocity(x, 700), unlabelled, atol=1e-5, rtol=1e-5)
 
 
 def test_velocity_of_another_size_finds_its_stage_by_time(tmp_path: Path):

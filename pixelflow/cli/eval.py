@@ -210,7 +210,7 @@ def _of_files(images: Path, overrides: list[str], device: torch.device) -> Measu
     prepare(spec, device)
     found = open_images(images, spec.reference)
     real = open_reference(spec.reference, found.shape, spec.bad_images)
-    return Measurement.of_files(found.beside(real), spec, real)
+    return Measurement.of_files(found, spec, real)
 
 
 def _printed(outcomes: Iterator[Outcome], say: Callable[..., None]) -> Iterator[Outcome]:

@@ -31,6 +31,7 @@ from pixelflow.core.terminal import tell
 if TYPE_CHECKING:
     from pixelflow.core.spec import SamplingSpec
     from pixelflow.generation.orders import Order
+    from pixelflow.generation.weaker import Weaker
     from pixelflow.run import Run
 
 _DEFAULT_COUNT = 16
@@ -41,7 +42,7 @@ _WIDEST = 20
 def sample(
     run: RunPath,
     overrides: SamplingOverrides = None,
-    labels: Annotated[str | None, typer.Option(help="Classes by number or name, e.g. 0,1,2; by default all.")] = None,
+    labels: Annotated[str | None, typer.Option(help="Classes by name or number, e.g. 0,1,2; by default all.")] = None,
     prompt: Annotated[list[str] | None, typer.Option(help="A caption; may be given several times.")] = None,
     prompts: Annotated[Path | None, typer.Option(metavar="FILE", help="More captions, one a line.")] = None,
     negative: Annotated[
@@ -84,17 +85,18 @@ def sample(
     from pixelflow.run import Run
 
     if repeat is not None:
-        opened, weaker, order = _recorded(repeat, run, device)
+        opened, weak_run, order = _recorded(repeat, run, device)
     else:
         opened = Run.open(run, step=step, weights=weights, device=device)
-        weaker = Run.open(weak, device=device) if weak else None
+        weak_run = Run.open(weak, device=device) if weak else None
         changes = sampling_changes(steps=steps, sampler=sampler, guidance=guidance, grid=grid)
         sampling = changed_sampling(opened.spec, changes, overrides or ())
         captions = [*(prompt or []), *(read_prompts(prompts) if prompts else [])]
-        order = _order(opened, weaker, sampling, _names(labels, opened), captions, negative or [], count, seed)
+        order = _order(opened, weak_run, sampling, _names(labels, opened), captions, negative or [], count, seed)
         order = order if rewriter is None else _rewritten(order, opened, rewriter)
         if size is not None:
             order = order.model_copy(update={"size": checked_size(opened.spec, read_size(size))})
+    weaker = opened.weaker(weak_run, order.labels or ()) if weak_run else None
     if npz is not None:
         _export(opened, weaker, order, out or npz.with_suffix(""), npz)
     else:
@@ -104,6 +106,7 @@ def sample(
 def _recorded(record: Path, run: Path, device: str | None) -> tuple[Run, Run | None, Order]:
     """What a record holds, with its very weights opened."""
     from pixelflow.generation.gallery import read_order
+    from pixelflow.generation.labels import check_recorded
     from pixelflow.generation.settings import changed_sampling
     from pixelflow.run import Run
 
@@ -112,6 +115,8 @@ def _recorded(record: Path, run: Path, device: str | None) -> tuple[Run, Run | N
     opened = Run.reopen(order.source, path=run, device=device)
     weaker = Run.reopen(order.weak, device=device) if order.weak else None
     sampling = changed_sampling(opened.spec, order.sampling.model_dump(mode="json"), source=str(record))
+    if "label" in opened.reads:
+        check_recorded(order.labels or (), len(opened.labels))
     return opened, weaker, order.model_copy(update={"sampling": sampling})
 
 
@@ -127,7 +132,7 @@ def _order(
 ) -> Order:
     """All that decides on the images; raises UsageError for what does not fit the run."""
     from pixelflow.core.errors import UsageError
-    from pixelflow.generation.labels import label_indices, repeated
+    from pixelflow.generation.labels import repeated
     from pixelflow.generation.orders import Order
     from pixelflow.generation.settings import check_negatives, check_weak
 
@@ -137,7 +142,7 @@ def _order(
     check_negatives(negatives, sampling)
     if weak is not None:
         check_weak(sampling)
-    indices = list(run.labels) if labels is None else label_indices(labels, run.classes)
+    indices = list(run.labels) if labels is None else run.label_indices(labels)
     own_count = max(len(captions), len(indices) if labels is not None else min(len(indices), _DEFAULT_COUNT))
     total = count or own_count or _DEFAULT_COUNT
     return Order(
@@ -161,7 +166,7 @@ def _rewritten(order: Order, run: Run, rewriter: str) -> Order:
     return order.model_copy(update={"captions": tuple(captions), "rewriting": record})
 
 
-def _draw(run: Run, weak: Run | None, order: Order, folder: Path) -> None:
+def _draw(run: Run, weak: Weaker | None, order: Order, folder: Path) -> None:
     """Carry the order out, write the gallery and say where it is."""
     from rich.console import Console
     from rich.progress import track
@@ -180,7 +185,7 @@ def _draw(run: Run, weak: Run | None, order: Order, folder: Path) -> None:
         order.seeds,
         sampling=order.sampling,
         keep_stages=True,
-        weak=weak.model if weak else None,
+        weak=weak,
         null_values=order.null_values,
         size=order.size,
     )
@@ -204,14 +209,14 @@ def _draw(run: Run, weak: Run | None, order: Order, folder: Path) -> None:
     )
 
 
-def _export(run: Run, weak: Run | None, order: Order, folder: Path, npz: Path) -> None:
+def _export(run: Run, weak: Weaker | None, order: Order, folder: Path, npz: Path) -> None:
     """Draw into a folder what is not there yet, then write all of it into one file."""
     from pixelflow.core.errors import UsageError
     from pixelflow.generation.npz_export import NpzExport
 
     if npz.suffix != ".npz":
         raise UsageError(f"--npz {npz}: the file's name must end in .npz")
-    export = NpzExport(run.model, run.spec, order, folder, weak.model if weak else None)
+    export = NpzExport(run.model, run.spec, order, folder, weak, run.classes)
     count = len(order.seeds)
     with bars() as shown:
         for done in export.draw():

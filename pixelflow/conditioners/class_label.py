@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -29,7 +29,7 @@ class ClassLabel(Conditioner):
 
         def resolved(self, dataset: Dataset) -> ClassLabel.Params:
             found = len(dataset.classes)
-            if not found and self.classes is None:
+            if not found:
                 raise DataError("conditioner class_label: the data set has no labels; use class subfolders or drop it")
             if self.classes is not None and found > self.classes:
                 raise DataError(
@@ -47,15 +47,22 @@ class ClassLabel(Conditioner):
         self.table = nn.Embedding(params.classes + 1, width)
         nn.init.normal_(self.table.weight, std=params.init_std)
 
+    def for_classes(self, weights: Mapping[str, Tensor], places: Sequence[int | None]) -> Mapping[str, Tensor]:
+        """The rows of the classes that the other knows, and its row for "no class"."""
+        theirs, table = weights["table.weight"], self.table.weight.detach().clone()
+        for label, there in enumerate(places):
+            if there is not None:
+                table[label] = theirs[there]
+        table[self.classes] = theirs[-1]
+        return {"table.weight": table}
+
     def prepare(self, values: Sequence[Any]) -> Tensor:
         labels = torch.as_tensor(values)
         if labels.is_floating_point() or labels.ndim != 1:
             raise UsageError("labels must be whole numbers, one an image")
-        outside = labels[(labels < 0) | (labels > self.classes)]
+        outside = labels[(labels < 0) | (labels >= self.classes)]
         if len(outside):
-            raise UsageError(
-                f"label {int(outside[0])} is outside 0..{self.classes - 1} ({self.classes} stands for no class)"
-            )
+            raise UsageError(f"label {int(outside[0])} is outside 0..{self.classes - 1}; there is no such class")
         return labels.long().cpu()
 
     def null(self, count: int) -> Tensor:

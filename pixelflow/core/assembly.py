@@ -90,7 +90,7 @@ def _check_captions(spec: ExperimentSpec, dataset: Dataset) -> None:
         if isinstance(sample, Sample):
             if sample.caption is None:
                 raise DataError(
-                    f"conditioner {readers[0]}: the data set {dataset.type_name()} has no captions; "
+                    f"conditioner {readers[0]}: the data set {dataset.params.component.type_name()} has no captions; "
                     "use one that has (captioned_folder, shapes), or drop the conditioner"
                 )
             return

@@ -152,6 +152,11 @@ class RunFolder:
         for folder in (self.path, self.samples, *self.evaluations.glob("step-*")):
             files.remove_drafts(folder)
 
+    def write_classes(self, classes: Sequence[str]) -> None:
+        """Name the classes of a run whose labels had no names, when it is first trained on data that name them."""
+        told = {**self.environment, "classes": list(classes)}
+        write_text(self.path / _ENVIRONMENT, json.dumps(told, indent=1, ensure_ascii=False))
+
     def locked(self) -> AbstractContextManager[None]:
         """Keep other processes from writing this run; the lock ends with the process, however it ends.
 

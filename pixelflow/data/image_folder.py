@@ -14,6 +14,7 @@ from typing import ClassVar, Literal
 
 import torch
 
+from pixelflow.core.classes import in_order
 from pixelflow.core.errors import DataError, MissingInputError
 from pixelflow.core.files import printable
 from pixelflow.core.interfaces import BadSample, Dataset, Sample
@@ -151,7 +152,7 @@ def _first_part(file: str) -> str:
 
 
 def _classes(root: Path, files: list[str], labels: str) -> tuple[str, ...]:
-    """Names of the class subfolders; empty if the images are to have no labels.
+    """Names of the class subfolders, numbers as numbers; empty if the images are to have no labels.
 
     Raises:
         DataError: labels are asked for, but some images lie in no subfolder.
@@ -161,4 +162,4 @@ def _classes(root: Path, files: list[str], labels: str) -> tuple[str, ...]:
         raise DataError(f"{root / loose[0]}: lies in no class subfolder; move it into one, or set data.labels to none")
     if labels == "none" or loose:
         return ()
-    return tuple(sorted({_first_part(file) for file in files}))
+    return in_order(_first_part(file) for file in files)

@@ -15,12 +15,15 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from pixelflow.core.classes import numbered
 from pixelflow.core.errors import DataError, MissingInputError
 from pixelflow.core.interfaces import BadSample, Dataset, Sample
 from pixelflow.data.framing import FramedParams, Framing
 
 IMAGES, LABELS = "arr_0", "arr_1"
 """Names of the images (n h w c), 8 bits, and of their labels (n), in ADM's files (arXiv 2105.05233)."""
+CLASSES = "classes"
+"""Name of the labels' own names (k), text, which other programs pass over."""
 
 _LOCAL_HEADER = struct.Struct("<26xHH")
 """Of a zip's member: the lengths of its name and of its extra field stand at byte 26."""
@@ -28,6 +31,8 @@ _LOCAL_HEADER = struct.Struct("<26xHH")
 
 class Npz(Dataset):
     """The images ``arr_0`` (n h w c), 8 bits, of an npz file, with labels where it has ``arr_1``.
+
+    ``classes`` names the labels; without it their numbers stand for names.
 
     The file is mapped, or read as a stream where it is compressed, and never held in memory as a whole. A stream only
     goes forward, so training reads it slowly.
@@ -50,7 +55,10 @@ class Npz(Dataset):
         self._images = NpzArray(params.file.expanduser(), IMAGES)
         _check_images(self._images)
         self._labels = _labels(self._images)
-        self.classes = tuple(str(label) for label in range(max(self._labels, default=-1) + 1))
+        count = max(self._labels, default=-1) + 1
+        names = _names(self._images.file, count) if count else ()
+        self.has_names = bool(names)
+        self.classes = names or numbered(count)
 
     @property
     def fingerprint(self) -> str:
@@ -92,6 +100,17 @@ def _labels(images: NpzArray) -> list[int]:
     if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
         return []
     return [int(labels[index]) for index in range(len(images))]
+
+
+def _names(file: Path, count: int) -> tuple[str, ...]:
+    """The names of the labels; none if the file does not name all of them, each once."""
+    if CLASSES not in members(file):
+        return ()
+    names = NpzArray(file, CLASSES)
+    if names.dtype.kind != "U" or len(names.shape) != 1 or len(names) < count:
+        return ()
+    found = tuple(str(names[index]) for index in range(len(names)))
+    return found if len(set(found)) == len(found) else ()
 
 
 def members(file: Path) -> set[str]:

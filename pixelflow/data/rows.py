@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, ClassVar, Literal
 
 import torch
 
+from pixelflow.core.classes import in_order, numbered
 from pixelflow.core.errors import DataError, first_line
 from pixelflow.core.interfaces import BadSample, Dataset, Sample
 from pixelflow.core.sizes import Size
@@ -133,9 +134,10 @@ class TableDataset(Dataset, ABC):
         except Exception as error:  # readers of hostile files raise whatever they run into
             raise DataError(f"{self._table.name}: {self._label!r} cannot be read ({first_line(error)})") from None
         if all(isinstance(value, str) for value in values):
-            return {name: label for label, name in enumerate(sorted(values))}
+            return {name: label for label, name in enumerate(in_order(values))}
         if all(isinstance(value, int) and 0 <= value < 1 << 31 for value in values):
-            return {str(label): label for label in range(max(values, default=-1) + 1)}
+            self.has_names = False
+            return {name: label for label, name in enumerate(numbered(max(values, default=-1) + 1))}
         raise DataError(
             f"{self._table.name}: the labels in {self._label!r} are neither names nor numbers from 0; "
             "set data.labels to none"

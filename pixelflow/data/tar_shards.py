@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import torch
 
+from pixelflow.core.classes import numbered
 from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import BadSample, Dataset, Sample
 from pixelflow.core.sizes import Size
@@ -56,6 +57,7 @@ class TarShards(Dataset):
 
     params: Params
     keeps_shape: ClassVar[bool] = True
+    has_names = False
 
     def __init__(self, params: Params, *, height: int, width: int, channels: int, sizes: tuple[Size, ...] = ()) -> None:
         super().__init__(params)
@@ -66,7 +68,7 @@ class TarShards(Dataset):
         self._indices = self._usable()
         labels = np.concatenate([shard.labels for shard in self._shards])[self._indices]
         has_labels = params.labels == "auto" and bool((labels >= 0).all())
-        self.classes = tuple(str(label) for label in range(int(labels.max()) + 1)) if has_labels else ()
+        self.classes = numbered(int(labels.max()) + 1) if has_labels else ()
 
     def _indexed(self, paths: Sequence[Path]) -> list[TarIndex]:
         """The shards with what lies where; says how far it is, for the first time takes a second for 10,000 samples."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 def evaluate_model(
-    model: FlowModel, spec: ExperimentSpec, data: Dataset, folder: Path, *, step: int
+    model: FlowModel, spec: ExperimentSpec, data: Dataset, folder: Path, *, step: int, classes: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Draw images by the spec's sampling block and measure them by its evaluation block.
 
@@ -30,6 +31,7 @@ def evaluate_model(
         model: with the averaged weights; left as it was.
         spec: resolved.
         data: of the spec, without augmentation; see `plain_dataset`.
+        classes: names of the labels, in the run's order, which may not be that of the data.
         folder: of all that is written there only the record is left.
 
     Returns:
@@ -43,7 +45,7 @@ def evaluate_model(
     _clear(folder)
     with evaluating(model):
         source = Source(run=spec.name, step=step, weights="ema", sha256="")
-        run = Run(spec, model, data.classes, source)
+        run = Run(spec, model, classes, source)
         count = spec.evaluation.images
         generation = Generation(run, spec.sampling, count, 0, captions_for(run, count, data))
         for _ in generation.draw_into(folder / "images"):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
 from pixelflow.core import reading
 from pixelflow.core.assembly import build_dataset
+from pixelflow.core.classes import match
 from pixelflow.core.component import Settings
 from pixelflow.core.errors import DataError, MissingInputError, UsageError
 from pixelflow.core.files import printable
@@ -43,13 +44,22 @@ class Reference:
     statistics: Statistics | None = None
     notes: tuple[str, ...] = ()
     """What a reader of the figures should know about sizes; a line each."""
-    classes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, data: Dataset, bad_images: int) -> Reference:
         """A data set, of which so many images may be unreadable."""
-        source = DatasetSource(data, bad_images)
-        return cls(source, {"data": data.params.model_dump(mode="json")}, classes=data.classes)
+        return cls(DatasetSource(data, bad_images), {"data": data.params.model_dump(mode="json")})
+
+    def class_notes(self, generated: DatasetSource) -> tuple[str, ...]:
+        """What is to be known of the classes of generated images beside these; metrics refuse what cannot be told."""
+        real = self.source
+        if not (isinstance(real, DatasetSource) and real.is_labelled and generated.is_labelled):
+            return ()
+        try:
+            note = match(generated.classes, real.classes, of="the generated images", there="the real ones").note
+        except DataError as error:
+            return (str(error),)
+        return () if note is None else (note,)
 
 
 @dataclass(frozen=True)
@@ -63,28 +73,13 @@ class Images:
     pictures: Pictures | None = None
     """Which pictures of a folder they are."""
     notes: tuple[str, ...] = ()
-    are_labelled: bool = True
-    """Whether labels that records give are those of the reference."""
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the labels."""
-        recorded = self.pictures.classes if self.pictures is not None else ()
-        return recorded or self.dataset.classes
 
     def source(self, bad_images: int) -> DatasetSource:
         """Themselves, of which so many may be unreadable."""
         if self.pictures is None:
             return DatasetSource(self.dataset, bad_images)
         own = self.pictures
-        labels = own.labels if self.are_labelled else None
-        return DatasetSource(self.dataset, bad_images, labels, own.captions, own.indices)
-
-    def beside(self, reference: Reference) -> Images:
-        """The same without labels, if these count other classes than the reference's."""
-        if self.classes == reference.classes or self.path.suffix == ".npz":
-            return self
-        return replace(self, dataset=dataset_at(self.path, self.shape, labels="none"), are_labelled=False)
+        return DatasetSource(self.dataset, bad_images, own.labels, own.captions, own.indices, own.classes)
 
 
 class FileEvaluation(Settings):
@@ -159,7 +154,7 @@ def open_reference(path: Path, shape: Shape, bad_images: int) -> Reference:
         pictures = Pictures(path)
         notes = (*pictures.notes, *_notes(pictures, shape, "that of the images that are measured"))
         images = Images(path, dataset_at(path, shape), shape, {"folder": printable(path)}, pictures)
-        return Reference(images.source(bad_images), images.told, None, notes, images.classes)
+        return Reference(images.source(bad_images), images.told, None, notes)
     members = npz.members(path)
     statistics = in_file(path, members)
     if npz.IMAGES not in members:
@@ -169,7 +164,7 @@ def open_reference(path: Path, shape: Shape, bad_images: int) -> Reference:
     dataset = dataset_at(path, shape)
     own = npz.image_shape(path)
     notes = () if own == shape else (_resized(path, [own[1:]], shape, "that of the images that are measured"),)
-    return Reference(DatasetSource(dataset, bad_images), {"npz": printable(path)}, statistics, notes, dataset.classes)
+    return Reference(DatasetSource(dataset, bad_images), {"npz": printable(path)}, statistics, notes)
 
 
 def _of_spec(path: Path, shape: Shape, bad_images: int) -> Reference:
@@ -182,12 +177,12 @@ def _spec_at(path: Path) -> ExperimentSpec:
     return reading.validate(ExperimentSpec, reading.read_document(path))
 
 
-def dataset_at(path: Path, shape: Shape, labels: Literal["auto", "none"] = "auto") -> Dataset:
+def dataset_at(path: Path, shape: Shape) -> Dataset:
     """A folder or an npz, read without augmentation."""
     channels, height, width = shape
     if path.suffix == ".npz":
         return npz.Npz(npz.Npz.Params(file=path).plain(), height=height, width=width, channels=channels)
-    params = ImageFolder.Params(root=path, labels=labels).plain()
+    params = ImageFolder.Params(root=path).plain()
     return ImageFolder(params, height=height, width=width, channels=channels)
 
 

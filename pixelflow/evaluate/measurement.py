@@ -57,24 +57,23 @@ class Measurement:
     @classmethod
     def of_run(cls, generation: Generation, images: Path, spec: EvaluationSpec, reference: Reference) -> Measurement:
         """The images that ``generation.draw_into(images)`` wrote, against real ones."""
-        image = generation.run.spec.image
-        return cls(
-            spec,
-            DatasetSource(
-                dataset_at(images, (image.channels, *image.size)),
-                spec.bad_images,
-                generation.labels,
-                generation.captions,
-            ),
-            reference,
-            {"run": generation.run.spec.name, **generation.recipe},
-            reference.notes,
+        run, image = generation.run, generation.run.spec.image
+        source = DatasetSource(
+            dataset_at(images, (image.channels, *image.size)),
+            spec.bad_images,
+            generation.labels,
+            generation.captions,
+            classes=run.classes,
         )
+        subject = {"run": run.spec.name, **generation.recipe}
+        return cls(spec, source, reference, subject, (*reference.notes, *reference.class_notes(source)))
 
     @classmethod
     def of_files(cls, images: Images, spec: EvaluationSpec, reference: Reference) -> Measurement:
         """Images from anywhere, against real ones."""
-        return cls(spec, images.source(spec.bad_images), reference, images.told, (*images.notes, *reference.notes))
+        source = images.source(spec.bad_images)
+        notes = (*images.notes, *reference.notes, *reference.class_notes(source))
+        return cls(spec, source, reference, images.told, notes)
 
     def compared(self, folder: Path, device: torch.device, progress: Progress = silent) -> FeatureComparison:
         """What the metrics see; `folder` keeps the features, for when this is stopped and asked for again."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import Comparison, ImageSource, Metric
+from pixelflow.evaluation.asked import asked
 from pixelflow.evaluation.classifier import ClassifierFeatures, read
 
 
@@ -42,19 +43,20 @@ class ClassifierAgreement(Metric):
         features = images.generated_features(self.extractor)
         classifier = read(self.params.weights.expanduser(), self._device)
         given = classifier.labels(torch.from_numpy(features).float().to(self._device)).cpu()
-        wanted = _labels(images.generated, len(classifier.about.classes))
+        wanted = _asked(images.generated, classifier.about.classes)
         return {
-            "agreement": float((given == wanted).double().mean()),
+            "agreement": float((given == wanted)[wanted >= 0].double().mean()),
             "accuracy_on_real": classifier.about.accuracy,
         }
 
 
-def _labels(source: ImageSource, classes: int) -> Tensor:
+def _asked(source: ImageSource, known: tuple[str, ...]) -> Tensor:
+    """The classifier's label of what each image is to show; -1 where it does not know the class."""
     labels: list[int] = []
+    classes: tuple[str, ...] = ()
     for batch in source:
         if batch.labels is None:
             raise DataError("classifier_agreement needs labels, and the generated images have none; remove this metric")
         labels.extend(batch.labels)
-    if max(labels) >= classes:
-        raise DataError(f"an image has the label {max(labels)}, and the classifier was trained on {classes} classes")
-    return torch.tensor(labels)
+        classes = batch.classes
+    return torch.from_numpy(asked(labels, classes, known, "the classifier's images"))

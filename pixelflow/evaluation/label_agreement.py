@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import Comparison, ImageSource, Metric
+from pixelflow.evaluation.asked import asked
 from pixelflow.evaluation.splits import halves, some_of_each
 
 Pixels = NDArray[np.float32]
@@ -45,27 +46,31 @@ class LabelAgreement(Metric):
     def compute(self, images: Comparison) -> dict[str, float]:
         from sklearn.svm import SVC
 
-        pixels, labels = self._read(images.reference, "real")
-        shown, asked = self._read(images.generated, "generated")
+        pixels, labels, known = self._read(images.reference, "real")
+        shown, own, classes = self._read(images.generated, "generated")
+        wanted = asked(own.tolist(), classes, known, "the real images")
         fitted, tested = halves(len(labels), labels)
         fitted = fitted[some_of_each(labels[fitted], self.params.fit_images)]
         if len(np.unique(labels[fitted])) < 2 or not len(tested):
             raise DataError("label_agreement needs real images of at least two classes, and two images of each")
         classifier = SVC(gamma="scale").fit(pixels[fitted], labels[fitted])
         return {
-            "agreement": float(classifier.score(shown, asked)),
+            "agreement": float(classifier.score(shown[wanted >= 0], wanted[wanted >= 0])),
             "accuracy_on_real": float(classifier.score(pixels[tested], labels[tested])),
         }
 
-    def _read(self, source: ImageSource, what: str) -> tuple[Pixels, Labels]:
+    def _read(self, source: ImageSource, what: str) -> tuple[Pixels, Labels, tuple[str, ...]]:
+        """Pixels (n d), labels (n) and the names of these."""
         pixels: list[Tensor] = []
         labels: list[int] = []
+        classes: tuple[str, ...] = ()
         for batch in source:
             if batch.labels is None:
                 raise DataError(f"label_agreement needs labels, and the {what} images have none; remove this metric")
             pixels.append(self._reduced(batch.images))
             labels.extend(batch.labels)
-        return torch.cat(pixels).numpy(), np.array(labels)
+            classes = batch.classes
+        return torch.cat(pixels).numpy(), np.array(labels), classes
 
     def _reduced(self, images: Tensor) -> Tensor:
         """(b c h w) -> (b d)"""

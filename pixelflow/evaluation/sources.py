@@ -24,6 +24,8 @@ class Part:
 
     readable: list[Sample]
     bad: list[BadSample]
+    classes: tuple[str, ...] = ()
+    """Names of the labels."""
 
     @property
     def batch(self) -> ImageBatch:
@@ -32,7 +34,10 @@ class Part:
         captions = [sample.caption for sample in self.readable if sample.caption is not None]
         images = torch.stack([sample.image for sample in self.readable])
         return ImageBatch(
-            images, labels if len(labels) == len(images) else None, captions if len(captions) == len(images) else None
+            images,
+            labels if len(labels) == len(images) else None,
+            captions if len(captions) == len(images) else None,
+            self.classes,
         )
 
 
@@ -69,6 +74,7 @@ class DatasetSource:
         bad_images: how many may be unreadable.
         labels, captions: one an image, in place of the data set's own.
         indices: which elements of the data set are meant; by default all.
+        classes: names of the given labels, if these have any.
     """
 
     def __init__(
@@ -78,8 +84,13 @@ class DatasetSource:
         labels: Sequence[int] | None = None,
         captions: Sequence[str] | None = None,
         indices: Sequence[int] | None = None,
+        classes: Sequence[str] = (),
     ) -> None:
         self._dataset, self._indices = dataset, indices
+        self.is_labelled = labels is not None or bool(dataset.classes)
+        own = dataset.classes if dataset.has_names else ()
+        self.classes = tuple(own if labels is None else classes)
+        """Names of the labels; empty where there are only numbers, or no labels."""
         self._labels, self._captions = labels, captions
         self.tally = Tally(bad_images, "evaluation.bad_images")
 
@@ -132,6 +143,7 @@ class DatasetSource:
             yield Part(
                 [sample for sample in samples if isinstance(sample, Sample)],
                 [sample for sample in samples if isinstance(sample, BadSample)],
+                self.classes,
             )
 
     def _sample(self, index: int) -> Sample | BadSample:

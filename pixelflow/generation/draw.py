@@ -21,6 +21,7 @@ from pixelflow.core.sizes import Size
 from pixelflow.core.spec import ExperimentSpec, SamplingSpec
 from pixelflow.generation.prompts import Prompt, condition_for
 from pixelflow.generation.settings import checked_size
+from pixelflow.generation.weaker import Weaker
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Request:
     """The noise of some of the images."""
     null: Prompt | None
     """What guidance leads away from; of one image or of all; None where it is not known."""
-    weak: FlowModel | None = None
+    weak: Weaker | None = None
     """The weaker model of autoguidance."""
 
 
@@ -69,7 +70,7 @@ def draw(
     *,
     sampling: SamplingSpec | None = None,
     keep_stages: bool = False,
-    weak: FlowModel | None = None,
+    weak: Weaker | None = None,
     null_values: Mapping[str, Sequence[Any]] | None = None,
     size: Size | None = None,
 ) -> Iterator[Drawn]:
@@ -111,7 +112,7 @@ def draw_request(
         UsageError: the weaker model has another cascade.
         OutOfMemoryError: a batch does not fit into memory.
     """
-    if request.weak is not None and request.weak.cascade.stages != model.cascade.stages:
+    if request.weak is not None and request.weak.model.cascade.stages != model.cascade.stages:
         raise UsageError("the weaker run has another cascade; autoguidance needs the same stages and operators")
     count, size = request.prompt.count, sampling.batch_size
     parts = [slice(start, min(start + size, count)) for start in range(0, count, size)]
@@ -129,7 +130,7 @@ def _draw_part(model: FlowModel, request: Request, rows: slice, sampling: Sampli
     if null is not None and null.count > 1:
         null = null.part(rows)
     cure = "lower the sampling's batch_size, or set its precision to bfloat16"
-    with evaluating(model, *([weak] if weak else [])), memory_for(f"drawing in batches of {prompt.count}", cure):
+    with evaluating(model, *([weak.model] if weak else [])), memory_for(f"drawing in batches of {prompt.count}", cure):
         images, spent = generate(
             model,
             build_plan(sampling, len(model.cascade.stages)),
@@ -137,7 +138,7 @@ def _draw_part(model: FlowModel, request: Request, rows: slice, sampling: Sampli
             None if null is None else condition_for(null, model, prompt.count),
             request.noise(rows),
             request.shape,
-            WeakModel(weak, prompt.condition(weak)) if weak else None,
+            WeakModel(weak.model, weak.condition(prompt)) if weak else None,
             keep if keep_stages else None,
         )
     return Drawn(images.cpu(), kept, spent.by_stage)

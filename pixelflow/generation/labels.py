@@ -1,50 +1,87 @@
-"""Labels as people give them (indices, names of classes, one or many) to one index an image."""
+"""Labels as people give them (numbers, names of classes, one or many) to one index an image."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
-from typing import TypeVar
+import operator
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
 
 from torch import Tensor
 
+from pixelflow.core.classes import is_number, places, shown
 from pixelflow.core.errors import UsageError
 
 Labels = int | str | Sequence[int | str] | Tensor
 
 T = TypeVar("T")
 
-_SHOWN = 10
 _LARGEST = 2**63 - 1
-"""What a tensor of labels can hold; whether there is such a class, its conditioner says."""
 
 
-def label_indices(labels: Labels, classes: Sequence[str]) -> list[int]:
-    """Indices of labels given as whole numbers or as names of `classes`; a name comes before a number.
+def label_indices(labels: Labels, classes: Sequence[str], count: int) -> list[int]:
+    """Indices of classes that are given by name or by number, in Python as on the command line.
+
+    A number (2 or "2") is a name where classes have numbers for names; where none has, it is a place in the list,
+    counted from 0.
+
+    Args:
+        classes: the names; empty where classes have none.
+        count: how many classes there are.
 
     Raises:
-        UsageError: a name that no class has, or a number that none can have.
+        UsageError: there is no such class; the number after the last class's, "no class", is none either.
     """
     if isinstance(labels, Tensor):
         labels = labels.flatten().tolist()
-    many = [labels] if isinstance(labels, (int, str)) else labels
-    found = [_index(label, classes) if isinstance(label, str) else label for label in many]
-    for label in found:
-        if label > _LARGEST:
-            raise UsageError(f"label {label} is larger than any class's")
-    return found
+    many = labels if isinstance(labels, Iterable) and not isinstance(labels, str) else [labels]
+    return [_index(label if isinstance(label, str) else str(_whole(label)), classes, count) for label in many]
 
 
-def _index(name: str, classes: Sequence[str]) -> int:
-    if name in classes:
-        return classes.index(name)
-    if name.isdecimal():
-        return int(name)
-    near = difflib.get_close_matches(name, classes, n=1)
+def check_recorded(labels: Sequence[int], count: int) -> None:
+    """Raise UsageError if a label in a record is none of `count` classes; older ones may have the number of no class."""
+    outside = [label for label in labels if not 0 <= label < count]
+    if outside:
+        raise UsageError(f"label {outside[0]} in the record is outside 0..{count - 1}; there is no such class")
+
+
+def _whole(label: Any) -> int:
+    try:
+        number = operator.index(label)
+    except TypeError:
+        raise UsageError(f"labels must be whole numbers or names of classes, not {label!r}") from None
+    if abs(number) > _LARGEST:
+        raise UsageError("a label is larger than any class's")
+    return number
+
+
+def _index(given: str, classes: Sequence[str], count: int) -> int:
+    (found,) = places([given], classes)
+    if found is not None:
+        return found
+    number = given.strip()
+    if is_number(number.removeprefix("-")):
+        return _numbered(number, classes, count)
+    near = difflib.get_close_matches(given, classes, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    more = ", ..." if len(classes) > _SHOWN else ""
-    known = f"there are: {', '.join(classes[:_SHOWN])}{more}" if classes else "this run's classes have no names"
-    raise UsageError(f"no class is called {name!r}{hint} ({known})")
+    raise UsageError(f"no class is called {given!r}{hint} ({_known(classes)})")
+
+
+def _numbered(number: str, classes: Sequence[str], count: int) -> int:
+    """The class of a number that is no name as it is written."""
+    numbers = [name for name in classes if is_number(name)]
+    if not numbers:
+        if not number.startswith("-") and len(number.lstrip("0")) <= len(str(count)) and int(number) < count:
+            return int(number)
+        raise UsageError(f"label {number} is outside 0..{count - 1} ({_known(classes)})")
+    same = [name for name in numbers if name.lstrip("0") == number.lstrip("0")]  # 2 for a class that is called 02
+    if len(same) != 1:
+        raise UsageError(f"no class is called {number!r} ({_known(classes)}), and names here are numbers")
+    return classes.index(same[0])
+
+
+def _known(classes: Sequence[str]) -> str:
+    return f"there are: {shown(classes)}" if classes else "this run's classes have no names"
 
 
 def repeated(values: Sequence[T], count: int) -> list[T]:

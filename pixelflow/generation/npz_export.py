@@ -17,10 +17,11 @@ from pixelflow.core.errors import DataError
 from pixelflow.core.files import sync, writing
 from pixelflow.core.model import FlowModel
 from pixelflow.core.spec import ExperimentSpec
-from pixelflow.data.npz import IMAGES, LABELS
+from pixelflow.data.npz import CLASSES, IMAGES, LABELS
 from pixelflow.generation.draw import Drawn, draw
 from pixelflow.generation.numbered import NumberedImages
 from pixelflow.generation.orders import Order
+from pixelflow.generation.weaker import Weaker
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,9 @@ class NpzExport:
     spec: ExperimentSpec
     order: Order
     folder: Path
-    weak: FlowModel | None = None
+    weak: Weaker | None = None
+    classes: tuple[str, ...] = ()
+    """Names of the labels, if they have any."""
 
     @property
     def images(self) -> NumberedImages:
@@ -49,9 +52,10 @@ class NpzExport:
             DataError: an image of the folder is damaged.
             CannotWriteError: the system refuses; nothing is left behind.
         """
-        images, labels = self.images, self.order.labels
-        height, width = self.order.size or self.spec.image.size
-        return write_npz(file, map(_read, map(images.file, range(images.count))), (images.count, height, width), labels)
+        images, order = self.images, self.order
+        height, width = order.size or self.spec.image.size
+        pixels = map(_read, map(images.file, range(images.count)))
+        return write_npz(file, pixels, (images.count, height, width), order.labels, self.classes)
 
     def _drawn(self, indices: Sequence[int]) -> Iterator[Drawn]:
         order = self.order
@@ -68,11 +72,16 @@ class NpzExport:
 
 
 def write_npz(
-    file: Path, images: Iterable[NDArray[np.uint8]], shape: tuple[int, int, int], labels: Sequence[int] | None
+    file: Path,
+    images: Iterable[NDArray[np.uint8]],
+    shape: tuple[int, int, int],
+    labels: Sequence[int] | None,
+    classes: Sequence[str] | None = None,
 ) -> Iterator[int]:
     """Write images (h w 3), one in memory at a time, as ``arr_0`` (n h w 3); yields how many are written.
 
-    This is what the ADM evaluator reads (arXiv 2105.05233); labels become ``arr_1``, as its samplers write them.
+    This is what the ADM evaluator reads (arXiv 2105.05233); labels become ``arr_1``, as its samplers write them, and
+    their names ``classes``, which it passes over.
 
     Args:
         shape: number, height and width of the images.
@@ -93,6 +102,9 @@ def write_npz(
                 if labels is not None:
                     with archive.open(f"{LABELS}.npy", "w") as member:
                         np.lib.format.write_array(member, np.array(labels, np.int64), allow_pickle=False)
+                if labels is not None and classes:
+                    with archive.open(f"{CLASSES}.npy", "w") as member:
+                        np.lib.format.write_array(member, np.array(classes, np.str_), allow_pickle=False)
             sync(draft)
             draft.replace(file)
         except BaseException:

@@ -60,8 +60,7 @@ def import_release(source: Path, target: Path, size: int | None = None) -> Excha
     states, table = state_dicts(archive), _table(spec)
     for state in states.values():
         _check_fits(archive.path, state, _shapes(spec, table))
-    classes = [str(label) for label in range(class_count(spec))]
-    run = RunFolder.create(target, spec, classes)
+    run = RunFolder.create(target, spec, classes=())  # the release numbers its classes and does not name them
     try:
         tensors = {part: from_official(_finite(archive, state), table) for part, state in states.items()}
         checkpoint.save(run.checkpoints, 0, tensors, {"imported_from": archive.path.name}, keep=1)

@@ -64,7 +64,7 @@ class Evaluations:
         from pixelflow.evaluate.in_training import evaluate_model
 
         folder = self._run.evaluations / f"step-{step:08d}"
-        results = evaluate_model(model, self._spec, self._data, folder, step=step)
+        results = evaluate_model(model, self._spec, self._data, folder, step=step, classes=self._run.classes)
         return history.line_of(step, self._settings.images, results)
 
     @cached_property

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,6 +16,7 @@ from typing import Literal
 from torch import Tensor
 
 from pixelflow.core import checkpoint
+from pixelflow.core.classes import places, shown
 from pixelflow.core.component import ComponentParams
 from pixelflow.core.errors import MissingInputError, UsageError
 from pixelflow.core.files import write_text
@@ -42,6 +43,25 @@ class Weight:
 
 
 @dataclass(frozen=True)
+class Classes:
+    """Classes whose weights were taken over by name, or by number from a run without names."""
+
+    taken: tuple[str, ...]
+    new: tuple[str, ...]
+    left_out: tuple[str, ...]
+    """Those of the other run that are not here."""
+    by_number: bool
+
+    @property
+    def told(self) -> str:
+        """For people."""
+        how = "by number, for the other run has no names for them" if self.by_number else "by name"
+        parts = [f"{len(self.taken)} taken over {how}" if self.taken else "none taken over"]
+        parts += [f"new: {shown(self.new)}"] if self.new else []
+        return "; ".join(parts + ([f"left out: {shown(self.left_out)}"] if self.left_out else []))
+
+
+@dataclass(frozen=True)
 class Inherited:
     """What a model took from another run."""
 
@@ -51,6 +71,8 @@ class Inherited:
     """As a run without ``init_from`` would start with them."""
     left: dict[str, Weight]
     """The other run's weights, by its own names, for which there was no place."""
+    classes: Classes | None = None
+    """Whose weights were taken over, where a conditioner takes labels and these count other classes there."""
 
     def lines(self) -> Iterator[str]:
         """The report for people: a line a group."""
@@ -61,6 +83,8 @@ class Inherited:
             yield f"  new: {group} ({_tensors(names)}; {_starts(names, self.fresh)})"
         for group, names in _groups(self.left).items():
             yield f"  left out: {group} ({_tensors(names)})"
+        if self.classes is not None:
+            yield f"  classes: {self.classes.told}"
 
     def write(self, path: Path) -> None:
         """Write the whole list as JSON; raises CannotWriteError."""
@@ -69,6 +93,7 @@ class Inherited:
             "taken": list(self.taken),
             "new": {name: asdict(weight) for name, weight in self.fresh.items()},
             "left_out": {name: weight.shape for name, weight in self.left.items()},
+            "classes": None if self.classes is None else asdict(self.classes),
         }
         write_text(path, json.dumps(body, indent=1) + "\n")
 
@@ -101,20 +126,58 @@ def former_run(init: InitSpec) -> Run:
     return Run.open(init.run, step=init.step, weights=init.weights, device="cpu")
 
 
-def inherit(model: FlowModel, spec: ExperimentSpec, former: Run) -> Inherited:
-    """Copy what fits into a fresh model. A part (a layer of a block, a table) is taken whole or not at all."""
+def inherit(model: FlowModel, spec: ExperimentSpec, former: Run, classes: Sequence[str]) -> Inherited:
+    """Copy what fits into a fresh model. A part (a layer of a block, a table) is taken whole or not at all.
+
+    Of a part that takes labels, the weights of a class go to the class of its name.
+
+    Args:
+        classes: names of the labels here.
+    """
     own, theirs, partners = model.state_dict(), former.model.state_dict(), _partners(former.spec, spec)
     found = {_renamed(name, partners): name for name in theirs}
-    unfit = {_part(name) for name in own if name not in found or theirs[found[name]].shape != own[name].shape}
+    rows, known = _rows(former, classes)
+    moved = {} if known is None else _by_class(model, theirs, partners, rows)
+    fitting = {name: theirs[there] for name, there in found.items()} | moved
+    unfit = {_part(name) for name in own if (tensor := fitting.get(name)) is None or tensor.shape != own[name].shape}
     names = {name: found[name] for name in own if _part(name) not in unfit}
     inherited = Inherited(
         former.source,
         taken={name: Weight.of(own[name]) for name in names},
         fresh={name: Weight.of(tensor) for name, tensor in own.items() if name not in names},
         left={name: Weight.of(tensor) for name, tensor in theirs.items() if name not in names.values()},
+        classes=known if moved else None,
     )
-    model.load_state_dict({name: theirs[there] for name, there in names.items()}, strict=False)
+    model.load_state_dict({name: fitting[name] for name in names}, strict=False)
     return inherited
+
+
+def _rows(former: Run, classes: Sequence[str]) -> tuple[tuple[int | None, ...], Classes | None]:
+    """The former run's label of each class here, and a report; no report where all are the same."""
+    count, by_number = len(former.labels), not former.classes
+    if former.classes == tuple(classes):
+        return tuple(range(count)), None
+    others = tuple(classes) if by_number and count == len(classes) else former.classes
+    rows = places(classes, others)
+    taken = [name for name, row in zip(classes, rows, strict=True) if row is not None]
+    new = [name for name, row in zip(classes, rows, strict=True) if row is None]
+    left_out = [name for name, here in zip(others, places(others, classes), strict=True) if here is None]
+    return rows, Classes(tuple(taken), tuple(new), tuple(left_out), by_number)
+
+
+def _by_class(
+    model: FlowModel, theirs: Mapping[str, Tensor], partners: Mapping[str, str], rows: Sequence[int | None]
+) -> dict[str, Tensor | None]:
+    """The weights of parts that take labels, by their names here, for the classes here; None for what starts fresh."""
+    moved: dict[str, Tensor | None] = {}
+    for index, conditioner in enumerate(model.conditioners):
+        place = f"conditioners.{index}."
+        there = next((there for there, here in partners.items() if here == place), None)
+        if conditioner.reads == "label" and there is not None:
+            weights = {name.removeprefix(there): tensor for name, tensor in theirs.items() if name.startswith(there)}
+            found = conditioner.for_classes(weights, rows) or {}
+            moved |= {f"{place}{name}": found.get(name) for name in conditioner.state_dict()}
+    return moved
 
 
 def _differences(there: ComponentParams, here: ComponentParams) -> list[str]:

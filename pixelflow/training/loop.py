@@ -49,7 +49,7 @@ class Trainer:
         init, state = self.spec.training.init_from, self.state
         if init is None or state.saved_step is not None:
             return None
-        inherited = inherit(state.model, self.spec, former_run(init))
+        inherited = inherit(state.model, self.spec, former_run(init), self.dataset.classes)
         state.ema.model.load_state_dict(state.model.state_dict())
         return inherited
 

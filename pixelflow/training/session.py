@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -23,6 +23,7 @@ from pixelflow.core.runfolder import RunFolder, environment
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.training import initial, metrics, rates
 from pixelflow.training.distributed import World
+from pixelflow.training.known_classes import reads_labels, with_classes_of
 from pixelflow.training.loop import Trainer
 from pixelflow.training.stopping import Stop, StopSignals
 
@@ -76,14 +77,16 @@ def train(spec: ExperimentSpec, folder: Path, world: World, signals: StopSignals
     """
     if spec.training.threads:
         torch.set_num_threads(spec.training.threads)
+    say = terminal.say if world.is_first else _say_nothing
     dataset = build_dataset(spec)
+    if (folder / "spec.yaml").exists():
+        dataset = _data_of(RunFolder(folder), spec, dataset, say)
     spec = resolve(spec, dataset)
     _check_shares(spec, world)
     if not checkpoint.steps(folder / "checkpoints"):
         initial.check(spec)
     with opened(folder, spec, dataset.classes, world) as run, memory_for("training", _LESS_MEMORY):
         trainer = Trainer(run, spec, dataset, world, signals)
-        say = terminal.say if world.is_first else _say_nothing
         step, is_finished = trainer.state.step, trainer.is_finished
         world.wait()  # is_finished looks for pictures that the first process may now draw
         if is_finished:
@@ -103,6 +106,15 @@ def train(spec: ExperimentSpec, folder: Path, world: World, signals: StopSignals
     return run
 
 
+def _data_of(run: RunFolder, spec: ExperimentSpec, dataset: Dataset, say: Callable[[str], None]) -> Dataset:
+    """The data of a run that goes on, with its own labels; raises DataError where these cannot be told.
+
+    Another spec is refused first: its data may well have other classes.
+    """
+    _refuse_other_spec(run, run.read_spec(), spec, ignored="conditioners.")
+    return with_classes_of(run, dataset, say)
+
+
 @contextmanager
 def opened(folder: Path, spec: ExperimentSpec, classes: tuple[str, ...], world: World) -> Iterator[RunFolder]:
     """The run, made and locked by the first process before the others open it."""
@@ -115,6 +127,8 @@ def opened(folder: Path, spec: ExperimentSpec, classes: tuple[str, ...], world: 
         if (before := run.read_spec()) != spec:
             _note_change(run, before, spec)
             run.write_spec(spec)
+        if not run.classes and reads_labels(spec):
+            run.write_classes(classes)
         run.clean()
         world.wait()
         yield run
@@ -172,16 +186,21 @@ def open_run(folder: Path, spec: ExperimentSpec, classes: tuple[str, ...]) -> Ru
     run = RunFolder(folder)
     before = run.read_spec()
     _refuse_other_spec(run, before, spec)
+    _say_moves(run, before, spec)
     done = checkpoint.steps(run.checkpoints)
     rates.refuse_other_past(run.path, before.training, spec.training, done[-1] if done else 0)
     _warn_of_other_versions(run)
     return run
 
 
-def _refuse_other_spec(run: RunFolder, before: ExperimentSpec, now: ExperimentSpec) -> None:
-    changed = list(differences(before.model_dump(mode="json"), now.model_dump(mode="json")))
+def _refuse_other_spec(run: RunFolder, before: ExperimentSpec, now: ExperimentSpec, ignored: str | None = None) -> None:
+    """Raise UsageError where specs differ in what may not change; keys that begin with `ignored` are passed over."""
     places = _places(before.data) & _places(now.data)
-    fatal = [(key, old, new) for key, old, new in changed if key not in places and not _is_changeable(key)]
+    fatal = [
+        (key, old, new)
+        for key, old, new in differences(before.model_dump(mode="json"), now.model_dump(mode="json"))
+        if key not in places and not _is_changeable(key) and not (ignored and key.startswith(ignored))
+    ]
     if fatal:
         shown = "; ".join(f"{key}: {json.dumps(old)} there, {json.dumps(new)} here" for key, old, new in fatal[:_SHOWN])
         more = f" and {len(fatal) - _SHOWN} more" if len(fatal) > _SHOWN else ""
@@ -189,7 +208,11 @@ def _refuse_other_spec(run: RunFolder, before: ExperimentSpec, now: ExperimentSp
             f"{run.path} is a run of another spec ({shown}{more}); train under another name (--run NAME), "
             f"or undo the change{_OTHER_RATE if {key for key, _, _ in fatal} <= _RATE else ''}"
         )
-    for key, old, new in changed:
+
+
+def _say_moves(run: RunFolder, before: ExperimentSpec, now: ExperimentSpec) -> None:
+    places = _places(before.data) & _places(now.data)
+    for key, old, new in differences(before.model_dump(mode="json"), now.model_dump(mode="json")):
         if key in places:
             terminal.say(f"{run.path}: {key} has moved from {old} to {new}; the same data must lie there")
 

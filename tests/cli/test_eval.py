@@ -25,7 +25,8 @@ FRECHET = "evaluation.metrics=[frechet]"
 
 @pytest.fixture
 def run(tmp_path):
-    return make_run(tmp_path / "tiny", make_spec("image.size=8", "sampling.steps=1", "sampling.batch_size=8"))
+    spec = make_spec("image.size=8", "sampling.steps=1", "sampling.batch_size=8")
+    return make_run(tmp_path / "tiny", spec, classes=tuple("0123456789"))
 
 
 @pytest.fixture

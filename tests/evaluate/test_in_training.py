@@ -20,7 +20,7 @@ def test_a_model_is_measured_as_its_run_is(tmp_path):
     data = plain_dataset(spec)
     model = lively_model(spec).train()
     folder = tmp_path / "step-7"
-    (result,) = evaluate_model(model, spec, data, folder, step=7)
+    (result,) = evaluate_model(model, spec, data, folder, step=7, classes=data.classes)
     assert model.training
     assert not result["higher_is_better"]
     assert [file.name for file in folder.iterdir()] == ["evaluation.json"]
@@ -36,8 +36,8 @@ def test_a_model_is_measured_as_its_run_is(tmp_path):
 def test_another_step_starts_anew(tmp_path):
     spec = make_spec("image.size=8", "sampling.steps=1", "evaluation.images=8", "evaluation.metrics=[frechet]")
     data = plain_dataset(spec)
-    one = evaluate_model(lively_model(spec, 0), spec, data, tmp_path / "a", step=7)
-    other = evaluate_model(lively_model(spec, 1), spec, data, tmp_path / "a", step=8)
+    one = evaluate_model(lively_model(spec, 0), spec, data, tmp_path / "a", step=7, classes=data.classes)
+    other = evaluate_model(lively_model(spec, 1), spec, data, tmp_path / "a", step=8, classes=data.classes)
     assert one[0]["values"] != other[0]["values"]
     assert other[0]["recipe"]["step"] == 8
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ from pixelflow.generation.settings import changed_sampling
 from pixelflow.run import Run
 from tests.conftest import make_spec
 
-CLASSES = ("cat", "dog", "3")
+CLASSES = ("cat", "dog", "owl")
 
 
 class Letters(Conditioner):
@@ -124,21 +125,53 @@ def test_a_text_run_gives_its_velocity_from_captions_and_from_embeddings(model: 
 
 
 def test_labels_by_number_name_and_tensor():
-    assert label_indices(2, CLASSES) == [2]
-    assert label_indices("dog", CLASSES) == [1]
-    assert label_indices(["cat", 1, "7"], CLASSES) == [0, 1, 7]
-    assert label_indices(torch.tensor([2, 0]), CLASSES) == [2, 0]
+    assert label_indices(2, CLASSES, 3) == [2]
+    assert label_indices("dog", CLASSES, 3) == [1]
+    assert label_indices(["cat", 1, "2", " 2", np.int64(0)], CLASSES, 3) == [0, 1, 2, 2, 0]
+    assert label_indices(torch.tensor([2, 0]), CLASSES, 3) == [2, 0]
+    assert label_indices(["7", 7], (), 8) == [7, 7]
 
 
-def test_a_name_comes_before_a_number():
-    assert label_indices(["3"], CLASSES) == [2]
-    assert label_indices([3], CLASSES) == [3]
+@pytest.mark.parametrize("one", [2, "2"])
+@pytest.mark.parametrize(
+    ("classes", "index"),
+    [
+        (tuple(map(str, range(11))), 2),
+        (("0", "1", "10", "2", "3"), 3),  # as older runs list them
+        (("1", "2", "3"), 1),
+        (("01", "02", "03"), 1),
+        (("cat", "dog", "owl"), 2),
+        (("2", "cat", "dog"), 0),
+    ],
+)
+def test_a_number_means_the_same_as_text_and_as_a_number(one: int | str, classes: tuple[str, ...], index: int):
+    assert label_indices(one, classes, len(classes)) == [index]
 
 
-@pytest.mark.parametrize(("name", "message"), [("dgo", "did you mean 'dog'"), ("-1", "cat, dog, 3"), ("", "no class")])
-def test_unknown_names_are_refused(name: str, message: str):
+def test_a_name_is_found_however_its_accents_are_spelt():
+    assert label_indices("caf\u00e9", ("bar", "cafe\u0301"), 2) == [1]
+
+
+@pytest.mark.parametrize(
+    ("label", "classes", "message"),
+    [
+        ("dgo", CLASSES, "did you mean 'dog'"),
+        ("", CLASSES, "no class is called ''"),
+        (-1, CLASSES, r"label -1 is outside 0\.\.2 \(there are: cat, dog, owl\)"),
+        ("3", CLASSES, r"label 3 is outside 0\.\.2"),
+        (3, CLASSES, r"label 3 is outside 0\.\.2"),
+        (10**30, CLASSES, "larger than any class's"),
+        ("9" * 5000, CLASSES, r"outside 0\.\.2"),
+        (10, tuple("0123456789"), r"no class is called '10' \(.* 9\), and names here are numbers"),
+        (0, ("1", "2", "3"), "no class is called '0'"),
+        (1000, (), r"label 1000 is outside 0\.\.2 \(this run's classes have no names\)"),
+        (1.0, CLASSES, r"whole numbers or names of classes, not 1\.0"),
+        (torch.tensor([1.5]), CLASSES, r"not 1\.5"),
+    ],
+)
+def test_what_is_no_class_is_refused(label: Any, classes: tuple[str, ...], message: str):
     with pytest.raises(UsageError, match=message):
-        label_indices(name, CLASSES)
+        label_indices(label, classes, 3)
 
 
 def test_repetition():

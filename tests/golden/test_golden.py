@@ -36,7 +36,10 @@ def test_schedule(class_model: Golden, index: int) -> None:
 @pytest.mark.parametrize("index", STAGES)
 def test_class_forward(class_model: Golden, index: int) -> None:
     x, t, y, v = (class_model[f"forward/{index}/{key}"] for key in "xtyv")
-    close(class_model.run.velocity(x, t, labels=y), v)
+    is_null = y == 1000  # the release's number for no class
+    assert is_null.any(), "the recording has both"
+    close(class_model.run.velocity(x[~is_null], t[~is_null], labels=y[~is_null]), v[~is_null])
+    close(class_model.run.velocity(x[is_null], t[is_null]), v[is_null])
 
 
 @pytest.mark.parametrize("index", STAGES)

@@ -97,7 +97,7 @@ def test_agreement_needs_labels_of_its_classes(file):
     metric = ClassifierAgreement(ClassifierAgreement.Params(weights=file), device=CPU)
     with pytest.raises(DataError, match="have none"):
         metric.compute(Held([replace(batch, labels=None) for batch in digits()], digits("even")))
-    with pytest.raises(DataError, match="label 17, and the classifier was trained on 10 classes"):
+    with pytest.raises(DataError, match=r"label 17 in the generated images is outside 0\.\.9"):
         metric.compute(Held([replace(batch, labels=[17] * len(batch.labels)) for batch in digits()], digits("even")))
 
 

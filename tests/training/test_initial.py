@@ -29,7 +29,7 @@ def started(former: Run, *overrides: str) -> tuple[FlowModel, Inherited]:
     """A fresh model of another spec that took what it could, and the report."""
     spec = make_spec(*overrides)
     model = build_model(spec)
-    return model, inherit(model, spec, former)
+    return model, inherit(model, spec, former, former.classes)
 
 
 def velocities(model: FlowModel, side: int, **values) -> torch.Tensor:

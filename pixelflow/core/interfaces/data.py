@@ -36,7 +36,9 @@ class Dataset(Component, ABC):
     keeps_shape: ClassVar[bool] = False
     """Whether it also takes ``sizes``, of which an image has the one that suits it best (``image.max_aspect``)."""
     classes: tuple[str, ...] = ()
-    """Names of the labels; empty for unlabelled data."""
+    """Names of the labels, each once; empty for unlabelled data. Others find a class by its name."""
+    has_names: bool = True
+    """Whether the data name their classes; False where they give numbers, which then stand for the names."""
 
     @property
     def fingerprint(self) -> str:

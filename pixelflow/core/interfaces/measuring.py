@@ -27,6 +27,9 @@ class ImageBatch:
     """What each image shows, or was generated to show; None for unlabelled images."""
     captions: list[str] | None = None
     """Likewise."""
+    classes: tuple[str, ...] = ()
+    """Names of the labels, whose order is this source's own; empty where there are only numbers. Two sources are
+    brought together by `pixelflow.core.classes.match`."""
 
 
 class ImageSource(Protocol):

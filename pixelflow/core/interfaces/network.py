@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -100,6 +100,18 @@ class Conditioner(Component, nn.Module, ABC):
         def resolved(self, dataset: Dataset) -> ComponentParams:
             """These settings with what only the data can tell filled in."""
             return self
+
+    def for_classes(self, weights: Mapping[str, Tensor], places: Sequence[int | None]) -> Mapping[str, Tensor] | None:
+        """Weights of another conditioner of this type, whose labels count other classes, as weights of this one.
+
+        Args:
+            weights: the other's, by their names within it.
+            places: the other's label of each label here; None where it lacks the class, which then starts fresh.
+
+        Returns:
+            None if they cannot be taken over so, as for whatever does not read labels.
+        """
+        return None
 
     @abstractmethod
     def prepare(self, values: Sequence[Any]) -> Tensor:
