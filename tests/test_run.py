@@ -125,7 +125,8 @@ def test_velocity_of_another_size_finds_its_stage_by_time(tmp_path: Path):
         (torch.zeros(1, 1, 16, 16), float("nan"), 0, "time nan is outside"),
         (torch.zeros(2, 1, 16, 16), torch.ones(3), 0, r"one number or 2, one an image, not of shape \(3,\)"),
         (torch.zeros(1, 1, 16, 16), torch.ones(1, 1), 0, r"not of shape \(1, 1\)"),
-        (torch.zeros(1, 1, 16, 16), 5, 11, "label 11 is outside 0..9"),
+        (torch.zeros(1, 1, 16, 16), 5, 11, r"label 11 is outside 0\.\.9"),
+        (torch.zeros(1, 1, 16, 16), 5, 10, r"label 10 is outside 0\.\.9"),
         (torch.zeros(1, 1, 16, 16), 5, "clas 7", "did you mean 'class 7'"),
         (torch.zeros(2, 1, 16, 16), 5, [1, 2, 3], "2 images need 2 labels, not 3"),
     ],
@@ -290,3 +291,54 @@ def test_a_text_run_names_what_it_lacks(text_run: Run):
     with pytest.raises(UsageError, match="not conditioned on labels"):
         text_run.sample(text="cat", labels=1)
     assert text_run.sample(text=torch.zeros(1, 3, 16), guidance="none").shape == (1, 1, 16, 16)
+
+
+def test_numbered_classes_are_what_the_command_line_calls_them(tmp_path: Path):
+    """Listed as older versions sorted folders of numbers: class 2 is the fourth, whoever asks for it and how."""
+    names = ("0", "1", "10", "2", "3", "4", "5", "6", "7", "8")
+    run = pixelflow.load(make_run(tmp_path / "run", make_spec(), classes=names))
+    assert run.label_indices([2]) == run.label_indices("2") == [3]
+    assert torch.equal(run.sample(labels=[2], steps=1), run.sample(labels="2", steps=1))
+    x = states(16, 16)
+    condition = run.model.condition(run.model.prepare({"label": [3, 3]}))
+    last = run.model.cascade.stages[-1]
+    with torch.no_grad():
+        expected = run.model([x], [last], [last.tau(torch.tensor([700.0, 700.0]))], condition)[0]
+    torch.testing.assert_close(run.velocity(x, 700, labels=2), expected, atol=1e-5, rtol=1e-5)
+    for label in (9, "9", 11, -1):
+        with pytest.raises(UsageError, match="no class is called"):
+            run.sample(labels=label)
+
+
+def test_no_class_is_no_class(run: Run):
+    for label in (10, "10", [3, 10], torch.tensor([10])):
+        with pytest.raises(UsageError, match=r"label 10 is outside 0\.\.9"):
+            run.sample(labels=label)
+
+
+def test_a_weaker_run_finds_the_classes_by_name(run: Run, folder: Path, tmp_path: Path):
+    """The weaker run's table is the same but for the order; so is what it guides to."""
+    weak = pixelflow.load(make_run(tmp_path / "weak", make_spec(), seed=5))
+    backwards = make_run(tmp_path / "backwards", make_spec(), seed=5, classes=weak.classes[::-1])
+    saved = RunFolder(backwards).checkpoints
+    tensors = checkpoint.load(saved, parts=["ema", "model"]).tensors
+    for part in tensors.values():
+        part["conditioners.0.table.weight"] = part["conditioners.0.table.weight"][[*range(9, -1, -1), 10]]
+    checkpoint.save(saved, 8, tensors, {}, keep=2)
+    options = {"labels": [1, "class 7", 9], "guidance": "autoguidance", "steps": 1}
+    guided = run.sample(**options, weak=weak)
+    torch.testing.assert_close(run.sample(**options, weak=pixelflow.load(backwards)), guided)
+
+
+def test_a_weaker_run_of_other_classes_is_refused(run: Run, tmp_path: Path):
+    few = pixelflow.load(make_run(tmp_path / "few", make_spec("conditioners.0.classes=2"), classes=run.classes[3:5]))
+    options = {"guidance": "autoguidance", "steps": 1}
+    assert run.sample(labels=[3, 4], weak=few, **options).shape[0] == 2
+    with pytest.raises(UsageError, match="does not know these classes, and cannot guide them: class 1, class 7"):
+        run.sample(labels=[7, 3, 1], weak=few, **options)
+    others = pixelflow.load(make_run(tmp_path / "others", make_spec(), classes=tuple("abcdefghij")))
+    with pytest.raises(DataError, match="this run and the weaker run have different classes"):
+        run.sample(labels=[3], weak=others, **options)
+    nameless = pixelflow.load(make_run(tmp_path / "nameless", make_spec("conditioners.0.classes=4"), classes=()))
+    with pytest.raises(UsageError, match="10 classes and the weaker run 4, and one of them no names"):
+        run.sample(labels=[3], weak=nameless, **options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -309,6 +310,43 @@ def test_images_of_another_recipe_are_not_mixed(run, tmp_path, capsys):
     assert call(run, "--images", 4, "--out", tmp_path / "out", "evaluation.metrics=[frechet]") == 0
     assert call(run, "--images", 4, "--seed", 9, "--out", tmp_path / "out", "evaluation.metrics=[frechet]") == 73
     assert "another recipe" in capsys.readouterr().err
+
+
+def test_a_reference_is_matched_by_the_names_of_its_classes(digits_folder, tmp_path, capsys):
+    """Sorted elsewhere, without one, and with other names."""
+    other = tmp_path / "other"
+    shutil.copytree(digits_folder, other)
+    (other / "3").rename(other / "three")
+    (digits_folder / "3").rename(digits_folder / "three")
+    metrics = "evaluation.metrics=[label_agreement]"
+    assert call(other, "--reference", digits_folder, "--out", tmp_path / "same", metrics) == 0
+    same = recorded(capsys.readouterr().out)
+    assert same["results"][0]["values"]["agreement"] > 0.9
+    assert same["notes"] == []
+    shutil.rmtree(digits_folder / "0")
+    assert call(other, "--reference", digits_folder, "--out", tmp_path / "less", metrics) == 0
+    less = recorded(capsys.readouterr().out)
+    assert less["results"][0]["values"]["agreement"] > 0.9
+    assert less["notes"] == ["classes in the generated images and not in the real ones: 0"]
+    (digits_folder / "1").rename(digits_folder / "one")
+    assert call(other, "--reference", digits_folder, "--out", tmp_path / "wrong", metrics) == 65
+    assert "0, 1 in the generated images alone, one in the real images alone" in capsys.readouterr().err
+    assert call(other, "--reference", digits_folder, "--out", tmp_path / "fine", FRECHET) == 0
+
+
+def test_an_npz_of_a_run_knows_its_classes(tmp_path, capsys):
+    """They are listed backwards there; an npz without names goes by number, and says so."""
+    real = load_digits()
+    pixels = np.repeat((real.images[:400, :, :, None] / 16 * 255).astype(np.uint8), 3, -1)
+    np.savez(tmp_path / "named.npz", pixels, 9 - real.target[:400], classes=np.array(list("9876543210")))
+    np.savez(tmp_path / "nameless.npz", pixels, real.target[:400])
+    (tmp_path / "named.yaml").write_text("name: a\nimage: {size: 8}\ndata: digits\ncascade: {stages: 1}\n")
+    for name in ("named", "nameless"):
+        arguments = (tmp_path / f"{name}.npz", "--reference", tmp_path / "named.yaml", "--out", tmp_path / name)
+        assert call(*arguments, "evaluation.metrics=[label_agreement]") == 0
+        body = recorded(capsys.readouterr().out)
+        assert body["results"][0]["values"]["agreement"] > 0.9
+        assert bool(body["notes"]) == (name == "named")  # digits are called as they are numbered
 
 
 def test_a_metric_that_needs_labels_says_so(run, tmp_path, capsys):

@@ -97,6 +97,19 @@ def test_a_record_of_other_weights_is_refused(run: Path, tmp_path: Path, capsys:
     assert "are not the recorded ones" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("labels", [[3, 10], [-1, 0]])
+def test_a_record_of_no_class_is_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture, labels: list[int]):
+    """Older versions drew "no class" for the number behind the last one's."""
+    assert sample(run, "--count", 2, "--out", tmp_path / "first") == 0
+    record = json.loads((tmp_path / "first" / "samples.json").read_text())
+    record["order"]["labels"] = labels
+    (tmp_path / "none.json").write_text(json.dumps(record))
+    capsys.readouterr()
+    assert sample(run, "--repeat", tmp_path / "none.json", "--out", tmp_path / "again") == 2
+    assert "in the record is outside 0..9" in capsys.readouterr().err
+    assert not (tmp_path / "again").exists()
+
+
 def test_options_change_what_the_spec_says(run: Path, tmp_path: Path):
     options = ("--steps", 5, "--sampler", "heun", "--guidance", "stagewise", "--grid", "official")
     assert (
@@ -180,6 +193,7 @@ def test_diverged_weights_are_said_to_be_so(tmp_path: Path, capsys: pytest.Captu
     ("arguments", "code", "message"),
     [
         (["--labels", "11"], 2, "label 11 is outside 0..9"),
+        (["--labels", "10"], 2, "label 10 is outside 0..9"),
         (["--labels", str(10**30)], 2, "is outside 0..9"),
         (["--count", str(10**20)], 2, "less than or equal to 10000000"),
         (["--sampler", "{type: dopri5, rtol: -1}"], 78, "sampling.sampler.rtol: must be greater than 0"),

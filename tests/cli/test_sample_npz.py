@@ -34,6 +34,7 @@ def test_all_images_with_their_labels(run: Path, tmp_path: Path, capsys: pytest.
     assert found["arr_0"].shape == (12, 8, 8, 3)
     assert np.abs(found["arr_0"].astype(int) - expected).max() <= 1
     assert found["arr_1"].tolist() == [index % 10 for index in range(12)]
+    assert found["classes"].tolist() == [f"class {index}" for index in range(10)]
     assert len(list((tmp_path / "drawn").glob("*.png"))) == 12
 
 

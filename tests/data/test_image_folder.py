@@ -50,6 +50,17 @@ def test_subfolders_are_classes_in_sorted_order(tmp_path):
     assert [dataset.sample(i, torch.Generator()).label for i in range(len(dataset))] == [0, 0, 1, 2]
 
 
+def test_numbered_folders_sort_as_numbers(tmp_path):
+    for name in ("10", "2", "0", "x"):
+        save(tmp_path / name / "1.png")
+    dataset = build(tmp_path)
+    assert dataset.classes == ("0", "2", "10", "x")
+    labels = {
+        Path(file).parent.name: dataset.sample(i, torch.Generator()).label for i, file in enumerate(dataset.files)
+    }
+    assert labels == {"0": 0, "2": 1, "10": 2, "x": 3}
+
+
 def test_a_flat_folder_has_no_labels(tmp_path):
     save(tmp_path / "a.png")
     save(tmp_path / "sub" / "b.png")

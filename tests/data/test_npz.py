@@ -40,6 +40,17 @@ def test_images_and_labels_at_their_size(file):
     assert np.array_equal(pixels, PIXELS[9])
 
 
+def test_classes_have_the_names_that_the_file_gives(tmp_path):
+    def opened(**more: np.ndarray) -> Npz:
+        np.savez(tmp_path / "named.npz", PIXELS, np.arange(40) % 3, **more)
+        return Npz(Npz.Params(file=tmp_path / "named.npz").plain(), height=6, width=8, channels=3)
+
+    named = opened(classes=np.array(["cat", "dog", "owl", "yak"]))
+    assert (named.classes, named.has_names) == (("cat", "dog", "owl", "yak"), True)
+    for unusable in (["cat", "dog"], ["cat", "dog", "cat"], [1, 2, 3], [["cat", "dog", "owl"]]):
+        assert (opened(classes=np.array(unusable)).classes, opened().has_names) == (("0", "1", "2"), False)
+
+
 def test_other_sizes_and_channels(file):
     sample = Npz(Npz.Params(file=file).plain(), height=12, width=10, channels=1).sample(0, torch.Generator())
     assert tuple(sample.image.shape) == (1, 12, 10)

@@ -84,11 +84,18 @@ def test_columns_of_other_names_and_lists_of_captions(opened):
     assert dataset.captions(1) == ["three"]
     assert dataset.classes == ("cat", "dog")
     assert [read(dataset, index).label for index in (0, 1)] == [1, 0]
+    assert dataset.has_names
+
+
+def test_names_that_are_numbers_sort_as_numbers(opened):
+    dataset = opened({"image": [picture()] * 3, "label": ["10", "2", "0"]})
+    assert dataset.classes == ("0", "2", "10")
+    assert [read(dataset, index).label for index in range(3)] == [2, 1, 0]
 
 
 def test_numbers_are_labels_without_names(opened):
     dataset = opened({"image": [picture()] * 3, "label": [0, 4, None]})
-    assert dataset.classes == ("0", "1", "2", "3", "4")
+    assert (dataset.classes, dataset.has_names) == (("0", "1", "2", "3", "4"), False)
     assert (read(dataset, 1).label, read(dataset, 1).caption) == (4, None)
     assert "its label None is none of the 5 classes" in read(dataset, 2).reason
     assert dataset.captions(0) == []

@@ -114,6 +114,54 @@ def test_unlabelled_images_have_no_agreement():
         AGREEMENT.compute(Held(digits(), unlabelled))
 
 
+def renamed(source: Changed | DatasetSource, *names: str) -> Changed:
+    """The same images, with labels of these ten classes in their own order."""
+    places = [names.index(str(digit)) for digit in range(10)]
+    return Changed(
+        source, lambda batch: replace(batch, labels=[places[label] for label in batch.labels], classes=names)
+    )
+
+
+def only(source: DatasetSource, *kept: int) -> Changed:
+    """The images of some classes, whose names are all that it knows."""
+
+    def chosen(batch: ImageBatch) -> ImageBatch:
+        rows = [place for place, label in enumerate(batch.labels) if label in kept]
+        labels = [kept.index(batch.labels[place]) for place in rows]
+        return replace(batch, images=batch.images[rows], labels=labels, classes=tuple(map(str, kept)))
+
+    return Changed(source, chosen)
+
+
+def test_agreement_goes_by_the_names_of_classes():
+    """Numbers that mean other classes on the two sides made it .1."""
+    whole = AGREEMENT.compute(Held(digits("odd"), digits("even")))
+    backwards = renamed(digits("odd"), *"9876543210")
+    assert AGREEMENT.compute(Held(backwards, digits("even"))) == whole
+    assert AGREEMENT.compute(Held(digits("odd"), renamed(digits("even"), *"3412098765")))["agreement"] > 0.9
+
+
+def test_agreement_beside_more_classes_and_fewer(caplog):
+    some = AGREEMENT.compute(Held(only(digits("odd"), 7, 1, 3), digits("even")))
+    assert some["agreement"] > 0.9
+    assert not caplog.messages
+    most = AGREEMENT.compute(Held(digits("odd"), only(digits("even"), 9, 8, 7, 6, 5, 4, 3, 2, 0)))
+    assert most["agreement"] > 0.9
+    assert [message for message in caplog.messages if "lack their classes: 1" in message]
+
+
+def test_agreement_of_other_classes_is_refused():
+    letters = Changed(digits("odd"), lambda batch: replace(batch, classes=tuple("abcdefghi0")))
+    with pytest.raises(DataError, match=r"a, b, .* in the generated images alone, 1, 2, .* in the real images alone"):
+        AGREEMENT.compute(Held(letters, digits("even")))
+
+
+def test_labels_without_names_go_by_number():
+    nameless = Changed(digits("odd"), lambda batch: replace(batch, classes=()))
+    whole = AGREEMENT.compute(Held(digits("odd"), digits("even")))
+    assert AGREEMENT.compute(Held(nameless, digits("even"))) == whole
+
+
 def test_the_principal_components_are_those_of_numpy():
     extractor = PixelsPca(PixelsPca.Params(components=5), device=CPU)
     images = torch.cat([batch.images for batch in digits("even")])

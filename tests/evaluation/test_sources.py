@@ -44,8 +44,9 @@ def test_given_labels_stay_with_their_images(tmp_path):
         Image.new("L", (8, 8), 10 * index).save(tmp_path / f"{index}.png")
     (tmp_path / "1.png").write_bytes(b"torn")
     dataset = ImageFolder(ImageFolder.Params(root=tmp_path).plain(), height=8, width=8, channels=1)
-    (batch,) = DatasetSource(dataset, bad_images=1, labels=[5, 6, 7, 8])
+    (batch,) = DatasetSource(dataset, bad_images=1, labels=[5, 6, 7, 8], classes=tuple("abcdefghi"))
     assert batch.labels == [5, 7, 8]
+    assert batch.classes == tuple("abcdefghi")
 
 
 def test_a_source_of_only_bad_images(tmp_path):

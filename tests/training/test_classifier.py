@@ -101,6 +101,17 @@ def test_agreement_needs_labels_of_its_classes(file):
         metric.compute(Held([replace(batch, labels=[17] * len(batch.labels)) for batch in digits()], digits("even")))
 
 
+def test_agreement_goes_by_the_names_of_classes(file):
+    metric = ClassifierAgreement(ClassifierAgreement.Params(weights=file), device=CPU)
+    right = metric.compute(Held(digits(), digits("even")))
+    names = tuple("9876543210")
+    backwards = [replace(batch, labels=[9 - label for label in batch.labels], classes=names) for batch in digits()]
+    assert metric.compute(Held(backwards, digits("even"))) == right
+    others = [replace(batch, classes=("zero", *"123456789")) for batch in digits()]
+    with pytest.raises(DataError, match=r"zero in the generated images alone, 0 in the classifier's images alone"):
+        metric.compute(Held(others, digits("even")))
+
+
 def test_its_features_tell_noise_from_digits(file):
     metric = Frechet(Frechet.Params(extractor=ClassifierFeatures.Params(weights=file)), device=CPU)
     noisy = [replace(batch, images=batch.images + 0.5 * torch.randn_like(batch.images)) for batch in digits()]

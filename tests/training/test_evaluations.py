@@ -13,6 +13,7 @@ import pixelflow
 from pixelflow.core import checkpoint, history
 from pixelflow.core.errors import DataError, MissingDependencyError, MissingInputError, PreemptedError
 from pixelflow.core.history import Evaluated
+from pixelflow.data.digits import Digits
 from pixelflow.evaluate import in_training
 from pixelflow.training.evaluations import Evaluations
 from tests.training.conftest import lines_of
@@ -39,6 +40,18 @@ def test_figures_are_in_the_metrics_and_records_in_the_run(trained, capsys):
     assert sorted(path.name for path in (run.evaluations / "step-00000004").iterdir()) == ["evaluation.json"]
     value = next(iter(result["values"].values()))
     assert f"step 4: {result['metric']} {value:.4g} (best" in capsys.readouterr().err.replace(" (best)", " (best")
+
+
+def test_the_classes_are_the_runs_where_the_data_list_them_otherwise(trained, monkeypatch):
+    """The data are opened anew to evaluate, in whatever order they list their classes then."""
+    options = ("image.size=8", "sampling.steps=1", "evaluation.metrics=[label_agreement]", "evaluation.images=20")
+    trained("run", *options, "training.steps=2")
+    monkeypatch.setattr(Digits, "classes", Digits.classes[::-1])
+    run = trained("run", *options, "evaluation.every=4")
+    record = json.loads((run.evaluations / "step-00000004" / "evaluation.json").read_text())
+    assert record["notes"] == [
+        "the generated images and the real ones list the classes in different orders; names count"
+    ]
 
 
 def better_at(monkeypatch: pytest.MonkeyPatch, best: int) -> None:

@@ -72,10 +72,59 @@ def test_another_patch_size_gets_projections_of_its_own(former):
     assert not inherited.left
 
 
-def test_other_classes_get_a_table_of_their_own(former):
-    _, inherited = started(former, "conditioners.0.classes=12")
-    assert set(inherited.fresh) == {"conditioners.0.table.weight"} == set(inherited.left)
-    assert inherited.fresh["conditioners.0.table.weight"].start == "random"
+def table(run: Run) -> torch.Tensor:
+    return run.model.state_dict()["conditioners.0.table.weight"]
+
+
+def begun(former: Run, *classes: str) -> tuple[torch.Tensor, torch.Tensor, Inherited]:
+    """The table of a model of other classes that took what it could, that of a fresh one, and the report."""
+    spec = make_spec(f"conditioners.0.classes={len(classes)}")
+    torch.manual_seed(0)
+    fresh = build_model(spec).state_dict()["conditioners.0.table.weight"].clone()
+    torch.manual_seed(0)
+    model = build_model(spec)
+    inherited = inherit(model, spec, former, classes)
+    return model.state_dict()["conditioners.0.table.weight"], fresh, inherited
+
+
+def test_each_class_takes_the_weights_of_its_name(former):
+    own, fresh, inherited = begun(former, "class 7", "owl", "class 0")
+    assert torch.equal(own[[0, 2, 3]], table(former)[[7, 0, 10]])  # and the last row stands for no class
+    assert torch.equal(own[1], fresh[1])
+    (line,) = [line for line in inherited.lines() if "classes" in line]
+    assert line.startswith("  classes: 2 taken over by name; new: owl; left out: class 1, class 2, ")
+    assert "conditioners.0.table.weight" in inherited.taken
+    assert not inherited.fresh
+
+
+def test_the_same_number_of_other_classes_takes_none_over(former):
+    own, fresh, inherited = begun(former, *(f"other {number}" for number in range(10)))
+    assert torch.equal(own[:10], fresh[:10])
+    assert torch.equal(own[10], table(former)[10])
+    assert "  classes: none taken over; new: other 0, other 1" in "\n".join(inherited.lines())
+
+
+def test_another_order_moves_the_rows(former):
+    own, _, inherited = begun(former, *reversed(former.classes))
+    assert torch.equal(own, table(former)[[*range(9, -1, -1), 10]])
+    assert "  classes: 10 taken over by name" in inherited.lines()
+
+
+@pytest.mark.parametrize("count", [10, 4])
+def test_classes_without_names_go_by_number_where_they_are_as_many(tmp_path, count):
+    former = Run.open(make_run(tmp_path / "imported", make_spec(), classes=()), device="cpu")
+    own, fresh, inherited = begun(former, *(f"n{number:02}" for number in range(count)))
+    assert torch.equal(own[:count], table(former)[:10] if count == 10 else fresh[:4])
+    told = "\n".join(inherited.lines())
+    assert ("10 taken over by number, for the other run has no names" if count == 10 else "none taken over") in told
+
+
+def test_the_record_names_the_classes(trained, tmp_path):
+    source = make_run(tmp_path / "source", make_spec(), classes=[*"0123456", "seven", "8", "9"])
+    run = trained("next", f"training.init_from='{source}'", "training.steps=1")
+    classes = json.loads(run.init_file.read_text())["classes"]
+    assert (classes["new"], classes["left_out"], classes["by_number"]) == (["7"], ["seven"], False)
+    assert classes["taken"] == list("012345689")
 
 
 def test_more_blocks_are_new_and_change_nothing(former):
