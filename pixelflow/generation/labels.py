@@ -39,7 +39,7 @@ def label_indices(labels: Labels, classes: Sequence[str], count: int) -> list[in
 
 
 def check_recorded(labels: Sequence[int], count: int) -> None:
-    """Raise UsageError if a label in a record is none of `count` classes; older ones may have the number of no class."""
+    """Raise UsageError if a label in a record is none of `count` classes; older ones may hold the null class's."""
     outside = [label for label in labels if not 0 <= label < count]
     if outside:
         raise UsageError(f"label {outside[0]} in the record is outside 0..{count - 1}; there is no such class")

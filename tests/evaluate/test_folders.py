@@ -92,7 +92,7 @@ def test_a_drawing_is_its_images_with_their_labels_and_nothing_else(run: Path, t
     (batch,) = found.source(0)
     assert (len(batch.images), batch.labels) == (5, [3, 7, 3, 7, 3])
     assert found.shape == (1, 8, 8), "neither the sheets in colour nor foreign pictures count"
-    assert found.classes == tuple(f"class {index}" for index in range(10))
+    assert batch.classes == tuple(f"class {index}" for index in range(10))
     (note,) = found.notes
     assert "000005.png, grid.png, more/a.png and 1 more left out" in note
     digits = Digits.Params(split="even").build(height=8, width=8, channels=1)
@@ -182,4 +182,4 @@ def test_names_with_accents_are_one_class_however_they_are_spelt(tmp_path: Path)
     write(tmp_path / "0" / "tea", a="RGB")
     write(tmp_path / "1" / "tea", a="RGB")
     one, other = open_images(tmp_path / "0"), open_images(tmp_path / "1")
-    assert one.classes == other.classes == (composed, "tea")
+    assert one.source(0).classes == other.source(0).classes == (composed, "tea")
