@@ -95,10 +95,6 @@ def test_a_drawing_is_its_images_with_their_labels_and_nothing_else(run: Path, t
     assert batch.classes == tuple(f"class {index}" for index in range(10))
     (note,) = found.notes
     assert "000005.png, grid.png, more/a.png and 1 more left out" in note
-    digits = Digits.Params(split="even").build(height=8, width=8, channels=1)
-    unlabelled = found.beside(open_reference(write(tmp_path / "real", a="L"), found.shape, 0))
-    assert digits.classes != found.classes
-    assert next(iter(unlabelled.source(0))).labels is None
 
 
 def test_images_that_a_record_tells_of_and_are_not_there_are_told(run: Path, tmp_path: Path):
