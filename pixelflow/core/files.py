@@ -82,6 +82,14 @@ def read_bytes(path: Path, largest: int) -> bytes:
     return content
 
 
+def is_plain_file(path: Path) -> bool:
+    """Whether it is a file, or a link to one, and no pipe or device, whose reading may never end."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
 def write_text(path: Path, text: str) -> None:
     """`write_bytes` of UTF-8 text."""
     write_bytes(path, text.encode("utf-8"))

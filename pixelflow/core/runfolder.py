@@ -26,12 +26,14 @@ from typing import Any
 import pixelflow
 from pixelflow.core import checkpoint, files, plugins, reading
 from pixelflow.core.errors import CannotWriteError, DataError, MissingInputError
-from pixelflow.core.files import sync_folder, write_text, writing
+from pixelflow.core.files import read_bytes, sync_folder, write_text, writing
 from pixelflow.core.history import Step, best_of, evaluated
 from pixelflow.core.spec import ExperimentSpec
 
 _SPEC = "spec.yaml"
 _ENVIRONMENT = "environment.json"
+_LARGEST_RECORD = 1 << 26
+"""Bytes of what a run was started with, the names of its classes included."""
 _PACKAGES = (
     "torch", "numpy", "einops", "pillow", "pluggy", "pydantic", "safetensors", "scikit-learn", "scipy", "torchdiffeq",
     "clean-fid", "open-clip-torch", "transformers", "xformers",
@@ -129,10 +131,10 @@ class RunFolder:
         """What the run was started with; see `environment`."""
         path = self.path / _ENVIRONMENT
         try:
-            found = json.loads(path.read_text("utf-8"))
-        except FileNotFoundError:
+            found = json.loads(read_bytes(path, _LARGEST_RECORD))
+        except MissingInputError:
             raise MissingInputError(f"{path}: is missing; the run folder is incomplete") from None
-        except ValueError:
+        except (ValueError, RecursionError):
             raise DataError(f"{path}: is damaged (not JSON)") from None
         if not isinstance(found, dict) or not isinstance(found.get("classes"), list):
             raise DataError(f"{path}: is damaged (it names no classes)")

@@ -11,9 +11,11 @@ from typing import ClassVar, Literal
 import torch
 
 from pixelflow.core.errors import DataError
-from pixelflow.core.interfaces import BadSample, Dataset, Sample
+from pixelflow.core.files import printable
+from pixelflow.core.interfaces import BadSample, Dataset, Sample, Survey
 from pixelflow.core.sizes import Size
-from pixelflow.data.captions import TABLES, BadCaptionError, Captions, drawn
+from pixelflow.data.caption_tables import BadCaptionError
+from pixelflow.data.captions import TABLES, Captions, drawn
 from pixelflow.data.framing import FramedParams
 from pixelflow.data.image_folder import ImageFolder
 
@@ -48,12 +50,20 @@ class CaptionedFolder(Dataset):
     def __init__(self, params: Params, *, height: int, width: int, channels: int, sizes: tuple[Size, ...] = ()) -> None:
         super().__init__(params)
         pictures = ImageFolder.Params(
-            root=params.root, labels=params.labels, resize=params.resize, crop=params.crop, flip=params.flip
+            root=params.root,
+            labels=params.labels,
+            resize=params.resize,
+            crop=params.crop,
+            flip=params.flip,
+            ground=params.ground,
         )
-        self._images: ImageFolder = pictures.build(height=height, width=width, channels=channels, sizes=sizes)
+        self._images: ImageFolder = pictures.build(
+            height=height, width=width, channels=channels, sizes=sizes, captions=True
+        )
         self.classes = self._images.classes
         root = params.root.expanduser()
-        self._captions = Captions(root, self._images.files, params.column)
+        self._captions = Captions(root, self._images.listing, params.column)
+        self.left_out = self._images.left_out
         self._indices = self._captioned(root)
 
     def _captioned(self, root: Path) -> list[int]:
@@ -65,7 +75,7 @@ class CaptionedFolder(Dataset):
         has = [self._captions.has(file) for file in self._images.files]
         lacking = has.count(False)
         if lacking:
-            first = self._images.files[has.index(False)]
+            first = printable(self._images.files[has.index(False)])
             what = f"{root}: {lacking} of {len(has)} images have no caption, the first: {first}"
             if lacking == len(has) or self.params.uncaptioned == "refuse":
                 raise DataError(
@@ -73,11 +83,12 @@ class CaptionedFolder(Dataset):
                     f"{' or '.join(TABLES)}, or set data.uncaptioned to skip"
                 )
             logger.warning("%s; they are skipped", what)
+            self.left_out = {**self.left_out, "without a caption": lacking}
         shared = self._captions.shared(self._images.files)
         if shared:
             logger.warning(
                 "%s: %d images have their captions in a text file with others of the same name, the first: %s and %s",
-                root, len(shared), *shared[:2],
+                root, len(shared), *map(printable, shared[:2]),
             )  # fmt: skip
         return [index for index, captioned in enumerate(has) if captioned]
 
@@ -102,8 +113,11 @@ class CaptionedFolder(Dataset):
         try:
             captions = self._captions.of(file)
         except BadCaptionError as error:
-            return BadSample(str(self.params.root / file), str(error))
+            return BadSample(printable(self.params.root / file), str(error))
         sample = self._images.sample(own, generator)
         if isinstance(sample, BadSample):
             return sample
         return replace(sample, caption=drawn(captions, generator))
+
+    def survey(self, most: int) -> Survey:
+        return self._images.survey(most)

@@ -2,33 +2,26 @@
 
 A table ``metadata.jsonl`` or ``metadata.csv`` names images in the column ``file_name``, relative to its own folder.
 A ``.txt`` file holds one caption a line. An image in a table needs no ``.txt`` file.
+Tables are read row by row, none of which may be larger than a text file.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from pixelflow.core.errors import DataError
+from pixelflow.core.files import is_plain_file, printable
+from pixelflow.data.caption_tables import MAX_BYTES, BadCaptionError, cell_captions, column_of, rows_of
+from pixelflow.data.listing import Listing, plain
 
 TABLES = ("metadata.jsonl", "metadata.csv")
-_COLUMNS = ("text", "caption", "captions", "prompt")
-"""Where a table's captions are looked for."""
-MAX_BYTES = 1 << 20
-"""Of a file of captions; a larger one holds none."""
-
-
-class BadCaptionError(ValueError):
-    """An image's captions cannot be read; the message says why."""
 
 
 class Captions:
@@ -38,26 +31,28 @@ class Captions:
         DataError: a table cannot be read, or names an image that is not there.
     """
 
-    def __init__(self, root: Path, files: Sequence[str], column: str | None) -> None:
-        self._root = root
+    def __init__(self, root: Path, listing: Listing, column: str | None) -> None:
+        self._root, self._listing = root, listing
         self._of_file: dict[str, list[str]] = {}
-        known = set(files)
-        for folder in _folders(files):
+        known: dict[str, str] | None = None
+        for folder in _folders(listing.images):
             for name in TABLES:
+                if not (root / folder / name).exists():
+                    continue
+                known = known or _by_name(listing.images)
                 self._read_table(root / folder / name, folder, column, known)
 
-    def _read_table(self, path: Path, folder: str, column: str | None, known: set[str]) -> None:
-        if not path.is_file():
-            return
-        for place, file, captions in _rows(path, column):
-            relative = os.path.normpath(Path(folder) / file)
-            if relative not in known:
+    def _read_table(self, path: Path, folder: str, column: str | None, known: Mapping[str, str]) -> None:
+        for place, file, captions in rows_of(path, column):
+            relative = os.path.normpath(os.path.join(folder, file))  # noqa: PTH118 - Path would make two of "a//b"
+            image = known.get(relative) or known.get(plain(relative))
+            if image is None:
                 raise DataError(f"{place}: names {file!r}, and no such image is below {path.parent}; mend or remove it")
-            self._of_file.setdefault(relative, []).extend(captions)
+            self._of_file.setdefault(image, []).extend(captions)
 
     def has(self, file: str) -> bool:
         """Whether an image is in a table or has a ``.txt`` file."""
-        return file in self._of_file or self._text_file(file).exists()
+        return file in self._of_file or self._listing.text(file) is not None
 
     def of(self, file: str) -> list[str]:
         """The captions of an image, one or more.
@@ -65,20 +60,23 @@ class Captions:
         Raises:
             BadCaptionError: they cannot be read, or all are empty.
         """
-        if file not in self._of_file:
-            return _in_file(self._text_file(file))
-        return usable(self._of_file[file], "in the table")
+        if file in self._of_file:
+            return usable(self._of_file[file], "in the table")
+        return _in_file(self._root / (self._listing.text(file) or f"{file} (none)"))
 
     def shared(self, files: Sequence[str]) -> list[str]:
         """The images whose ``.txt`` file is another one's too, such as of ``a.jpg`` and ``a.png``."""
-        by_stem = defaultdict(list)
+        by_text = defaultdict(list)
         for file in files:
-            if file not in self._of_file:
-                by_stem[os.path.splitext(file)[0]].append(file)  # noqa: PTH122 - a million paths
-        return [file for own in by_stem.values() if len(own) > 1 for file in own]
+            text = self._listing.text(file)
+            if file not in self._of_file and text is not None:
+                by_text[text].append(file)
+        return [file for own in by_text.values() if len(own) > 1 for file in own]
 
-    def _text_file(self, file: str) -> Path:
-        return (self._root / file).with_suffix(".txt")
+
+def _by_name(files: Sequence[str]) -> dict[str, str]:
+    """The files by every spelling of their names; one that is spelled exactly so comes first."""
+    return {plain(file): file for file in files} | {file: file for file in files}
 
 
 def _folders(files: Sequence[str]) -> list[str]:
@@ -92,12 +90,15 @@ def _folders(files: Sequence[str]) -> list[str]:
 
 
 def _in_file(path: Path) -> list[str]:
+    name = printable(path.name)
+    if not is_plain_file(path):
+        raise BadCaptionError(f"its caption {name} cannot be read (no plain file)")
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise BadCaptionError(f"its caption {path.name} cannot be read ({error.strerror})") from None
-    return lines(raw, path.name)
+        raise BadCaptionError(f"its caption {name} cannot be read ({error.strerror})") from None
+    return lines(raw, name)
 
 
 def lines(raw: bytes, name: str) -> list[str]:
@@ -135,28 +136,6 @@ def drawn(captions: Sequence[str], generator: torch.Generator) -> str | None:
     return captions[int(torch.randint(len(captions), (), generator=generator))]
 
 
-def column_of(there: Iterable[str], column: str | None) -> str:
-    """The name of the column of captions: the one that is wanted, or the first that is commonly used.
-
-    Raises:
-        BadCaptionError: it is not there.
-    """
-    names = list(there)
-    name = column or next((name for name in _COLUMNS if name in names), None)
-    if name is None or name not in names:
-        wanted = f"'{column}'" if column else f"any of {', '.join(_COLUMNS)}"
-        raise BadCaptionError(f"has no column {wanted} (there are: {', '.join(map(str, names))}); set data.column")
-    return name
-
-
-def cell_captions(cell: Any, name: str) -> list[str]:
-    """The captions in a cell of a table: a text or a list of texts, possibly empty ones; raises BadCaptionError."""
-    captions = cell if isinstance(cell, list) else [cell]
-    if not all(isinstance(caption, str) for caption in captions):
-        raise BadCaptionError(f"{name!r} must be text or a list of texts")
-    return captions
-
-
 def json_captions(raw: bytes, name: str, column: str | None) -> list[str]:
     """The captions in a JSON object, one or more; raises BadCaptionError."""
     if len(raw) > MAX_BYTES:
@@ -169,51 +148,3 @@ def json_captions(raw: bytes, name: str, column: str | None) -> list[str]:
         raise BadCaptionError(f"its caption {name} is not a JSON object")
     chosen = column_of(row, column)
     return usable(cell_captions(row[chosen], chosen), name)
-
-
-def _rows(path: Path, column: str | None) -> Iterator[tuple[str, str, list[str]]]:
-    """(place, file name, captions) of every row of a table; raises DataError."""
-    try:
-        text = path.read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    for line, row in _json_rows(path, text) if path.suffix == ".jsonl" else _csv_rows(path, text):
-        place = f"{path}:{line}"
-        file = row.get("file_name")
-        if not isinstance(file, str) or not file:
-            raise DataError(f"{place}: has no 'file_name', the image's path relative to {path.parent}")
-        yield place, file, _captions(place, row, column)
-
-
-def _captions(place: str, row: Mapping[str, Any], column: str | None) -> list[str]:
-    try:
-        name = column_of(row, column)
-        return cell_captions(row[name], name)
-    except BadCaptionError as error:
-        raise DataError(f"{place}: {error}") from None
-
-
-def _json_rows(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            row = None
-        if not isinstance(row, dict):
-            raise DataError(f"{path}:{number}: is not a JSON object")
-        yield number, row
-
-
-def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    try:
-        for row in reader:
-            if None in row or None in row.values():
-                raise DataError(f"{path}:{reader.line_num}: has another number of fields than the first line")
-            yield reader.line_num, row
-    except csv.Error as error:
-        raise DataError(f"{path}:{reader.line_num}: is not CSV ({error})") from None

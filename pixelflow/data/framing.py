@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal, Self
+from random import Random
+from typing import Annotated, BinaryIO, Literal, Self
 
 import numpy as np
 import torch
-from PIL import Image
-from pydantic import Field
+from PIL import Image, ImageColor
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
-from pixelflow.core.interfaces import Dataset
+from pixelflow.core.interfaces import Dataset, Survey
+from pixelflow.core.problems import problem
 from pixelflow.core.sizes import Size, fitting_size
 from pixelflow.data import decoding
+
+
+def _colour(name: str) -> str:
+    try:
+        ImageColor.getrgb(name)
+    except ValueError:
+        raise problem(f"{name!r} is no colour; write black, '#30a0ff' or 'rgb(48, 160, 255)'") from None
+    return name
 
 
 class FramedParams(Dataset.Params):
@@ -26,6 +39,8 @@ class FramedParams(Dataset.Params):
     """Where the window is cut out."""
     flip: bool = False
     """Mirror every other image, at random, left to right; captions that speak of left and right then lie."""
+    ground: Annotated[str, AfterValidator(_colour)] = "white"
+    """The colour behind transparent pixels."""
 
     def plain(self) -> Self:
         return self.model_copy(update={"resize": 1.0, "crop": "center", "flip": False})
@@ -45,14 +60,17 @@ class Framing:
     channels: int
     sizes: tuple[Size, ...] = ()
 
-    def __call__(self, source: Path | BinaryIO, generator: torch.Generator) -> Tensor:
+    def __call__(self, source: Path | BinaryIO, generator: torch.Generator, name: str = "") -> Tensor:
         """The picture in a file as (c h w) in [-1, 1].
+
+        Args:
+            name: of the file that the content is from, where `source` is no path.
 
         Raises:
             UnreadableImageError: with the reason.
         """
         side = int(self.settings.resize * max(self.height, self.width, *map(max, self.sizes)))
-        return self.framed(decoding.read(source, self.channels, side), generator)
+        return self.framed(decoding.read(source, self.channels, side, self.settings.ground, name), generator)
 
     def framed(self, picture: Image.Image, generator: torch.Generator) -> Tensor:
         """A decoded picture, grey or RGB as `channels` says, as (c h w) in [-1, 1]."""
@@ -84,3 +102,13 @@ def _to_tensor(picture: Image.Image) -> Tensor:
     """(c h w) in [-1, 1]"""
     pixels = torch.from_numpy(np.array(picture)).float() / 127.5 - 1
     return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()
+
+
+def surveyed(count: int, most: int, size_of: Callable[[int], Size]) -> Survey:
+    """The sizes of at most `most` of `count` pictures, by a fixed seed; `size_of` raises UnreadableImageError."""
+    sizes: Counter[Size] = Counter()
+    places = sorted(Random(0).sample(range(count), min(count, most)))
+    for index in places:
+        with suppress(decoding.UnreadableImageError):
+            sizes[size_of(index)] += 1
+    return Survey(len(places), sizes)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
 from pixelflow.core.distribution import install
 from pixelflow.core.errors import DataError, MissingDependencyError, MissingInputError, first_line
-from pixelflow.data.rows import Table, TableDataset, UnreadableRowError
+from pixelflow.core.files import read_bytes
+from pixelflow.data.rows import Table, TableDataset, TooManyError, UnreadableRowError
+
+_ROWS = 1000
+"""That are read at a time, to find the labels."""
+_LARGEST_STATE = 1 << 26
+"""Bytes of the records of a saved data set."""
 
 
 class HfDataset(TableDataset):
@@ -54,8 +61,18 @@ class _SavedTable(Table):
         except Exception as error:  # readers of hostile files raise whatever they run into
             raise UnreadableRowError(first_line(error)) from None
 
-    def distinct(self, column: str) -> list[Any]:
-        return list(self._rows.with_format(None).unique(column))
+    def distinct(self, column: str, most: int) -> list[Any]:
+        found = {}
+        for first in range(0, len(self), _ROWS):
+            part = self._rows.select_columns([column])[first : first + _ROWS]
+            found.update(dict.fromkeys(part.column(column).unique().to_pylist()))
+            if len(found) > most:
+                raise TooManyError
+        return list(found)
+
+    @property
+    def bytes(self) -> int:
+        return sum(path.stat().st_size for path in self.root.rglob("*.arrow"))
 
     def fingerprint(self) -> str:
         states = [(path, path.stat()) for path in sorted(self.root.rglob("*.arrow"))]
@@ -63,11 +80,29 @@ class _SavedTable(Table):
         return hashlib.sha256(told.encode()).hexdigest()
 
 
+def _check_names(folder: Path) -> None:
+    """Raise DataError where a saved data set names files or splits that lie elsewhere."""
+    for file, keys in (("state.json", ("_data_files", "_indices_data_files")), ("dataset_dict.json", ("splits",))):
+        for path in (folder / file, *folder.glob(f"*/{file}")):
+            if not path.exists():
+                continue
+            try:
+                told = json.loads(read_bytes(path, _LARGEST_STATE))
+                listed = [entry for key in keys for entry in told.get(key) or ()]
+                names = [entry["filename"] if isinstance(entry, dict) else entry for entry in listed]
+            except (ValueError, RecursionError, TypeError, LookupError, AttributeError):
+                raise DataError(f"{folder}: is no data set that save_to_disk wrote ({path.name} is damaged)") from None
+            for name in names:
+                if not isinstance(name, str) or name in ("", ".", "..") or Path(name).name != name:
+                    raise DataError(f"{path}: names {name!r}, which lies elsewhere; it is not read")
+
+
 def _loaded(folder: Path, split: str | None) -> Any:
     """The Dataset in a folder, or of one split of its DatasetDict."""
     datasets = _datasets()
     if not folder.is_dir():
         raise MissingInputError(f"{folder}: there is no such folder; set data.path, relative to {Path.cwd()}")
+    _check_names(folder)
     try:
         found = datasets.load_from_disk(str(folder))
     except Exception as error:  # it raises whatever its parsers of hostile files raise

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import ClassVar, Literal
@@ -15,12 +14,13 @@ from typing import ClassVar, Literal
 import torch
 
 from pixelflow.core.classes import in_order
-from pixelflow.core.errors import DataError, MissingInputError
+from pixelflow.core.errors import DataError
 from pixelflow.core.files import printable
-from pixelflow.core.interfaces import BadSample, Dataset, Sample
+from pixelflow.core.interfaces import BadSample, Dataset, Sample, Survey
 from pixelflow.core.sizes import Size
 from pixelflow.data import decoding
-from pixelflow.data.framing import FramedParams, Framing
+from pixelflow.data.framing import FramedParams, Framing, surveyed
+from pixelflow.data.listing import listed, plain
 
 
 class ImageFolder(Dataset):
@@ -44,11 +44,23 @@ class ImageFolder(Dataset):
     params: Params
     keeps_shape: ClassVar[bool] = True
 
-    def __init__(self, params: Params, *, height: int, width: int, channels: int, sizes: tuple[Size, ...] = ()) -> None:
+    def __init__(
+        self,
+        params: Params,
+        *,
+        height: int,
+        width: int,
+        channels: int,
+        sizes: tuple[Size, ...] = (),
+        captions: bool = False,
+    ) -> None:
         super().__init__(params)
         self._framing = Framing(params, height, width, channels, sizes)
         self._root = params.root.expanduser()
-        self._files = image_files(self._root, "; set data.root")
+        self.listing = listed(self._root, "; set data.root", captions)
+        """What lies below the root."""
+        self.left_out = self.listing.left_out
+        self._files = self.listing.images
         self.classes = _classes(self._root, self._files, params.labels)
         label_of = {name: label for label, name in enumerate(self.classes)}
         self._labels = [label_of[_first_part(file)] for file in self._files] if self.classes else None
@@ -80,6 +92,9 @@ class ImageFolder(Dataset):
             return BadSample(printable(file), str(error))
         return Sample(image, label=None if self._labels is None else self._labels[index])
 
+    def survey(self, most: int) -> Survey:
+        return surveyed(len(self), most, lambda index: decoding.shape(self._root / self._files[index])[1:])
+
 
 def channels_of(root: Path, files: Sequence[str]) -> int:
     """3 if one of the image files shows colour, else 1."""
@@ -105,50 +120,14 @@ def sizes_of(root: Path, files: Sequence[str], most: int) -> list[Size]:
     return [size for size, _ in found.most_common()]
 
 
-def image_files(root: Path, cure: str = "") -> list[str]:
-    """Paths, relative to `root`, of all image files below it; sorted folder by folder.
-
-    Strings, because a million Path objects take a minute and a gigabyte. Errors end with the cure.
-
-    Raises:
-        MissingInputError, DataError
-    """
-    if not root.exists():
-        raise MissingInputError(f"{root}: there is no such folder, relative to {Path.cwd()}{cure}")
-    if not root.is_dir():
-        raise MissingInputError(f"{root}: is not a folder that holds images{cure}")
-    files = sorted(_walk(str(root), "", frozenset()), key=lambda file: file.split(os.sep))  # noqa: PTH206
-    if not files:
-        raise DataError(f"{root}: holds no images ({', '.join(decoding.SUFFIXES)}){cure}")
-    return files
-
-
-def _walk(folder: str, prefix: str, above: frozenset[str]) -> Iterator[str]:
-    """Image files below a folder; links are followed, but never back into a folder that encloses them."""
-    above = above | {os.path.realpath(folder)}
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                if os.path.realpath(entry.path) not in above:
-                    yield from _walk(entry.path, f"{prefix}{entry.name}{os.sep}", above)
-            elif entry.name.lower().endswith(decoding.SUFFIXES) and _may_be_read(entry):
-                yield prefix + entry.name
-
-
-def _may_be_read(entry: os.DirEntry[str]) -> bool:
-    """A file, or a dead link (reported when read); never a pipe or device, whose reading may not end."""
-    return entry.is_file() or (entry.is_symlink() and not Path(entry.path).exists())
+def image_files(root: Path) -> list[str]:
+    """Paths, relative to `root`, of all pictures below it; sorted folder by folder; raises as `listed`."""
+    return listed(root).images
 
 
 def _first_part(file: str) -> str:
-    """Name of the subfolder of the root in which a file lies; empty if it lies in the root itself.
-
-    Letters with accents have two spellings in Unicode, which file systems choose; here they are written as one.
-    """
-    name = file.partition(os.sep)[0] if os.sep in file else ""
-    return name if name.isascii() else unicodedata.normalize("NFC", printable(name))
+    """The subfolder of the root in which a file lies, as its class is called; empty if it lies in the root itself."""
+    return plain(printable(file.partition(os.sep)[0])) if os.sep in file else ""
 
 
 def _classes(root: Path, files: list[str], labels: str) -> tuple[str, ...]:

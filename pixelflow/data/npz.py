@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import math
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -16,14 +19,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pixelflow.core.classes import numbered
-from pixelflow.core.errors import DataError, MissingInputError
-from pixelflow.core.interfaces import BadSample, Dataset, Sample
+from pixelflow.core.errors import DataError, MissingInputError, first_line
+from pixelflow.core.files import is_plain_file
+from pixelflow.core.interfaces import BadSample, Dataset, Sample, Survey
+from pixelflow.data.class_numbers import classes_of
 from pixelflow.data.framing import FramedParams, Framing
 
 IMAGES, LABELS = "arr_0", "arr_1"
 """Names of the images (n h w c), 8 bits, and of their labels (n), in ADM's files (arXiv 2105.05233)."""
 CLASSES = "classes"
 """Name of the labels' own names (k), text, which other programs pass over."""
+
+_LONGEST_START, _LONGEST_HEADER = 12, 1 << 14
+"""Bytes that say how long an array's header is, and of it; numpy itself reads no longer ones."""
 
 _LOCAL_HEADER = struct.Struct("<26xHH")
 """Of a zip's member: the lengths of its name and of its extra field stand at byte 26."""
@@ -54,11 +62,10 @@ class Npz(Dataset):
         self._framing = Framing(params, height, width, channels)
         self._images = NpzArray(params.file.expanduser(), IMAGES)
         _check_images(self._images)
-        self._labels = _labels(self._images)
-        count = max(self._labels, default=-1) + 1
-        names = _names(self._images.file, count) if count else ()
-        self.has_names = bool(names)
-        self.classes = names or numbered(count)
+        labels = _labels(self._images)
+        names = _names(self._images.file, int(labels.max()) + 1) if len(labels) else ()
+        self.classes, self._labels = (names, labels) if names else classes_of(labels, str(self._images.file))
+        self.has_names = self.classes != numbered(len(self.classes))
 
     @property
     def fingerprint(self) -> str:
@@ -73,7 +80,12 @@ class Npz(Dataset):
         pixels = self._images[index]
         picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
         picture = picture.convert("L" if self._framing.channels == 1 else "RGB")
-        return Sample(self._framing.framed(picture, generator), self._labels[index] if self._labels else None)
+        return Sample(self._framing.framed(picture, generator), int(self._labels[index]) if self.classes else None)
+
+    def survey(self, most: int) -> Survey:
+        """All pictures have one size."""
+        _, height, width, _ = self._images.shape
+        return Survey(len(self), {(height, width): len(self)})
 
 
 def image_shape(file: Path) -> tuple[int, int, int]:
@@ -85,6 +97,12 @@ def image_shape(file: Path) -> tuple[int, int, int]:
 
 
 def _check_images(images: NpzArray) -> None:
+    if len(images.shape) == 4 and math.prod(images.shape[1:3]) > (Image.MAX_IMAGE_PIXELS or math.inf):
+        raise DataError(
+            f"{images.file}: its images have {images.shape[1]} x {images.shape[2]} pixels, more than are read"
+        )
+    if images.shape and images.shape[0] > images.file.stat().st_size:
+        raise DataError(f"{images.file}: declares {images.shape[0]} images, more than it has bytes")
     if len(images.shape) != 4 or images.shape[-1] not in (1, 3) or images.dtype != np.uint8 or not images.shape[0]:
         raise DataError(
             f"{images.file}: {IMAGES} must be 8-bit images (n h w c) with 1 or 3 channels, "
@@ -92,14 +110,18 @@ def _check_images(images: NpzArray) -> None:
         )
 
 
-def _labels(images: NpzArray) -> list[int]:
-    """The labels, or none if there is none for every image."""
+def _labels(images: NpzArray) -> NDArray[np.int64]:
+    """The labels (n), or none if there is none for every image."""
+    none = np.zeros(0, np.int64)
     if LABELS not in members(images.file):
-        return []
+        return none
     labels = NpzArray(images.file, LABELS)
     if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
-        return []
-    return [int(labels[index]) for index in range(len(images))]
+        return none
+    found = [int(labels[index]) for index in range(len(images))]
+    if max(found) > np.iinfo(np.int64).max:
+        raise DataError(f"{images.file}: the labels in {LABELS} are too large for numbers of classes")
+    return none if min(found) < 0 else np.array(found, np.int64)
 
 
 def _names(file: Path, count: int) -> tuple[str, ...]:
@@ -120,13 +142,28 @@ def members(file: Path) -> set[str]:
         MissingInputError: there is no such file.
         DataError: it is no zip.
     """
+    if not file.exists():
+        raise MissingInputError(f"{file}: there is no such file")
+    if not is_plain_file(file):
+        raise DataError(f"{file}: cannot be read as an npz (no plain file)")
+    with _odd_zips(file), zipfile.ZipFile(file) as archive:
+        return {name.removesuffix(".npy") for name in archive.namelist()}
+
+
+@contextmanager
+def _odd_zips(file: Path) -> Iterator[None]:
+    """What can be wrong with a zip (damaged, encrypted, packed by methods that Python lacks) as a DataError."""
     try:
-        with zipfile.ZipFile(file) as archive:
-            return {name.removesuffix(".npy") for name in archive.namelist()}
-    except FileNotFoundError:
-        raise MissingInputError(f"{file}: there is no such file") from None
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"{file}: cannot be read as an npz ({error})") from None
+        yield
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
+        raise DataError(f"{file}: cannot be read as an npz ({first_line(error)})") from None
+
+
+def _header(member: IO[bytes]) -> bytes:
+    """The header of an array, cut off where it declares itself longer than any that is read."""
+    start = member.read(_LONGEST_START)
+    length = int.from_bytes(start[8:10] if start[6:7] == b"\1" else start[8:12], "little")
+    return start + member.read(min(length, _LONGEST_HEADER))
 
 
 class NpzArray:
@@ -142,8 +179,8 @@ class NpzArray:
         self.file, self.name = file, name
         if name not in members(file):
             raise DataError(f"{file}: holds no array {name}; an npz of images keeps them in {IMAGES}")
-        with zipfile.ZipFile(file) as archive, archive.open(f"{name}.npy") as member:
-            self.shape, self.dtype, self._header = self._read_header(member)
+        with _odd_zips(file), zipfile.ZipFile(file) as archive, archive.open(f"{name}.npy") as member:
+            self.shape, self.dtype, self._header = self._read_header(io.BytesIO(_header(member)))
         self._rows: NDArray[Any] | _Stream | None = None
 
     def _read_header(self, member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], int]:
@@ -152,8 +189,8 @@ class NpzArray:
             version = np.lib.format.read_magic(member)
             read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
             shape, is_fortran, dtype = read(member)
-        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise DataError(f"{self.file}: its array {self.name} cannot be read ({error})") from None
+        except (ValueError, KeyError, EOFError) as error:
+            raise DataError(f"{self.file}: its array {self.name} cannot be read ({first_line(error)})") from None
         if is_fortran or dtype.hasobject:
             raise DataError(f"{self.file}: its array {self.name} is no plain C-ordered array of numbers")
         return shape, dtype, member.tell()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -14,18 +14,22 @@ import numpy as np
 from pixelflow.core.distribution import install
 from pixelflow.core.errors import DataError, MissingDependencyError, first_line
 from pixelflow.data.patterns import Patterns, matching
-from pixelflow.data.rows import Table, TableDataset, UnreadableRowError
+from pixelflow.data.rows import Table, TableDataset, TooManyError, UnreadableRowError
 
 logger = logging.getLogger(__name__)
 
 _LARGE_GROUP = 1 << 26
 """Bytes of a row group above which reading single rows is slow."""
+_LARGEST_CHUNK = 1 << 31
+"""Bytes of a column in a row group; a larger one is refused."""
+_MEMORY, _MOST_ROWS = 1 << 26, 1024
+"""Bytes and rows that are unpacked together."""
 
 
 class Parquet(TableDataset):
     """Rows of Parquet files, as the Hugging Face hub holds data sets; needs pyarrow.
 
-    A row is read with its whole row group, so small groups (about 100 images) are fast.
+    A row group is unpacked from its start up to the row, so small groups (about 100 images) are fast.
 
     Raises:
         MissingDependencyError: pyarrow is not installed.
@@ -59,8 +63,8 @@ class _ParquetTable(Table):
         self._groups = [(file, group) for file, own in enumerate(self._metadata) for group in range(own.num_row_groups)]
         sizes = [self._metadata[file].row_group(group).num_rows for file, group in self._groups]
         self._firsts = np.cumsum([0, *sizes])
-        self._read: dict[tuple[str, ...], tuple[int, Any]] = {}
-        """Columns -> the last group of which they were read, and its rows."""
+        self._readers: dict[tuple[str, ...], _GroupReader] = {}
+        """Columns -> where they were last read."""
         self._warn_of_large_groups()
 
     def _warn_of_large_groups(self) -> None:
@@ -74,31 +78,87 @@ class _ParquetTable(Table):
     def __len__(self) -> int:
         return int(self._firsts[-1])
 
+    @property
+    def bytes(self) -> int:
+        return sum(path.stat().st_size for path in self._paths)
+
     def row(self, index: int, columns: tuple[str, ...]) -> dict[str, Any]:
         group = int(np.searchsorted(self._firsts, index, side="right")) - 1
+        place = index - int(self._firsts[group])
         try:
-            if columns not in self._read or self._read[columns][0] != group:
-                self._read[columns] = group, self._group(group, columns)
-            rows = self._read[columns][1].slice(index - int(self._firsts[group]), 1).to_pylist()
-            return dict(rows[0])
+            reader = self._readers.get(columns)
+            if reader is None or reader.group != group or reader.first > place:
+                reader = self._readers[columns] = self._reader(group, columns)
+            return reader.row(place)
         except Exception as error:  # readers of hostile files raise whatever they run into
+            self._readers.pop(columns, None)
             raise UnreadableRowError(first_line(error)) from None
 
-    def _group(self, group: int, columns: tuple[str, ...]) -> Any:
+    def _reader(self, group: int, columns: tuple[str, ...]) -> _GroupReader:
         file, own = self._groups[group]
-        with _parquet().ParquetFile(self._paths[file], metadata=self._metadata[file]) as opened:
-            return opened.read_row_group(own, columns=list(columns), use_threads=False)
+        return _GroupReader(group, self._paths[file], self._metadata[file], own, columns)
 
-    def distinct(self, column: str) -> list[Any]:
+    def distinct(self, column: str, most: int) -> list[Any]:
         found: dict[Any, None] = {}
         for group in range(len(self._groups)):
-            found.update(dict.fromkeys(self._group(group, (column,)).column(column).unique().to_pylist()))
+            for batch in self._reader(group, (column,)):
+                found.update(dict.fromkeys(batch.column(0).unique().to_pylist()))
+                if len(found) > most:
+                    raise TooManyError
         return list(found)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is open: a worker opens its own."""
+        return {**self.__dict__, "_readers": {}}
 
     def fingerprint(self) -> str:
         states = [(path, path.stat()) for path in self._paths]
         told = "\n".join(f"{path} {state.st_size} {state.st_mtime_ns}" for path, state in states)
         return hashlib.sha256(told.encode()).hexdigest()
+
+
+class _GroupReader:
+    """Some columns of one row group, unpacked from its start on in batches.
+
+    A few bytes can stand for any number of equal large values, so that a whole group is never in memory: a batch has
+    no more rows than fit, if every value were as large as the column lets it be.
+    """
+
+    def __init__(self, group: int, path: Path, metadata: Any, own: int, columns: Sequence[str]) -> None:
+        self.group = group
+        self.first = 0
+        """Row with which the current batch begins."""
+        rows = _rows_at_a_time(path, metadata.row_group(own), columns)
+        opened = _parquet().ParquetFile(path, metadata=metadata)
+        self._batches = opened.iter_batches(batch_size=rows, row_groups=[own], columns=list(columns), use_threads=False)
+        self._batch: Any = None
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._batches)
+
+    def row(self, place: int) -> dict[str, Any]:
+        """A row at or behind the current batch's first."""
+        while self._batch is None or place >= self.first + len(self._batch):
+            self.first += 0 if self._batch is None else len(self._batch)
+            self._batch = next(self._batches)
+        return dict(self._batch.slice(place - self.first, 1).to_pylist()[0])
+
+
+def _rows_at_a_time(path: Path, group: Any, columns: Sequence[str]) -> int:
+    """How many rows of a row group may be unpacked together; raises UnreadableRowError if not even one."""
+    chunks = [group.column(place) for place in range(group.num_columns)]
+    largest = 1
+    for chunk in (one for one in chunks if one.path_in_schema.split(".")[0] in columns):
+        if chunk.num_values > max(path.stat().st_size, group.num_rows):
+            raise UnreadableRowError(f"declares {chunk.num_values} values, more than the file has bytes")
+        if chunk.total_uncompressed_size > _LARGEST_CHUNK:
+            raise UnreadableRowError(
+                f"its row group has {chunk.total_uncompressed_size >> 20} MB; write it anew with groups of 100 rows"
+            )
+        # Without a dictionary every value stands in full, so that their mean is known.
+        count = 1 if chunk.has_dictionary_page else max(1, group.num_rows)
+        largest = max(largest, chunk.total_uncompressed_size // count)
+    return max(1, min(_MOST_ROWS, _MEMORY // largest))
 
 
 def _opened(path: Path) -> tuple[Any, Any]:

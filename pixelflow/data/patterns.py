@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from pixelflow.core.errors import MissingInputError
+from pixelflow.core.files import is_plain_file
 from pixelflow.core.problems import problem
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
@@ -43,11 +44,17 @@ def matching(patterns: str | tuple[str, ...], key: str) -> list[Path]:
     """
     found: list[str] = []
     for name in (name for pattern in _listed(patterns) for name in expanded(str(Path(pattern).expanduser()))):
-        own = [name] if Path(name).is_file() else sorted(glob.glob(name))  # noqa: PTH207 - it takes whole paths
+        there = [name] if Path(name).is_file() else sorted(glob.glob(_wild(name)))  # noqa: PTH207 - it takes whole paths
+        own = [file for file in there if is_plain_file(Path(file))]
         if not own:
             raise MissingInputError(f"{name}: there is no such file; set {key}, relative to {Path.cwd()}")
         found += own
     return [Path(name) for name in dict.fromkeys(found)]
+
+
+def _wild(pattern: str) -> str:
+    """The pattern as `glob` writes it, for which brackets stand for several letters too."""
+    return pattern.replace("[", "[[]")
 
 
 def expanded(pattern: str) -> list[str]:

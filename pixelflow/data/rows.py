@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Literal
 
+import numpy as np
 import torch
 
 from pixelflow.core.classes import in_order, numbered
 from pixelflow.core.errors import DataError, first_line
-from pixelflow.core.interfaces import BadSample, Dataset, Sample
+from pixelflow.core.files import is_plain_file
+from pixelflow.core.interfaces import BadSample, Dataset, Sample, Survey
 from pixelflow.core.sizes import Size
-from pixelflow.data.captions import BadCaptionError, cell_captions, column_of, drawn, usable
+from pixelflow.data import decoding
+from pixelflow.data.caption_tables import BadCaptionError, cell_captions, column_of
+from pixelflow.data.captions import drawn, usable
+from pixelflow.data.class_numbers import MOST_IDS, classes_of
 from pixelflow.data.decoding import UnreadableImageError
-from pixelflow.data.framing import FramedParams, Framing
+from pixelflow.data.framing import FramedParams, Framing, surveyed
 
 _IMAGES = ("image", "img", "jpg", "png", "webp")
 _LABELS = ("label", "labels", "cls")
@@ -26,6 +32,10 @@ _LABELS = ("label", "labels", "cls")
 
 class UnreadableRowError(ValueError):
     """A row cannot be read; the message says why."""
+
+
+class TooManyError(ValueError):
+    """A column has more different values than are asked for."""
 
 
 class Table(ABC):
@@ -41,13 +51,18 @@ class Table(ABC):
     @abstractmethod
     def __len__(self) -> int: ...
 
+    @property
+    @abstractmethod
+    def bytes(self) -> int:
+        """On the disk; every row has an image, so that a table with more rows than bytes is none of images."""
+
     @abstractmethod
     def row(self, index: int, columns: tuple[str, ...]) -> dict[str, Any]:
         """Some cells of a row; raises UnreadableRowError."""
 
     @abstractmethod
-    def distinct(self, column: str) -> list[Any]:
-        """The values in a column, each once."""
+    def distinct(self, column: str, most: int) -> list[Any]:
+        """The values in a column, each once; raises TooManyError."""
 
     @abstractmethod
     def fingerprint(self) -> str:
@@ -89,13 +104,15 @@ class TableDataset(Dataset, ABC):
         self._table = self._open()
         if not len(self._table):
             raise DataError(f"{self._table.name}: holds no rows")
+        if len(self._table) > self._table.bytes:
+            raise DataError(f"{self._table.name}: declares {len(self._table)} rows in {self._table.bytes} bytes")
         self._image = self._chosen(params.image, _IMAGES, "image")
         if self._image is None:
             raise self._lacks("an image column", "image")
         self._caption = self._caption_column()
         self._label = self._chosen(params.label, _LABELS, "label") if params.labels == "auto" else None
         self._label_of = self._numbered()
-        self.classes = tuple(str(name) for name in self._label_of)
+        """What a cell of the labels holds, a name or a number -> label."""
         self._columns = tuple(name for name in (self._image, self._caption, self._label) if name is not None)
 
     @abstractmethod
@@ -121,27 +138,38 @@ class TableDataset(Dataset, ABC):
                 return None
             raise DataError(f"{self._table.name}: {error}") from None
 
-    def _numbered(self) -> dict[Any, int]:
-        """Name of each class -> label; the values of the column are names or labels. Empty without labels."""
+    def _numbered(self) -> dict[str | int, int]:
+        """Sets the classes. Empty without labels."""
         if self._label is None:
             return {}
         feature = self._table.features.get(self._label)
         names = feature.get("names") if isinstance(feature, dict) else None
         if isinstance(names, list):
-            return {name: label for label, name in enumerate(names)}
+            return self._named([str(name) for name in names])
         try:
-            values = [value for value in self._table.distinct(self._label) if value is not None]
+            values = [value for value in self._table.distinct(self._label, MOST_IDS) if value is not None]
+        except TooManyError:
+            raise DataError(
+                f"{self._table.name}: the labels in {self._label!r} are more than {MOST_IDS} different values: "
+                "they are no classes; set data.labels to none"
+            ) from None
         except Exception as error:  # readers of hostile files raise whatever they run into
             raise DataError(f"{self._table.name}: {self._label!r} cannot be read ({first_line(error)})") from None
         if all(isinstance(value, str) for value in values):
-            return {name: label for label, name in enumerate(in_order(values))}
-        if all(isinstance(value, int) and 0 <= value < 1 << 31 for value in values):
-            self.has_names = False
-            return {name: label for label, name in enumerate(numbered(max(values, default=-1) + 1))}
+            return self._named(in_order(values))
+        if all(isinstance(value, int) and 0 <= value < 1 << 63 for value in values):
+            self.classes, labels = classes_of(np.array(values, np.int64), self._table.name, "; set data.labels to none")
+            self.has_names = self.classes != numbered(len(self.classes))
+            return dict(zip(values, labels.tolist(), strict=True))
         raise DataError(
             f"{self._table.name}: the labels in {self._label!r} are neither names nor numbers from 0; "
             "set data.labels to none"
         )
+
+    def _named(self, names: Sequence[str]) -> dict[str | int, int]:
+        """Classes whose cells hold their names or their places."""
+        self.classes = tuple(names)
+        return {place: place for place in range(len(names))} | {name: place for place, name in enumerate(names)}
 
     @property
     def fingerprint(self) -> str:
@@ -154,7 +182,8 @@ class TableDataset(Dataset, ABC):
     def sample(self, index: int, generator: torch.Generator) -> Sample | BadSample:
         try:
             row = self._table.row(index, self._columns)
-            image = self._framing(self._source(row[str(self._image)]), generator)
+            source, name = self._source(row[str(self._image)])
+            image = self._framing(source, generator, name)
             caption = drawn(self._usable(row), generator)
             return Sample(image, label=self._labelled(row), caption=caption)
         except (UnreadableRowError, UnreadableImageError, BadCaptionError) as error:
@@ -180,20 +209,36 @@ class TableDataset(Dataset, ABC):
         if self._label is None:
             return None
         value = row[self._label]
-        label = self._label_of.get(value) if isinstance(value, str) else value
-        if not isinstance(label, int) or not 0 <= label < len(self.classes):
+        label = self._label_of.get(value) if isinstance(value, (str, int)) else None
+        if label is None:
             raise UnreadableRowError(f"its label {value!r} is none of the {len(self.classes)} classes")
         return label
 
-    def _source(self, cell: Any) -> BinaryIO | Path:
-        """The encoded image in a cell; a path is opened only if it is a file."""
+    def survey(self, most: int) -> Survey:
+        """Of the first rows, for a table may have to be unpacked up to a row that is read."""
+        return surveyed(min(len(self), most), most, self._size)
+
+    def _size(self, index: int) -> Size:
+        try:
+            return decoding.shape(*self._source(self._table.row(index, (str(self._image),))[str(self._image)]))[1:]
+        except UnreadableRowError as error:
+            raise UnreadableImageError(str(error)) from None
+
+    def _source(self, cell: Any) -> tuple[BinaryIO | Path, str]:
+        """The encoded image in a cell, and the name of its file; a path is opened only if it is a file below the root.
+
+        Links below the root are followed, as in folders of images: they are not the table's, but the file system's.
+        """
         content, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, dict) else (cell, None)
-        if isinstance(content, bytes):
-            return io.BytesIO(content)
         path = content if isinstance(content, str) else path
+        if isinstance(content, bytes):
+            return io.BytesIO(content), path if isinstance(path, str) else ""
         if not isinstance(path, str):
             raise UnreadableRowError(f"its cell {self._image!r} holds no image")
-        file = self._table.root / path
-        if not file.is_file():
+        root = os.path.abspath(self._table.root)  # noqa: PTH100 - without following links
+        file = os.path.normpath(os.path.join(root, path))  # noqa: PTH118 - likewise
+        if not file.startswith(os.path.join(root, "")):  # noqa: PTH118
+            raise UnreadableImageError(f"the path {path!r} leads out of {self._table.root}")
+        if not is_plain_file(Path(file)):
             raise UnreadableImageError(f"{file} is no file")
-        return file
+        return Path(file), ""

@@ -1,74 +1,32 @@
-"""What lies where in a tar of samples: found once without unpacking anything, kept in a file, read by offset.
-
-Members belong together when their names are the same up to the first dot of their last part (the WebDataset
-convention): ``train/000017.jpg``, ``train/000017.txt``, ``train/000017.cls``.
-"""
+"""What lies where in a tar of samples: found once without unpacking anything, kept in a file, read by offset."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import logging
-import tarfile
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from pixelflow.core.errors import CannotWriteError, DataError, MissingInputError, first_line
+from pixelflow.core.errors import CannotWriteError, MissingInputError
 from pixelflow.core.files import write_bytes, writing
 from pixelflow.data import decoding
-from pixelflow.data.captions import MAX_BYTES
+from pixelflow.data.tar_scan import NOWHERE, scan
 
 logger = logging.getLogger(__name__)
 
-_VERSION = "1"
+_VERSION = "2"
 """Of the index; another one is made anew."""
-_BLOCK = 512
-_LARGEST_IMAGE = 1 << 28
-"""Bytes of an image; a larger member is refused."""
-_LARGEST_LABEL = 64
-_LARGEST_HEADER = 1 << 20
 _NAMED = 3
 """Refused members that the log names."""
-_KEPT = 100
-"""Refused members that the index names."""
-_NONE = (-1, 0)
-
-Part = tuple[int, int]
-"""Offset and size of a member's content."""
-
-
-@dataclass
-class _Sample:
-    """The members of one key."""
-
-    image: Part = _NONE
-    text: Part = _NONE
-    table: Part = _NONE
-    label: int = -1
-
-
-@dataclass
-class _Found:
-    """All that one shard holds."""
-
-    samples: dict[str, _Sample] = field(default_factory=dict)
-    refused: list[str] = field(default_factory=list)
-    """The first members that are left alone, with the reason; and what is wrong with the shard itself."""
-    count: int = 0
-    """Of all that are left alone."""
-
-    def refuse(self, what: str) -> None:
-        self.count += 1
-        if len(self.refused) < _KEPT:
-            self.refused.append(what)
+_TENSORS = ("images", "texts", "tables", "labels", "kinds")
 
 
 class TarIndex:
@@ -91,7 +49,11 @@ class TarIndex:
         known = self._read()
         self.is_new = known is None
         """Whether the shard had to be looked through."""
-        tensors = self._make() if known is None else known
+        told, tensors = self._make() if known is None else known
+        self.left_out: Mapping[str, int] = json.loads(told["left_out"])
+        """Members that are not read: kind -> number."""
+        self._suffixes: list[str] = json.loads(told["suffixes"])
+        self._kinds: NDArray[np.int64] = tensors["kinds"]
         self.images: NDArray[np.int64] = tensors["images"]
         """(n 2) offset and size"""
         self.texts: NDArray[np.int64] = tensors["texts"]
@@ -108,6 +70,10 @@ class TarIndex:
         """What the members of a sample have in common; for messages."""
         return self._keys[place] if place < len(self._keys) else f"sample {place}"
 
+    def name(self, place: int) -> str:
+        """A name that ends as that of a sample's image does."""
+        return f"image{self._suffixes[int(self._kinds[place])]}"
+
     @cached_property
     def _keys(self) -> list[str]:
         with safe_open(self._file, framework="numpy") as file:
@@ -119,28 +85,32 @@ class TarIndex:
             file.seek(int(part[0]))
             return file.read(int(part[1]))
 
-    def _read(self) -> dict[str, NDArray[Any]] | None:
+    def _read(self) -> _Content | None:
         """What an earlier run found, if it is about the shard as it is."""
         try:
             with safe_open(self._file, framework="numpy") as file:
                 told = file.metadata() or {}
                 if told.get("state") != self.state or told.get("version") != _VERSION:
                     return None
-                tensors = {name: file.get_tensor(name) for name in ("images", "texts", "tables", "labels")}
-        except (OSError, SafetensorError):
+                tensors = {name: file.get_tensor(name) for name in _TENSORS}
+            if not _is_sound(tensors, self.shard.stat().st_size, len(json.loads(told["suffixes"]))):
+                return None
+        except (OSError, SafetensorError, ValueError, KeyError):
             return None
         _warn(self.shard, int(told["count"]), json.loads(told["refused"]))
-        return tensors
+        return told, tensors
 
-    def _make(self) -> dict[str, NDArray[Any]]:
+    def _make(self) -> _Content:
         found = scan(self.shard)
-        kept = {key: sample for key, sample in found.samples.items() if sample.image != _NONE}
+        kept = {key: sample for key, sample in found.samples.items() if sample.image != NOWHERE}
         samples = list(kept.values())
+        suffixes = sorted({sample.suffix for sample in samples})
         tensors = {
             "images": np.array([sample.image for sample in samples], np.int64).reshape(-1, 2),
             "texts": np.array([sample.text for sample in samples], np.int64).reshape(-1, 2),
             "tables": np.array([sample.table for sample in samples], np.int64).reshape(-1, 2),
             "labels": np.array([sample.label for sample in samples], np.int64),
+            "kinds": np.array([suffixes.index(sample.suffix) for sample in samples], np.int64),
         }
         keys = np.frombuffer("\n".join(kept).encode(), np.uint8)
         told = {
@@ -148,10 +118,29 @@ class TarIndex:
             "state": self.state,
             "count": str(found.count),
             "refused": json.dumps(found.refused),
+            "left_out": json.dumps(found.left_out),
+            "suffixes": json.dumps(suffixes),
         }
         _write(self._file, save({**tensors, "keys": keys}, metadata=told))
         _warn(self.shard, found.count, found.refused)
-        return tensors
+        return told, tensors
+
+
+_Content = tuple[Mapping[str, str], Mapping[str, NDArray[Any]]]
+"""What an index tells, and its tensors."""
+
+
+def _is_sound(tensors: Mapping[str, NDArray[Any]], whole: int, kinds: int) -> bool:
+    """Whether an index names only what lies within a shard of so many bytes, and nothing too large to be read."""
+    count = len(tensors["labels"])
+    for name in ("images", "texts", "tables"):
+        parts = tensors[name]
+        if parts.shape != (count, 2) or parts.dtype != np.int64:
+            return False
+        if (parts < (-1, 0)).any() or (parts[:, 1] > min(whole, decoding.LARGEST_FILE)).any():
+            return False
+    own = tensors["kinds"]
+    return own.shape == tensors["labels"].shape == (count,) and bool(((own >= 0) & (own < kinds)).all())
 
 
 def _state(shard: Path) -> str:
@@ -182,100 +171,3 @@ def _warn(shard: Path, count: int, refused: list[str]) -> None:
     if count:
         more = f" and {count - _NAMED} more" if count > _NAMED else ""
         logger.warning("%s: %d members are not read: %s%s", shard, count, "; ".join(refused[:_NAMED]), more)
-
-
-class _Headers(io.FileIO):
-    """A file that refuses to be read in large pieces: headers of members say how long they are."""
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        if size is None or not 0 <= size <= _LARGEST_HEADER:
-            raise tarfile.ReadError(f"a header of {size} bytes")
-        return super().read(size)
-
-
-def scan(shard: Path) -> _Found:
-    """The members of a shard, by the headers alone; a damaged archive is read as far as it goes.
-
-    Raises:
-        DataError: it is no uncompressed tar.
-    """
-    found, whole = _Found(), shard.stat().st_size
-    with _Headers(shard) as file:
-        try:
-            archive = tarfile.open(fileobj=file, mode="r:")  # noqa: SIM115 - it owns nothing but `file`
-        except Exception as error:  # parsers of hostile files raise whatever they run into
-            raise DataError(f"{shard}: is no tar, or one that must be unpacked first ({first_line(error)})") from None
-        before = -1
-        try:
-            while (member := archive.next()) is not None:
-                if archive.offset <= before:
-                    raise tarfile.ReadError("it leads back to what was read")
-                before = archive.offset
-                archive.members.clear()  # type: ignore[attr-defined]  # or it keeps all of them
-                _take(member, file, whole, found)
-            file.seek(archive.offset)
-            if file.read(_BLOCK) != bytes(_BLOCK):
-                raise tarfile.ReadError("no end of the archive")
-        except Exception as error:
-            found.refuse(f"whatever follows byte {archive.offset} ({first_line(error)})")
-    return found
-
-
-def _take(member: tarfile.TarInfo, file: IO[bytes], whole: int, found: _Found) -> None:
-    """Enter a member where it belongs, or among what is refused."""
-    if member.isdir():
-        return
-    name = member.name.encode("utf-8", "backslashreplace").decode().replace("\n", "\\n")
-    reason = _objection(member, whole)
-    if reason is not None:
-        found.refuse(f"{name} ({reason})")
-        return
-    path = PurePosixPath(name)
-    if path.name.startswith("."):
-        return
-    stem, _, extension = path.name.partition(".")
-    sample = found.samples.setdefault(str(path.parent / stem), _Sample())
-    extension = extension.lower()
-    part = (member.offset_data, member.size)
-    if f".{extension}" in decoding.SUFFIXES:
-        taken, sample.image = sample.image, part
-    elif extension == "txt":
-        taken, sample.text = sample.text, part
-    elif extension == "json":
-        taken, sample.table = sample.table, part
-    elif extension == "cls":
-        _take_label(name, member, file, sample, found)
-        return
-    else:
-        return  # other members of a sample are other programs' business
-    if taken != _NONE:
-        found.refuse(f"{name} (there are several of its kind; the last counts)")
-
-
-def _take_label(name: str, member: tarfile.TarInfo, file: IO[bytes], sample: _Sample, found: _Found) -> None:
-    """A class label is small and is read at once; the archive's own place in the file stays as it was."""
-    before = file.tell()
-    file.seek(member.offset_data)
-    text = file.read(min(member.size, _LARGEST_LABEL)).strip()
-    file.seek(before)
-    if text.isdigit() and int(text) < 1 << 31:
-        sample.label = int(text)
-    else:
-        found.refuse(f"{name} (a label must be a whole number)")
-
-
-def _objection(member: tarfile.TarInfo, whole: int) -> str | None:
-    """Why a member is not read; None if it may be."""
-    path = PurePosixPath(member.name)
-    if path.is_absolute() or ".." in path.parts:
-        return "its path leaves the archive"
-    if member.issym() or member.islnk():
-        return "a link"
-    if not member.isreg() or member.issparse():
-        return "a device, pipe or other special file"
-    if member.size < 0 or member.offset_data + member.size > whole:
-        return f"it declares {member.size} bytes, more than the archive has"
-    limit = _LARGEST_IMAGE if path.suffix.lower() in decoding.SUFFIXES else MAX_BYTES
-    if path.suffix.lower() in (*decoding.SUFFIXES, ".txt", ".json") and member.size > limit:
-        return f"larger than {limit} bytes"
-    return None

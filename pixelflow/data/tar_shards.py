@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -14,11 +15,14 @@ import torch
 
 from pixelflow.core.classes import numbered
 from pixelflow.core.errors import DataError
-from pixelflow.core.interfaces import BadSample, Dataset, Sample
+from pixelflow.core.interfaces import BadSample, Dataset, Sample, Survey
 from pixelflow.core.sizes import Size
-from pixelflow.data.captions import BadCaptionError, drawn, json_captions, lines
+from pixelflow.data import decoding
+from pixelflow.data.caption_tables import BadCaptionError
+from pixelflow.data.captions import drawn, json_captions, lines
+from pixelflow.data.class_numbers import classes_of
 from pixelflow.data.decoding import UnreadableImageError
-from pixelflow.data.framing import FramedParams, Framing
+from pixelflow.data.framing import FramedParams, Framing, surveyed
 from pixelflow.data.patterns import Patterns, matching
 from pixelflow.data.tar_index import TarIndex
 
@@ -53,11 +57,11 @@ class TarShards(Dataset):
         uncaptioned: Literal["refuse", "skip"] = "refuse"
         """What becomes of images without a caption where others have one."""
         labels: Literal["auto", "none"] = "auto"
-        """"auto": the numbers in ``.cls``, if every image has one."""
+        """"auto": the numbers in ``.cls``, if every image has one; numbers beyond any class's are ids, which become
+        classes in their order."""
 
     params: Params
     keeps_shape: ClassVar[bool] = True
-    has_names = False
 
     def __init__(self, params: Params, *, height: int, width: int, channels: int, sizes: tuple[Size, ...] = ()) -> None:
         super().__init__(params)
@@ -66,9 +70,13 @@ class TarShards(Dataset):
         self._firsts = np.cumsum([0, *(len(shard) for shard in self._shards)])
         self._captioned = np.concatenate([self._has_caption(shard) for shard in self._shards])
         self._indices = self._usable()
-        labels = np.concatenate([shard.labels for shard in self._shards])[self._indices]
-        has_labels = params.labels == "auto" and bool((labels >= 0).all())
-        self.classes = numbered(int(labels.max()) + 1) if has_labels else ()
+        labels = np.concatenate([shard.labels for shard in self._shards])
+        self._labels = labels
+        if params.labels == "auto" and bool((labels[self._indices] >= 0).all()):
+            where = f"{self._shards[0].shard} and {len(self._shards) - 1} more shards"
+            self.classes, self._labels = classes_of(labels, where, "; set data.labels to none")
+        self.has_names = self.classes != numbered(len(self.classes))
+        self.left_out = sum((Counter(shard.left_out) for shard in self._shards), Counter())
 
     def _indexed(self, paths: Sequence[Path]) -> list[TarIndex]:
         """The shards with what lies where; says how far it is, for the first time takes a second for 10,000 samples."""
@@ -113,13 +121,26 @@ class TarShards(Dataset):
         return len(self._indices)
 
     def sample(self, index: int, generator: torch.Generator) -> Sample | BadSample:
-        shard, place = self._place(int(self._indices[index]))
+        own = int(self._indices[index])
+        shard, place = self._place(own)
         try:
-            image = self._framing(io.BytesIO(shard.content(shard.images[place])), generator)
+            content = io.BytesIO(shard.content(shard.images[place]))
+            image = self._framing(content, generator, shard.name(place))
             caption = drawn(self._captions(shard, place), generator)
         except (UnreadableImageError, BadCaptionError, OSError) as error:
             return BadSample(f"{shard.shard}: {shard.key(place)}", str(error))
-        return Sample(image, label=int(shard.labels[place]) if self.classes else None, caption=caption)
+        return Sample(image, label=int(self._labels[own]) if self.classes else None, caption=caption)
+
+    def survey(self, most: int) -> Survey:
+        return surveyed(len(self), most, self._size)
+
+    def _size(self, index: int) -> Size:
+        shard, place = self._place(int(self._indices[index]))
+        try:
+            content = io.BytesIO(shard.content(shard.images[place]))
+        except OSError as error:
+            raise UnreadableImageError(str(error)) from None
+        return decoding.shape(content, shard.name(place))[1:]
 
     def captions(self, index: int) -> list[str]:
         try:

@@ -25,6 +25,8 @@ from pixelflow.core.interfaces import Array, Extractor, ImageBatch
 from pixelflow.evaluation.sources import Part
 
 _RECIPE = "recipe"
+_LARGEST = 1 << 31
+"""Bytes of an array: a covariance of 16,384 features."""
 _ADM = "mu"
 
 
@@ -180,6 +182,9 @@ def _read(file: Path, names: Sequence[str] | None = None) -> dict[str, Any]:
     """Arrays of an npz, by default all of them; none may hold objects."""
     try:
         with np.load(file, allow_pickle=False) as kept:
+            large = next((one for one in kept.zip.infolist() if one.file_size > _LARGEST), None)
+            if large is not None:
+                raise DataError(f"{file}: {large.filename} has {large.file_size} bytes; no statistics have")
             return {name: kept[name] for name in (names or kept.files)}
     except FileNotFoundError:
         raise MissingInputError(f"{file}: there is no such file") from None

@@ -10,7 +10,11 @@ from typing import ClassVar
 
 from PIL.Image import Image
 
-from pixelflow.core.errors import DataError, MissingInputError
+from pixelflow.core.errors import DataError
+from pixelflow.core.files import read_bytes
+
+_LARGEST = 1 << 28
+"""Bytes of a file of prompts."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +63,7 @@ def read_lines(source: Path) -> list[tuple[int, str]]:
         MissingInputError, DataError: there is no such file; it is not UTF-8, or empty.
     """
     try:
-        text = source.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise MissingInputError(f"{source}: cannot be read ({error.strerror})") from None
+        text = read_bytes(source, _LARGEST).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{source}: is not UTF-8 text (byte {error.start})") from None
     lines = [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1)]

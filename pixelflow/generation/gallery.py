@@ -16,14 +16,16 @@ from torch import Tensor
 from pixelflow.core import reading
 from pixelflow.core.component import Settings
 from pixelflow.core.document import Document
-from pixelflow.core.errors import DataError, MissingInputError, NonFiniteError
-from pixelflow.core.files import write_text, writing
+from pixelflow.core.errors import DataError, NonFiniteError
+from pixelflow.core.files import read_bytes, write_text, writing
 from pixelflow.generation.draw import Drawn, mean_evaluations
 from pixelflow.generation.orders import Order
 from pixelflow.generation.pictures import CAPTION_CELL, CELL, filmstrip, grid, to_pil
 
 RECORD = "samples.json"
 
+_LARGEST_RECORD = 1 << 30
+"""Bytes of a record; ten million captioned images have fewer."""
 _DRAFT = ".unfinished"
 GRID, STAGES = "grid.png", "stages.png"
 """Sheets beside the images."""
@@ -54,9 +56,7 @@ def read_order(path: Path) -> Order:
         SpecError: it is one that was changed into something that does not validate.
     """
     try:
-        data = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise MissingInputError(f"{path}: cannot be read ({error.strerror})") from None
+        data = json.loads(read_bytes(path, _LARGEST_RECORD))
     except (ValueError, RecursionError):
         data = None
     if not isinstance(data, dict) or "order" not in data:

@@ -7,18 +7,26 @@ from pathlib import Path
 
 from pixelflow.core.errors import DataError, MissingInputError
 
+_LARGEST = 1 << 28
+"""Bytes; ten million captions have about so many."""
+
 
 def read_prompts(path: Path) -> list[str]:
     """The captions in a file, without empty lines.
 
     Raises:
         MissingInputError: there is no such file.
-        DataError: it is not UTF-8, or holds no caption.
+        DataError: it is not UTF-8, endless, or holds no caption.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        with path.open("rb") as file:  # which may be a pipe, as of  --prompts <(head captions.txt)
+            content = file.read(_LARGEST + 1)
     except OSError as error:
         raise MissingInputError(f"{path}: cannot be read ({error.strerror})") from None
+    if len(content) > _LARGEST:
+        raise DataError(f"{path}: is larger than {_LARGEST} bytes")
+    try:
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     prompts = [line.strip() for line in re.split(r"[\r\n]+", text) if line.strip()]

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from pixelflow.core.errors import DataError, MissingInputError
+from pixelflow.core.files import is_plain_file
 
 _DTYPES = {
     "FloatStorage": torch.float32,
@@ -132,6 +133,8 @@ class Archive:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        if path.exists() and not is_plain_file(path):
+            raise DataError(f"{path}: is no plain file")
         try:
             self._zip = zipfile.ZipFile(path)
             pickles = [name for name in self._zip.namelist() if name.endswith("/data.pkl")]

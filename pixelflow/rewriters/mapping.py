@@ -11,8 +11,12 @@ from typing import Any, Literal
 
 import torch
 
-from pixelflow.core.errors import DataError, MissingInputError
+from pixelflow.core.errors import DataError
+from pixelflow.core.files import read_bytes
 from pixelflow.core.interfaces import Rewriter
+
+_LARGEST = 1 << 28
+"""Bytes of the file."""
 
 
 class Mapping(Rewriter):
@@ -45,10 +49,7 @@ class Mapping(Rewriter):
 
     @cached_property
     def _content(self) -> bytes:
-        try:
-            return self.params.file.expanduser().read_bytes()
-        except OSError as error:
-            raise MissingInputError(f"mapping: {self.params.file} cannot be read ({error.strerror})") from None
+        return read_bytes(self.params.file.expanduser(), _LARGEST)
 
     @cached_property
     def _rewritten(self) -> dict[str, str]:

@@ -83,7 +83,6 @@ def _kinds() -> dict[str, bytes]:
         "bomb.png": png(60000, 60000, chunk(b"IDAT", zlib.compress(bytes(1000))), end),
         "large.png": png(12000, 12000, chunk(b"IDAT", zlib.compress(bytes(1000))), end),
         "bomb.jpg": with_jpeg_size(full["JPEG"], 65500, 65500),
-        "bomb_text.png": png(8, 8, chunk(b"zTXt", b"note\0\0" + zlib.compress(bytes(1 << 27))), end),
         "no_scan.jpg": full["JPEG"][: full["JPEG"].index(b"\xff\xda")],
         "lost_directory.tif": b"II*\0" + struct.pack("<I", 1 << 20),
         "script.png": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n(touched) (w) file closefile\n",

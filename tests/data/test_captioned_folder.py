@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
@@ -116,7 +118,17 @@ def test_unreadable_captions_count_as_unreadable_images(tmp_path, content, reaso
 def test_a_folder_in_place_of_a_caption(tmp_path):
     picture(tmp_path / "a.png")
     (tmp_path / "a.txt").mkdir()
-    assert "cannot be read" in opened(tmp_path).sample(0, torch.Generator()).reason
+    with pytest.raises(DataError, match="1 of 1 images have no caption"):
+        opened(tmp_path)
+
+
+def test_a_pipe_in_place_of_a_caption_is_not_opened(tmp_path):
+    picture(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "a.txt")
+    assert "no plain file" in opened(tmp_path).sample(0, torch.Generator()).reason
+    os.mkfifo(tmp_path / "metadata.jsonl")
+    with pytest.raises(DataError, match="is no plain file"):
+        opened(tmp_path)
 
 
 def test_half_a_surrogate_pair_is_no_text(tmp_path):
@@ -207,3 +219,62 @@ def test_no_bytes_crash_the_reading(tmp_path_factory, content, name):
 def test_plain_reads_without_augmentation():
     params = CaptionedFolder.Params(root="x", flip=True).plain()
     assert (params.resize, params.crop, params.flip) == (1.0, "center", False)
+
+
+NFC, NFD = "caf\u00e9", "cafe\u0301"
+
+
+def test_names_of_either_spelling_meet(tmp_path):
+    """File systems choose one of Unicode's two spellings, and tables are written on others."""
+    picture(tmp_path / f"{NFC}.png")
+    (tmp_path / f"{NFD}.txt").write_text("beside")
+    picture(tmp_path / "deep" / f"{NFD}2.png")
+    (tmp_path / "metadata.jsonl").write_text(json.dumps({"file_name": f"deep/{NFC}2.png", "text": "in the table"}))
+    assert captions(opened(tmp_path)) == [{"beside"}, {"in the table"}]
+
+
+def test_a_name_in_both_spellings_has_its_own_caption(tmp_path):
+    for name in (NFC, NFD):
+        picture(tmp_path / f"{name}.png")
+        (tmp_path / f"{name}.txt").write_text(f"a caption of {len(name)} letters")
+    dataset = opened(tmp_path)
+    assert captions(dataset) == [{f"a caption of {len(Path(file).stem)} letters"} for file in dataset._images.files]
+
+
+def test_text_files_in_capitals(tmp_path):
+    for name in ("a.PNG", "b.png", "c.png"):
+        picture(tmp_path / name)
+    for name in ("a.TXT", "b.Txt", "c.txt", "c.TXT"):
+        (tmp_path / name).write_text(f"in {name}")
+    dataset = opened(tmp_path)
+    assert captions(dataset) == [{"in a.TXT"}, {"in b.Txt"}, {"in c.txt"}]
+    assert dataset.left_out == {"text without a picture": 1}
+
+
+def test_names_that_are_no_utf8_have_captions(tmp_path):
+    odd = os.fsdecode(b"\xe9t\xe9")
+    picture(tmp_path / f"{odd}.png")
+    (tmp_path / f"{odd}.txt").write_text("summer")
+    (tmp_path / "lonely.txt").write_text("no picture")
+    dataset = opened(tmp_path)
+    assert captions(dataset) == [{"summer"}]
+    assert dataset.left_out == {"text without a picture": 1}
+    (tmp_path / f"{odd}.txt").write_bytes(b"\xff")
+    assert dataset.sample(0, torch.Generator()).where.endswith(r"\xe9t\xe9.png")
+
+
+def test_rows_of_tables_are_bounded_and_named_by_their_first_line(tmp_path):
+    picture(tmp_path / "a.png")
+    cell = "x" * 200_000
+    (tmp_path / "metadata.csv").write_text(f'file_name,text\na.png,short\na.png,"{cell}\n{cell}"\n')
+    assert captions(opened(tmp_path), 40) == [{"short", f"{cell}\n{cell}"}]
+    (tmp_path / "metadata.csv").write_text("file_name,text\na.png,short\na.png," + "x" * (1 << 21) + "\n")
+    with pytest.raises(DataError, match=r"metadata\.csv:3: is longer than"):
+        opened(tmp_path)
+    (tmp_path / "metadata.csv").write_text('file_name,text\na.png,short\na.png,"' + "x\n" * (1 << 20) + '"\n')
+    with pytest.raises(DataError, match=r"metadata\.csv:3: is not CSV \(field larger"):
+        opened(tmp_path)
+    (tmp_path / "metadata.csv").unlink()
+    (tmp_path / "metadata.jsonl").symlink_to("/dev/zero")
+    with pytest.raises(DataError, match="is no plain file"):
+        opened(tmp_path)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import zlib
+
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from pixelflow.data import decoding
-from tests.data.bad_images import BAD_IMAGES, encoded, noise
+from tests.data.bad_images import BAD_IMAGES, chunk, encoded, noise
 
 
 def read(tmp_path, content: bytes, channels: int = 3, side: int = 8) -> np.ndarray:
@@ -83,6 +86,78 @@ def test_large_jpegs_are_reduced_while_decoding_but_not_below_twice_the_side(tmp
     height, width, _ = read(tmp_path, content, side=32).shape
     assert 64 <= height < 480
     assert 64 <= width < 640
+
+
+@pytest.mark.parametrize(
+    ("suffix", "settings"),
+    [(".jfif", {}), (".jp2", {}), (".ppm", {}), (".tga", {}), (".avif", {"quality": 95}),
+     (".ico", {"sizes": [(16, 16)]}),
+     (".pcx", {}), (".sgi", {}), (".dib", {}), (".qoi", {}), (".PNG", {}), (".j2k", {}), (".apng", {})],
+)  # fmt: skip
+def test_what_pillow_reads_is_read(tmp_path, suffix, settings):
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".avif" and not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    kind = Image.registered_extensions()[suffix.lower()]
+    if kind not in Image.SAVE:
+        pytest.skip(f"this Pillow writes no {suffix}")
+    Image.new("RGB", (16, 16), (200, 100, 50)).save(path, format=kind, **settings)
+    assert decoding.is_picture(path.name)
+    assert np.abs(np.asarray(decoding.read(path, 3, 16)).astype(int) - (200, 100, 50)).max() <= 6
+    assert decoding.shape(path) == (3, 16, 16)
+    with path.open("rb") as content:
+        assert decoding.shape(content, path.name) == (3, 16, 16)
+
+
+def test_programs_documents_and_video_are_no_pictures():
+    for name in ("a.eps", "a.ps", "a.pdf", "a.mpg", "a.wmf", "a.emf", "a.h5", "a.fits", "a.txt", "a.svg", "png", "a"):
+        assert not decoding.is_picture(name), name
+
+
+def test_rare_decoders_are_reached_by_their_own_names_alone(tmp_path):
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "a.tga")
+    (tmp_path / "a.tga").rename(tmp_path / "a.jpg")
+    with pytest.raises(decoding.UnreadableImageError, match="not an image of a known format"):
+        decoding.read(tmp_path / "a.jpg", 3, 8)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [chunk(b"zTXt", b"note\0\0" + zlib.compress(bytes(1 << 27)))],
+        [chunk(b"iTXt", b"note\0\1\0\0\0" + zlib.compress(b"x" * (1 << 22)))],
+        [chunk(b"tEXt", b"note\0" + b"x" * (1 << 20))] * 70,
+        [chunk(b"iCCP", b"profile\0\0" + zlib.compress(bytes(1 << 22)))],
+    ],
+    ids=["packed", "international", "many", "colour profile"],
+)
+@pytest.mark.parametrize("place", ["before the pixels", "behind them"])
+def test_a_png_with_any_amount_of_text_is_a_picture(tmp_path, texts, place):
+    content = encoded(noise(16), "PNG")
+    cut = content.index(b"IDAT" if place == "before the pixels" else b"IEND") - 4
+    (tmp_path / "a.png").write_bytes(content[:cut] + b"".join(texts) + content[cut:])
+    assert np.array_equal(np.asarray(decoding.read(tmp_path / "a.png", 3, 16)), np.asarray(noise(16)))
+    assert decoding.shape(tmp_path / "a.png") == (3, 16, 16)
+
+
+def test_sixteen_bit_maps(tmp_path):
+    (tmp_path / "a.pgm").write_bytes(b"P5 4 1 65535\n" + np.array([0, 257, 0x8080, 65535], ">u2").tobytes())
+    assert np.asarray(decoding.read(tmp_path / "a.pgm", 1, 4)).tolist() == [[0, 1, 128, 255]]
+
+
+def test_transparency_shows_the_ground(tmp_path):
+    Image.new("RGBA", (4, 4), (255, 0, 0, 0)).save(tmp_path / "a.png")
+    assert np.asarray(decoding.read(tmp_path / "a.png", 3, 4, "#102030"))[0, 0].tolist() == [16, 32, 48]
+
+
+def test_pipes_and_huge_files_are_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(decoding.UnreadableImageError, match="no plain file"):
+        decoding.read(tmp_path / "pipe.png", 3, 8)
+    with (tmp_path / "huge.webp").open("wb") as file:
+        file.truncate(1 << 33)
+    with pytest.raises(decoding.UnreadableImageError, match="larger than 268435456 bytes"):
+        decoding.read(tmp_path / "huge.webp", 3, 8)
 
 
 def test_a_reason_is_one_line_about_the_file(tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pydantic import ValidationError
 
 from pixelflow.core.errors import DataError, MissingInputError
 from pixelflow.core.interfaces import BadSample, Sample
@@ -172,3 +173,53 @@ def test_folder_names_that_are_no_utf8_are_classes(tmp_path):
     assert dataset.classes == ("caf\\xe9", "tea")
     assert draw(dataset).shape == (3, 8, 8)
     assert dataset.fingerprint
+
+
+def test_pictures_of_other_kinds_are_found_and_the_rest_is_counted(tmp_path):
+    for name in ("a.jfif", "b.tga", "c.ppm", "d.PNG", "sub/e.jp2"):
+        save(tmp_path / name)
+    for name in ("1.pdf", "2.PDF", "sub/3.mp4", "notes", "caption.txt", ".DS_Store", "metadata.jsonl"):
+        (tmp_path / name).write_bytes(b"x")
+    os.mkfifo(tmp_path / "pipe.png")
+    dataset = build(tmp_path)
+    assert len(dataset) == 5
+    assert all(isinstance(dataset.sample(index, torch.Generator()), Sample) for index in range(5))
+    assert dataset.left_out == {
+        ".pdf": 2,
+        ".mp4": 1,
+        "without a suffix": 1,
+        ".txt": 1,
+        "hidden": 1,
+        "pipe or device": 1,
+    }
+
+
+def test_names_that_are_no_utf8(tmp_path):
+    odd = os.fsdecode(b"caf\xe9")
+    for name in ("one", odd):
+        save(tmp_path / name / "1.png")
+    save(tmp_path / odd / f"{odd}.png")
+    (tmp_path / odd / "bad.png").write_bytes(b"no image")
+    dataset = build(tmp_path)
+    assert dataset.classes == (r"caf\xe9", "one")
+    samples = [dataset.sample(index, torch.Generator()) for index in range(4)]
+    assert [sample.label for sample in samples if isinstance(sample, Sample)] == [0, 0, 1]
+    assert [sample.where.encode() for sample in samples if isinstance(sample, BadSample)]
+    assert dataset.fingerprint
+
+
+def test_the_sizes_of_some_pictures_are_surveyed_by_their_headers(tmp_path):
+    for index in range(9):
+        save(tmp_path / f"{index}.png", 16 if index % 2 else 20, 12)
+    (tmp_path / "9.png").write_bytes(b"no image")
+    survey = build(tmp_path).survey(100)
+    assert (survey.looked_at, dict(survey.sizes)) == (10, {(12, 20): 5, (12, 16): 4})
+    assert build(tmp_path).survey(3).looked_at == 3
+
+
+def test_the_ground_of_transparent_pictures(tmp_path):
+    Image.new("RGBA", (8, 8), (255, 0, 0, 0)).save(tmp_path / "a.png")
+    assert draw(build(tmp_path)).min() == 1
+    assert draw(build(tmp_path, ground="black")).max() == -1
+    with pytest.raises(ValidationError, match="'no colour' is no colour"):
+        build(tmp_path, ground="no colour")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import struct
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -94,3 +97,54 @@ def test_a_damaged_stream_is_one_line(tmp_path):
     array = NpzArray(tmp_path / "images.npz", IMAGES)
     with pytest.raises(DataError, match="is damaged"):
         np.stack([array[index] for index in range(40)])
+
+
+def written(path: Path, shape: tuple[int, ...], count: int) -> Path:
+    """An npz whose array says one shape and holds zeros of another size, packed."""
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    header += b" " * (-(len(header) + 11) % 64) + b"\n"
+    content = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(count)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"{IMAGES}.npy", content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((1, 60_000, 60_000, 3), "60000 x 60000 pixels, more than are read"),
+        ((10_000_000_000, 1, 1, 3), "declares 10000000000 images, more than it has bytes"),
+    ],
+)
+def test_what_a_header_declares_is_not_believed(tmp_path, shape, message):
+    file = written(tmp_path / "a.npz", shape, count=64 << 20)
+    assert file.stat().st_size < 1 << 18
+    with pytest.raises(DataError, match=message):
+        Npz(Npz.Params(file=file), height=6, width=8, channels=3)
+
+
+def test_a_header_that_is_gigantic_is_not_read(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"{IMAGES}.npy", b"\x93NUMPY\x02\x00" + struct.pack("<I", 1 << 31) + b" " * (1 << 25))
+    with pytest.raises(DataError, match="cannot be read"):
+        Npz(Npz.Params(file=tmp_path / "a.npz"), height=6, width=8, channels=3)
+
+
+def test_labels_that_are_ids_become_classes(tmp_path):
+    np.savez(tmp_path / "a.npz", PIXELS[:4], np.array([100_000_000, 7, 9, 100_000_000]))
+    dataset = Npz(Npz.Params(file=tmp_path / "a.npz"), height=6, width=8, channels=3)
+    assert dataset.classes == ("7", "9", "100000000")
+    assert [dataset.sample(index, torch.Generator()).label for index in range(4)] == [2, 0, 1, 2]
+
+
+def test_odd_zips_are_one_line(tmp_path):
+    os.mkfifo(tmp_path / "pipe.npz")
+    with pytest.raises(DataError, match="no plain file"):
+        NpzArray(tmp_path / "pipe.npz", IMAGES)
+    np.savez(tmp_path / "a.npz", PIXELS)
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    for start in (content.index(b"PK\x03\x04") + 6, content.index(b"PK\x01\x02") + 8):
+        content[start] |= 1  # encrypted
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(DataError, match=r"cannot be read as an npz .*encrypted"):
+        NpzArray(tmp_path / "a.npz", IMAGES)

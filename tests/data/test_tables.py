@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import pickle
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ import torch
 from pixelflow.core.errors import DataError, MissingDependencyError, MissingInputError
 from pixelflow.core.interfaces import BadSample, Sample
 from pixelflow.data import parquet as parquet_module
+from pixelflow.data import rows as rows_module
 from pixelflow.data.hf_dataset import HfDataset
 from pixelflow.data.parquet import Parquet
 from pixelflow.training.loader import batches
@@ -108,13 +111,44 @@ def test_labels_can_be_left_out(opened):
 
 
 def test_images_as_paths(opened, tmp_path):
-    (tmp_path / "there.png").write_bytes(picture("green"))
-    content = {"image": [str(tmp_path / "there.png"), str(tmp_path / "gone.png"), "/dev/zero", None]}
+    content = {"image": ["sub/there.png", "gone.png", "pipe.png", None, "/dev/zero", str(tmp_path / "out.png"), "../x"]}
     dataset = opened(content)
+    root = Path(dataset._table.root)
+    (root / "sub").mkdir()
+    (root / "sub" / "there.png").write_bytes(picture("green"))
+    (tmp_path.parent / "out.png").write_bytes(picture("green"))
+    os.mkfifo(root / "pipe.png")
     assert read(dataset, 0).image.mean(dim=(1, 2)).argmax() == 1
     assert read(dataset, 1).reason.endswith("gone.png is no file")
-    assert read(dataset, 2).reason == "/dev/zero is no file"
+    assert read(dataset, 2).reason.endswith("pipe.png is no file")
     assert "holds no image" in read(dataset, 3).reason
+
+
+def test_paths_that_lead_out_of_the_table_are_not_read(opened, tmp_path):
+    outside = tmp_path.parent / "outside.png"
+    outside.write_bytes(picture())
+    up = "../" * 30
+    content = {
+        "image": [str(outside), f"{up}{outside}", "../outside.png", "../../outside.png", "sub/../../../outside.png"]
+    }
+    dataset = opened(content)
+    for index in range(len(dataset)):
+        assert "leads out of" in read(dataset, index).reason or "is no file" in read(dataset, index).reason
+    assert "leads out of" in read(dataset, 0).reason
+    assert "leads out of" in read(dataset, 1).reason
+    assert "leads out of" in read(dataset, 4).reason
+
+
+def test_numbers_that_are_ids_become_classes_by_their_order(opened):
+    dataset = opened({"image": [picture()] * 4, "label": [100_000_000, 7, 9_999_999_999, 7]})
+    assert dataset.classes == ("7", "100000000", "9999999999")
+    assert [read(dataset, index).label for index in range(4)] == [1, 0, 2, 0]
+
+
+def test_a_number_for_every_row_is_no_class(opened, monkeypatch):
+    monkeypatch.setattr(rows_module, "MOST_IDS", 3)
+    with pytest.raises(DataError, match=r"more than 3 different values: they are no classes; set data\.labels to none"):
+        opened({"image": [picture()] * 4, "label": ["a", "b", "c", "d"]})
 
 
 def test_bad_cells_are_named(opened):
@@ -169,11 +203,28 @@ def test_what_is_no_saved_data_set(tmp_path):
     with pytest.raises(DataError, match="is no data set that save_to_disk wrote"):
         HfDataset.Params(path=tmp_path).build(height=8, width=8, channels=3)
     saved(rows(2)).save_to_disk(tmp_path / "saved")
-    for damage in ("{", json.dumps({"_data_files": [{"filename": "../../../etc/passwd"}]})):
+    for damage in ("{", json.dumps({"_data_files": [{"filename": "gone.arrow"}]})):
         (tmp_path / "saved" / "state.json").write_text(damage)
         with pytest.raises(DataError, match="is no data set that save_to_disk wrote") as caught:
             HfDataset.Params(path=tmp_path / "saved").build(height=8, width=8, channels=3)
         assert "\n" not in str(caught.value)
+
+
+def test_a_saved_data_set_reads_no_files_elsewhere(tmp_path):
+    table = datasets.DatasetDict({"train": saved(rows(3))})
+    table.save_to_disk(tmp_path / "saved")
+    saved(rows(2)).save_to_disk(tmp_path / "other")
+    (other,) = (tmp_path / "other").glob("*.arrow")
+    state = tmp_path / "saved" / "train" / "state.json"
+    told = json.loads(state.read_text())
+    for elsewhere in (str(other), f"../../other/{other.name}", "../x.arrow"):
+        state.write_text(json.dumps({**told, "_data_files": [{"filename": elsewhere}]}))
+        with pytest.raises(DataError, match=r"state\.json: names '.*', which lies elsewhere"):
+            HfDataset.Params(path=tmp_path / "saved", split="train").build(height=8, width=8, channels=3)
+    state.write_text(json.dumps(told))
+    (tmp_path / "saved" / "dataset_dict.json").write_text(json.dumps({"splits": ["../other"]}))
+    with pytest.raises(DataError, match=r"names '\.\./other', which lies elsewhere"):
+        HfDataset.Params(path=tmp_path / "saved", split="../other").build(height=8, width=8, channels=3)
 
 
 def test_several_parquet_files(tmp_path, caplog, monkeypatch):
@@ -203,13 +254,13 @@ def test_in_their_order_rows_take_one_reading_a_group(tmp_path, monkeypatch):
     saved(rows(9)).to_parquet(tmp_path / "a.parquet", batch_size=4)
     dataset = Parquet.Params(files=str(tmp_path / "a.parquet")).build(height=8, width=8, channels=3)
     groups: list[int] = []
-    read_group = pyarrow.parquet.ParquetFile.read_row_group
+    batches_of = pyarrow.parquet.ParquetFile.iter_batches
 
-    def counted(file, group, **settings):
-        groups.append(group)
-        return read_group(file, group, **settings)
+    def counted(file, **settings):
+        groups.extend(settings["row_groups"])
+        return batches_of(file, **settings)
 
-    monkeypatch.setattr(pyarrow.parquet.ParquetFile, "read_row_group", counted)
+    monkeypatch.setattr(pyarrow.parquet.ParquetFile, "iter_batches", counted)
     for index in range(9):
         assert isinstance(read(dataset, index), Sample)
     assert groups == [0, 1, 2]
@@ -263,3 +314,30 @@ def test_workers_read_what_this_process_reads(opened):
         one, other = next(alone), next(helped)
         assert one.values == other.values
         assert torch.equal(one.groups[0].images, other.groups[0].images)
+
+
+def test_a_small_file_of_equal_large_images_takes_little_memory(tmp_path):
+    """Of 20 MB each, a hundred times, in some kilobytes: a whole row group would be 2 GB."""
+    import pyarrow.parquet
+
+    image = picture() + bytes(20 << 20)
+    table = pa.table({"image": pa.array([image] * 100, pa.binary()), "label": [0] * 100})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet", compression="zstd")
+    del table, image
+    assert (tmp_path / "a.parquet").stat().st_size < 100_000
+    dataset = Parquet.Params(files=str(tmp_path / "a.parquet")).build(height=8, width=8, channels=3)
+    held = [pa.total_allocated_bytes()]
+    for index in (0, 1, 99, 50):
+        assert isinstance(read(dataset, index), Sample)
+        held.append(pa.total_allocated_bytes())
+    assert max(held) < 300 << 20
+
+
+def test_more_rows_than_bytes(tmp_path):
+    import pyarrow.parquet
+
+    count = 3_000_000
+    table = pa.table({"image": pa.nulls(count, pa.binary())})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="declares 3000000 rows in"):
+        Parquet.Params(files=str(tmp_path / "a.parquet")).build(height=8, width=8, channels=3)

@@ -10,16 +10,20 @@ import pickle
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from safetensors import safe_open
+from safetensors.numpy import save
 
 from pixelflow.core.errors import CannotWriteError, DataError, MissingInputError
 from pixelflow.core.interfaces import BadSample, Sample
 from pixelflow.data import tar_index, tar_shards
 from pixelflow.data.patterns import expanded
+from pixelflow.data.tar_scan import scan
 from pixelflow.data.tar_shards import TarShards
 from pixelflow.training.loader import batches
 from tests.data.tars import picture, samples, write_tar
@@ -155,7 +159,7 @@ def test_hostile_members_are_counted_named_and_never_read(tmp_path, caplog):
     assert caplog.messages[0] == caplog.messages[1]
     assert "a.tar: 10 members are not read: /etc/0.png (its path leaves the archive); ../1.png" in caplog.messages[0]
     assert caplog.messages[0].endswith("and 7 more")
-    refused = tar_index.scan(shard).refused
+    refused = scan(shard).refused
     reasons = ["path leaves"] * 3 + ["a link"] * 2 + ["special file"] * 2 + ["whole number", "larger than", "several"]
     assert all(reason in said for said, reason in zip(refused, reasons, strict=True))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tar", "a.tar.index.safetensors", "secret.png"]
@@ -168,7 +172,7 @@ def test_declared_sizes_beyond_the_end(tmp_path):
     content = shard.read_bytes().rstrip(b"\0")
     padded = content + b"\0" * (-len(content) % 512)
     shard.write_bytes(padded + huge.tobuf(tarfile.GNU_FORMAT) + b"tiny")
-    found = tar_index.scan(shard)
+    found = scan(shard)
     assert list(found.samples) == ["000000"]
     assert any("declares 1099511627776 bytes, more than the archive has" in said for said in found.refused)
 
@@ -194,7 +198,7 @@ def test_headers_that_lead_back_end_the_reading(tmp_path):
     header[148:156] = f"{sum(header):06o}\0 ".encode()
     content = shard.read_bytes().rstrip(b"\0")
     shard.write_bytes(content + b"\0" * (-len(content) % 512) + bytes(header) + b"\0" * 1024)
-    found = tar_index.scan(shard)
+    found = scan(shard)
     assert list(found.samples) == ["000000"]
     assert found.refused
 
@@ -271,6 +275,60 @@ def test_an_index_that_cannot_be_kept_says_where_it_could(tmp_path):
 )
 def test_braces(pattern, names):
     assert expanded(pattern) == names
+
+
+def test_folders_with_brackets(tmp_path):
+    for number in range(2):
+        write_tar(tmp_path / "set [a] of [0-9]" / f"{number}.tar", samples(1))
+    assert len(opened(tmp_path / "set [a] of [0-9]" / "*.tar")) == 2
+    os.mkfifo(tmp_path / "set [a] of [0-9]" / "2.tar")
+    assert len(opened(tmp_path / "set [a] of [0-9]" / "*.tar")) == 2
+    with pytest.raises(MissingInputError):
+        opened(tmp_path / "set [a] of [0-9]" / "2.tar")
+
+
+def test_names_with_more_dots_are_samples_or_further_fields(tmp_path):
+    members = [
+        ("IMG.2024.01.jpg", picture("red", kind="JPEG")),
+        ("IMG.2024.01.TXT", b"the first"),
+        ("IMG.2024.02.jpg", picture("green", kind="JPEG")),
+        ("IMG.2024.02.txt", b"the second"),
+        ("000017.mask.png", picture("white")),
+        ("000017.png", picture("blue")),
+        ("000017.txt", b"the third"),
+        ("000017.notes.pdf", b"x"),
+        (f"caf{chr(0xE9)}.tga", picture("blue", kind="TGA")),
+        (f"cafe{chr(0x301)}.txt", b"the fourth"),
+    ]
+    shard = write_tar(tmp_path / "a.tar", members)
+    for dataset in (opened(shard), opened(shard)):
+        shown = {
+            read(dataset, index).caption: int(read(dataset, index).image.mean(dim=(1, 2)).argmax())
+            for index in range(4)
+        }
+        assert len(dataset) == 4
+        assert shown == {"the first": 0, "the second": 1, "the third": 2, "the fourth": 2}
+        assert dataset.left_out == {".mask.png": 1, ".pdf": 1}
+        assert dataset.survey(10).sizes == {(12, 20): 4}
+
+
+def test_labels_that_are_ids_become_classes(tmp_path):
+    members = [(f"{n}.{kind}", content) for n, label in enumerate((b"100000000", b"5", b"7")) for kind, content in
+               (("png", picture()), ("cls", label))]  # fmt: skip
+    dataset = opened(write_tar(tmp_path / "a.tar", members))
+    assert dataset.classes == ("5", "7", "100000000")
+    assert [read(dataset, index).label for index in range(3)] == [2, 0, 1]
+
+
+def test_an_index_that_names_places_outside_its_shard_is_made_anew(tmp_path):
+    shard = write_tar(tmp_path / "a.tar", samples(2))
+    opened(shard)
+    index = tmp_path / "a.tar.index.safetensors"
+    with safe_open(index, framework="numpy") as file:
+        told, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    tensors["images"] = np.array([[512, 1 << 50], [-5, 10]], np.int64)
+    index.write_bytes(save(tensors, metadata=told))
+    assert all(isinstance(read(opened(shard), place), Sample) for place in range(2))
 
 
 @pytest.mark.parametrize("shards", ["{0..9999999999}.tar", "{3..1}.tar", [], "{0..9999}{0..9999}"])

@@ -4,7 +4,7 @@ Images are (b c h w) in [-1, 1]. ``tau`` in [0, 1] is the time inside a stage; `
 that the network sees (see `pixelflow.core.schedule`).
 """
 
-from pixelflow.core.interfaces.data import BadSample, Dataset, Rewriter, Sample
+from pixelflow.core.interfaces.data import BadSample, Dataset, Rewriter, Sample, Survey
 from pixelflow.core.interfaces.measuring import Array, Comparison, Extractor, ImageBatch, ImageSource, Metric
 from pixelflow.core.interfaces.network import Backbone, Conditioner, Cost, Prediction, Times
 from pixelflow.core.interfaces.operators import Downsampler, Upsampler
@@ -32,6 +32,7 @@ __all__ = [
     "Rewriter",
     "Sample",
     "Sampler",
+    "Survey",
     "Times",
     "Upsampler",
     "Velocity",

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from pixelflow.core.component import Component, ComponentParams
+from pixelflow.core.sizes import Size
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,16 @@ class Sample:
     """(c h w) in [-1, 1]"""
     label: int | None = None
     caption: str | None = None
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The sizes that some pictures of a data set have before they are cut to shape."""
+
+    looked_at: int
+    """Pictures; those among them that cannot be read have no size."""
+    sizes: Mapping[Size, int]
+    """Height and width -> number of pictures."""
 
 
 class Dataset(Component, ABC):
@@ -40,6 +52,9 @@ class Dataset(Component, ABC):
     has_names: bool = True
     """Whether the data name their classes; False where they give numbers, which then stand for the names."""
 
+    left_out: Mapping[str, int] = MappingProxyType({})
+    """What lies beside the images and is not read: kind, such as ``.pdf``, -> number."""
+
     @property
     def fingerprint(self) -> str:
         """Changes when the images may have; data that lie in files must add to the settings what tells of a change."""
@@ -56,6 +71,10 @@ class Dataset(Component, ABC):
         """All captions that element `index` may show, none if it cannot be read; fast where no image has to be."""
         sample = self.sample(index, torch.Generator())
         return [sample.caption] if isinstance(sample, Sample) and sample.caption is not None else []
+
+    def survey(self, most: int) -> Survey | None:
+        """The sizes of at most `most` pictures, by headers alone; None where they have no size of their own."""
+        return None
 
 
 @dataclass(frozen=True)
