@@ -103,6 +103,8 @@ def eval(
         _refuse_for_files(source, {"--images": images, **drawing, "--step": step})
         measurement = _of_files(source, [*(overrides or ()), *_chosen(reference)], target)
         folder = out or _beside_pictures(source, measurement)
+    for line in measurement.inputs:
+        typer.echo(line, err=True)
     for note in measurement.notes:
         say(f"note: {note}")
     with bars() as shown:

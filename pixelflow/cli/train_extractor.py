@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +30,9 @@ def train_extractor(
 
     settings = ClassifierTraining() if steps is None else ClassifierTraining(steps=steps)
     with bars() as progress:
-        network, about = train_classifier(read_spec(spec, overrides), settings, choose_device(device), progress)
+        network, about = train_classifier(
+            read_spec(spec, overrides), settings, choose_device(device), progress, partial(typer.echo, err=True)
+        )
     sha256 = save(out, network, about)
     tell(f"right on {about.accuracy:.1%} of the real images that it was not trained on")
     tell(f"written to {out} (SHA-256 {sha256})")

@@ -12,9 +12,9 @@ _SIZES, _KINDS = 3, 6
 """That are named."""
 
 
-def told(dataset: Dataset, looked_at: int = LOOKED_AT) -> str:
+def told(dataset: Dataset, name: str = "data", looked_at: int = LOOKED_AT) -> str:
     """How many pictures, of which sizes, and what lies beside them and is not read."""
-    parts = [f"data: {len(dataset):,} picture{'s' * (len(dataset) != 1)}{_classes(dataset)}"]
+    parts = [f"{name}: {len(dataset):,} picture{'s' * (len(dataset) != 1)}{_classes(dataset)}"]
     survey = dataset.survey(looked_at)
     if survey is not None:
         parts.append(sizes_told(survey, len(dataset)))

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pixelflow.core.interfaces import BadSample, Dataset, Sample
+from pixelflow.core.interfaces import BadSample, Dataset, Sample, Survey
 
 
 class Digits(Dataset):
@@ -37,6 +37,9 @@ class Digits(Dataset):
     def sample(self, index: int, generator: torch.Generator) -> Sample | BadSample:
         images, labels = self._data
         return Sample(images[index].expand(self._channels, -1, -1), label=int(labels[index]))
+
+    def survey(self, most: int) -> Survey:
+        return Survey(len(self), {(8, 8): len(self)})
 
     @cached_property
     def _data(self) -> tuple[Tensor, Tensor]:

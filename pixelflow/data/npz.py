@@ -22,7 +22,7 @@ from pixelflow.core.classes import numbered
 from pixelflow.core.errors import DataError, MissingInputError, first_line
 from pixelflow.core.files import is_plain_file
 from pixelflow.core.interfaces import BadSample, Dataset, Sample, Survey
-from pixelflow.data.class_numbers import classes_of
+from pixelflow.data.class_numbers import MOST_IDS, classes_of
 from pixelflow.data.framing import FramedParams, Framing
 
 IMAGES, LABELS = "arr_0", "arr_1"
@@ -32,6 +32,9 @@ CLASSES = "classes"
 
 _LONGEST_START, _LONGEST_HEADER = 12, 1 << 14
 """Bytes that say how long an array's header is, and of it; numpy itself reads no longer ones."""
+
+_LONGEST_NAME = 1 << 14
+"""Bytes of the name of a class."""
 
 _LOCAL_HEADER = struct.Struct("<26xHH")
 """Of a zip's member: the lengths of its name and of its extra field stand at byte 26."""
@@ -129,7 +132,9 @@ def _names(file: Path, count: int) -> tuple[str, ...]:
     if CLASSES not in members(file):
         return ()
     names = NpzArray(file, CLASSES)
-    if names.dtype.kind != "U" or len(names.shape) != 1 or len(names) < count:
+    if names.dtype.kind != "U" or len(names.shape) != 1 or not count <= len(names) <= MOST_IDS:
+        return ()
+    if names.dtype.itemsize > _LONGEST_NAME:
         return ()
     found = tuple(str(names[index]) for index in range(len(names)))
     return found if len(set(found)) == len(found) else ()

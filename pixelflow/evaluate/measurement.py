@@ -54,6 +54,12 @@ class Measurement:
     """What the images are, for the record."""
     notes: tuple[str, ...] = ()
 
+    @property
+    def inputs(self) -> list[str]:
+        """The real images, and those in files that are measured: a line each."""
+        read = {"real images": self.reference.source} | ({} if "run" in self.subject else {"images": self.generated})
+        return [source.told(name) for name, source in read.items() if isinstance(source, DatasetSource)]
+
     @classmethod
     def of_run(cls, generation: Generation, images: Path, spec: EvaluationSpec, reference: Reference) -> Measurement:
         """The images that ``generation.draw_into(images)`` wrote, against real ones."""

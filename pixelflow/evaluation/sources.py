@@ -10,7 +10,7 @@ from typing import Protocol
 
 import torch
 
-from pixelflow.core import seeds
+from pixelflow.core import seeds, surveys
 from pixelflow.core.bad_samples import Tally
 from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import BadSample, Dataset, ImageBatch, ImageSource, Sample
@@ -93,6 +93,10 @@ class DatasetSource:
         """Names of the labels; empty where there are only numbers, or no labels."""
         self._labels, self._captions = labels, captions
         self.tally = Tally(bad_images, "evaluation.bad_images")
+
+    def told(self, name: str) -> str:
+        """What there is to be read, in a line."""
+        return surveys.told(self._dataset, name)
 
     def __len__(self) -> int:
         """Images, less those that were found to be unreadable."""

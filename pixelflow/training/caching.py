@@ -20,6 +20,7 @@ from pixelflow.core.errors import UsageError
 from pixelflow.core.files import locked
 from pixelflow.core.interfaces import Dataset
 from pixelflow.core.spec import ExperimentSpec
+from pixelflow.core.surveys import told
 
 _BATCH = 32
 """Captions that are encoded together."""
@@ -85,6 +86,7 @@ def cache_text(spec: ExperimentSpec, device: torch.device, say: Say) -> list[Cac
             f"{spec.name}: has no frozen text encoder (t5, clip_text); there is nothing to cache"
         )  # fmt: skip
     dataset = build_dataset(spec)
+    say(told(dataset))
     return [_fill(params.identified(), dataset, device, say) for params in wanted]
 
 

@@ -15,6 +15,7 @@ from pixelflow.core.component import Count, Settings
 from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import BadSample, Dataset
 from pixelflow.core.spec import ExperimentSpec
+from pixelflow.core.surveys import told
 from pixelflow.evaluation.classifier import About, Network, prepared
 from pixelflow.evaluation.splits import held_out, some
 
@@ -44,14 +45,19 @@ Progress = Callable[[str, int, int], None]
 
 
 def train_classifier(
-    spec: ExperimentSpec, settings: ClassifierTraining, device: torch.device, progress: Progress
+    spec: ExperimentSpec,
+    settings: ClassifierTraining,
+    device: torch.device,
+    progress: Progress,
+    say: Callable[[str], None] = lambda line: None,
 ) -> tuple[Network, About]:
-    """A classifier of the labels of a spec's data.
+    """A classifier of the labels of a spec's data; `say` is told what these are.
 
     Raises:
         DataError: the data have no labels, or are too few, or too many of them cannot be read.
     """
     dataset = build_dataset(spec.model_copy(update={"data": spec.data.plain()}))
+    say(told(dataset))
     if len(dataset.classes) < 2:
         raise DataError("train-extractor needs data with labels of at least two classes; see data in the spec")
     side = min(_LARGEST, max(spec.image.size))

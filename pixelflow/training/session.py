@@ -21,6 +21,7 @@ from pixelflow.core.interfaces import Dataset
 from pixelflow.core.memory import memory_for
 from pixelflow.core.runfolder import RunFolder, environment
 from pixelflow.core.spec import ExperimentSpec
+from pixelflow.core.surveys import told
 from pixelflow.training import initial, metrics, rates
 from pixelflow.training.distributed import World
 from pixelflow.training.known_classes import reads_labels, with_classes_of
@@ -79,6 +80,7 @@ def train(spec: ExperimentSpec, folder: Path, world: World, signals: StopSignals
         torch.set_num_threads(spec.training.threads)
     say = terminal.say if world.is_first else _say_nothing
     dataset = build_dataset(spec)
+    say(told(dataset))
     if (folder / "spec.yaml").exists():
         dataset = _data_of(RunFolder(folder), spec, dataset, say)
     spec = resolve(spec, dataset)
