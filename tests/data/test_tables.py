@@ -285,7 +285,7 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch, module, cls):
     monkeypatch.setitem(sys.modules, module, None)
     (tmp_path / "a.parquet").write_bytes(b"")
     where = {"files": str(tmp_path / "a.parquet")} if cls is Parquet else {"path": tmp_path}
-    with pytest.raises(MissingDependencyError, match=r"pip install 'pixelflow\[hf\]'"):
+    with pytest.raises(MissingDependencyError, match=r"pip install 'pixelflow-toolkit\[hf\]'"):
         cls.Params(**where).build(height=8, width=8, channels=3)
 
 
