@@ -75,7 +75,7 @@ class Run:
         source = Source(
             run=str(folder.path), step=found.step, weights=weights, sha256=found.sha256[f"{part}.safetensors"]
         )
-        return cls(spec, model.to(target), folder.classes, source)
+        return cls(spec, model.to(target), folder.classes_at(found.step), source)
 
     @classmethod
     def reopen(cls, source: Source, *, path: str | Path | None = None, device: str | None = None) -> Run:

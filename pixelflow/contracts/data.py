@@ -51,8 +51,9 @@ def keeps_shapes(params: Dataset.Params) -> None:
 
 
 def names_its_labels(params: Dataset.Params) -> None:
-    """Every label has a name in ``classes``; without classes there are no labels."""
+    """Every label has a name of its own in ``classes``; without classes there are no labels."""
     dataset: Dataset = params.build(**_SHAPE, channels=3)
+    expect(len(set(dataset.classes)) == len(dataset.classes), "two classes have one name")
     for index in range(0, len(dataset), max(1, len(dataset) // 50)):
         sample = _read(dataset, index)
         if isinstance(sample, Sample) and sample.label is not None:

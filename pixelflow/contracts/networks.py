@@ -153,6 +153,23 @@ def refuses_nonsense(params: Conditioner.Params) -> None:
     expect(False, f"it prepared {nonsense[conditioner.reads][0]!r}")
 
 
+def follows_names_of_classes(params: Conditioner.Params) -> None:
+    """Where it can take weights over for other classes, each class gets the condition that it had there."""
+    there, here = _conditioner(params), _conditioner(params)
+    if there.reads != "label":
+        return
+    places = list(reversed(range(10)))
+    weights = here.for_classes(there.state_dict(), places)
+    if weights is None:
+        return
+    here.load_state_dict({**here.state_dict(), **weights})
+    labels = [0, 3, 9]
+    own, theirs = (torch.cat([one.prepare(asked), one.null(1)]) for one, asked in ((here, labels), (there, [9, 6, 0])))
+    moved, before = here(own).vector, there(theirs).vector
+    if moved is not None and before is not None:
+        expect_close(moved, before, 1e-6, "a class has another condition than the one of its name")
+
+
 def can_be_trained(params: Conditioner.Params) -> None:
     """Where it has trainable weights, a gradient reaches one."""
     conditioner = _conditioner(params)
@@ -169,5 +186,6 @@ CONDITIONER_CHECKS: tuple[Check, ...] = (
     gives_conditions,
     tells_values_apart,
     refuses_nonsense,
+    follows_names_of_classes,
     can_be_trained,
 )

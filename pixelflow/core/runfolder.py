@@ -25,6 +25,7 @@ from typing import Any
 
 import pixelflow
 from pixelflow.core import checkpoint, files, plugins, reading
+from pixelflow.core.classes import numbered
 from pixelflow.core.errors import CannotWriteError, DataError, MissingInputError
 from pixelflow.core.files import read_bytes, sync_folder, write_text, writing
 from pixelflow.core.history import Step, best_of, evaluated
@@ -126,6 +127,11 @@ class RunFolder:
         """Names of the labels that the run was trained on; empty for unlabelled data."""
         return tuple(self.environment["classes"])
 
+    def classes_at(self, step: int) -> tuple[str, ...]:
+        """The same of one checkpoint: imported weights (step 0) have no names, and older imports kept numbers."""
+        found = self.classes
+        return () if step == 0 and found == numbered(len(found)) else found
+
     @property
     def environment(self) -> dict[str, Any]:
         """What the run was started with; see `environment`."""
@@ -153,11 +159,6 @@ class RunFolder:
         checkpoint.clean(self.checkpoints)
         for folder in (self.path, self.samples, *self.evaluations.glob("step-*")):
             files.remove_drafts(folder)
-
-    def write_classes(self, classes: Sequence[str]) -> None:
-        """Name the classes of a run whose labels had no names, when it is first trained on data that name them."""
-        told = {**self.environment, "classes": list(classes)}
-        write_text(self.path / _ENVIRONMENT, json.dumps(told, indent=1, ensure_ascii=False))
 
     def locked(self) -> AbstractContextManager[None]:
         """Keep other processes from writing this run; the lock ends with the process, however it ends.

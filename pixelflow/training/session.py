@@ -24,7 +24,7 @@ from pixelflow.core.spec import ExperimentSpec
 from pixelflow.core.surveys import told
 from pixelflow.training import initial, metrics, rates
 from pixelflow.training.distributed import World
-from pixelflow.training.known_classes import reads_labels, with_classes_of
+from pixelflow.training.known_classes import with_classes_of
 from pixelflow.training.loop import Trainer
 from pixelflow.training.stopping import Stop, StopSignals
 
@@ -129,8 +129,6 @@ def opened(folder: Path, spec: ExperimentSpec, classes: tuple[str, ...], world: 
         if (before := run.read_spec()) != spec:
             _note_change(run, before, spec)
             run.write_spec(spec)
-        if not run.classes and reads_labels(spec):
-            run.write_classes(classes)
         run.clean()
         world.wait()
         yield run

@@ -79,8 +79,9 @@ def test_new_cross_attention_starts_as_the_identity():
 @torch.no_grad()
 def test_labels_and_two_texts_are_combined(t5_folder):
     spec = make(f"[{{type: class_label, classes: 10}}, {BYTES}, {{type: t5, model: '{t5_folder}', project: 24}}]")
-    spec = resolve(spec, Shapes.Params().build(height=16, width=16, channels=1))
-    model = lively_model(spec).eval()
+    labelled = Shapes.Params().build(height=16, width=16, channels=1)
+    labelled.classes = tuple("0123456789")
+    model = lively_model(resolve(spec, labelled)).eval()
     images, stages, tau, condition = inputs(model, ["a red house"] * 3)
     assert condition.vector.shape == (3, 32)
     assert condition.tokens.shape[-1] == 24

@@ -115,9 +115,30 @@ class Boundless(built_in("metric", "frechet")):
         type: Literal["bad.boundless"] = "bad.boundless"
 
 
+class Homonymous(built_in("dataset", "digits")):
+    """Gives two classes one name."""
+
+    classes = tuple("0123456788")
+
+    class Params(built_in("dataset", "digits").Params):
+        type: Literal["bad.homonymous"] = "bad.homonymous"
+
+
+class Forgetful(built_in("conditioner", "class_label")):
+    """Takes the rows of other classes over by number."""
+
+    class Params(built_in("conditioner", "class_label").Params):
+        type: Literal["bad.forgetful"] = "bad.forgetful"
+
+    def for_classes(self, weights, places):
+        return dict(weights)
+
+
 @pytest.mark.parametrize(
     ("component", "promise"),
     [
+        (Homonymous, "a name of its own"),
+        (Forgetful, "each class gets the condition that it had there"),
         (TooProud, "approach the law of the data at the stated order"),
         (Gossip, "does not depend on the batch"),
         (Bent, "It is linear"),

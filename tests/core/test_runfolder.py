@@ -11,11 +11,17 @@ def test_a_run_reads_back_its_spec_and_classes(tmp_path, tiny_spec):
     created = RunFolder.create(tmp_path / "runs" / "tiny", tiny_spec, ("null", "één"))
     opened = RunFolder(created.path)
     assert opened.read_spec() == tiny_spec
-    assert opened.classes == ("null", "één")
+    assert opened.classes == opened.classes_at(0) == ("null", "één")
     assert opened.checkpoints.is_dir()
     assert opened.samples.is_dir()
     assert opened.environment["packages"]["torch"]
     assert sorted(entry.name for entry in (tmp_path / "runs").iterdir()) == ["tiny"]
+
+
+def test_imported_classes_have_no_names(tmp_path, tiny_spec):
+    """Older imports called them by their numbers; what was trained, is on its own classes."""
+    run = RunFolder.create(tmp_path / "run", tiny_spec, ["0", "1", "2"])
+    assert (run.classes_at(0), run.classes_at(5)) == ((), ("0", "1", "2"))
 
 
 def test_a_spec_can_be_replaced(tmp_path, tiny_spec):

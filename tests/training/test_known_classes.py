@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from pixelflow.core import checkpoint
 from pixelflow.core.errors import DataError, UsageError
 from pixelflow.core.runfolder import RunFolder
 from pixelflow.data import image_folder
-from tests.conftest import make_run, make_spec
 from tests.training.conftest import Trained
 
 LABELLED = "conditioners=[class_label]"
@@ -118,33 +116,3 @@ def test_images_that_lost_their_labels_are_refused(trained: Trained, tmp_path):
     shutil.copy(tmp_path / "data" / "cat" / "0.png", tmp_path / "data" / "loose.png")
     with pytest.raises(DataError, match="the data set has no labels"):
         trained("run", data, named)
-
-
-def nameless(tmp_path: Path, data: str, classes: int) -> Path:
-    """A run whose classes have numbers and no names, as an import makes it."""
-    spec = make_spec(f"conditioners=[{{type: class_label, classes: {classes}}}]", data, "training.steps=2")
-    return make_run(tmp_path / "imported", spec, classes=())
-
-
-def test_imported_classes_take_the_names_of_the_first_data(trained: Trained, tmp_path, capsys):
-    data = pictures(tmp_path / "data", "n01", "n02")
-    source = nameless(tmp_path, data, 2)
-    options = (data, "conditioners=[{type: class_label, classes: 2}]", "training.steps=2")
-    made = trained("made", *options)
-    (made.path / "environment.json").write_text(
-        json.dumps({**made.environment, "classes": list(RunFolder(source).classes)})
-    )
-    capsys.readouterr()
-    run = trained("made", *options)
-    assert "its classes have no names yet and take those of the data, by number" in capsys.readouterr().err
-    assert run.classes == ("n01", "n02")
-    (tmp_path / "data" / "n01").rename(tmp_path / "data" / "n03")
-    with pytest.raises(DataError, match="n03 in the data alone, n01 in the run"):
-        trained("made", *options)
-
-
-def test_imported_classes_are_not_guessed(trained: Trained, tmp_path):
-    data = pictures(tmp_path / "data", "n01", "n02")
-    nameless(tmp_path, data, 5)
-    with pytest.raises(DataError, match="has 5 classes without names and its data have 2"):
-        trained("imported", data, "conditioners=[{type: class_label, classes: 5}]", "training.steps=2")
