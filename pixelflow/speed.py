@@ -123,7 +123,7 @@ def _stage_seconds(model: FlowModel, spec: ExperimentSpec, prompt: Prompt) -> tu
     noise = SeededNoise(range(prompt.count), model.device)
     marks = [_now(model.device)]
 
-    def mark(stage: Stage, state: torch.Tensor) -> None:
+    def mark(stage: Stage, state: torch.Tensor, clean_estimate: object) -> None:
         marks.append(_now(model.device))
 
     plan = build_plan(spec.sampling, spec.stages)

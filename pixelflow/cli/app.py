@@ -32,6 +32,7 @@ from pixelflow.core.errors import (
 
 COMMANDS = (
     "init",
+    "data",
     "train",
     "cache_text",
     "sample",

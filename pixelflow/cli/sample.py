@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from pixelflow.run import Run
 
 _DEFAULT_COUNT = 16
-_WIDEST = 20
-"""Most columns of a grid that has one for each class."""
 
 
 def sample(
@@ -69,6 +67,9 @@ def sample(
     repeat: Annotated[
         Path | None, typer.Option(help="Draw what this samples.json records; only --out and --device count then.")
     ] = None,
+    columns: Annotated[
+        int | None, typer.Option(min=1, max=100, help="Of the grid; by default one for each class or caption.")
+    ] = None,
     npz: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write all images into one npz for evaluators; can be resumed.")
     ] = None,
@@ -100,7 +101,7 @@ def sample(
     if npz is not None:
         _export(opened, weaker, order, out or npz.with_suffix(""), npz)
     else:
-        _draw(opened, weaker, order, out or run / "samples" / "drawn")
+        _draw(opened, weaker, order, out or run / "samples" / "drawn", columns)
 
 
 def _recorded(record: Path, run: Path, device: str | None) -> tuple[Run, Run | None, Order]:
@@ -166,7 +167,7 @@ def _rewritten(order: Order, run: Run, rewriter: str) -> Order:
     return order.model_copy(update={"captions": tuple(captions), "rewriting": record})
 
 
-def _draw(run: Run, weak: Weaker | None, order: Order, folder: Path) -> None:
+def _draw(run: Run, weak: Weaker | None, order: Order, folder: Path, columns: int | None) -> None:
     """Carry the order out, write the gallery and say where it is."""
     from rich.console import Console
     from rich.progress import track
@@ -174,6 +175,7 @@ def _draw(run: Run, weak: Weaker | None, order: Order, folder: Path) -> None:
     from pixelflow.core.runfolder import environment
     from pixelflow.generation.draw import draw
     from pixelflow.generation.gallery import Gallery, Record
+    from pixelflow.generation.pictures import columns_of
 
     gallery = Gallery(folder)
     count, size = len(order.seeds), order.sampling.batch_size
@@ -200,7 +202,7 @@ def _draw(run: Run, weak: Weaker | None, order: Order, folder: Path) -> None:
         seconds=round(seconds, 3),
         environment=environment(run.classes),
     )
-    gallery.finish(record, _titles(order, run), _columns(order))
+    gallery.finish(record, _titles(order, run), columns or columns_of(order.captions or order.labels or ()))
     stages = " + ".join(f"{spent:g}" for spent in record.evaluations)
     by_stage = f" ({stages} by stage)" if len(record.evaluations) > 1 else ""
     tell(
@@ -235,12 +237,6 @@ def _titles(order: Order, run: Run) -> list[str]:
     if order.labels is not None:
         return [run.classes[label] if label < len(run.classes) else str(label) for label in order.labels]
     return [f"seed {seed}" for seed in order.seeds]
-
-
-def _columns(order: Order) -> int | None:
-    """One column a class where the classes repeat in order; else None."""
-    classes = len(set(order.labels or ()))
-    return classes if 1 < classes <= min(_WIDEST, len(order.seeds) // 2) else None
 
 
 def _names(labels: str | None, run: Run) -> list[str] | None:

@@ -147,9 +147,19 @@ class StageField:
 
     def __init__(self, velocity: Velocity, model: FlowModel, stage: Stage) -> None:
         self._velocity, self._model, self._stage = velocity, model, stage
+        self._last: tuple[Tensor, Tensor, float] | None = None
 
     def __call__(self, x: Tensor, tau: float) -> Tensor:
-        return self._velocity(x, tau)
+        velocity = self._velocity(x, tau)
+        self._last = x, velocity, tau
+        return velocity
+
+    def clean_estimate(self) -> Tensor | None:
+        """The clean image that the last velocity implies; None where the operators do not allow to tell it."""
+        try:
+            return None if self._last is None else self._model.cascade.clean_estimate(*self._last, self._stage)
+        except UsageError:
+            return None
 
     def noise_estimate(self, x: Tensor, velocity: Tensor, tau: float) -> Tensor:
         return self._model.cascade.noise_estimate(x, velocity, tau, self._stage)
@@ -167,14 +177,14 @@ def generate(
     noise: NoiseSource,
     shape: tuple[int, int, int],
     weak: WeakModel | None = None,
-    on_stage: Callable[[Stage, Tensor], None] | None = None,
+    on_stage: Callable[[Stage, Tensor, Callable[[], Tensor | None]], None] | None = None,
 ) -> tuple[Tensor, Evaluations]:
     """Images (b c h w) before clipping, and the evaluations that they took.
 
     Args:
         condition, null: of all images: what is asked for, and what guidance leads away from (if it does).
         shape: (c h w) of the finished images.
-        on_stage: called with every finished stage and its state.
+        on_stage: called with every finished stage, its state, and a function for the clean image it was heading for.
     """
     channels, height, width = shape
     spent = Evaluations()
@@ -192,5 +202,5 @@ def generate(
             x = plan.sampler.integrate(velocity, x, points, partial(noise.white, channels, *size))
             spent.by_stage.append(branches.spent)
             if on_stage is not None:
-                on_stage(stage, x)
+                on_stage(stage, x, velocity.clean_estimate)
     return x, spent

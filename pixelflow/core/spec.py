@@ -140,6 +140,10 @@ class TrainingSpec(Settings):
     """Steps between sample grids; null for none."""
     samples: Count = 16
     """Images in a sample grid."""
+    prompts: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Captions that a sample grid shows, in turn; by default the first of the data."""
+    labels: tuple[int | str, ...] | None = Field(default=None, min_length=1)
+    """Classes that a sample grid shows, by number or name, in turn; by default all."""
     tensorboard: bool = False
     """Also write TensorBoard events (needs the extra ``tensorboard``)."""
     bad_images: int = Field(default=100, ge=0)

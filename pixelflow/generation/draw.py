@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -34,6 +34,8 @@ class Drawn:
     """Final state of each stage (b c h_s w_s), coarse to fine, at the images' brightness; empty unless asked for."""
     evaluations: list[float]
     """Network evaluations that each image took, by stage; a guided one counts as two."""
+    clean: list[Tensor] = field(default_factory=list)
+    """The clean image that each stage was last heading for, as `stages`; empty where that cannot be told."""
 
 
 def mean_evaluations(batches: Sequence[tuple[int, Sequence[float]]]) -> tuple[float, ...]:
@@ -121,10 +123,13 @@ def draw_request(
 
 def _draw_part(model: FlowModel, request: Request, rows: slice, sampling: SamplingSpec, keep_stages: bool) -> Drawn:
     kept: list[Tensor] = []
+    clean: list[Tensor] = []
     brightness = model.cascade.down.brightness
 
-    def keep(stage: Stage, state: Tensor) -> None:
+    def keep(stage: Stage, state: Tensor, clean_estimate: Callable[[], Tensor | None]) -> None:
         kept.append((state / brightness**stage.halvings).cpu())
+        if (estimate := clean_estimate()) is not None:
+            clean.append((estimate / brightness**stage.halvings).cpu())
 
     weak, prompt, null = request.weak, request.prompt.part(rows), request.null
     if null is not None and null.count > 1:
@@ -141,7 +146,7 @@ def _draw_part(model: FlowModel, request: Request, rows: slice, sampling: Sampli
             WeakModel(weak.model, weak.condition(prompt)) if weak else None,
             keep if keep_stages else None,
         )
-    return Drawn(images.cpu(), kept, spent.by_stage)
+    return Drawn(images.cpu(), kept, spent.by_stage, clean if len(clean) == len(kept) else [])
 
 
 @contextmanager

@@ -79,6 +79,7 @@ class Gallery:
         self._evaluations: list[tuple[int, list[float]]] = []
         self._shown: list[Tensor] = []
         self._stages: list[Tensor] = []
+        self._clean: list[Tensor] = []
         self._draft = folder / _DRAFT
         with writing(folder):
             shutil.rmtree(self._draft, ignore_errors=True)
@@ -112,6 +113,7 @@ class Gallery:
             self._shown.append(drawn.images)
         if not self._stages:
             self._stages = [stage[:_IN_STRIP] for stage in drawn.stages]
+            self._clean = [stage[:_IN_STRIP] for stage in drawn.clean]
 
     @property
     def evaluations(self) -> tuple[float, ...]:
@@ -123,7 +125,8 @@ class Gallery:
         shown = torch.cat(self._shown)[:_IN_GRID]
         cell = CAPTION_CELL if record.order.captions else CELL
         self._save(grid(shown, titles[: len(shown)], columns, cell), GRID)
-        self._save(filmstrip(self._stages), STAGES)
+        names = titles[: len(self._stages[-1])]
+        self._save(filmstrip(self._stages, clean=self._clean, rows=names), STAGES)
         with writing(self.folder):
             self._clear()
             for path in sorted(self._draft.iterdir()):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 from einops import rearrange
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
+
+from pixelflow.core.files import write_bytes, writing
 
 CELL, CAPTION_CELL = 64, 128
 """Sides of cells that hold a name, or a caption."""
@@ -17,6 +22,10 @@ _LINES = 6
 """Most lines of a title; the rest of a longer one is left out."""
 _GAP = 6
 _TEXT = 13
+_MARGIN = 128
+"""Width of the names before the rows."""
+_WIDEST = 20
+"""Most columns of a grid that has one for each label or caption."""
 _PAPER, _INK = (255, 255, 255), (60, 60, 60)
 
 
@@ -32,6 +41,15 @@ def to_pil(images: Tensor) -> list[Image.Image]:
     return [Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array) for array in arrays]
 
 
+def write_png(path: Path, picture: Image.Image) -> None:
+    """Write a picture, whole or not at all; raises CannotWriteError."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    write_bytes(path, buffer.getvalue())
+
+
 def grid(
     images: Tensor, titles: Sequence[str] | None = None, columns: int | None = None, cell: int = CELL
 ) -> Image.Image:
@@ -40,24 +58,52 @@ def grid(
     Args:
         cell: smaller images are enlarged until their shorter side has this many pixels.
     """
-    height, width = images.shape[-2:]
+    return mixed_grid(list(images), titles, columns, cell)
+
+
+def mixed_grid(
+    images: Sequence[Tensor], titles: Sequence[str] | None = None, columns: int | None = None, cell: int = CELL
+) -> Image.Image:
+    """`grid` of images (c h w) of any sizes, each in the middle of its cell."""
+    height, width = (sum(image.shape[axis] for image in images) / len(images) for axis in (-2, -1))
     columns = columns or max(1, round(math.sqrt(len(images) * height / width)))
-    cells = _enlarged(images, _factor(height, width, cell))
+    factor = _factor(*map(min, zip(*(image.shape[-2:] for image in images), strict=True)), cell)
+    cells = [_enlarged(image[None], factor)[0] for image in images]
     rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
     return _sheet(rows, below=titles)
 
 
-def filmstrip(stages: Sequence[Tensor], titles: Sequence[str] | None = None) -> Image.Image:
+def columns_of(values: Sequence[Any]) -> int | None:
+    """One column for each label or caption where several repeat in order; else None."""
+    different = len(set(values))
+    repeats = all(value == values[place % different] for place, value in enumerate(values))
+    return different if repeats and 1 < different <= min(_WIDEST, len(values) // 2) else None
+
+
+def filmstrip(
+    stages: Sequence[Tensor],
+    titles: Sequence[str] | None = None,
+    clean: Sequence[Tensor] = (),
+    rows: Sequence[str] | None = None,
+) -> Image.Image:
     """One row an image, one column a stage (b c h_s w_s), all enlarged to the size of the last.
 
     Args:
-        titles: heads of the columns; by default each stage's resolution, height x width.
+        titles: heads of the stages' columns; by default each stage's resolution, height x width.
+        clean: the clean images that the stages were heading for (b c h_s w_s), shown beside all states but the last,
+            which is clean itself.
+        rows: names of the images, written before their rows.
     """
     height, width = stages[-1].shape[-2:]
     factor = _factor(height, width, CELL)
-    columns = [_enlarged(stage, factor * height // stage.shape[-2]) for stage in stages]
-    heads = titles or [f"{stage.shape[-2]} x {stage.shape[-1]}" for stage in stages]
-    return _sheet([list(row) for row in zip(*columns, strict=True)], above=heads)
+    titles = titles or [f"{stage.shape[-2]} x {stage.shape[-1]}" for stage in stages]
+    shown = list(zip(titles, stages, strict=True))
+    if clean:
+        pairs = zip(shown, clean, strict=True)
+        shown = [column for own, estimate in pairs for column in (own, ("clean", estimate))][:-1]
+    columns = [_enlarged(images, factor * height // images.shape[-2]) for _, images in shown]
+    cells = [list(row) for row in zip(*columns, strict=True)]
+    return _sheet(cells, above=[title for title, _ in shown], left=rows)
 
 
 def _factor(height: int, width: int, cell: int) -> int:
@@ -82,30 +128,44 @@ class _Places:
     """Height of the line of text above the sheet."""
     foot: int
     """Height of the lines of text below each cell."""
+    margin: int
+    """Width of the text before each row."""
 
     def corner(self, row: int, column: int) -> tuple[int, int]:
         """Top left corner of a cell; of row and column counts, the size of the sheet."""
-        return _GAP + column * (self.width + _GAP), _GAP + self.head + row * (self.height + self.foot + _GAP)
+        return _GAP + self.margin + column * (self.width + _GAP), _GAP + self.head + row * (
+            self.height + self.foot + _GAP
+        )
 
 
 def _sheet(
-    rows: Sequence[Sequence[Image.Image]], above: Sequence[str] | None = None, below: Sequence[str] | None = None
+    rows: Sequence[Sequence[Image.Image]],
+    above: Sequence[str] | None = None,
+    below: Sequence[str] | None = None,
+    left: Sequence[str] | None = None,
 ) -> Image.Image:
-    """Cells on white paper, with a head above each column or a title below each cell."""
+    """Cells on white paper, with a head above each column, a name before each row or a title below each cell."""
     line = _TEXT + _GAP
-    width, height = rows[0][0].size
+    sizes = [cell.size for row in rows for cell in row]
+    width, height = max(width for width, _ in sizes), max(height for _, height in sizes)
     wrapped = [_wrapped(title, width) for title in below or ()]
     longest = max(map(len, wrapped), default=0)
-    places = _Places(width, height, line if above else 0, (longest - 1) * _TEXT + line if longest else 0)
+    foot = (longest - 1) * _TEXT + line if longest else 0
+    places = _Places(width, height, line if above else 0, foot, _MARGIN if left else 0)
     sheet = Image.new("RGB", places.corner(len(rows), len(rows[0])), _PAPER)
     for index, title in enumerate(above or ()):
         x, y = places.corner(0, index)
         _write(sheet, title, (x, y - line), places.width)
+    for index, name in enumerate(left or ()):
+        lines = _wrapped(name, _MARGIN - _GAP)[: max(1, height // _TEXT)]
+        top = places.corner(index, 0)[1] + (height - len(lines) * _TEXT - _GAP) / 2
+        for number, text in enumerate(lines):
+            _write(sheet, text, (0, top + number * _TEXT), places.margin)
     titles = iter(wrapped)
     for row, cells in enumerate(rows):
         for column, cell in enumerate(cells):
             x, y = places.corner(row, column)
-            sheet.paste(cell, (x, y))
+            sheet.paste(cell, (x + (width - cell.width) // 2, y + (height - cell.height) // 2))
             for number, text in enumerate(next(titles, ())):
                 _write(sheet, text, (x, y + places.height + number * _TEXT), places.width)
     return sheet
@@ -124,7 +184,7 @@ def _wrapped(title: str, width: int) -> list[str]:
     return lines or [""]
 
 
-def _write(sheet: Image.Image, text: str, corner: tuple[int, int], width: int) -> None:
+def _write(sheet: Image.Image, text: str, corner: tuple[float, float], width: int) -> None:
     """One centred line of text, shortened to the width."""
     font = ImageFont.load_default(_TEXT)
     shown = text

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL.Image import Image
 
 from pixelflow.core.errors import UsageError
-from pixelflow.core.files import write_bytes
-from pixelflow.core.interfaces import Dataset, Sample
+from pixelflow.core.interfaces import Conditioner, Dataset, Sample
 from pixelflow.core.model import FlowModel
 from pixelflow.core.spec import ExperimentSpec
+from pixelflow.generation.labels import label_indices, repeated
 
 logger = logging.getLogger(__name__)
 
@@ -24,12 +22,33 @@ _STRIP = 8
 
 
 class Previews:
-    """Draws ``samples/step-NNNNNNNN.png`` and ``samples/step-NNNNNNNN-stages.png``."""
+    """Draws ``samples/step-NNNNNNNN.png`` and ``samples/step-NNNNNNNN-stages.png``.
+
+    Raises:
+        UsageError: the spec asks for classes that the data do not have, or for what nothing is conditioned on.
+    """
 
     def __init__(self, folder: Path, spec: ExperimentSpec, dataset: Dataset) -> None:
         self._folder, self._spec = folder, spec
-        self._count = spec.training.samples
+        self._count = max(spec.training.samples, len(spec.training.prompts or ()), len(spec.training.labels or ()))
         self._dataset = dataset
+        self._asked = {"caption": spec.training.prompts, "label": self._labels(spec)}
+        """Field -> what the spec chooses to show."""
+        self._check_reads(spec)
+
+    def _labels(self, spec: ExperimentSpec) -> list[int] | None:
+        chosen, classes = spec.training.labels, self._dataset.classes
+        try:
+            return None if chosen is None else label_indices(chosen, classes, len(classes))
+        except UsageError as error:
+            raise UsageError(f"training.labels: {error}") from None
+
+    def _check_reads(self, spec: ExperimentSpec) -> None:
+        kinds = [params.component for params in spec.conditioners]
+        reads = {cls.reads for cls in kinds if issubclass(cls, Conditioner)}
+        for key, field in (("prompts", "caption"), ("labels", "label")):
+            if getattr(spec.training, key) is not None and field not in reads:
+                raise UsageError(f"training.{key}: no conditioner of the spec reads {field}s; leave it out")
 
     def is_due(self, step: int) -> bool:
         """Whether `step` has a picture (the first, the last and every `sample_every`) that is not there yet."""
@@ -40,7 +59,7 @@ class Previews:
     def draw(self, model: FlowModel, step: int) -> Path | None:
         """Draw and write both pictures and return the grid's file; None, with a warning, where sampling cannot work."""
         from pixelflow.generation.draw import draw
-        from pixelflow.generation.pictures import CAPTION_CELL, CELL, filmstrip, grid
+        from pixelflow.generation.pictures import CAPTION_CELL, CELL, columns_of, filmstrip, grid, write_png
 
         fields: set[str] = {conditioner.reads for conditioner in model.conditioners}
         values = {field: self._values(field) for field in sorted(fields)}
@@ -50,18 +69,25 @@ class Previews:
             logger.warning("no pictures at step %d: %s", step, error)
             return None
         stages = [torch.cat(states)[:_STRIP] for states in zip(*(part.stages for part in drawn), strict=True)]
+        clean = [torch.cat(states)[:_STRIP] for states in zip(*(part.clean for part in drawn), strict=True)]
         titles = self._titles(values)
+        columns = columns_of(values.get("caption") or values.get("label") or ())
         images = torch.cat([part.images for part in drawn])
         cell = CAPTION_CELL if "caption" in values else CELL
-        _write(self._folder / f"step-{step:08d}-stages.png", filmstrip(stages))
-        _write(self._grid_file(step), grid(images, titles, cell=cell))
+        write_png(
+            self._folder / f"step-{step:08d}-stages.png",
+            filmstrip(stages, clean=clean, rows=titles and titles[:_STRIP]),
+        )
+        write_png(self._grid_file(step), grid(images, titles, columns, cell))
         return self._grid_file(step)
 
     def _grid_file(self, step: int) -> Path:
         return self._folder / f"step-{step:08d}.png"
 
     def _values(self, field: str) -> list[Any]:
-        """Every class in turn, or the data set's first captions."""
+        """What the spec chooses, else every class in turn, or the data set's first captions."""
+        if asked := self._asked.get(field):
+            return repeated(asked, self._count)
         if field == "label":
             return [index % max(1, len(self._dataset.classes)) for index in range(self._count)]
         captions = []
@@ -77,10 +103,3 @@ class Previews:
         if "caption" in values:
             return values["caption"]
         return [self._dataset.classes[label] for label in values["label"]] if "label" in values else None
-
-
-def _write(path: Path, picture: Image) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
-    write_bytes(path, buffer.getvalue())

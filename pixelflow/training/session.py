@@ -46,6 +46,8 @@ CHANGEABLE = (
     "training.keep",
     "training.sample_every",
     "training.samples",
+    "training.prompts",
+    "training.labels",
     "training.tensorboard",
     "training.bad_images",
 )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pixelflow.generation.pictures import filmstrip, grid, to_pil, to_uint8
+from pixelflow.generation.pictures import columns_of, filmstrip, grid, mixed_grid, to_pil, to_uint8
 
 
 def test_bytes_are_clipped_and_rounded():
@@ -81,6 +81,38 @@ def test_a_filmstrip_heads_its_columns_with_their_resolution():
     stages = [torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 16, 16)]
     assert np.array_equal(filmstrip(stages), filmstrip(stages, ["8 x 8", "16 x 16"]))
     assert not np.array_equal(filmstrip(stages), filmstrip(stages, ["one", "two"]))
+
+
+def test_a_filmstrip_shows_the_clean_image_beside_each_state_but_the_last():
+    stages = [torch.full((2, 1, 8 << index, 8 << index), -1.0) for index in range(3)]
+    clean = [torch.full_like(stage, level) for stage, level in zip(stages, (-0.5, 0.5, 1.0), strict=True)]
+    sheet = filmstrip(stages, clean=clean)
+    assert sheet.width == 6 + 5 * 70
+    row = np.asarray(sheet)[6 + 19 + 10, :, 0]
+    assert [row[6 + column * 70 + 10] for column in range(5)] == [0, 64, 0, 191, 0]
+
+
+def test_a_filmstrip_names_its_rows():
+    stages = [-torch.ones(2, 1, 64, 64)]
+    plain, named = filmstrip(stages), filmstrip(stages, rows=["a red ball that lies on a hill", "two"])
+    assert named.height == plain.height
+    assert named.width == plain.width + 128
+    assert cell(named, 0, 25, 128, 64).min() < 150
+    assert np.array_equal(cell(named, 134, 0, 64, plain.height), cell(plain, 6, 0, 64, plain.height))
+
+
+def test_images_of_several_sizes_lie_in_the_middle_of_their_cells():
+    sheet = np.asarray(mixed_grid([-torch.ones(1, 64, 64), -torch.ones(1, 64, 128)], columns=2))[..., 0]
+    assert sheet.shape == (76, 6 + 2 * 134)
+    assert [sheet[30, x] for x in (6 + 10, 6 + 40, 6 + 100, 6 + 134 + 1)] == [255, 0, 255, 0]
+
+
+@pytest.mark.parametrize(
+    ("values", "columns"),
+    [("abab", 2), ("abcabcab", 3), ("aaaa", None), ("aabb", None), ("abc", None), ("abca", None), ("", None)],
+)
+def test_what_repeats_in_order_has_a_column_each(values, columns):
+    assert columns_of(values) == columns
 
 
 def test_long_titles_are_wrapped_into_at_most_six_lines():
