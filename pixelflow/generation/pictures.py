@@ -67,7 +67,8 @@ def mixed_grid(
     """`grid` of images (c h w) of any sizes, each in the middle of its cell."""
     height, width = (sum(image.shape[axis] for image in images) / len(images) for axis in (-2, -1))
     columns = columns or max(1, round(math.sqrt(len(images) * height / width)))
-    factor = _factor(*map(min, zip(*(image.shape[-2:] for image in images), strict=True)), cell)
+    least = min(min(image.shape[-2:]) for image in images)
+    factor = _factor(least, least, cell)
     cells = [_enlarged(image[None], factor)[0] for image in images]
     rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
     return _sheet(rows, below=titles)

@@ -116,9 +116,17 @@ def test_kept_stages_have_the_brightness_of_the_images():
     condition, null = model.condition(model.prepare({"label": [1]})), model.condition(model.null(1))
     noise = SeededNoise([0], model.device)
     plan = build_plan(spec.sampling, 2)
-    generate(model, plan, condition, null, noise, (1, 16, 16), on_stage=lambda stage, x: states.append(x))
+    generate(model, plan, condition, null, noise, (1, 16, 16), on_stage=lambda stage, x, clean: states.append(x))
     torch.testing.assert_close(drawn.stages[0], states[0] / model.cascade.down.brightness)
     assert model.cascade.down.brightness != 1
+
+
+def test_the_clean_images_that_stages_head_for(tiny_spec):
+    """Euler's last step goes to the clean image of the finest stage; at coarser ones noise is left in the state."""
+    drawn = next(draw(lively_model(tiny_spec), tiny_spec, {"label": [1, 2]}, [0, 1], keep_stages=True))
+    assert [tuple(clean.shape) for clean in drawn.clean] == [(2, 1, 8, 8), (2, 1, 16, 16)]
+    torch.testing.assert_close(drawn.clean[-1], drawn.images)
+    assert (drawn.clean[0] - drawn.stages[0]).abs().mean() > 0.01
 
 
 def test_bfloat16_is_near_float32_and_differs(tiny_spec):
