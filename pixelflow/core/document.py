@@ -13,6 +13,8 @@ from pixelflow.core.errors import SpecError
 Key = tuple[str | int, ...]
 
 _MAX_DEPTH = 50
+_MAX_PARTS = 50_000
+"""Keys, values and blocks of a document; the longest spec here has about 200."""
 _SCALARS = ("null", "bool", "int", "float", "str")
 _CURES = {
     "'\\t'": "indent with spaces, not tabs",
@@ -91,8 +93,6 @@ def parse(text: str, source: str) -> Document:
         before = text[: error.position]
         where = _at(source, before.count("\n") + 1, error.position - before.rfind("\n"))
         raise SpecError(f"{where} holds the control character {error.character:#04x}; is this a text file?") from None
-    except RecursionError:
-        raise SpecError(f"{source}: is nested more than {_MAX_DEPTH} levels deep") from None
 
 
 def parse_value(text: str, source: str) -> Any:
@@ -120,7 +120,7 @@ def _replaced(data: Any, old: str, new: str) -> Any:
 
 
 def _parsed(text: str, source: str) -> Document:
-    _refuse_aliases(text, source)
+    _refuse_excess(text, source)
     loader = _Loader(text)
     try:
         document = Document(source, None)
@@ -131,18 +131,26 @@ def _parsed(text: str, source: str) -> Document:
         loader.dispose()
 
 
-def _refuse_aliases(text: str, source: str) -> None:
-    """Aliases can blow a small file up to any size, and specs do not need them."""
+def _refuse_excess(text: str, source: str) -> None:
+    """Stop at what would make a small file large or slow, as it is met, before anything is built.
+
+    Aliases can blow a file up to any size, and specs do not need them. The reader's time grows with depth squared.
+    """
+    depth = parts = 0
     for event in yaml.parse(text, Loader=_Loader):
+        parts += isinstance(event, yaml.NodeEvent)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if isinstance(event, yaml.AliasEvent):
             raise SpecError(f"{_where(source, event)} aliases (*name) are not allowed in specs; write the value out")
+        if depth > _MAX_DEPTH + 1:  # the document itself is none
+            raise SpecError(f"{_where(source, event)} is nested more than {_MAX_DEPTH} levels deep")
+        if parts > _MAX_PARTS:
+            raise SpecError(f"{_where(source, event)} is part {parts} of the document; this is not a spec")
 
 
 def _plain(loader: _Loader, node: yaml.Node, key: Key, document: Document) -> Any:
     """The node as dict, list or scalar; notes the place of every key below `key`."""
     document.places.setdefault(key, (node.start_mark.line + 1, node.start_mark.column + 1))
-    if len(key) > _MAX_DEPTH:
-        raise SpecError(f"{_where(document.source, node)} is nested more than {_MAX_DEPTH} levels deep")
     if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
         return _plain_mapping(loader, node, key, document)
     if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":

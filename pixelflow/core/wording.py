@@ -16,6 +16,10 @@ from pixelflow.core.document import Document, Key, dotted
 from pixelflow.core.problems import shown
 from pixelflow.core.registry import Slot, registry
 
+_SHOWN = 20
+"""Problems that are told of; nobody mends more at a time."""
+_CONSIDERED = 500
+"""Errors of pydantic's that are looked at; each is compared with all others."""
 _WANTED = {
     "int_type": "a whole number",
     "int_parsing": "a whole number",
@@ -63,12 +67,14 @@ class _Fault:
 
 def lines(model: type[BaseModel], document: Document, error: ValidationError) -> list[str]:
     """One line a problem, in the order of the model's fields."""
-    faults = _without_idle_branches([_fault(document.data, details) for details in error.errors(include_url=False)])
+    found = error.errors(include_url=False)
+    faults = _without_idle_branches([_fault(document.data, details) for details in found[:_CONSIDERED]])
     texts = [
         f"{document.place(fault.key)} {dotted(fault.key)}: {_text(model, document.data, fault, faults)}"
-        for fault in faults
+        for fault in faults[:_SHOWN]
     ]
-    return list(dict.fromkeys(texts))
+    more = [f"{document.source}: and more than these {_SHOWN}"] if len(faults) > _SHOWN else []
+    return [*dict.fromkeys(texts), *more]
 
 
 def _fault(data: Any, details: Any) -> _Fault:

@@ -16,13 +16,13 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from pixelflow.core.errors import DataError, MissingInputError
-from pixelflow.core.files import is_plain_file
+from pixelflow.core.files import opened
 
 _DTYPES = {
     "FloatStorage": torch.float32,
@@ -39,6 +39,8 @@ _DTYPES = {
 
 
 _KEEPING = ("PUT", "BINPUT", "LONG_BINPUT")
+_GATHERING = ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "FROZENSET")
+"""Instructions that make what is hashed by all of its members."""
 
 _LONGEST_PICKLE = 2**28
 """Bytes; the description of a training checkpoint of 28 blocks has about 300,000."""
@@ -69,7 +71,7 @@ class Placeholder:
         pass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # compared by identity: a pickle may put anything into its fields
 class StoredTensor:
     """A tensor that lies in the archive and is not read yet."""
 
@@ -80,7 +82,7 @@ class StoredTensor:
     stride: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Storage:
     key: str
     dtype: torch.dtype
@@ -108,19 +110,59 @@ class _Reader(pickle.Unpickler):
     def _tensor(self, storage: _Storage, offset: int, shape: Any, stride: Any, *_: object) -> StoredTensor:
         return StoredTensor(storage.key, storage.dtype, int(offset), tuple(map(int, shape)), tuple(map(int, stride)))
 
-    def _parameter(self, data: StoredTensor, *_: object) -> StoredTensor:
-        return data
+    def _parameter(self, data: object, *_: object) -> StoredTensor | Placeholder:
+        return data if isinstance(data, StoredTensor) else Placeholder()
 
 
-def _check_memory(content: bytes) -> None:
-    """Raise UnpicklingError for a pickle whose few bytes would make the unpickler ask for any amount of memory.
+def _check(content: bytes) -> None:
+    """Raise UnpicklingError for a pickle whose few bytes would take any amount of memory, time or depth to be read.
 
     An object may be kept under a number, and the unpickler has room for all numbers up to the largest. Real pickles
     count, so that a number never exceeds that of the instructions before it.
+    A tuple of twice the same tuple of twice the same tuple, and so on, takes twice the time to be hashed for each of
+    them, as it is where it is a key. So the instructions are followed with what each object on the stack would cost.
     """
-    for instructions, (instruction, number, _) in enumerate(pickletools.genops(content)):
+    stack: list[_Cost | None] = []
+    kept: dict[int, _Cost] = {}
+    for instructions, (instruction, argument, _) in enumerate(pickletools.genops(content)):
+        number = len(kept) if instruction.name == "MEMOIZE" else argument
         if instruction.name in _KEEPING and int(number or 0) > instructions:
             raise pickle.UnpicklingError("it asks for memory without end")
+        if instruction.name in (*_KEEPING, "MEMOIZE"):
+            kept[int(number)] = stack[-1] or _LIGHT
+        else:
+            _follow(stack, instruction, kept.get(argument, _LIGHT) if "GET" in instruction.name else _LIGHT)
+
+
+class _Cost(NamedTuple):
+    """Of hashing or comparing an object."""
+
+    steps: int
+    depth: int
+
+
+_LIGHT = _Cost(1, 1)
+_MOST = _Cost(1 << 20, 200)
+
+
+def _follow(stack: list[_Cost | None], instruction: pickletools.OpcodeInfo, given: _Cost) -> None:
+    """Do to a stack of costs (None for a mark) what an instruction does to the stack of objects."""
+    before, after = instruction.stack_before, instruction.stack_after
+    taken: list[_Cost] = []
+    if pickletools.stackslice in before:
+        while (top := stack.pop()) is not None:
+            taken.append(top)
+        before = before[: before.index(pickletools.markobject)]
+    if before:
+        taken += [cost or _LIGHT for cost in stack[-len(before) :]]
+        del stack[-len(before) :]
+    if instruction.name in _GATHERING:
+        given = _Cost(1 + sum(cost.steps for cost in taken), 1 + max((cost.depth for cost in taken), default=0))
+        if given.steps > _MOST.steps or given.depth > _MOST.depth:
+            raise pickle.UnpicklingError("it asks for time without end")
+    if instruction.name == "DUP":
+        given = taken[0]
+    stack += [None if kind is pickletools.markobject else given for kind in after]
 
 
 class Archive:
@@ -133,26 +175,22 @@ class Archive:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if path.exists() and not is_plain_file(path):
-            raise DataError(f"{path}: is no plain file")
         try:
-            self._zip = zipfile.ZipFile(path)
+            self._zip = zipfile.ZipFile(opened(path))
             pickles = [name for name in self._zip.namelist() if name.endswith("/data.pkl")]
             if len(pickles) != 1:
                 raise DataError(f"{path}: is a zip archive but not one that torch.save wrote")
             self._prefix = pickles[0].removesuffix("data.pkl")
             content = self._zip.read(self._stored("data.pkl", _LONGEST_PICKLE))
-            _check_memory(content)
+            _check(content)
             self.content: Any = _Reader(io.BytesIO(content)).load()
-        except FileNotFoundError:
-            raise MissingInputError(f"{path}: there is no such file") from None
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from None
         except zipfile.BadZipFile:
             raise DataError(
                 f"{path}: is no whole zip archive, so it is cut off, not by torch.save, or by one before torch 1.6"
             ) from None
-        except DataError:
+        except (DataError, MissingInputError):
             raise
         except Exception as error:  # a hostile pickle can raise anything
             raise DataError(f"{path}: its pickle cannot be read ({type(error).__name__}); nothing was run") from None

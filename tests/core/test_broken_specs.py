@@ -242,7 +242,10 @@ SYNTAX = {
     f"a: {'1' * 5000}": "exp.yaml:1:4 '1111111111",
     "a: &x [1]\nb: [*x, *x]": "exp.yaml:2:5 aliases (*name) are not allowed in specs; write the value out",
     f"a: {'[' * 60}{']' * 60}": "exp.yaml:1:54 is nested more than 50 levels deep",
-    f"a: {'[' * 5000}{']' * 5000}": "exp.yaml: is nested more than 50 levels deep",
+    f"a: {'[' * 20_000}": "exp.yaml:1:54 is nested more than 50 levels deep",
+    "".join(
+        f"key{index}: 1\n" for index in range(90_000)
+    ): "exp.yaml:25000:1 is part 50001 of the document; this is no",
     "a: \x07": "exp.yaml:1:4 holds the control character 0x07; is this a text file?",
 }
 
@@ -318,6 +321,14 @@ def test_syntax(text, expected, tmp_path, capsys):
     code, lines = answer(capsys, "exp.yaml")
     assert code == 78
     assert begins(lines, [expected]), lines
+
+
+def test_no_more_problems_are_listed_than_anybody_mends(tmp_path, capsys):
+    (tmp_path / "exp.yaml").write_text(SPEC + "".join(f"key{index}: 1\n" for index in range(3000)))
+    code, lines = answer(capsys, "exp.yaml")
+    assert code == 78
+    assert len(lines) == 21
+    assert begins(lines[-1:], ["exp.yaml: and more than these 20"])
 
 
 @pytest.mark.parametrize(("override", "expected"), OVERRIDES.items(), ids=OVERRIDES)

@@ -234,6 +234,23 @@ def shared_storage(size: tuple[int, ...], stride: tuple[int, ...], offset: int =
     return buffer.getvalue()
 
 
+def doubled(times: int, laundered: bytes = b"") -> bytes:
+    """A pickle of a dict, whose key is a tuple of twice the same tuple, of twice the same tuple, ...
+
+    Args:
+        laundered: what is done to each of them.
+    """
+    twice = pickle.BINPUT + b"\x00" + pickle.POP + 2 * (pickle.BINGET + b"\x00") + pickle.TUPLE2 + laundered
+    key = pickle.EMPTY_TUPLE + times * twice
+    return pickle.PROTO + b"\x02" + pickle.EMPTY_DICT + key + pickle.NONE + pickle.SETITEM + pickle.STOP
+
+
+AS_PARAMETER = (
+    pickle.BINPUT + b"\x00" + pickle.POP + pickle.GLOBAL + b"torch._utils\n_rebuild_parameter\n" + pickle.BINGET
+    + b"\x00" + pickle.TUPLE1 + pickle.REDUCE
+)  # fmt: skip
+
+
 def broken(folder: Path) -> dict[str, Callable[[], object]]:
     """Ways to break a folder, each with the error that should follow."""
     weights, config = folder / "model.pt", folder / "config.yaml"
@@ -261,6 +278,11 @@ def broken(folder: Path) -> dict[str, Callable[[], object]]:
         "garbage pickle": lambda: archive(weights, b"\x80\x02]q\x00(K\x01"),
         "deep pickle": lambda: archive(weights, b"\x80\x02" + b"(" * 100000 + b"."),
         "memory bomb": lambda: archive(weights, b"\x80\x02}r" + (2**24).to_bytes(4, "little") + b"."),
+        "time bomb": lambda: archive(weights, doubled(60)),
+        "time bomb of calls": lambda: archive(weights, doubled(60, AS_PARAMETER)),
+        "deep tuple": lambda: archive(weights, doubled(1).replace(pickle.TUPLE2, 10**6 * pickle.TUPLE1)),
+        "a pipe": lambda: (weights.unlink(), os.mkfifo(weights)),
+        "an endless device": lambda: (weights.unlink(), weights.symlink_to("/dev/zero")),
         "no tensors": lambda: archive(weights, pickle.dumps({"a": 1}, 2)),
         "tensor without bytes": lambda: archive(weights, shared_storage((24, 3, 2, 2), (12, 4, 2, 1))),
         "tensor larger than its storage": lambda: archive(weights, shared_storage((24, 3, 2, 2), (0, 0, 0, 0))),
@@ -287,6 +309,7 @@ CONFIG_FAULTS = {
     "fault",
     ["missing weights", "missing config", *sorted(CONFIG_FAULTS), "truncated", "a flipped byte", "empty", "no zip",
      "another zip", "a folder", "an old format", "compressed", "garbage pickle", "deep pickle", "memory bomb",
+     "time bomb", "time bomb of calls", "deep tuple", "a pipe", "an endless device",
      "no tensors", "tensor without bytes", "tensor larger than its storage", "negative offset",
      "other architecture", "a list"],
 )  # fmt: skip
