@@ -125,13 +125,13 @@ def _check(content: bytes) -> None:
     stack: list[_Cost | None] = []
     kept: dict[int, _Cost] = {}
     for instructions, (instruction, argument, _) in enumerate(pickletools.genops(content)):
-        number = len(kept) if instruction.name == "MEMOIZE" else argument
-        if instruction.name in _KEEPING and int(number or 0) > instructions:
+        name, number = instruction.name, argument if isinstance(argument, int) else len(kept)
+        if name in _KEEPING and number > instructions:
             raise pickle.UnpicklingError("it asks for memory without end")
-        if instruction.name in (*_KEEPING, "MEMOIZE"):
-            kept[int(number)] = stack[-1] or _LIGHT
+        if name in (*_KEEPING, "MEMOIZE"):
+            kept[number] = stack[-1] or _LIGHT
         else:
-            _follow(stack, instruction, kept.get(argument, _LIGHT) if "GET" in instruction.name else _LIGHT)
+            _follow(stack, instruction, kept.get(number, _LIGHT) if "GET" in name else _LIGHT)
 
 
 class _Cost(NamedTuple):
