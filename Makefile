@@ -16,9 +16,9 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 demo: $(BASE)
 	$(BIN)/pixelflow train specs/digits.yaml
-	$(BIN)/pixelflow sample runs/digits --labels 0,1,2,3,4,5,6,7,8,9 --count 60 --guidance 1.5 --out runs/digits/pictures
 	$(BIN)/pixelflow eval runs/digits --guidance 1.5
-	@echo "Pictures: runs/digits/pictures/grid.png, runs/digits/pictures/stages.png, runs/digits/samples/"
+	$(BIN)/pixelflow sample runs/digits --labels 0,1,2,3,4,5,6,7,8,9 --count 60 --guidance 1.5
+	@echo "Pictures: grid.png and stages.png in the folder that is named above; those of the training in runs/digits/samples/"
 
 test: $(READY)
 	$(BIN)/pytest -n auto

@@ -49,10 +49,13 @@ def bench(
     The peak is that of the best square product, measured in the same run. Encoding captions and writing files are left
     out; training is measured with the images at hand.
     """
+    from pixelflow.core.files import check_free
     from pixelflow.generation.settings import changed_sampling
     from pixelflow.run import Run
     from pixelflow.speed import matmul_peak, sampling_speeds, training_speed
 
+    if out is not None:
+        check_free(out)
     sizes = _sizes(batches)
     changes = sampling_changes(steps=steps, sampler=sampler, guidance=guidance, grid=grid)
     opened = Run.open(run, step=step, weights=weights, device=device)

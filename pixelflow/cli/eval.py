@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pixelflow.core.interfaces import Dataset
     from pixelflow.core.spec import ExperimentSpec
     from pixelflow.evaluate.generated import Generation
+    from pixelflow.evaluate.inputs import Reference
     from pixelflow.evaluate.measurement import Measurement
     from pixelflow.evaluate.records import Outcome
     from pixelflow.run import Run
@@ -97,11 +98,12 @@ def eval(
         captions = captions_for(run, count, data) if data is not None else None
         generation = Generation(run, spec.sampling, count, seed, captions)
         folder = out or source / "evaluations" / generation.digest
-        measurement = _of_run(generation, folder, spec, data)
+        measurement = _of_run(generation, folder, spec, data, save_statistics)
     else:
         drawing = {"--steps": steps, "--sampler": sampler, "--guidance": guidance, "--grid": grid}
         _refuse_for_files(source, {"--images": images, **drawing, "--step": step})
         measurement = _of_files(source, [*(overrides or ()), *_chosen(reference)], target)
+        _check_replaceable(save_statistics, measurement.reference)
         folder = out or _beside_pictures(source, measurement)
     for line in measurement.inputs:
         typer.echo(line, err=True)
@@ -110,16 +112,16 @@ def eval(
     with bars() as shown:
         compared = measurement.compared(folder, target, shown)
         outcomes = list(_printed(measurement.measure(compared), shown.say))
-        if save_statistics is not None:
-            names = measurement.save_statistics(save_statistics, compared)
-            shown.say(f"statistics of {', '.join(names)}: {save_statistics}")
     tell(f"written to {measurement.record(folder, outcomes)}")
     records.check(outcomes)
+    if save_statistics is not None:
+        names = measurement.save_statistics(save_statistics, compared)
+        tell(f"statistics of {', '.join(names)}: {save_statistics}")
 
 
 def _beside_pictures(source: Path, measurement: Measurement) -> Path:
     """Where the results of images in files go: ``evaluations/NAME-DIGEST`` here, but never among pictures."""
-    from pixelflow.core.files import printable
+    from pixelflow.core.terminal import printable
 
     below = Path()
     for pictures in (source, measurement.spec.reference):
@@ -167,13 +169,24 @@ def _chosen(reference: Path | None) -> list[str]:
     return [f"{REFERENCE}={json.dumps(str(reference))}"]
 
 
-def _of_run(generation: Generation, folder: Path, spec: ExperimentSpec, data: Dataset | None) -> Measurement:
+def _check_replaceable(statistics: Path | None, reference: Reference) -> None:
+    """Raise CannotWriteError, before there is much to lose, if the statistics cannot be written there."""
+    from pixelflow.evaluation.statistics import check_replaceable
+
+    if statistics is not None:
+        check_replaceable(statistics, reference.source.fingerprint)
+
+
+def _of_run(
+    generation: Generation, folder: Path, spec: ExperimentSpec, data: Dataset | None, statistics: Path | None
+) -> Measurement:
     """Draw the images, with a progress bar, and set them against the reference, else the data."""
     from pixelflow.evaluate.inputs import reference_for
     from pixelflow.evaluate.measurement import Measurement, prepare
 
     prepare(spec.evaluation, generation.run.model.device)
     real = reference_for(spec, data)
+    _check_replaceable(statistics, real)
     sampling, source = spec.sampling, generation.run.source
     guidance = " ".join(str(value) for value in sampling.guidance.model_dump(mode="json").values())
     tell(

@@ -37,7 +37,7 @@ def init(
 
     The file's name becomes the run's. Files that are there already are left alone.
     """
-    from pixelflow.cli.schema import schema_text
+    from pixelflow.cli.schema import write_schema
     from pixelflow.core import reading, shipped
     from pixelflow.core.files import write_text
     from pixelflow.core.spec import ExperimentSpec
@@ -50,7 +50,7 @@ def init(
         raise UsageError(f"--data is for pictures and captions; {kind} brings its own data")
     text = _adapted(source.read_text("utf-8"), file.stem, data)
     spec = reading.validate(ExperimentSpec, reading.parse(text, str(file)))
-    write_text(file.with_name(SCHEMA), schema_text() + "\n")
+    write_schema(file.with_name(SCHEMA))
     write_text(file, text)
     root = getattr(spec.data, "root", None)
     first = "" if root is None or root.is_dir() else f"put pictures into {root} and  "

@@ -30,6 +30,7 @@ from pixelflow.core.terminal import tell
 
 if TYPE_CHECKING:
     from pixelflow.core.spec import SamplingSpec
+    from pixelflow.generation.gallery import Gallery
     from pixelflow.generation.orders import Order
     from pixelflow.generation.weaker import Weaker
     from pixelflow.run import Run
@@ -73,10 +74,14 @@ def sample(
     npz: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write all images into one npz for evaluators; can be resumed.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder to write; by default RUN/samples/drawn.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write; by default RUN/samples/drawn, then drawn-2 and so on.")
+    ] = None,
     device: Device = None,
 ) -> None:
     """Draw images from a run: numbered PNGs, a grid, a filmstrip of the stages, and a record that repeats them.
+
+    Each drawing has a folder of its own, and nothing is replaced.
 
     With --npz FILE.npz only the PNGs (by default in a folder FILE beside it) and the npz are written, of any number
     of images within little memory; stopped and started again, it goes on where it was.
@@ -101,7 +106,7 @@ def sample(
     if npz is not None:
         _export(opened, weaker, order, out or npz.with_suffix(""), npz)
     else:
-        _draw(opened, weaker, order, out or run / "samples" / "drawn", columns)
+        _draw(opened, weaker, order, out, columns, is_new=repeat is not None or columns is not None)
 
 
 def _recorded(record: Path, run: Path, device: str | None) -> tuple[Run, Run | None, Order]:
@@ -167,17 +172,31 @@ def _rewritten(order: Order, run: Run, rewriter: str) -> Order:
     return order.model_copy(update={"captions": tuple(captions), "rewriting": record})
 
 
-def _draw(run: Run, weak: Weaker | None, order: Order, folder: Path, columns: int | None) -> None:
-    """Carry the order out, write the gallery and say where it is."""
+def _draw(run: Run, weak: Weaker | None, order: Order, out: Path | None, columns: int | None, *, is_new: bool) -> None:
+    """Carry the order out, write the gallery and say where it is; if it is there already, only say so.
+
+    Args:
+        is_new: whether to draw in any case.
+    """
+    from pixelflow.generation.gallery import Gallery, holds, place_for
+
+    folder = out or place_for(Path(run.source.run) / "samples", None if is_new else order)
+    if not is_new and holds(folder, order):
+        tell(f"these images were drawn before, and are in {folder}")
+        return
+    with Gallery(folder) as gallery:
+        _draw_into(gallery, run, weak, order, columns)
+
+
+def _draw_into(gallery: Gallery, run: Run, weak: Weaker | None, order: Order, columns: int | None) -> None:
     from rich.console import Console
     from rich.progress import track
 
     from pixelflow.core.runfolder import environment
     from pixelflow.generation.draw import draw
-    from pixelflow.generation.gallery import Gallery, Record
+    from pixelflow.generation.gallery import Record
     from pixelflow.generation.pictures import columns_of
 
-    gallery = Gallery(folder)
     count, size = len(order.seeds), order.sampling.batch_size
     began = time.perf_counter()
     drawn = draw(
@@ -207,7 +226,7 @@ def _draw(run: Run, weak: Weaker | None, order: Order, folder: Path, columns: in
     by_stage = f" ({stages} by stage)" if len(record.evaluations) > 1 else ""
     tell(
         f"{count} image{'s' * (count > 1)} in {seconds:.1f} s, {sum(record.evaluations):g} evaluations each{by_stage}: "
-        f"{folder}"
+        f"{gallery.folder}"
     )
 
 
@@ -219,6 +238,7 @@ def _export(run: Run, weak: Weaker | None, order: Order, folder: Path, npz: Path
     if npz.suffix != ".npz":
         raise UsageError(f"--npz {npz}: the file's name must end in .npz")
     export = NpzExport(run.model, run.spec, order, folder, weak, run.classes)
+    export.check(npz)
     count = len(order.seeds)
     with bars() as shown:
         for done in export.draw():

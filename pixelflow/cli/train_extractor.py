@@ -25,9 +25,11 @@ def train_extractor(
     It sees up to 50,000 images; its accuracy is had on a tenth of each class, which it is not trained on.
     """
     from pixelflow.core.device import choose_device
+    from pixelflow.core.files import check_free
     from pixelflow.evaluation.classifier import save
     from pixelflow.training.classifier import ClassifierTraining, train_classifier
 
+    check_free(out)
     settings = ClassifierTraining() if steps is None else ClassifierTraining(steps=steps)
     with bars() as progress:
         network, about = train_classifier(

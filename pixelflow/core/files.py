@@ -34,11 +34,6 @@ def writing(target: Path, kept: str = "") -> Iterator[None]:
         raise CannotWriteError(f"{target}: cannot be written ({error.strerror or error}){kept}") from None
 
 
-def printable(path: str | Path) -> str:
-    """A path as text that any terminal and file takes: bytes that are no UTF-8 as ``\\xe9``."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
 def opened(path: Path) -> BinaryIO:
     """A regular file, to be read; whatever else may bear its name is refused, and nothing is waited for.
 
@@ -88,6 +83,22 @@ def is_plain_file(path: Path) -> bool:
         return stat.S_ISREG(path.stat().st_mode)
     except (OSError, ValueError):
         return False
+
+
+def is_free(folder: Path) -> bool:
+    """Whether nothing is in a folder, but for what is hidden: a kill may leave a draft or a lock."""
+    return not folder.is_dir() or all(path.name.startswith(".") for path in folder.iterdir())
+
+
+def check_free(place: Path, option: str = "--out") -> None:
+    """Raise CannotWriteError if there is a file, or a folder with anything in it: what is somebody's is not replaced.
+
+    A device or pipe, such as ``/dev/stdout``, can be written into.
+    """
+    if place.is_file():
+        raise CannotWriteError(f"{place}: is there already, and nothing is replaced; choose another {option}")
+    if not is_free(place):
+        raise CannotWriteError(f"{place}: is not empty, and nothing is replaced; choose another {option}")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -11,9 +11,9 @@ from typing import ClassVar, Literal
 import torch
 
 from pixelflow.core.errors import DataError
-from pixelflow.core.files import printable
 from pixelflow.core.interfaces import BadSample, Dataset, Sample, Survey
 from pixelflow.core.sizes import Size
+from pixelflow.core.terminal import printable
 from pixelflow.data.caption_tables import BadCaptionError
 from pixelflow.data.captions import TABLES, Captions, drawn
 from pixelflow.data.framing import FramedParams
@@ -113,7 +113,7 @@ class CaptionedFolder(Dataset):
         try:
             captions = self._captions.of(file)
         except BadCaptionError as error:
-            return BadSample(printable(self.params.root / file), str(error))
+            return BadSample(printable(str(self.params.root / file)), str(error))
         sample = self._images.sample(own, generator)
         if isinstance(sample, BadSample):
             return sample

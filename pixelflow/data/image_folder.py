@@ -15,9 +15,9 @@ import torch
 
 from pixelflow.core.classes import in_order
 from pixelflow.core.errors import DataError
-from pixelflow.core.files import printable
 from pixelflow.core.interfaces import BadSample, Dataset, Sample, Survey
 from pixelflow.core.sizes import Size
+from pixelflow.core.terminal import printable
 from pixelflow.data import decoding
 from pixelflow.data.framing import FramedParams, Framing, surveyed
 from pixelflow.data.listing import listed, plain
@@ -78,7 +78,7 @@ class ImageFolder(Dataset):
             with contextlib.suppress(OSError):
                 state = (self._root / file).stat()
                 told.update(f"{file} {state.st_size} {state.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
-        named = self.params.model_copy(update={"root": Path(printable(self.params.root))})
+        named = self.params.model_copy(update={"root": Path(printable(str(self.params.root)))})
         return f"{named.model_dump_json()} {told.hexdigest()}"
 
     def __len__(self) -> int:
@@ -89,7 +89,7 @@ class ImageFolder(Dataset):
         try:
             image = self._framing(file, generator)
         except decoding.UnreadableImageError as error:
-            return BadSample(printable(file), str(error))
+            return BadSample(printable(str(file)), str(error))
         return Sample(image, label=None if self._labels is None else self._labels[index])
 
     def survey(self, most: int) -> Survey:

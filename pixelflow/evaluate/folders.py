@@ -17,8 +17,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pixelflow.core.files import printable
 from pixelflow.core.sizes import Size
+from pixelflow.core.terminal import printable
 from pixelflow.data.image_folder import channels_of, image_files, sizes_of
 from pixelflow.generation.gallery import GRID, NUMBERED, RECORD, STAGES
 
@@ -105,12 +105,12 @@ class Pictures:
             named = ", ".join(printable(file) for file in out[:_NAMED])
             more = f" and {len(out) - _NAMED} more" if len(out) > _NAMED else ""
             lines.append(
-                f"{printable(self.root)}: {named}{more} left out: no images of a drawing, or sheets of several"
+                f"{printable(str(self.root))}: {named}{more} left out: no images of a drawing, or sheets of several"
             )
         if self._drawing is not None and len(self.files) < self._drawing.images:
             gone = self._drawing.images - len(self.files)
             lines.append(
-                f"{printable(self.root)}: {gone} of the {self._drawing.images} images of {RECORD} are not there"
+                f"{printable(str(self.root))}: {gone} of the {self._drawing.images} images of {RECORD} are not there"
             )
         return tuple(lines)
 

@@ -14,10 +14,10 @@ from pixelflow.core.assembly import build_dataset
 from pixelflow.core.classes import match
 from pixelflow.core.component import Settings
 from pixelflow.core.errors import DataError, MissingInputError, UsageError
-from pixelflow.core.files import printable
 from pixelflow.core.interfaces import Dataset
 from pixelflow.core.sizes import Size
 from pixelflow.core.spec import EvaluationSpec, ExperimentSpec
+from pixelflow.core.terminal import printable
 from pixelflow.data import npz
 from pixelflow.data.image_folder import ImageFolder
 from pixelflow.evaluate.folders import Pictures
@@ -107,11 +107,11 @@ def open_images(path: Path, reference: Path | None = None) -> Images:
     if path.suffix == ".npz":
         channels, height, width = npz.image_shape(path)
         shape = (max(channels, beside), height, width)
-        return Images(path, dataset_at(path, shape), shape, {"npz": printable(path)})
+        return Images(path, dataset_at(path, shape), shape, {"npz": printable(str(path))})
     pictures = Pictures(path)
     shape = (max(pictures.channels, beside), *pictures.sizes[0])
     notes = (*pictures.notes, *_notes(pictures, shape, "the size that most of them have"))
-    return Images(path, dataset_at(path, shape), shape, {"folder": printable(path)}, pictures, notes)
+    return Images(path, dataset_at(path, shape), shape, {"folder": printable(str(path))}, pictures, notes)
 
 
 def _channels(reference: Path) -> int:
@@ -153,18 +153,18 @@ def open_reference(path: Path, shape: Shape, bad_images: int) -> Reference:
     if path.suffix != ".npz":
         pictures = Pictures(path)
         notes = (*pictures.notes, *_notes(pictures, shape, "that of the images that are measured"))
-        images = Images(path, dataset_at(path, shape), shape, {"folder": printable(path)}, pictures)
+        images = Images(path, dataset_at(path, shape), shape, {"folder": printable(str(path))}, pictures)
         return Reference(images.source(bad_images), images.told, None, notes)
     members = npz.members(path)
     statistics = in_file(path, members)
     if npz.IMAGES not in members:
         if statistics is None:
             raise DataError(f"{path}: holds neither images ({npz.IMAGES}) nor statistics")
-        return Reference(NoImages(path), {"statistics": printable(path), "recipe": statistics.recipe}, statistics)
+        return Reference(NoImages(path), {"statistics": printable(str(path)), "recipe": statistics.recipe}, statistics)
     dataset = dataset_at(path, shape)
     own = npz.image_shape(path)
     notes = () if own == shape else (_resized(path, [own[1:]], shape, "that of the images that are measured"),)
-    return Reference(DatasetSource(dataset, bad_images), {"npz": printable(path)}, statistics, notes)
+    return Reference(DatasetSource(dataset, bad_images), {"npz": printable(str(path))}, statistics, notes)
 
 
 def _of_spec(path: Path, shape: Shape, bad_images: int) -> Reference:
@@ -195,6 +195,6 @@ def _resized(path: Path, found: Sequence[Size], shape: Shape, whose: str) -> str
     named = ", ".join(f"{height} x {width}" for height, width in found[:_NAMED])
     more = f" and {len(found) - _NAMED} more sizes" if len(found) > _NAMED else ""
     return (
-        f"{printable(path)}: has images of {named}{more} (height x width); "
+        f"{printable(str(path))}: has images of {named}{more} (height x width); "
         f"all are resized and cut at the centre to {shape[1]} x {shape[2]}, {whose}"
     )

@@ -156,7 +156,8 @@ class Measurement:
             Entry(params.model_dump(mode="json"), images.weights_sha256(params), *images.reference_moments(params))
             for params in images.extractors
         ]
-        statistics.save(file, entries, {**self.reference.told, **_counts(self.reference.source)})
+        told = {**self.reference.told, **_counts(self.reference.source)}
+        statistics.save(file, entries, told, self.reference.source.fingerprint)
         return [params.component.type_name() for params in images.extractors]
 
 

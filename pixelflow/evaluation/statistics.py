@@ -11,6 +11,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,12 +20,12 @@ import numpy as np
 
 import pixelflow
 from pixelflow.core.bad_samples import Tally
-from pixelflow.core.errors import DataError, MissingInputError
-from pixelflow.core.files import write_bytes
+from pixelflow.core.errors import DataError, MissingInputError, PixelflowError
+from pixelflow.core.files import check_free, write_bytes
 from pixelflow.core.interfaces import Array, Extractor, ImageBatch
 from pixelflow.evaluation.sources import Part
 
-_RECIPE = "recipe"
+_RECIPE, _IDENTITY = "recipe", "identity"
 _LARGEST = 1 << 31
 """Bytes of an array: a covariance of 16,384 features."""
 _ADM = "mu"
@@ -74,7 +75,7 @@ class SavedStatistics:
         arrays = _read(file)
         try:
             self.recipe = json.loads(str(arrays[_RECIPE]))
-            self._entries = [
+            self.entries = [
                 Entry(one["extractor"], one["weights_sha256"], arrays[f"mean_{place}"], arrays[f"covariance_{place}"])
                 for place, one in enumerate(self.recipe["extractors"])
             ]
@@ -83,14 +84,14 @@ class SavedStatistics:
 
     def holds(self, extractor: Extractor.Params, weights_sha256: str | None) -> bool:
         """See `Statistics`."""
-        return any(entry.is_of(extractor, weights_sha256) for entry in self._entries)
+        return any(entry.is_of(extractor, weights_sha256) for entry in self.entries)
 
     def moments(self, extractor: Extractor.Params, weights_sha256: str | None) -> tuple[Array, Array]:
         """See `Statistics`."""
-        for entry in self._entries:
+        for entry in self.entries:
             if entry.is_of(extractor, weights_sha256):
                 return entry.mean, entry.covariance
-        names = ", ".join(str(entry.extractor.get("type")) for entry in self._entries)
+        names = ", ".join(str(entry.extractor.get("type")) for entry in self.entries)
         raise DataError(
             f"{self._file}: holds no statistics of the extractor {extractor.component.type_name()} with these settings "
             f"and weights (it has: {names}); give the images themselves, or make statistics with --save-statistics"
@@ -155,14 +156,35 @@ class NoImages:
         return iter(())
 
 
-def save(file: Path, entries: Sequence[Entry], told: Mapping[str, Any]) -> None:
-    """Write statistics; `told` says of which images.
+def check_replaceable(file: Path, identity: str) -> None:
+    """Raise CannotWriteError if the file is there and holds anything but statistics of the images of this identity."""
+    if not (file.is_file() and _earlier(file, identity)):
+        check_free(file, "--save-statistics")
+
+
+def _earlier(file: Path, identity: str) -> list[Entry]:
+    """What a file holds of the images of this identity."""
+    with suppress(PixelflowError):
+        saved = SavedStatistics(file)
+        return saved.entries if saved.recipe.get(_IDENTITY) == identity else []
+    return []
+
+
+def save(file: Path, entries: Sequence[Entry], told: Mapping[str, Any], identity: str) -> None:
+    """Write statistics; `told` says of which images. What the file holds of the same images, by others, is kept.
+
+    Args:
+        identity: tells the images from all others.
 
     Raises:
-        CannotWriteError: the system refuses.
+        CannotWriteError: the system refuses, or the file is there and holds anything else.
     """
+    check_replaceable(file, identity)
+    made = [(entry.extractor, entry.weights_sha256) for entry in entries]
+    kept = [one for one in _earlier(file, identity) if (one.extractor, one.weights_sha256) not in made]
+    entries = [*entries, *kept]
     own = [{"extractor": dict(entry.extractor), "weights_sha256": entry.weights_sha256} for entry in entries]
-    recipe = {"pixelflow": pixelflow.__version__, **told, "extractors": own}
+    recipe = {"pixelflow": pixelflow.__version__, **told, _IDENTITY: identity, "extractors": own}
     arrays: dict[str, Any] = {_RECIPE: np.array(json.dumps(recipe, ensure_ascii=False))}
     arrays |= {f"mean_{place}": entry.mean for place, entry in enumerate(entries)}
     arrays |= {f"covariance_{place}": entry.covariance for place, entry in enumerate(entries)}

@@ -16,7 +16,7 @@ from PIL.Image import Image
 
 from pixelflow.core import seeds
 from pixelflow.core.errors import CannotWriteError, DataError, NonFiniteError, UsageError
-from pixelflow.core.files import write_text, write_through, writing
+from pixelflow.core.files import check_free, locked, write_text, write_through, writing
 from pixelflow.core.interfaces import Rewriter
 from pixelflow.core.spec import SamplingSpec
 from pixelflow.export.layout import Layout, Task
@@ -70,12 +70,22 @@ class Export:
         Raises:
             UsageError: the benchmark cannot take the run's images.
             CannotWriteError: the disk refuses, or the folder holds something else.
+            UsageError: another process exports into it.
             NonFiniteError: an image is not finite; the prompts before its own are written.
         """
         height, width = self.run.spec.image.size
         if self.layout.squares_only and height != width:
             raise UsageError(f"this benchmark takes square images alone, and the run's are {height} x {width}")
-        self._claim(folder)
+        self._check(folder)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder, "another process exports into this folder; wait for it, or choose another --out"):
+            self._check(folder)
+            if not (folder / _RECIPE).is_file():
+                write_text(folder / _RECIPE, json.dumps(self.recipe, indent=1))
+            yield from self._drawn(folder)
+
+    def _drawn(self, folder: Path) -> Iterator[int]:
         images = folder / self.layout.folder
         missing = [
             (task, caption)
@@ -108,19 +118,13 @@ class Export:
                 )
             yield from to_pil(drawn.images)
 
-    def _claim(self, folder: Path) -> None:
-        """Make the folder this export's, or find that it is; raises CannotWriteError otherwise."""
+    def _check(self, folder: Path) -> None:
+        """Raise CannotWriteError where the folder is something else's."""
         file = folder / _RECIPE
-        if file.is_file():
-            if file.read_bytes() != json.dumps(self.recipe, indent=1).encode():
-                raise CannotWriteError(f"{folder}: holds an export by another recipe; choose another --out")
-            return
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            is_free = all(path.name.startswith(".") for path in folder.iterdir())  # a kill may leave a draft
-        if not is_free:
-            raise CannotWriteError(f"{folder}: is not empty; choose another --out")
-        write_text(file, json.dumps(self.recipe, indent=1))
+        if not file.is_file():
+            check_free(folder)
+        elif file.read_bytes() != json.dumps(self.recipe, indent=1).encode():
+            raise CannotWriteError(f"{folder}: holds an export by another recipe; choose another --out")
 
     def _captions(self, file: Path) -> list[str]:
         """What each prompt's images are drawn from: each different one rewritten once, and kept in `file` as it comes.

@@ -6,8 +6,9 @@ import json
 import re
 import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from PIL.Image import Image
@@ -16,17 +17,19 @@ from torch import Tensor
 from pixelflow.core import reading
 from pixelflow.core.component import Settings
 from pixelflow.core.document import Document
-from pixelflow.core.errors import DataError, NonFiniteError
-from pixelflow.core.files import read_bytes, write_text, writing
+from pixelflow.core.errors import DataError, NonFiniteError, PixelflowError, UsageError
+from pixelflow.core.files import check_free, is_free, locked_if_free, read_bytes, write_text, writing
 from pixelflow.generation.draw import Drawn, mean_evaluations
 from pixelflow.generation.orders import Order
 from pixelflow.generation.pictures import CAPTION_CELL, CELL, filmstrip, grid, to_pil
 
 RECORD = "samples.json"
 
+AT_WORK = "another process draws into this folder; wait for it, or choose another --out"
+
 _LARGEST_RECORD = 1 << 30
 """Bytes of a record; ten million captioned images have fewer."""
-_DRAFT = ".unfinished"
+_DRAFT, _LOCK = ".unfinished", ".lock"
 GRID, STAGES = "grid.png", "stages.png"
 """Sheets beside the images."""
 NUMBERED = re.compile(r"\d{6,}\.png")
@@ -64,13 +67,37 @@ def read_order(path: Path) -> Order:
     return reading.validate(Record, Document(str(path), data)).order
 
 
-class Gallery:
-    """Writes images as they come, into a hidden folder; `finish` puts them in the place of an earlier gallery.
+def holds(folder: Path, order: Order) -> bool:
+    """Whether the folder holds what was drawn by this very order, whole."""
+    with suppress(PixelflowError):
+        found = read_order(folder / RECORD)
+        return found == order and all((folder / _name(index)).is_file() for index in range(len(order.seeds)))
+    return False
 
-    So a folder holds a whole gallery or none of it. What an interrupted one left hidden is removed by the next.
+
+def place_for(samples: Path, order: Order | None) -> Path:
+    """``drawn``, ``drawn-2`` ... in a run's folder of samples: the first that is free.
+
+    Args:
+        order: where a folder on the way holds what was drawn by it, that one.
+    """
+    number = 1
+    while not is_free(folder := samples / ("drawn" if number == 1 else f"drawn-{number}")):
+        if order is not None and holds(folder, order):
+            break
+        number += 1
+    return folder
+
+
+class Gallery:
+    """A folder for one drawing: images are written into a hidden one as they come, and `finish` puts them into place.
+
+    So a folder holds a whole drawing or none of it, and nothing that was there before is ever replaced. Entered, it
+    keeps other processes out; left without `finish`, it leaves nothing behind.
 
     Raises:
-        CannotWriteError: the system refuses.
+        CannotWriteError: something is in the folder, or the system refuses.
+        UsageError: another process draws into it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -81,16 +108,34 @@ class Gallery:
         self._stages: list[Tensor] = []
         self._clean: list[Tensor] = []
         self._draft = folder / _DRAFT
-        with writing(folder):
-            shutil.rmtree(self._draft, ignore_errors=True)
-            self._draft.mkdir(parents=True)
+        self._lock = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._check_free()
+        with writing(self.folder):
+            self._draft.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            if not stack.enter_context(locked_if_free(self._draft / _LOCK)):
+                raise UsageError(f"{self.folder}: {AT_WORK}")
+            stack.callback(shutil.rmtree, self._draft, ignore_errors=True)
+            if (self._draft / RECORD).exists():
+                self._put_into_place()  # what one that was killed on the way had drawn
+            self._check_free()
+            self._clear()
+            self._lock = stack.pop_all()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._lock.close()
+
+    def _check_free(self) -> None:
+        if not (self._draft / RECORD).exists():
+            check_free(self.folder)
 
     def _clear(self) -> None:
-        """Remove an earlier gallery; a folder without a record holds none, and its files are left alone."""
-        if not (self.folder / RECORD).exists():
-            return
-        for path in self.folder.iterdir():
-            if NUMBERED.fullmatch(path.name) or path.name in (RECORD, GRID, STAGES):
+        """Remove what one that was killed before left hidden."""
+        for path in self._draft.iterdir():
+            if path.name != _LOCK:
                 path.unlink()
 
     def add(self, drawn: Drawn) -> None:
@@ -106,7 +151,7 @@ class Gallery:
                     f"image {self._count} is not finite: the run's weights or the sampling settings diverge; "
                     "try more steps, less guidance or an earlier --step"
                 )
-            self._save(picture, f"{self._count:06d}.png")
+            self._save(picture, _name(self._count))
             self._count += 1
         self._evaluations.append((len(drawn.images), drawn.evaluations))
         if sum(map(len, self._shown)) < _IN_GRID:
@@ -127,13 +172,20 @@ class Gallery:
         self._save(grid(shown, titles[: len(shown)], columns, cell), GRID)
         names = titles[: len(self._stages[-1])]
         self._save(filmstrip(self._stages, clean=self._clean, rows=names), STAGES)
+        write_text(self._draft / RECORD, record.model_dump_json(indent=1))
+        self._put_into_place()
+
+    def _put_into_place(self) -> None:
+        """Move a whole drawing to where it belongs, the record last: a kill on the way is made good by the next."""
         with writing(self.folder):
-            self._clear()
-            for path in sorted(self._draft.iterdir()):
-                path.replace(self.folder / path.name)
-            self._draft.rmdir()
-        write_text(self.folder / RECORD, record.model_dump_json(indent=1))
+            for path in sorted(self._draft.iterdir(), key=lambda path: (path.name == RECORD, path.name)):
+                if path.name != _LOCK:
+                    path.replace(self.folder / path.name)
 
     def _save(self, picture: Image, name: str) -> None:
         with writing(self.folder / name):
             picture.save(self._draft / name)
+
+
+def _name(index: int) -> str:
+    return f"{index:06d}.png"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pixelflow.core.errors import DataError
-from pixelflow.core.files import sync, writing
+from pixelflow.core.files import check_free, draft_of, sync, writing
 from pixelflow.core.model import FlowModel
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.data.npz import CLASSES, IMAGES, LABELS
@@ -41,6 +42,17 @@ class NpzExport:
         recipe = json.loads(self.order.model_dump_json(exclude={"device"}))
         return NumberedImages(self.folder, len(self.order.seeds), recipe)
 
+    def check(self, file: Path) -> None:
+        """Raise CannotWriteError where the folder or the file is something else's, before anything is drawn."""
+        self.images.check()
+        if _comment(file) != self._digest:
+            check_free(file, "--npz")
+
+    @property
+    def _digest(self) -> bytes:
+        """What the npz says of itself, as the comment of its zip: by which order its images were drawn."""
+        return hashlib.sha256(json.dumps(self.images.recipe, sort_keys=True).encode()).hexdigest().encode()
+
     def draw(self) -> Iterator[int]:
         """Draw what is not in the folder yet; yields how many are there. Raises as `NumberedImages.draw`."""
         return self.images.draw(self._drawn)
@@ -55,7 +67,7 @@ class NpzExport:
         images, order = self.images, self.order
         height, width = order.size or self.spec.image.size
         pixels = map(_read, map(images.file, range(images.count)))
-        return write_npz(file, pixels, (images.count, height, width), order.labels, self.classes)
+        return write_npz(file, pixels, (images.count, height, width), order.labels, self.classes, self._digest)
 
     def _drawn(self, indices: Sequence[int]) -> Iterator[Drawn]:
         order = self.order
@@ -77,6 +89,7 @@ def write_npz(
     shape: tuple[int, int, int],
     labels: Sequence[int] | None,
     classes: Sequence[str] | None = None,
+    comment: bytes = b"",
 ) -> Iterator[int]:
     """Write images (h w 3), one in memory at a time, as ``arr_0`` (n h w 3); yields how many are written.
 
@@ -85,15 +98,17 @@ def write_npz(
 
     Args:
         shape: number, height and width of the images.
+        comment: of the zip, which readers of arrays do not look at.
 
     Raises:
         CannotWriteError: the system refuses; nothing is left behind.
     """
-    draft = file.with_name(f".{file.name}.part")
+    draft = draft_of(file)
     header = {"descr": "|u1", "fortran_order": False, "shape": (*shape, 3)}
     with writing(file):
         try:
             with zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as archive:
+                archive.comment = comment
                 with archive.open(f"{IMAGES}.npy", "w", force_zip64=True) as member:
                     np.lib.format.write_array_header_1_0(member, header)
                     for done, image in enumerate(images, start=1):
@@ -110,6 +125,15 @@ def write_npz(
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
+
+
+def _comment(file: Path) -> bytes | None:
+    """The comment of a zip; None if it is none."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return archive.comment
+    except (OSError, zipfile.BadZipFile):
+        return None
 
 
 def _read(file: Path) -> NDArray[np.uint8]:

@@ -11,8 +11,9 @@ from typing import Any
 from PIL import Image
 
 from pixelflow.core.errors import CannotWriteError, NonFiniteError
-from pixelflow.core.files import write_text, writing
+from pixelflow.core.files import check_free, draft_of, locked, remove_drafts, write_text, writing
 from pixelflow.generation.draw import Drawn
+from pixelflow.generation.gallery import AT_WORK
 from pixelflow.generation.pictures import to_pil
 
 _RECIPE = "recipe.json"
@@ -44,9 +45,17 @@ class NumberedImages:
 
         Raises:
             CannotWriteError: the disk refuses, or the folder holds something else.
+            UsageError: another process draws into it.
             NonFiniteError: an image is not finite; the ones before it are written.
         """
-        self._claim()
+        self.check()
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        with locked(self.folder, AT_WORK):
+            self._claim()
+            yield from self._drawn(draw)
+
+    def _drawn(self, draw: Callable[[Sequence[int]], Iterator[Drawn]]) -> Iterator[int]:
         missing = [index for index in range(self.count) if not self.file(index).exists()]
         done = self.count - len(missing)
         yield done
@@ -65,22 +74,24 @@ class NumberedImages:
             yield done
 
     def _save(self, picture: Image.Image, target: Path) -> None:
-        draft = target.with_name(f".{target.name}")
+        draft = draft_of(target)
         with writing(target):
             picture.save(draft, format="PNG")
             draft.replace(target)
 
+    def check(self) -> None:
+        """Raise CannotWriteError where the folder is something else's."""
+        if self.are_others:
+            raise CannotWriteError(f"{self.folder}: holds images by another recipe; choose another --out")
+        if not (self.folder / _RECIPE).is_file():
+            check_free(self.folder)
+
     def _claim(self) -> None:
-        """Make the folder this recipe's; raises CannotWriteError where it is something else's."""
-        if (self.folder / _RECIPE).is_file():
-            if self.are_others:
-                raise CannotWriteError(f"{self.folder}: holds images by another recipe; choose another --out")
-            return
-        with writing(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-        if any(not entry.name.startswith(".") for entry in self.folder.iterdir()):  # a kill may leave a draft
-            raise CannotWriteError(f"{self.folder}: is not empty; choose another --out")
-        write_text(self.folder / _RECIPE, json.dumps(self.recipe, indent=1))
+        """Make the folder this recipe's, and remove what a kill left; raises as `check`."""
+        self.check()
+        remove_drafts(self.folder)
+        if not (self.folder / _RECIPE).is_file():
+            write_text(self.folder / _RECIPE, json.dumps(self.recipe, indent=1))
 
 
 def _json(file: Path) -> Any:

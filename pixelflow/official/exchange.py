@@ -15,7 +15,7 @@ from pixelflow.backbones.dit import DiT
 from pixelflow.core import checkpoint
 from pixelflow.core.assembly import build_network
 from pixelflow.core.errors import CannotWriteError, DataError, MissingInputError
-from pixelflow.core.files import write_text, writing
+from pixelflow.core.files import draft_of, write_text, writing
 from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.official.archive import Archive, StoredTensor, state_dicts
@@ -86,10 +86,10 @@ def export_release(run: RunFolder, target: Path, *, step: int | None = None, par
         raise CannotWriteError(f"{target}: is there already; choose another name or remove it")
     tensors = checkpoint.load(run.checkpoints, step, [part]).tensors[part]
     state = to_official(tensors, _table(spec), spec.patches[0])
-    draft = target.with_name(f".{target.name}.part")
+    draft = draft_of(target)
     with writing(target):
+        draft.mkdir(parents=True)
         try:
-            draft.mkdir(parents=True)
             write_text(draft / CONFIG, config)
             torch.save(OrderedDict(state), draft / WEIGHTS)
             draft.rename(target)
@@ -130,7 +130,7 @@ def _finite(archive: Archive, state: Mapping[str, StoredTensor]) -> dict[str, Te
     tensors = archive.tensors(state)
     broken = [f"{name} holds numbers that are not finite" for name, t in tensors.items() if not t.isfinite().all()]
     if broken:
-        raise DataError("\n".join([f"{archive.path}: {len(broken)} of its weights are broken", *broken]))
+        raise DataError(f"{archive.path}: {len(broken)} of its weights are broken", *broken)
     return tensors
 
 
@@ -138,4 +138,4 @@ def _check_fits(path: Path, state: Mapping[str, StoredTensor], wanted: Mapping[s
     lines = misfits({name: stored.shape for name, stored in state.items()}, wanted)
     lines += [f"{name} holds {t.dtype}" for name, t in state.items() if not t.dtype.is_floating_point]
     if lines:
-        raise DataError("\n".join([f"{path}: {len(lines)} of its weights do not fit the {CONFIG}", *lines]))
+        raise DataError(f"{path}: {len(lines)} of its weights do not fit the {CONFIG}", *lines)

@@ -12,13 +12,14 @@ import torch
 
 from pixelflow.core import reading
 from pixelflow.core.errors import FailedTasksError, PixelflowError
+from pixelflow.core.files import check_free
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.evaluate.measurement import prepare
 from pixelflow.sweep.agenda import Agenda
 from pixelflow.sweep.executors import Executor, Local
 from pixelflow.sweep.executors.base import Ending, Worker
-from pixelflow.sweep.plan import Plan
-from pixelflow.sweep.study import settle
+from pixelflow.sweep.plan import FILE, Plan
+from pixelflow.sweep.study import JOURNAL, settle
 from pixelflow.sweep.tasks import Evaluation, State, Task
 
 Say = Callable[[str], None]
@@ -51,7 +52,13 @@ def run(plan: Plan, folder: Path, executor: Executor, say: Say) -> None:
 
 
 def _prepared(plan: Plan, folder: Path, say: Say) -> Agenda:
-    """Put the plan into its folder, and let what failed be tried again."""
+    """Put the plan into its folder, and let what failed be tried again.
+
+    Raises:
+        CannotWriteError: the folder is there and no sweep's.
+    """
+    if not any((folder / name).is_file() for name in (FILE, JOURNAL)):
+        check_free(folder)
     if plan.search is None:
         plan.write(folder)
     else:
@@ -149,4 +156,4 @@ def _refuse_failures(tasks: list[Task]) -> None:
     if undone:
         told = [f"{task.what}: {task.failure} (see {task.log})" for task in undone if task.failure and task.is_ready]
         told.append(f"{len(undone)} of {len(tasks)} tasks are not done; the same command tries them again")
-        raise FailedTasksError("\n".join(told))
+        raise FailedTasksError(*told)

@@ -182,7 +182,7 @@ def test_a_changed_file_of_prompts_is_one_line(run, prompts, tmp_path, capsys, n
         ("geneval", ("--rewriter", "mapping"), 78, "rewriter.file: is missing"),
         ("geneval", ("--rewriter", "{type: mapping, file: nowhere.jsonl}"), 66, "nowhere.jsonl"),
         ("geneval", ("stesp=3",), 78, "did you mean 'steps'"),
-        ("geneval", ("--out", __file__), 73, "cannot be written"),
+        ("geneval", ("--out", __file__), 73, "is there already, and nothing is replaced"),
     ],
 )
 def test_bad_input_is_one_line(run, prompts, capsys, benchmark, options, code, message):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -153,12 +156,88 @@ def test_by_default_every_class_in_turn_into_the_runs_own_folder(tmp_path: Path)
     assert json.loads((run / "samples/drawn/samples.json").read_text())["order"]["labels"] == list(range(10))
 
 
-def test_a_smaller_gallery_leaves_nothing_of_a_larger_one(run: Path, tmp_path: Path):
-    (tmp_path / "notes.txt").write_text("mine")
-    assert sample(run, "--count", 6, "--out", tmp_path) == 0
+def test_each_drawing_of_a_run_has_a_folder_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture):
+    run = make_run(tmp_path / "run", make_spec())
+    for seed in (0, 5, 9):
+        assert sample(run, "--count", 2, "--seed", seed) == 0
+    folders = [run / "samples" / name for name in ("drawn", "drawn-2", "drawn-3")]
+    drawn = {folder: pictures(folder) for folder in folders}
+    assert len({content["000000.png"] for content in drawn.values()}) == 3
+    capsys.readouterr()
+    assert sample(run, "--count", 2, "--seed", 5) == 0
+    assert capsys.readouterr().out == f"these images were drawn before, and are in {folders[1]}\n"
+    assert sample(run, "--repeat", folders[1] / "samples.json") == 0, "to be compared with the first"
+    assert pictures(run / "samples" / "drawn-4") == drawn[folders[1]]
+    assert {folder: pictures(folder) for folder in folders} == drawn
+    (folders[0] / "000001.png").unlink()
+    assert sample(run, "--count", 2) == 0, "what is not whole does not count"
+    assert list(pictures(run / "samples" / "drawn-5")) == list(drawn[folders[0]])
+
+
+@pytest.mark.parametrize("name", ["000000.png", "000009.png", "notes.txt", "samples.json"])
+def test_nothing_is_drawn_among_other_files(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture, name: str):
+    (tmp_path / name).write_text("mine")
+    assert sample(run, "--count", 2, "--out", tmp_path) == 73
+    assert "is not empty, and nothing is replaced; choose another --out" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_another_drawing_is_not_replaced_and_the_same_one_is_not_drawn_again(run: Path, tmp_path: Path):
     assert sample(run, "--count", 2, "--out", tmp_path) == 0
-    assert list(pictures(tmp_path)) == ["000000.png", "000001.png", "grid.png", "stages.png"]
-    assert (tmp_path / "notes.txt").read_text() == "mine"
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.iterdir()}
+    assert sample(run, "--count", 3, "--out", tmp_path) == 73
+    assert sample(run, "--count", 2, "--out", tmp_path) == 0
+    assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.iterdir()} == before
+
+
+def test_a_second_process_says_that_the_first_is_at_work(run: Path, tmp_path: Path):
+    environment = {**os.environ, "PYTHONPATH": str(Path(pixelflow.__file__).parents[1])}
+    command = [sys.executable, "-m", "pixelflow", "sample", str(run), "--count", "4", "--out", str(tmp_path / "out")]
+    with Gallery(tmp_path / "out"):
+        second = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert second.returncode == 2
+        assert second.stderr == (
+            f"pixelflow: {tmp_path}/out: another process draws into this folder; wait for it, or choose another --out\n"
+        )
+        assert list((tmp_path / "out" / ".unfinished").iterdir()), "the first one's"
+    assert sample(run, "--count", 4, "--out", tmp_path / "out") == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(".")) == []
+
+
+def test_what_a_kill_left_while_it_was_put_into_place_is_made_whole(run: Path, tmp_path: Path, monkeypatch):
+    """Killed between two moves: no exception handler runs, so the hidden folder stays."""
+    assert sample(run, "--count", 3, "--out", tmp_path / "whole") == 0
+    moved, replace = [], Path.replace
+
+    def killed(self: Path, target: Path) -> Path:
+        if len(moved) == 2:
+            os._exit(9)
+        moved.append(self)
+        return replace(self, target)
+
+    child = os.fork()
+    if not child:
+        monkeypatch.setattr(Path, "replace", killed)
+        with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+            os.dup2(nowhere.fileno(), 1)
+        try:
+            record = tmp_path / "whole" / "samples.json"
+            gallery = Gallery(tmp_path / "out")
+            with gallery:
+                for path in sorted((tmp_path / "whole").iterdir()):
+                    (gallery._draft / path.name).write_bytes(path.read_bytes())
+                assert record.is_file()
+                gallery._put_into_place()
+        finally:
+            os._exit(8)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert list(pictures(tmp_path / "out")) == ["000000.png", "000001.png"]
+    assert sample(run, "--count", 3, "--seed", 7, "--out", tmp_path / "out") == 73, (
+        "it holds the drawing of another seed"
+    )
+    assert pictures(tmp_path / "out") == pictures(tmp_path / "whole")
+    assert (tmp_path / "out" / "samples.json").is_file()
 
 
 def test_an_unconditional_run_of_wide_colour_images(tmp_path: Path):
@@ -183,7 +262,7 @@ def test_a_text_run_draws_and_repeats_captions(tmp_path: Path, capsys: pytest.Ca
 def test_diverged_weights_are_said_to_be_so(tmp_path: Path, capsys: pytest.CaptureFixture):
     run = make_run(tmp_path / "run", make_spec())
     weights = checkpoint.load(RunFolder(run).checkpoints).tensors["ema"]
-    weights["backbone.patch_in.2.bias"] += float("nan")
+    weights["backbone.patch_in.2.bias"] += 1e38
     checkpoint.save(RunFolder(run).checkpoints, 8, {"ema": weights}, {}, keep=2)
     assert sample(run) == 76
     assert "image 0 is not finite" in capsys.readouterr().err
@@ -209,7 +288,7 @@ def test_diverged_weights_are_said_to_be_so(tmp_path: Path, capsys: pytest.Captu
         (["--step", "last"], 2, "'last' is neither a number nor best"),
         (["--weak", "nowhere"], 66, "nowhere"),
         (["--repeat", "nowhere.json"], 66, "nowhere.json"),
-        (["--out", __file__], 73, "cannot be written"),
+        (["--out", __file__], 73, "is there already, and nothing is replaced; choose another --out"),
         (["--steps", "0"], 78, "at least 1"),
         (["--steps", "1,2,3"], 78, "has 3 entries for 2 stages"),
         (["--sampler", "eular"], 78, "did you mean 'euler'"),
@@ -230,17 +309,14 @@ def test_bad_input_is_one_line(run: Path, capsys: pytest.CaptureFixture, argumen
     assert errors.count("\n") == 1
 
 
-def test_bad_input_does_not_touch_earlier_samples(run: Path, tmp_path: Path):
-    assert sample(run, "--count", 2, "--out", tmp_path) == 0
-    before = pictures(tmp_path)
+def test_bad_input_leaves_nothing_behind(run: Path, tmp_path: Path):
     assert sample(run, "--labels", "11", "--out", tmp_path) == 2
-    assert pictures(tmp_path) == before
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_interrupted_samples_are_none(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Neither those that were there before are lost, nor do those that came until then look like a set."""
-    assert sample(run, "--count", 2, "--out", tmp_path) == 0
-    before, add = pictures(tmp_path), Gallery.add
+    """Those that came until then do not look like a set."""
+    out, add = tmp_path / "out", Gallery.add
 
     def interrupted(self: Gallery, drawn: Drawn) -> None:
         add(self, drawn)
@@ -248,10 +324,12 @@ def test_interrupted_samples_are_none(run: Path, tmp_path: Path, monkeypatch: py
 
     with monkeypatch.context() as patch:
         patch.setattr(Gallery, "add", interrupted)
-        assert sample(run, "--count", 4, "--seed", 5, "--out", tmp_path, "batch_size=2") == 130
-    assert pictures(tmp_path) == before
-    assert sample(run, "--count", 1, "--out", tmp_path) == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        assert sample(run, "--count", 4, "--seed", 5, "--out", out, "batch_size=2") == 130
+    assert list(out.iterdir()) == []
+    (out / ".unfinished").mkdir()
+    (out / ".unfinished" / "000007.png").write_text("of one that was killed")
+    assert sample(run, "--count", 1, "--out", out) == 0
+    assert sorted(path.name for path in out.iterdir()) == [
         "000000.png", "grid.png", "samples.json", "stages.png",
     ]  # fmt: skip
 

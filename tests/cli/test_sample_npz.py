@@ -10,6 +10,7 @@ from PIL import Image
 
 import pixelflow
 from pixelflow.cli.app import main
+from pixelflow.core.files import locked
 from pixelflow.generation.pictures import to_uint8
 from tests.conftest import make_run, make_spec
 
@@ -49,6 +50,27 @@ def test_a_stopped_export_goes_on(run: Path, tmp_path: Path):
     assert sample(run, "--count", 12, "--npz", file) == 0
     assert {picture: picture.stat().st_mtime_ns for picture in kept} == kept
     assert np.abs(np.load(file)["arr_0"].astype(int) - before).max() <= 1
+
+
+def test_an_npz_of_anything_else_is_not_replaced(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    file = tmp_path / "real.npz"
+    np.savez(file, np.zeros((4, 8, 8, 3), np.uint8))
+    before = file.read_bytes()
+    assert sample(run, "--count", 4, "--npz", file) == 73
+    assert "real.npz: is there already, and nothing is replaced; choose another --npz" in capsys.readouterr().err
+    assert file.read_bytes() == before
+    assert not (tmp_path / "real").exists(), "known before an image is drawn"
+    assert sample(run, "--count", 4, "--npz", tmp_path / "drawn.npz") == 0
+    assert sample(run, "--count", 4, "--npz", tmp_path / "drawn.npz") == 0, "its own it writes again"
+
+
+def test_a_second_process_says_that_the_first_is_at_work(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    (tmp_path / "drawn").mkdir()
+    (tmp_path / "drawn" / ".000000.png.1.part").touch()
+    with locked(tmp_path / "drawn", ""):
+        assert sample(run, "--count", 4, "--npz", tmp_path / "drawn.npz") == 2
+    assert "drawn: another process draws into this folder" in capsys.readouterr().err
+    assert sample(run, "--count", 4, "--npz", tmp_path / "drawn.npz") == 0
 
 
 def test_mistakes(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture):

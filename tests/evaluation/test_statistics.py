@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pixelflow.core.errors import DataError, MissingInputError
+from pixelflow.core.errors import CannotWriteError, DataError, MissingInputError
 from pixelflow.core.interfaces import Extractor
 from pixelflow.data.digits import Digits
 from pixelflow.evaluation import statistics
@@ -67,8 +67,23 @@ def entry(images: FeatureComparison, params: Extractor.Params) -> Entry:
 def saved(tmp_path) -> Path:
     whole = compared(tmp_path, digits("even"))
     file = tmp_path / "digits.npz"
-    statistics.save(file, [entry(whole, CONV), entry(whole, RandomConv.Params(width=16))], {"data": "even digits"})
+    entries = [entry(whole, CONV), entry(whole, RandomConv.Params(width=16))]
+    statistics.save(file, entries, {"data": "even digits"}, "even")
     return file
+
+
+def test_statistics_of_the_same_images_are_added_and_nothing_else_is_replaced(tmp_path, saved):
+    other = entry(compared(tmp_path, digits("even")), PixelsPca.Params(components=4))
+    statistics.save(saved, [other], {"data": "even digits"}, "even")
+    assert [one.extractor["type"] for one in SavedStatistics(saved).entries] == ["pixels_pca", *["random_conv"] * 2]
+    statistics.save(saved, [other], {"data": "even digits"}, "even")
+    assert len(SavedStatistics(saved).entries) == 3
+    np.savez(tmp_path / "images.npz", np.zeros((4, 8, 8, 3), np.uint8))
+    for file, identity in ((saved, "odd"), (tmp_path / "images.npz", "even")):
+        before = file.read_bytes()
+        with pytest.raises(CannotWriteError, match="nothing is replaced; choose another --save-statistics"):
+            statistics.save(file, [other], {}, identity)
+        assert file.read_bytes() == before
 
 
 def test_they_give_the_distance_that_the_images_give(tmp_path, saved):

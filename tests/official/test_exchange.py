@@ -347,6 +347,16 @@ def test_nothing_is_overwritten(release: Path, tmp_path: Path) -> None:
         export_release(RunFolder(tmp_path / "run"), release)
 
 
+def test_two_exports_at_once_leave_each_others_drafts_alone(release: Path, tmp_path: Path) -> None:
+    import_release(release, tmp_path / "run")
+    others = tmp_path / ".out.part"  # of a process that is at work on the same target
+    others.mkdir()
+    (others / "model.pt").write_bytes(b"half")
+    export_release(RunFolder(tmp_path / "run"), tmp_path / "out")
+    assert (others / "model.pt").read_bytes() == b"half"
+    assert saved(tmp_path / "out" / "model.pt")
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
