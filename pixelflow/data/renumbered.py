@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from pixelflow.core.classes import Match
-from pixelflow.core.interfaces import BadSample, Dataset, Sample
+from pixelflow.core.interfaces import BadSample, Dataset, Sample, Survey
 
 
 class Renumbered(Dataset):
@@ -21,7 +21,7 @@ class Renumbered(Dataset):
     def __init__(self, dataset: Dataset, match: Match) -> None:
         super().__init__(dataset.params)
         self._dataset, self._match = dataset, match
-        self.classes = match.others
+        self.classes, self.left_out = match.others, dataset.left_out
 
     @property
     def fingerprint(self) -> str:
@@ -35,6 +35,9 @@ class Renumbered(Dataset):
         if isinstance(sample, BadSample) or sample.label is None:
             return sample
         return replace(sample, label=self._match(sample.label))
+
+    def survey(self, most: int) -> Survey | None:
+        return self._dataset.survey(most)
 
     def captions(self, index: int) -> Sequence[str]:
         return self._dataset.captions(index)
