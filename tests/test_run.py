@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -11,8 +12,10 @@ from torch import Tensor
 import pixelflow
 from pixelflow.core import checkpoint
 from pixelflow.core.errors import DataError, MissingInputError, SpecError, UsageError
+from pixelflow.core.interfaces import Sampler
 from pixelflow.core.runfolder import RunFolder
 from pixelflow.run import Run
+from pixelflow.samplers.euler import Euler
 from tests.conftest import make_run, make_spec
 
 
@@ -232,6 +235,40 @@ def test_what_guidance_would_ignore_is_refused(run: Run, folder: Path):
         run.sample(labels=1, weak=run, guidance={"type": "autoguidance", "scale": 1})
     with pytest.raises(UsageError, match="a negative prompt does nothing without guidance"):
         run.sample(labels=1, negatives="b", guidance=1)
+
+
+class Still(Sampler):
+    """Not registered, as one that is written in a notebook."""
+
+    order, evaluations_per_step = 1, 1
+
+    class Params(Sampler.Params):
+        type: Literal["mine.still"] = "mine.still"
+
+    def integrate(self, field, x, points, noise):
+        return x
+
+
+@pytest.mark.parametrize(
+    ("sampler", "said"),
+    [
+        (Still, "Still is not a registered sampler: let a plugin's register_components return it"),
+        (Still(Still.Params()), "Still is not a registered sampler"),
+        (Still.Params(), "no sampler is called 'mine.still'"),
+        (Euler, r"needs the name 'euler', a block, or Euler\.Params"),
+        (print, "needs the name of a sampler"),
+    ],
+)
+def test_what_python_hands_over_in_place_of_a_name_is_explained_in_a_line(run: Run, sampler, said: str):
+    with pytest.raises(SpecError, match=said) as caught:
+        run.sample(labels=1, sampler=sampler)
+    assert "\n" not in str(caught.value)
+    assert "discriminator" not in str(caught.value)
+
+
+def test_params_of_what_is_registered_are_taken(run: Run):
+    assert make_spec().model_validate(make_spec().model_dump() | {"backbone": make_spec().backbone}) == make_spec()
+    assert torch.equal(run.sample(labels=1, sampler=Euler.Params()), run.sample(labels=1, sampler="euler"))
 
 
 def test_velocity_takes_prompts_as_sample_does(tmp_path: Path):

@@ -52,7 +52,9 @@ def _sizes(spec: ExperimentSpec) -> str:
 
 
 def _captions(tokens: int) -> str:
-    return f"\nCaptions count as the longest that are read, {tokens} tokens; shorter ones cost less." if tokens else ""
+    return (
+        f"\nCaptions count as {tokens} tokens, the most that is read of one; shorter ones cost less." if tokens else ""
+    )
 
 
 def _stages(costs: Costs) -> str:

@@ -23,7 +23,7 @@ class Bars:
     def __call__(self, what: str, done: int, total: int) -> None:
         """So much of `what` is done."""
         if what not in self._tasks:
-            self._tasks[what] = self._shown.add_task(printable(what), total=total)
+            self._tasks[what] = self._shown.add_task("", total=total, what=printable(what))
         self._shown.update(self._tasks[what], completed=done)
 
     def say(self, *lines: str) -> None:
@@ -39,10 +39,11 @@ class Bars:
 def bars() -> Iterator[Bars]:
     """``tell(what, done, total)`` and ``tell.say(text)`` while something runs."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress
 
-    columns = (TextColumn("{task.description}"), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn())
+    from pixelflow.core.gauge import Countdown
+
     console = Console(stderr=True)
     # Standard output is left alone: it may be a file, while rich would lead it to the bars' terminal.
-    with Progress(*columns, console=console, disable=not sys.stderr.isatty(), redirect_stdout=False) as shown:
+    with Progress(Countdown(console), console=console, disable=not sys.stderr.isatty(), redirect_stdout=False) as shown:
         yield Bars(shown)

@@ -68,7 +68,8 @@ class CascadeSpec(Settings):
     @model_validator(mode="after")
     def _one_length(self) -> CascadeSpec:
         if (self.stages is None) == (self.kickoff is None):
-            raise problem("give exactly one of 'stages' and 'kickoff'")
+            cure = "" if self.stages is None else "; set the other to null (kickoff: null, or cascade.kickoff=null)"
+            raise problem(f"give exactly one of 'stages' and 'kickoff'{cure}")
         return self
 
     def count(self, image: ImageSpec) -> int:
@@ -94,5 +95,15 @@ class CascadeSpec(Settings):
         count = self.count(image)
         patches = (self.patch,) * count if isinstance(self.patch, int) else self.patch
         if len(patches) != count:
-            raise problem(f"has {len(patches)} entries for {count} stages", "patch")
+            raise problem(f"has {len(patches)} entries for {count} stages{self._why(len(patches), image)}", "patch")
         return patches
+
+    def _why(self, entries: int, image: ImageSpec) -> str:
+        """Where a kickoff makes the stages: how, and what to write for as many stages as there are patches."""
+        if self.kickoff is None or isinstance(self.patch, int):
+            return ""
+        first = self.kickoff * self.patch[0]
+        return (
+            f": a kickoff of {self.kickoff} tokens of {self.patch[0]} pixels starts at {first} of {min(image.size)}; "
+            f"give a patch for each stage, or for {entries} stages write  stages: {entries}  and  kickoff: null"
+        )

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from pixelflow.core.component import Component
+from pixelflow.core.component import Component, ComponentParams
 from pixelflow.core.problems import problem, shown
 
 
@@ -108,7 +108,24 @@ class Slot:
             self._check_type(value.get("type"))
         elif value is None or isinstance(value, (bool, int, float, list, tuple)):
             raise problem(f"needs the name of a {self.kind}, or a block with 'type', not {shown(value)}")
+        else:
+            self._check_object(value)
         return value
+
+    def _check_object(self, value: Any) -> None:
+        """Refuse what Python may hand over in place of a name or a block: all but the Params of what is registered."""
+        made_of = value.component if isinstance(value, ComponentParams) else value
+        cls = made_of if isinstance(made_of, type) else type(made_of)
+        if not issubclass(cls, Component):
+            raise problem(f"needs the name of a {self.kind}, or a block with 'type', not {shown(value)}")
+        entry = registry.of_kind(self.kind).get(cls.type_name())
+        if entry is None or entry.cls is not cls:
+            raise problem(
+                f"{cls.__qualname__} is not a registered {self.kind}: let a plugin's register_components return it "
+                "(pixelflow new-plugin writes one), or name one that is there"
+            )
+        if not isinstance(value, ComponentParams):
+            raise problem(f"needs the name {cls.type_name()!r}, a block, or {cls.__qualname__}.Params(...)")
 
     def _check_type(self, name: Any) -> None:
         from pixelflow.core import plugins

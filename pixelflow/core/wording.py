@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from pixelflow.core.document import Document, Key, dotted
+from pixelflow.core.document import Document, Key, dotted, shortened
 from pixelflow.core.problems import shown
 from pixelflow.core.registry import Slot, registry
 
@@ -30,6 +30,7 @@ _WANTED = {
     "bool_type": "true or false",
     "bool_parsing": "true or false",
     "string_type": "text",
+    "path_type": "the path of a file or folder",
     "tuple_type": "a list",
     "list_type": "a list",
     "dict_type": "a block of keys and values",
@@ -120,8 +121,7 @@ def _text(model: type[BaseModel], data: Any, fault: _Fault, faults: Sequence[_Fa
     if fault.kind in _WANTED:
         same = [other.kind for other in faults if other.key == fault.key and other.kind in _WANTED]
         wanted = " or ".join(dict.fromkeys(_WANTED[kind] for kind in same))
-        quotes = "; put it in quotes" if wanted == "text" and isinstance(fault.given, (bool, int, float)) else ""
-        return f"needs {wanted}, not {shown(fault.given)}{quotes}"
+        return f"needs {wanted}, not {shown(fault.given)}{_cure(wanted, fault.given)}"
     if fault.kind in ("too_long", "too_short"):
         limits = {"too_long": "at most {max_length}", "too_short": "at least {min_length}"}
         return f"needs {limits[fault.kind].format(**fault.context)} entries, not {len(fault.given)}"
@@ -129,6 +129,15 @@ def _text(model: type[BaseModel], data: Any, fault: _Fault, faults: Sequence[_Fa
         limits = {name: f"{limit:g}" if isinstance(limit, float) else limit for name, limit in fault.context.items()}
         return f"{_TEXTS[fault.kind].format(**limits)}, not {shown(fault.given)}"
     return fault.message
+
+
+def _cure(wanted: str, given: Any) -> str:
+    """How to write what was probably meant."""
+    if wanted in ("text", _WANTED["path_type"]) and isinstance(given, (bool, int, float)):
+        return "; put it in quotes"
+    if wanted == "a list" and isinstance(given, str) and given:
+        return f"; a list of one is written [{shortened(given)}]"
+    return "; a list of one block stands in brackets, [{...}]" if wanted == "a list" and isinstance(given, dict) else ""
 
 
 def _missing(fault: _Fault, faults: Sequence[_Fault]) -> str:
@@ -142,17 +151,24 @@ def _missing(fault: _Fault, faults: Sequence[_Fault]) -> str:
 def _near_key(model: type[BaseModel], data: Any, key: Key) -> str:
     known = _known_keys(model, data, key[:-1])
     name = str(key[-1])
-    near = difflib.get_close_matches(name, known, n=1) or list(_keys_called(model, name))
+    near = difflib.get_close_matches(name, known, n=1) or [one for one in known if _abbreviates(name, one)]
+    near = near or list(_keys_called(model, name))
     if near:
         return f"; did you mean {' or '.join(repr(one) for one in near)}?"
     return f" (there are: {', '.join(known)})" if known else ""
 
 
+def _abbreviates(name: str, key: str) -> bool:
+    """Whether a name is made of the first letters of a key's words, as ``lr`` is of ``learning_rate``."""
+    words = key.split("_")
+    return len(words) > 1 and name == "".join(word[:1] for word in words)
+
+
 def _keys_called(model: type[BaseModel], name: str, prefix: str = "") -> Iterator[str]:
     """Full keys of that name in the blocks of `model` that are no components."""
     for field, info in model.model_fields.items():
-        if field == name and prefix:
-            yield f"{prefix}{name}"
+        if (field == name or _abbreviates(name, field)) and prefix:
+            yield f"{prefix}{field}"
         if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
             yield from _keys_called(info.annotation, name, f"{prefix}{field}.")
 

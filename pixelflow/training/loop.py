@@ -73,7 +73,10 @@ class Trainer:
         if is_writer:
             metrics.truncate(self.run.metrics_file, first)
         tensorboard = events(self.run.path / "tensorboard", first, self.settings.tensorboard and is_writer)
-        with make_progress(self.settings.steps, first, silent=not is_writer) as progress, tensorboard as written:
+        with (
+            make_progress(self.settings.steps, first, self.settings.batch_size, silent=not is_writer) as progress,
+            tensorboard as written,
+        ):
             try:
                 self._steps(progress, written)
             except Stop:

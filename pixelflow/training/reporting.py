@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -14,6 +15,9 @@ from pixelflow.core import terminal
 from pixelflow.core.distribution import install
 from pixelflow.core.errors import MissingDependencyError
 from pixelflow.core.terminal import printable
+
+_SOON = 1.0
+"""Seconds of training from which its speed is told."""
 
 
 class Progress(AbstractContextManager["Progress"], ABC):
@@ -43,16 +47,19 @@ class Progress(AbstractContextManager["Progress"], ABC):
 class Bar(Progress):
     """A progress bar with loss, images a second and time left."""
 
-    def __init__(self, steps: int, first: int) -> None:
+    def __init__(self, steps: int, first: int, batch_size: int) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
         from rich.progress import Progress as RichProgress
 
-        columns = (
-            TextColumn("step"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"),
-        )  # fmt: skip
-        self._bar = RichProgress(*columns, console=Console(stderr=True))
-        self._task = self._bar.add_task("", total=steps, completed=first)
+        from pixelflow.core.gauge import Gauge
+
+        console = Console(stderr=True)
+        self._bar = RichProgress(Gauge(console), console=console)
+        self._task = self._bar.add_task("", total=steps, completed=first, what="step")
+        self._steps, self._batch_size = steps, batch_size
+        self._began: tuple[float, int] | None = None
+        """When the first step was done, which takes longer than others, and its number."""
+        self._has_metrics = False
 
     def __enter__(self) -> Bar:
         self._bar.start()
@@ -65,8 +72,20 @@ class Bar(Progress):
 
     def advance(self, step: int) -> None:
         self._bar.update(self._task, completed=step)
+        if not self._has_metrics:
+            self._tell_speed(step)
+
+    def _tell_speed(self, step: int) -> None:
+        """Speed and time left by the steps so far, until the first line of metrics, which may take minutes."""
+        now = time.monotonic()
+        began, first = self._began = self._began or (now, step)
+        if step > first and now - began >= _SOON:
+            seconds = (now - began) / (step - first)
+            speed = _speed(self._batch_size / seconds, (self._steps - step) * seconds)
+            self._bar.update(self._task, description=speed)
 
     def show(self, line: Mapping[str, Any], seconds_left: float) -> None:
+        self._has_metrics = True
         self._bar.update(self._task, description=_summary(line, seconds_left, self.note))
 
     def say(self, text: str) -> None:
@@ -102,16 +121,20 @@ class Silence(Progress):
         return None
 
 
-def make_progress(steps: int, first: int, silent: bool) -> Progress:
+def make_progress(steps: int, first: int, batch_size: int, silent: bool) -> Progress:
     """A bar when stderr is a terminal, else lines."""
     if silent:
         return Silence()
-    return Bar(steps, first) if sys.stderr.isatty() else Lines(steps)
+    return Bar(steps, first, batch_size) if sys.stderr.isatty() else Lines(steps)
 
 
 def _summary(line: Mapping[str, Any], seconds_left: float, note: str) -> str:
-    told = f"loss {line['loss']:.4f}  {line['images_per_second']:.4g} images/s  {duration(seconds_left)} left"
+    told = f"loss {line['loss']:.4f}  {_speed(line['images_per_second'], seconds_left)}"
     return printable(f"{told}  {note}".rstrip())
+
+
+def _speed(images_per_second: float, seconds_left: float) -> str:
+    return f"{images_per_second:.4g} images/s  {duration(seconds_left)} left"
 
 
 def duration(seconds: float) -> str:

@@ -67,7 +67,7 @@ def work() -> None:
             tell(name, 1, 2)
             time.sleep(0.15)  # bars are drawn ten times a second
             tell(name, 2, 2)
-            tell.say(f"{name} result\n  value  1")
+            tell.say(f"{name} result", "  value  1")
             time.sleep(0.15)
 
 

@@ -250,6 +250,36 @@ SYNTAX = {
 }
 
 OVERRIDES = {
+    "data={type: image_folder, root: 2024}": (
+        "override 'data={type: image_folder, root: 2024}' data.root: "
+        "needs the path of a file or folder, not 2024; put it in quotes"
+    ),
+    "evaluation.reference=[a]": (
+        "override 'evaluation.reference=[a]' evaluation.reference: needs the path of a file or folder, not a list"
+    ),
+    "evaluation.reference=%d": (
+        "override 'evaluation.reference=%d':1:2 is not valid YAML: "
+        "found character '%' that cannot start any token; put the text in quotes"
+    ),
+    "training.lr=1": "override 'training.lr=1' training.lr: unknown key; did you mean 'learning_rate'?",
+    "lr=1": "override 'lr=1' lr: unknown key; did you mean 'training.learning_rate'?",
+    "evaluation.metrics=fid": (
+        "override 'evaluation.metrics=fid' evaluation.metrics: needs a list, not the text 'fid'; "
+        "a list of one is written [fid]"
+    ),
+    "evaluation.metrics={type: fid}": (
+        "override 'evaluation.metrics={type: fid}' evaluation.metrics: needs a list, not a block of keys and values; "
+        "a list of one block stands in brackets"
+    ),
+    "cascade.kickoff=2": (
+        "exp.yaml:5:1 cascade: give exactly one of 'stages' and 'kickoff'; "
+        "set the other to null (kickoff: null, or cascade.kickoff=null)"
+    ),
+    "cascade={kickoff: 2, patch: [2, 4]}": (
+        "override 'cascade={kickoff: 2, patch: [2, 4]}' cascade.patch: has 2 entries for 3 stages: a kickoff of 2 "
+        "tokens of 2 pixels starts at 4 of 16; give a patch for each stage, or for 2 stages write  stages: 2  and  "
+        "kickoff: null"
+    ),
     "seed": "override 'seed': write it as key.path=value",
     "=3": "override '=3': write it as key.path=value",
     "cascade..patch=3": "override 'cascade..patch=3': write it as key.path=value",

@@ -58,7 +58,7 @@ def test_mistakes_in_an_executor(sweep_file, text, message):
 @pytest.mark.parametrize(("executor", "package"), [(Ray(), "ray"), (Slurm(), "submitit")])
 def test_an_executor_that_is_not_installed(plan_of, tmp_path, monkeypatch, executor, package):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'pixelflow\[\w+\]'"):
+    with pytest.raises(MissingDependencyError, match=r"pip install 'pixelflow-toolkit\[\w+\]'"):
         crew.run(plan_of(), tmp_path / "sweeps" / "quick", executor, lambda line: None)
 
 

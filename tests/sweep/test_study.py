@@ -228,6 +228,6 @@ def test_a_figure_that_the_metric_does_not_give_ends_it_all(begun, tmp_path, mon
 def test_without_optuna_it_does_not_begin(plan_of, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     plan = plan_of(SEARCH.format(metric="frechet", trials=3, parameters=SPACE))
-    with pytest.raises(MissingDependencyError, match=r"pip install 'pixelflow\[optuna\]'"):
+    with pytest.raises(MissingDependencyError, match=r"pip install 'pixelflow-toolkit\[optuna\]'"):
         crew.run(plan, tmp_path / "sweeps" / "quick", Local(workers=1), lambda line: None)
     assert not (tmp_path / "sweeps" / "quick" / "sweep.json").exists()

@@ -1,11 +1,12 @@
 """What a person sees, and the lines of metrics behind it."""
 
 import io
+import re
 import sys
 
 import pytest
 
-from pixelflow.training import metrics
+from pixelflow.training import metrics, reporting
 from pixelflow.training.reporting import Bar, Lines, Silence, duration, make_progress
 
 LINE = {"step": 50, "loss": 0.25, "images_per_second": 1234.5}
@@ -26,7 +27,7 @@ def test_a_terminal_gets_a_bar_with_loss_speed_and_time_left(monkeypatch):
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")
-    with make_progress(100, 0, silent=False) as progress:
+    with make_progress(100, 0, 8, silent=False) as progress:
         assert isinstance(progress, Bar)
         progress.advance(50)
         progress.show(LINE, 61)
@@ -36,8 +37,41 @@ def test_a_terminal_gets_a_bar_with_loss_speed_and_time_left(monkeypatch):
         assert expected in said
 
 
+@pytest.mark.parametrize(
+    ("columns", "has_bar", "words"),
+    [(100, True, "left"), (72, True, "left"), (45, False, "loss 0.2500"), (20, False, "")],
+)
+def test_on_a_narrow_terminal_the_bar_gives_way_then_the_words_and_never_the_counter(
+    monkeypatch, columns, has_bar, words
+):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with make_progress(10**3, 0, 8, silent=False) as progress:
+        progress.advance(500)
+        progress.show(LINE, 61)
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue()).strip("\r\n").split("\r")[-1].split("\n")[-1]
+    assert "500/1000" in shown
+    assert ("\u2501" in shown) == has_bar
+    assert words in shown
+    assert len(shown.rstrip()) <= columns - 2, "where ^C has no room, the terminal breaks the line"
+
+
+def test_speed_and_time_left_are_told_before_the_first_metrics(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(reporting, "_SOON", 0.0)
+    with make_progress(101, 0, 8, silent=False) as progress:
+        for step in (1, 2, 3):
+            progress.advance(step)
+    assert re.search(r"\S+ images/s  \S+ s left", terminal.getvalue())
+
+
 def test_a_file_gets_plain_lines(monkeypatch, capsys):
-    with make_progress(100, 0, silent=False) as progress:
+    with make_progress(100, 0, 8, silent=False) as progress:
         assert isinstance(progress, Lines)
         progress.advance(50)
         progress.show(LINE, 61)
@@ -45,7 +79,7 @@ def test_a_file_gets_plain_lines(monkeypatch, capsys):
 
 
 def test_other_processes_are_silent(capsys):
-    with make_progress(100, 0, silent=True) as progress:
+    with make_progress(100, 0, 8, silent=True) as progress:
         assert isinstance(progress, Silence)
         progress.show(LINE, 61)
         progress.say("drew")

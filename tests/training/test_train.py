@@ -295,7 +295,7 @@ def test_tensorboard_is_written_beside_the_metrics(trained):
 
 def test_missing_tensorboard_is_named(trained, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(MissingDependencyError, match=r"pixelflow\[tensorboard\]"):
+    with pytest.raises(MissingDependencyError, match=r"pixelflow-toolkit\[tensorboard\]"):
         trained("run", "training.tensorboard=true")
 
 
