@@ -106,7 +106,7 @@ def eval(
         _check_replaceable(save_statistics, measurement.reference)
         folder = out or _beside_pictures(source, measurement)
     for line in measurement.inputs:
-        typer.echo(line, err=True)
+        say(line)
     for note in measurement.notes:
         say(f"note: {note}")
     with bars() as shown:
@@ -143,7 +143,7 @@ def _changed(source: Path, run: Run, overrides: list[str], sampling: Mapping[str
     from pixelflow.generation.settings import changed_sampling, whole_key
 
     assignments = [whole_key(text) for text in overrides]
-    document = reading.override(reading.read_document(RunFolder(source).spec_file), assignments)
+    document = reading.override(RunFolder(source).document, assignments)
     changed = reading.validate(ExperimentSpec, document)
     own = {"evaluation": run.spec.evaluation, "sampling": run.spec.sampling, "data": run.spec.data}
     if changed.model_copy(update=own) != run.spec:

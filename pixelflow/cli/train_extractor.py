@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import typer
 
 from pixelflow.cli.arguments import Device, Overrides, SpecFile, read_spec
 from pixelflow.cli.progress import bars
-from pixelflow.core.terminal import tell
+from pixelflow.core.terminal import say, tell
 
 
 def train_extractor(
@@ -33,7 +32,7 @@ def train_extractor(
     settings = ClassifierTraining() if steps is None else ClassifierTraining(steps=steps)
     with bars() as progress:
         network, about = train_classifier(
-            read_spec(spec, overrides), settings, choose_device(device), progress, partial(typer.echo, err=True)
+            read_spec(spec, overrides), settings, choose_device(device), progress, say
         )
     sha256 = save(out, network, about)
     tell(f"right on {about.accuracy:.1%} of the real images that it was not trained on")

@@ -20,11 +20,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from pixelflow.core.errors import DataError, MissingInputError
-from pixelflow.core.files import sync, sync_folder, write_through, writing
+from pixelflow.core.errors import DataError, MissingInputError, PixelflowError, first_line
+from pixelflow.core.files import read_bytes, sync, sync_folder, write_through, writing
+from pixelflow.core.records import LARGEST
 
 MANIFEST = "manifest.json"
 STATE = "state.json"
+
+_FORMAT = 2
+"""Of the manifest, which speaks for all files; those of format 1 do not name it."""
 
 _DRAFT = ".draft-"
 _REPLACED = ".replaced-"
@@ -186,9 +190,9 @@ def prune(folder: Path, step: int, keep: int, best: int | None = None) -> None:
         shutil.rmtree(doomed)
 
 
-def _manifest(step: int, sums: Mapping[str, str]) -> bytes:
-    """The manifest, with a hash of itself; for given sums there is only one form."""
-    body = {"step": step, "sha256": dict(sums)}
+def _manifest(step: int, sums: Mapping[str, str], number: int = _FORMAT) -> bytes:
+    """The manifest, with a hash of itself; for given sums and format there is only one form."""
+    body = {**({"format": number} if number > 1 else {}), "step": step, "sha256": dict(sums)}
     own = hashlib.sha256(json.dumps(body).encode()).hexdigest()
     return json.dumps({**body, "manifest_sha256": own}, indent=1).encode()
 
@@ -202,21 +206,32 @@ def _read(path: Path, step: int, parts: Collection[str]) -> Checkpoint:
     for name in files:
         if not (path / name).is_file() or _sha256(path / name) != sums.get(name):
             raise DataError(f"{path / name}: is damaged (its SHA-256 is not the manifest's)")
-    tensors = {part: load_file(path / f"{part}.safetensors") for part in parts}
+    try:
+        tensors = {part: load_file(path / f"{part}.safetensors") for part in parts}
+        state = dict(json.loads(read_bytes(path / STATE, LARGEST)))
+    except (SafetensorError, ValueError, TypeError, RecursionError) as error:  # of another form, under a fitting hash
+        raise DataError(f"{path}: is no checkpoint of ours ({first_line(error)})") from None
     if (spoilt := not_finite(tensors)) is not None:
         raise DataError(f"{path}: is spoilt ({spoilt} is not finite)")
-    return Checkpoint(step, tensors, json.loads((path / STATE).read_text("utf-8")), sums)
+    return Checkpoint(step, tensors, state, sums)
 
 
 def _read_manifest(path: Path, step: int) -> dict[str, str]:
     try:
-        raw = (path / MANIFEST).read_bytes()
-        sums: dict[str, str] = json.loads(raw)["sha256"]
-        intact = raw == _manifest(step, sums)
-    except (OSError, ValueError, KeyError, TypeError):
+        raw = read_bytes(path / MANIFEST, LARGEST)
+        found = json.loads(raw)
+        sums: dict[str, str] = found["sha256"]
+        number = found.get("format", 1)
+        intact = raw == _manifest(step, sums, number)
+    except (PixelflowError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         intact = False
     if not intact:
         raise DataError(f"{path / MANIFEST}: is missing or damaged")
+    if number > _FORMAT:
+        raise DataError(
+            f"{path}: is of format {number}, and this version of pixelflow knows those up to {_FORMAT}; "
+            "use the version that wrote it"
+        )
     return sums
 
 

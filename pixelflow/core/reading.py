@@ -21,7 +21,8 @@ __all__ = ["Document", "dump", "override", "parse", "parse_value", "read_documen
 
 M = TypeVar("M", bound=BaseModel)
 
-_MAX_BYTES = 1 << 20
+LARGEST = 1 << 20
+"""Bytes of a spec."""
 
 
 def read_document(path: Path) -> Document:
@@ -33,7 +34,7 @@ def read_document(path: Path) -> Document:
     """
     try:
         with path.open("rb") as file:
-            raw = file.read(_MAX_BYTES + 1)
+            raw = file.read(LARGEST + 1)
     except FileNotFoundError:
         raise MissingInputError(f"{path}: there is no such file{_near_file(path)}") from None
     except IsADirectoryError:
@@ -42,8 +43,8 @@ def read_document(path: Path) -> Document:
         raise MissingInputError(f"{path}: is a folder{hint}") from None
     except (OSError, ValueError) as error:
         raise MissingInputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
-    if len(raw) > _MAX_BYTES:
-        raise SpecError(f"{path}: is larger than {_MAX_BYTES} bytes; this is not a spec")
+    if len(raw) > LARGEST:
+        raise SpecError(f"{path}: is larger than {LARGEST} bytes; this is not a spec")
     try:
         return parse(raw.decode("utf-8"), str(path))
     except UnicodeDecodeError as error:

@@ -28,8 +28,8 @@ Migration = Callable[[Body], Body]
 
 FORMAT, HASH = "format", "content_sha256"
 
-LARGEST = 1 << 28
-"""Bytes of a document; a larger one is none of ours."""
+LARGEST = 1 << 30
+"""Bytes of a document; a record of ten million captioned images has fewer."""
 
 
 def only_sealed(body: Body) -> Body:
@@ -140,7 +140,7 @@ _FIRST, _LAST = "# pixelflow format ", "# content_sha256 "
 def seal_text(text: str, number: int) -> str:
     """Text whose comments begin with ``#``, between a line with its format and one with the hash of all before."""
     body = f"{_FIRST}{number}; a hash ends this file\n{text.rstrip()}\n"
-    return f"{body}{_LAST}{hashlib.sha256(body.encode()).hexdigest()}\n"
+    return f"{body}{_LAST}{hashlib.sha256(body.encode('utf-8', 'surrogateescape')).hexdigest()}\n"
 
 
 def unseal_text(text: str, where: str, cure: str, newest: int) -> int:

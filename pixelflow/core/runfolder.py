@@ -14,31 +14,47 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import shutil
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 import pixelflow
-from pixelflow.core import checkpoint, files, plugins, reading
+from pixelflow.core import checkpoint, files, plugins, reading, records
 from pixelflow.core.classes import numbered
-from pixelflow.core.errors import CannotWriteError, DataError, MissingInputError
-from pixelflow.core.files import read_bytes, sync_folder, write_text, writing
-from pixelflow.core.history import Step, best_of, evaluated
+from pixelflow.core.errors import CannotWriteError, MissingInputError
+from pixelflow.core.files import sync_folder, write_text, writing
+from pixelflow.core.history import History, Step, best_of
+from pixelflow.core.records import Kind, Migration, only_sealed
 from pixelflow.core.spec import ExperimentSpec
 
 _SPEC = "spec.yaml"
 _ENVIRONMENT = "environment.json"
-_LARGEST_RECORD = 1 << 26
-"""Bytes of what a run was started with, the names of its classes included."""
+_SPEC_MIGRATIONS: tuple[Migration, ...] = (only_sealed,)
+_SPEC_CURE = (
+    "restore it, for settings are changed on the command line (KEY=VALUE); if you changed it by hand and mean it, "
+    "delete the lines that begin with '# pixelflow format' and '# content_sha256'"
+)
 _PACKAGES = (
     "torch", "numpy", "einops", "pillow", "pluggy", "pydantic", "safetensors", "scikit-learn", "scipy", "torchdiffeq",
     "clean-fid", "open-clip-torch", "transformers", "xformers",
 )  # fmt: skip
+
+
+class Environment(BaseModel):
+    """What a run was started with, as far as anybody relies on it."""
+
+    classes: list[str]
+    packages: dict[str, str] = {}
+
+
+ENVIRONMENT = Kind("a run's environment", "restore it, or train anew under another name", Environment)
 
 
 class RunFolder:
@@ -70,8 +86,8 @@ class RunFolder:
             try:
                 for folder in (draft, draft / "checkpoints", draft / "samples"):
                     folder.mkdir(parents=True, exist_ok=True)
-                write_text(draft / _SPEC, reading.dump(spec))
-                write_text(draft / _ENVIRONMENT, json.dumps(environment(classes), indent=1, ensure_ascii=False))
+                _write_spec(draft / _SPEC, spec)
+                ENVIRONMENT.write(draft / _ENVIRONMENT, environment(classes))
                 draft.rename(path)
             except BaseException:
                 shutil.rmtree(draft, ignore_errors=True)
@@ -99,6 +115,11 @@ class RunFolder:
     def metrics_file(self) -> Path:
         return self.path / "metrics.jsonl"
 
+    @cached_property
+    def history(self) -> History:
+        """The run's metrics."""
+        return History(self.metrics_file)
+
     @property
     def evaluations(self) -> Path:
         return self.path / "evaluations"
@@ -111,7 +132,7 @@ class RunFolder:
         """
         if step != "best":
             return step
-        best = best_of(evaluated(self.metrics_file))
+        best = best_of(self.history.evaluated)
         if best is None:
             raise MissingInputError(
                 f"{self.path}: no step was evaluated while training, so none is best; train with evaluation.every=N"
@@ -136,23 +157,33 @@ class RunFolder:
     def environment(self) -> dict[str, Any]:
         """What the run was started with; see `environment`."""
         path = self.path / _ENVIRONMENT
-        try:
-            found = json.loads(read_bytes(path, _LARGEST_RECORD))
-        except MissingInputError:
-            raise MissingInputError(f"{path}: is missing; the run folder is incomplete") from None
-        except (ValueError, RecursionError):
-            raise DataError(f"{path}: is damaged (not JSON)") from None
-        if not isinstance(found, dict) or not isinstance(found.get("classes"), list):
-            raise DataError(f"{path}: is damaged (it names no classes)")
-        return found
+        if not path.exists():
+            raise MissingInputError(f"{path}: is missing; the run folder is incomplete")
+        return ENVIRONMENT.read(path)
+
+    @property
+    def document(self) -> reading.Document:
+        """The resolved spec as it stands in the file.
+
+        Raises:
+            DataError: it is not as it was written.
+            SpecError: it is no YAML.
+        """
+        text = files.read_bytes(self.spec_file, reading.LARGEST).decode("utf-8", "surrogateescape")
+        number = records.unseal_text(text, str(self.spec_file), _SPEC_CURE, 1 + len(_SPEC_MIGRATIONS))
+        document = reading.read_document(self.spec_file)
+        if isinstance(document.data, dict):
+            for step in _SPEC_MIGRATIONS[number - 1 :]:
+                document.data = step(document.data)
+        return document
 
     def read_spec(self) -> ExperimentSpec:
-        """The resolved spec; raises SpecError if it was changed into something that does not validate."""
-        return reading.validate(ExperimentSpec, reading.read_document(self.spec_file))
+        """The resolved spec; raises as `document`, and SpecError for what does not validate."""
+        return reading.validate(ExperimentSpec, self.document)
 
     def write_spec(self, spec: ExperimentSpec) -> None:
         """Replace the spec, when a run is continued further than it was meant to go."""
-        write_text(self.spec_file, reading.dump(spec))
+        _write_spec(self.spec_file, spec)
 
     def clean(self) -> None:
         """Remove what a killed training left half done. The run is locked."""
@@ -167,6 +198,10 @@ class RunFolder:
             UsageError: another process holds it.
         """
         return files.locked(self.path, "another process is training this run; wait for it or stop it")
+
+
+def _write_spec(path: Path, spec: ExperimentSpec) -> None:
+    write_text(path, records.seal_text(reading.dump(spec), 1 + len(_SPEC_MIGRATIONS)))
 
 
 def environment(classes: Sequence[str]) -> dict[str, Any]:

@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from pixelflow.core.errors import PixelflowError, first_line
-from pixelflow.core.files import write_text, writing
+from pixelflow.core.files import writing
 from pixelflow.core.interfaces import Metric
+from pixelflow.core.records import Kind
+
+log = logging.getLogger(__name__)
+
+
+class _Result(BaseModel):
+    settings: dict[str, Any]
+
+
+class _Record(BaseModel):
+    results: list[_Result]
+
+
+EVALUATION = Kind("a record of an evaluation", "it is left as it is, and not believed", _Record)
 
 _FIRST = "evaluation.json"
 _DIGEST = "evaluation"
@@ -82,7 +99,7 @@ def write(folder: Path, digest: str, body: Mapping[str, Any], outcomes: Sequence
     before = {} if not file.exists() else {json.dumps(one["settings"]): one for one in _read(file)["results"]}
     told = [outcome.told for outcome in outcomes]
     results = [before.get(json.dumps(one["settings"]), one) if "error" in one else one for one in told]
-    write_text(file, json.dumps({**body, _DIGEST: digest, "results": results}, indent=1, ensure_ascii=False) + "\n")
+    EVALUATION.write(file, {**body, _DIGEST: digest, "results": results})
     return file
 
 
@@ -93,9 +110,9 @@ def _place(folder: Path, digest: str) -> Path:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """A record as far as it is one; somebody else's file has no digest and no results."""
+    """A record as far as it is one; somebody else's file, or a damaged one, has no digest and no results."""
     try:
-        found = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        found = None
-    return found if isinstance(found, dict) and isinstance(found.get("results"), list) else {"results": []}
+        return EVALUATION.read(file)
+    except PixelflowError as error:
+        log.warning("%s", error)
+        return {"results": []}

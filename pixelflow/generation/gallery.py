@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Sequence
@@ -18,17 +17,17 @@ from pixelflow.core import reading
 from pixelflow.core.component import Settings
 from pixelflow.core.document import Document
 from pixelflow.core.errors import DataError, NonFiniteError, PixelflowError, UsageError
-from pixelflow.core.files import check_free, is_free, locked_if_free, read_bytes, write_text, writing
+from pixelflow.core.files import check_free, is_free, locked_if_free, writing
+from pixelflow.core.records import Kind
 from pixelflow.generation.draw import Drawn, mean_evaluations
 from pixelflow.generation.orders import Order
 from pixelflow.generation.pictures import CAPTION_CELL, CELL, filmstrip, grid, to_pil
 
 RECORD = "samples.json"
 
+SAMPLES = Kind("a record of samples", f"give the {RECORD} of earlier samples, or draw them anew")
 AT_WORK = "another process draws into this folder; wait for it, or choose another --out"
 
-_LARGEST_RECORD = 1 << 30
-"""Bytes of a record; ten million captioned images have fewer."""
 _DRAFT, _LOCK = ".unfinished", ".lock"
 GRID, STAGES = "grid.png", "stages.png"
 """Sheets beside the images."""
@@ -55,16 +54,13 @@ def read_order(path: Path) -> Order:
 
     Raises:
         MissingInputError: there is no such file.
-        DataError: it is not a record.
+        DataError: it is not a record, or not as it was written.
         SpecError: it is one that was changed into something that does not validate.
     """
-    try:
-        data = json.loads(read_bytes(path, _LARGEST_RECORD))
-    except (ValueError, RecursionError):
-        data = None
-    if not isinstance(data, dict) or "order" not in data:
+    body = SAMPLES.read(path)
+    if "order" not in body:
         raise DataError(f"{path}: is no record; give the {RECORD} of earlier samples")
-    return reading.validate(Record, Document(str(path), data)).order
+    return reading.validate(Record, Document(str(path), body)).order
 
 
 def holds(folder: Path, order: Order) -> bool:
@@ -172,7 +168,7 @@ class Gallery:
         self._save(grid(shown, titles[: len(shown)], columns, cell), GRID)
         names = titles[: len(self._stages[-1])]
         self._save(filmstrip(self._stages, clean=self._clean, rows=names), STAGES)
-        write_text(self._draft / RECORD, record.model_dump_json(indent=1))
+        SAMPLES.write(self._draft / RECORD, record.model_dump(mode="json"))
         self._put_into_place()
 
     def _put_into_place(self) -> None:

@@ -65,6 +65,7 @@ def _prepared(plan: Plan, folder: Path, say: Say) -> Agenda:
         plan = settle(plan, folder)
     agenda = Agenda(folder)
     for task in agenda.tasks:
+        task.forget_damage()
         if task.state is State.FAILED:
             task.forget_failure()
     done = sum(task.is_done for task in agenda.tasks)

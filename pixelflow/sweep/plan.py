@@ -14,8 +14,9 @@ from pydantic import Field
 
 from pixelflow.core import reading
 from pixelflow.core.component import Settings
-from pixelflow.core.errors import DataError, MissingInputError, PixelflowError
-from pixelflow.core.files import write_text, writing
+from pixelflow.core.errors import MissingInputError, PixelflowError
+from pixelflow.core.files import writing
+from pixelflow.core.records import Kind
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.planning import costs
 from pixelflow.sweep.keys import cell_key, training_key
@@ -26,6 +27,9 @@ from pixelflow.sweep.space import Changes
 
 FILE = "sweep.json"
 """A sweep's plan, within its folder."""
+
+
+PLAN = Kind("a sweep's plan", "run the sweep again to write it anew")
 
 
 class CellCost(Settings):
@@ -115,21 +119,17 @@ class Plan(Settings):
             DataError: it is damaged.
         """
         file = folder / FILE
-        try:
-            data = json.loads(file.read_text("utf-8"))
-        except FileNotFoundError:
-            raise MissingInputError(f"{folder}: is no sweep (it holds no {FILE}); pixelflow sweep makes one") from None
-        except NotADirectoryError:
-            raise MissingInputError(f"{folder}: is a file; give the sweep's folder, such as sweeps/NAME") from None
-        except ValueError:
-            raise DataError(f"{file}: is damaged (not JSON); run the sweep again to write it anew") from None
-        return reading.validate(cls, reading.Document(str(file), data))
+        if folder.is_file():
+            raise MissingInputError(f"{folder}: is a file; give the sweep's folder, such as sweeps/NAME")
+        if not file.exists():
+            raise MissingInputError(f"{folder}: is no sweep (it holds no {FILE}); pixelflow sweep makes one")
+        return reading.validate(cls, reading.Document(str(file), PLAN.read(file)))
 
     def write(self, folder: Path) -> None:
         """Put it into the sweep's folder; raises CannotWriteError."""
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / FILE, self.model_dump_json(indent=1))
+        PLAN.write(folder / FILE, self.model_dump(mode="json"))
 
 
 def _cost(spec: ExperimentSpec, label: str) -> CellCost:

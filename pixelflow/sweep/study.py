@@ -117,6 +117,8 @@ def _tell(study: optuna.Study, plan: Plan, folder: Path) -> None:
 
     assert plan.search is not None
     cells = cells_of(tasks_of(plan, folder))
+    for cell in cells.values():
+        cell.forget_damage()
     done = {point.trial: cells[point.cell] for point in plan.points if cells[point.cell].is_done}
     for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
         if trial.number in done:

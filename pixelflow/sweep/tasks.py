@@ -17,7 +17,7 @@ with: a training from its checkpoint, an evaluation from its images.
 from __future__ import annotations
 
 import itertools
-import json
+import logging
 import shutil
 import statistics
 import time
@@ -25,11 +25,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+from pydantic import BaseModel
 
 from pixelflow.core.device import choose_device
 from pixelflow.core.errors import DataError
-from pixelflow.core.files import write_text
+from pixelflow.core.records import Kind
 from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.evaluate import records
@@ -46,8 +48,30 @@ from pixelflow.training.distributed import World
 from pixelflow.training.session import train
 from pixelflow.training.stopping import StopSignals
 
+logger = logging.getLogger(__name__)
+
 SEED = 0
 """Of the first image of every cell, so that cells can be compared image by image."""
+
+
+_AGAIN = "the next pixelflow sweep does it again"
+FAILED = Kind("the record of a failure", _AGAIN)
+DRAWN = Kind("a record of what drawing costs", "remove it")
+
+
+class _Trained(BaseModel):
+    images_per_second: float
+
+
+class _Figures(BaseModel):
+    metric: str
+    values: dict[str, float]
+    higher_is_better: bool
+
+
+class _Measured(BaseModel):
+    seconds_per_image: float | None
+    results: list[_Figures]
 
 
 class State(Enum):
@@ -62,6 +86,9 @@ class State(Enum):
 class Task(ABC):
     """A training or an evaluation."""
 
+    kind: ClassVar[Kind]
+    """Of its result."""
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.log = folder / "log.txt"
@@ -73,6 +100,14 @@ class Task(ABC):
     @abstractmethod
     def what(self) -> str:
         """Its name for people."""
+
+    def forget_damage(self) -> None:
+        """Let it be done again where its result is not as it was written."""
+        try:
+            _ = self.is_done and self.result
+        except DataError as error:
+            logger.warning("%s", error)
+            self._result.unlink(missing_ok=True)
 
     @property
     def needs(self) -> Task | None:
@@ -95,7 +130,7 @@ class Task(ABC):
     @property
     def result(self) -> dict[str, Any]:
         """What `perform` returned; raises DataError where somebody damaged it."""
-        return _read(self._result)
+        return self.kind.read(self._result)
 
     @property
     def failure(self) -> str | None:
@@ -103,7 +138,10 @@ class Task(ABC):
         if self.is_done:
             return None
         if self._failed.is_file():
-            return str(_read(self._failed)["error"])
+            try:
+                return str(FAILED.read(self._failed)["error"])
+            except DataError as error:
+                return str(error)
         return f"{self.needs.what} failed" if self.needs is not None and self.needs.failure is not None else None
 
     @property
@@ -121,7 +159,7 @@ class Task(ABC):
 
     def fail(self, why: str) -> None:
         """Record that it failed."""
-        write_text(self._failed, json.dumps({"error": why, "log": str(self.log)}, indent=1, ensure_ascii=False))
+        FAILED.write(self._failed, {"error": why, "log": str(self.log)})
 
     def forget_failure(self) -> None:
         """Let it be tried again."""
@@ -131,11 +169,13 @@ class Task(ABC):
         """Do it and record the result; the caller has claimed it."""
         for draft in list(self.folder.rglob(".*.part")):  # of a process that was killed while writing
             shutil.rmtree(draft) if draft.is_dir() else draft.unlink(missing_ok=True)
-        write_text(self._result, json.dumps(self.perform(device), indent=1))
+        self.kind.write(self._result, self.perform(device))
 
 
 class Training(Task):
     """One training, shared by all points that need its weights."""
+
+    kind = Kind("the result of a training", _AGAIN, _Trained)
 
     def __init__(self, folder: Path, spec: ExperimentSpec) -> None:
         super().__init__(folder)
@@ -148,8 +188,9 @@ class Training(Task):
 
     @property
     def progress(self) -> str:
-        lines = _metrics(RunFolder(self.run).metrics_file) if (self.run / "spec.yaml").is_file() else []
-        return f"step {lines[-1]['step']:,} of {self.spec.training.steps:,}" if lines else ""
+        lines = RunFolder(self.run).history.lines() if (self.run / "spec.yaml").is_file() else iter(())
+        steps = [line["step"] for line in lines]
+        return f"step {steps[-1]:,} of {self.spec.training.steps:,}" if steps else ""
 
     def perform(self, device: str | None) -> dict[str, Any]:
         """Train to the last step, from the newest checkpoint if there is one; raises as `train` does."""
@@ -160,6 +201,8 @@ class Training(Task):
 
 class Evaluation(Task):
     """One cell: images from a training, measured against its data."""
+
+    kind = Kind("the result of an evaluation", _AGAIN, _Measured)
 
     def __init__(self, folder: Path, cell: Cell, training: Training, label: str) -> None:
         super().__init__(folder)
@@ -213,8 +256,8 @@ class Evaluation(Task):
         seconds = [(late - early) / (after - before) for (before, early), (after, late) in itertools.pairwise(times)]
         if seconds:
             spent = {"seconds_per_image": statistics.median(seconds), "macs_per_image": statistics.median(macs)}
-            write_text(file, json.dumps(spent))
-        noted = _read(file) if file.is_file() else {}
+            DRAWN.write(file, spent)
+        noted = DRAWN.read(file) if file.is_file() else {}
         return {key: noted.get(key) for key in ("seconds_per_image", "macs_per_image")}
 
 
@@ -236,19 +279,5 @@ def cells_of(tasks: list[Task]) -> Mapping[str, Evaluation]:
 
 
 def _training_speed(run: RunFolder) -> float:
-    lines = _metrics(run.metrics_file)
+    lines = run.history.lines()
     return statistics.median(line["images_per_second"] for line in lines if "images_per_second" in line)
-
-
-def _metrics(file: Path) -> list[dict[str, Any]]:
-    """The whole lines of a run's metrics; the last one may be half written."""
-    text = file.read_text("utf-8") if file.is_file() else ""
-    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError):
-        raise DataError(f"{file}: is missing or damaged; remove {file.parent} to do it again") from None
-    return found

@@ -74,4 +74,4 @@ class Evaluations:
         return plain_dataset(self._spec)
 
     def _done(self) -> list[Evaluated]:
-        return history.evaluated(self._run.metrics_file)
+        return self._run.history.evaluated

@@ -5,7 +5,6 @@ Progressive training as in PixelFlow (arXiv 2504.07963) section 4.3: text from a
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,13 +18,15 @@ from pixelflow.core import checkpoint
 from pixelflow.core.classes import places, shown
 from pixelflow.core.component import ComponentParams
 from pixelflow.core.errors import MissingInputError, UsageError
-from pixelflow.core.files import write_text
 from pixelflow.core.interfaces import Backbone, Conditioner
 from pixelflow.core.model import FlowModel
+from pixelflow.core.records import Kind
 from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec, InitSpec
 from pixelflow.generation.orders import Source
 from pixelflow.run import Run
+
+INHERITED = Kind("what a run took from another", "nothing needs it, remove it")
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class Inherited:
             "left_out": {name: weight.shape for name, weight in self.left.items()},
             "classes": None if self.classes is None else asdict(self.classes),
         }
-        write_text(path, json.dumps(body, indent=1) + "\n")
+        INHERITED.write(path, body)
 
 
 def check(spec: ExperimentSpec) -> None:

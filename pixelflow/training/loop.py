@@ -71,7 +71,7 @@ class Trainer:
         """
         first, is_writer = self.state.step, self.world.is_first
         if is_writer:
-            metrics.truncate(self.run.metrics_file, first)
+            self.run.history.rewind(first, self.state.metrics)
         tensorboard = events(self.run.path / "tensorboard", first, self.settings.tensorboard and is_writer)
         with (
             make_progress(self.settings.steps, first, self.settings.batch_size, silent=not is_writer) as progress,
@@ -166,7 +166,8 @@ class Trainer:
         if (spoilt := self.state.spoilt) is not None:
             raise self._non_finite(f"{spoilt} is not finite after step {self.state.step}; this is not saved and")
         if self.world.is_first:
-            metrics.sync_lines(self.run.metrics_file)
+            self.run.history.sync()
+            self.state.metrics = self.run.history.position
             best = self.evaluations.best
             self.state.save(self.run.checkpoints, self.settings.keep, best.step if best else None)
         self.world.wait()
@@ -197,7 +198,7 @@ class Trainer:
         line = window.line(state.step, rate_at(state.step - 1, self.settings))
         left = (self.settings.steps - state.step) * window.seconds / window.steps
         if self.world.is_first:
-            metrics.append(self.run.metrics_file, line)
+            self.run.history.append(line)
         progress.show(line, left)
         if written is not None:
             written.write(line)
@@ -219,8 +220,8 @@ class Trainer:
             return
         with self.signals.interruptible():
             line = self.evaluations.measure(self.state.ema.model, step)
-        metrics.append(self.run.metrics_file, line)
-        metrics.sync_lines(self.run.metrics_file)
+        self.run.history.append(line)
+        self.run.history.sync()
         if written is not None:
             written.write_evaluation(line)
         progress.note = self.evaluations.told

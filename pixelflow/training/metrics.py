@@ -1,15 +1,10 @@
-"""metrics.jsonl: a line of averages every few steps and one for every evaluation, each once, whatever happened."""
+"""The averages that a line of metrics holds; `pixelflow.core.history` keeps the lines."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
-
-from pixelflow.core.files import write_text, writing
 
 
 @dataclass
@@ -48,38 +43,3 @@ class Window:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
-
-
-def append(path: Path, line: Mapping[str, Any]) -> None:
-    """Add one line.
-
-    Raises:
-        CannotWriteError: the system refuses.
-    """
-    with writing(path), path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
-
-
-def sync_lines(path: Path) -> None:
-    """Wait until the disk has all lines; before a checkpoint, so that it never knows more than the metrics."""
-    if path.exists():
-        with writing(path), path.open("a", encoding="utf-8") as file:
-            os.fsync(file.fileno())
-
-
-def truncate(path: Path, step: int) -> None:
-    """Drop the lines after `step`, which will be written again, and a line that a crash cut off."""
-    if not path.exists():
-        return
-    lines = path.read_text("utf-8", errors="replace").splitlines(keepends=True)
-    kept = [line for line in lines if (at := _step_of(line)) is not None and at <= step]
-    if kept != lines:
-        write_text(path, "".join(kept))
-
-
-def _step_of(line: str) -> int | None:
-    try:
-        step = json.loads(line)["step"]
-    except (ValueError, KeyError, TypeError):
-        return None
-    return step if isinstance(step, int) and line.endswith("\n") else None

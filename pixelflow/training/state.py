@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -13,6 +13,7 @@ from pixelflow.core import checkpoint, seeds
 from pixelflow.core.assembly import build_model
 from pixelflow.core.ema import Ema
 from pixelflow.core.errors import DataError
+from pixelflow.core.journal import Position
 from pixelflow.core.model import FlowModel
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.core.weights import Blank
@@ -31,6 +32,8 @@ class TrainState:
     window: Window = field(default_factory=Window)
     saved_step: int | None = None
     """The step of the newest checkpoint, if there is one."""
+    metrics: Position | None = None
+    """Where the run's metrics ended at the newest checkpoint; those of former versions do not know."""
 
     @classmethod
     def begin(cls, spec: ExperimentSpec, device: torch.device, checkpoints: Path) -> TrainState:
@@ -64,6 +67,7 @@ class TrainState:
         if self.saved_step == self.step:
             return
         told = {"step": self.step, "window": self.window.to_json()}
+        told |= {"metrics": asdict(self.metrics)} if self.metrics else {}
         checkpoint.save(folder, self.step, self._tensors, told, keep, best)
         self.saved_step = self.step
 
@@ -87,7 +91,13 @@ class TrainState:
         _load(self.ema.model, found.tensors["ema"], folder)
         self.optimizer.restore(found.tensors["optimizer"])
         self.step = self.saved_step = found.step
-        self.window = Window(**found.state["window"])
+        try:
+            self.window = Window(**found.state["window"])
+            self.metrics = Position(**found.state["metrics"]) if "metrics" in found.state else None
+        except (LookupError, TypeError):
+            raise DataError(
+                f"{folder}: the state of step {found.step} is of another form; restore an earlier checkpoint"
+            ) from None
 
 
 def _load(model: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> None:

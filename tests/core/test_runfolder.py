@@ -56,7 +56,7 @@ def test_damaged_files_are_named(tmp_path, tiny_spec):
         _ = run.classes
     for text in ("[]", "{}", '{"classes": 3}'):
         (run.path / "environment.json").write_text(text)
-        with pytest.raises(DataError, match=r"environment\.json: is damaged \(it names no classes\)"):
+        with pytest.raises(DataError, match=r"environment\.json: is not a run's environment"):
             _ = run.classes
     run.spec_file.write_text("name: [")
     with pytest.raises(SpecError, match=r"spec\.yaml:1"):

@@ -94,15 +94,3 @@ def test_a_line_holds_means_over_images_and_stages():
     assert line["loss"] == 0.5
     assert line["loss_by_stage"] == [0.5, None]
     assert (line["gradient_norm"], line["images_per_second"], line["learning_rate"]) == (2.0, 2.0, 0.1)
-
-
-def test_truncation_keeps_whole_lines_up_to_the_step(tmp_path):
-    path = tmp_path / "metrics.jsonl"
-    metrics.truncate(path, 3)
-    assert not path.exists()
-    for step in (1, 2, 3, 4):
-        metrics.append(path, {"step": step})
-    with path.open("ab") as file:
-        file.write(b'\xff{"step"')
-    metrics.truncate(path, 3)
-    assert path.read_text() == '{"step": 1}\n{"step": 2}\n{"step": 3}\n'
