@@ -31,9 +31,7 @@ def train_extractor(
     check_free(out)
     settings = ClassifierTraining() if steps is None else ClassifierTraining(steps=steps)
     with bars() as progress:
-        network, about = train_classifier(
-            read_spec(spec, overrides), settings, choose_device(device), progress, say
-        )
+        network, about = train_classifier(read_spec(spec, overrides), settings, choose_device(device), progress, say)
     sha256 = save(out, network, about)
     tell(f"right on {about.accuracy:.1%} of the real images that it was not trained on")
     tell(f"written to {out} (SHA-256 {sha256})")

@@ -18,8 +18,10 @@ from pixelflow.conditioners.frozen import FrozenText
 from pixelflow.core import torchvision_compat
 from pixelflow.core.condition import Condition
 from pixelflow.core.distribution import install
-from pixelflow.core.errors import DataError, MissingDependencyError
+from pixelflow.core.errors import DataError, MissingDependencyError, MissingInputError
+from pixelflow.core.files import read_bytes
 from pixelflow.core.problems import problem
+from pixelflow.core.records import LARGEST
 
 _CONFIG, _WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 
@@ -54,10 +56,10 @@ class ClipText(FrozenText):
 
         def dim_in(self, folder: Path) -> int:
             try:
-                config = json.loads((folder / _CONFIG).read_text("utf-8"))["model_cfg"]
+                config = json.loads(read_bytes(folder / _CONFIG, LARGEST))["model_cfg"]
                 width = config["text_cfg"]["width"]  # which towers of other kinds do not have
                 return int(config["embed_dim"] if self.gives == "pooled" else width)
-            except (OSError, ValueError, KeyError, TypeError):
+            except (MissingInputError, ValueError, LookupError, TypeError, RecursionError):
                 raise DataError(
                     f"clip_text: {folder / _CONFIG} describes no text tower of open-clip's own kind"
                 ) from None

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 
 from pixelflow.conditioners.captions import trimmed
 from pixelflow.conditioners.frozen import FrozenText
-from pixelflow.core.errors import DataError, first_line
+from pixelflow.core.errors import DataError, MissingInputError, first_line
+from pixelflow.core.files import read_bytes
 from pixelflow.core.huggingface import transformers_for
+from pixelflow.core.records import LARGEST
 
 _KNOWN_DIMS = {
     "google/flan-t5-small": 512,
@@ -44,8 +46,8 @@ class T5(FrozenText):
 
         def dim_in(self, folder: Path) -> int:
             try:
-                return int(json.loads((folder / "config.json").read_text("utf-8"))["d_model"])
-            except (OSError, ValueError, KeyError, TypeError):
+                return int(json.loads(read_bytes(folder / "config.json", LARGEST))["d_model"])
+            except (MissingInputError, ValueError, LookupError, TypeError, RecursionError):
                 raise DataError(f"t5: {folder / 'config.json'} is not the configuration of a T5") from None
 
     params: Params

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pixelflow.core.files import writing
+from pixelflow.core.errors import UsageError
+from pixelflow.core.files import at_home, writing
 
 CACHE_VARIABLE = "PIXELFLOW_CACHE"
 """Environment variable with the folder in which they are kept."""
@@ -16,8 +17,12 @@ def cache_folder(name: str) -> Path:
 
     Raises:
         CannotWriteError: the system refuses.
+        UsageError: it lies in a home folder that is not there.
     """
-    folder = Path(os.environ.get(CACHE_VARIABLE) or "~/.cache/pixelflow").expanduser() / name
+    try:
+        folder = at_home(Path(os.environ.get(CACHE_VARIABLE) or "~/.cache/pixelflow")) / name
+    except ValueError as error:
+        raise UsageError(f"{CACHE_VARIABLE}: {error}; set {CACHE_VARIABLE} to another folder") from None
     with writing(folder, f"; set {CACHE_VARIABLE} to another folder"):
         folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -21,8 +21,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from pixelflow.core.errors import DataError, MissingInputError, PixelflowError, first_line
-from pixelflow.core.files import read_bytes, sync, sync_folder, write_through, writing
-from pixelflow.core.records import LARGEST
+from pixelflow.core.files import read_bytes, remove, sync, sync_folder, write_through, writing
+from pixelflow.core.records import LARGEST, LaterFormatError
 
 MANIFEST = "manifest.json"
 STATE = "state.json"
@@ -119,11 +119,11 @@ def not_finite(tensors: Mapping[str, Mapping[str, Tensor]]) -> str | None:
 def clean(folder: Path) -> None:
     """Remove what killed saves left behind; a checkpoint that one was about to replace is put back."""
     for draft in folder.glob(f"{_DRAFT}*"):
-        shutil.rmtree(draft)
+        remove(draft)
     for replaced in folder.glob(f"{_REPLACED}*"):
         original = folder / replaced.name.removeprefix(_REPLACED)
         if original.exists():
-            shutil.rmtree(replaced)
+            remove(replaced)
         else:
             replaced.rename(original)
 
@@ -228,10 +228,7 @@ def _read_manifest(path: Path, step: int) -> dict[str, str]:
     if not intact:
         raise DataError(f"{path / MANIFEST}: is missing or damaged")
     if number > _FORMAT:
-        raise DataError(
-            f"{path}: is of format {number}, and this version of pixelflow knows those up to {_FORMAT}; "
-            "use the version that wrote it"
-        )
+        raise LaterFormatError(str(path), number, _FORMAT)
     return sums
 
 

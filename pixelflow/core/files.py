@@ -136,13 +136,21 @@ def draft_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.part")
 
 
+def remove(path: Path) -> None:
+    """Remove a file, a folder with all that is in it, or a link, but never what a link leads to."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def remove_drafts(folder: Path, name: str = "*") -> None:
     """Remove the drafts in a folder, of all files or of `name`, whose processes have ended."""
     for draft in folder.glob(f".{name if name == '*' else glob.escape(name)}.*.part"):
         process = draft.name.split(".")[-2]
         if process.isdigit() and not _lives(int(process)):
             with writing(draft):
-                shutil.rmtree(draft) if draft.is_dir() else draft.unlink(missing_ok=True)
+                remove(draft)
 
 
 def _lives(process: int) -> bool:
@@ -159,8 +167,9 @@ def _lives(process: int) -> bool:
 
 
 def write_through(path: Path, content: bytes) -> None:
-    """Write a new file and wait until the disk has it."""
-    with path.open("wb") as file:
+    """Write a new file and wait until the disk has it; what bears its name, such as a link, goes before."""
+    path.unlink(missing_ok=True)
+    with path.open("xb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors.numpy import load, save
 
-from pixelflow.core.errors import CannotWriteError, MissingInputError
-from pixelflow.core.files import write_bytes, writing
+from pixelflow.core.errors import CannotWriteError, DataError, MissingInputError
+from pixelflow.core.files import read_bytes, write_bytes, writing
+from pixelflow.core.sealed_arrays import check_safetensors, parsing, seal_safetensors
 from pixelflow.data import decoding
 from pixelflow.data.tar_scan import NOWHERE, scan
 
@@ -24,9 +24,10 @@ logger = logging.getLogger(__name__)
 
 _VERSION = "2"
 """Of the index; another one is made anew."""
+_LARGEST_INDEX = 1 << 33
+"""Bytes of an index."""
 _NAMED = 3
 """Refused members that the log names."""
-_TENSORS = ("images", "texts", "tables", "labels", "kinds")
 
 
 class TarIndex:
@@ -76,8 +77,7 @@ class TarIndex:
 
     @cached_property
     def _keys(self) -> list[str]:
-        with safe_open(self._file, framework="numpy") as file:
-            return file.get_tensor("keys").tobytes().decode().split("\n")
+        return load(read_bytes(self._file, _LARGEST_INDEX))["keys"].tobytes().decode().split("\n")
 
     def content(self, part: NDArray[np.int64]) -> bytes:
         """What lies at an offset and size of the shard; shorter if the shard is."""
@@ -87,17 +87,23 @@ class TarIndex:
 
     def _read(self) -> _Content | None:
         """What an earlier run found, if it is about the shard as it is."""
-        try:
-            with safe_open(self._file, framework="numpy") as file:
-                told = file.metadata() or {}
-                if told.get("state") != self.state or told.get("version") != _VERSION:
-                    return None
-                tensors = {name: file.get_tensor(name) for name in _TENSORS}
-            if not _is_sound(tensors, self.shard.stat().st_size, len(json.loads(told["suffixes"]))):
-                return None
-        except (OSError, SafetensorError, ValueError, KeyError):
+        if not self._file.exists():
             return None
-        _warn(self.shard, int(told["count"]), json.loads(told["refused"]))
+        try:
+            content = read_bytes(self._file, _LARGEST_INDEX)
+            told = check_safetensors(content, str(self._file))
+            if told.get("state") != self.state or told.get("version") != _VERSION:
+                return None
+            with parsing(f"{self._file}: is damaged"):
+                tensors = load(content)
+                if not _is_sound(tensors, self.shard.stat().st_size, len(json.loads(told["suffixes"]))):
+                    raise DataError(f"{self._file}: is damaged (it does not fit the shard)")
+                count, refused = int(told["count"]), [str(one) for one in json.loads(told["refused"])]
+        except (DataError, MissingInputError) as error:
+            logger.warning("%s; the shard is looked through again", error)
+            return None
+        del tensors["keys"]
+        _warn(self.shard, count, refused)
         return told, tensors
 
     def _make(self) -> _Content:
@@ -121,7 +127,7 @@ class TarIndex:
             "left_out": json.dumps(found.left_out),
             "suffixes": json.dumps(suffixes),
         }
-        _write(self._file, save({**tensors, "keys": keys}, metadata=told))
+        _write(self._file, seal_safetensors(save({**tensors, "keys": keys}, metadata=told)))
         _warn(self.shard, found.count, found.refused)
         return told, tensors
 

@@ -17,11 +17,14 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from pixelflow.core.errors import DataError, MissingInputError
-from pixelflow.core.files import write_bytes
+from pixelflow.core.files import read_bytes, write_bytes
 from pixelflow.core.interfaces import Extractor
+from pixelflow.core.sealed_arrays import check_safetensors, seal_safetensors
 
 _LEAST = 8
 """Pixels that the network needs along each side."""
+_LARGEST = 1 << 28
+"""Bytes of a file of such a classifier."""
 _ABOUT = "pixelflow_classifier"
 
 
@@ -81,7 +84,7 @@ def save(file: Path, network: Network, about: About) -> str:
         CannotWriteError: the system refuses.
     """
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    content = safetensors.torch.save(weights, {_ABOUT: json.dumps(asdict(about), sort_keys=True)})
+    content = seal_safetensors(safetensors.torch.save(weights, {_ABOUT: json.dumps(asdict(about), sort_keys=True)}))
     write_bytes(file, content)
     return hashlib.sha256(content).hexdigest()
 
@@ -120,14 +123,14 @@ def read(file: Path, device: torch.device) -> Classifier:
 
 @lru_cache(maxsize=2)
 def _read(file: Path, device: torch.device, size: int, changed: int) -> Classifier:
-    content = file.read_bytes()
+    content = read_bytes(file, _LARGEST)
+    metadata = check_safetensors(content, str(file))
     try:
-        length = int.from_bytes(content[:8], "little")
-        told = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][_ABOUT])
+        told = json.loads(metadata[_ABOUT])
         about = About(tuple(told["classes"]), told["side"], told["accuracy"], told["recipe"])
         network = Network(len(about.classes))
         network.load_state_dict(safetensors.torch.load(content))
-    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError):
+    except (SafetensorError, ValueError, LookupError, TypeError, RuntimeError, OverflowError):
         raise DataError(f"{file}: holds no classifier of 'pixelflow train-extractor'; make it anew") from None
     network = network.to(device).eval().requires_grad_(False)
     return Classifier(network, about, hashlib.sha256(content).hexdigest())

@@ -6,13 +6,12 @@
            00000000.npz      features of the first 512 images, and which of these cannot be read
            00000512.npz ...
 
-A shard appears at once and carries a checksum (a zip's CRC-32); a damaged one is extracted again.
+A shard appears at once and carries a hash; a damaged one is extracted again.
 """
 
 from __future__ import annotations
 
-import io
-import zipfile
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,10 @@ from torch import Tensor
 from pixelflow.core.errors import DataError
 from pixelflow.core.files import write_bytes
 from pixelflow.core.interfaces import Array, BadSample
+from pixelflow.core.sealed_arrays import npz_bytes, parsing, read_npz
 from pixelflow.evaluation.sources import Source
+
+logger = logging.getLogger(__name__)
 
 SHARD = 512
 """Images whose features are written at a time."""
@@ -133,17 +135,22 @@ class RunningMoments:
 
 
 def _read(file: Path) -> _Shard | None:
-    """What a shard holds; None if it is not there or damaged."""
+    """What a shard holds; None if it is not there, or damaged, which the log tells."""
+    if not file.exists():
+        return None
     try:
-        with np.load(file, allow_pickle=False) as kept:
-            bad = [BadSample(str(where), str(reason)) for where, reason in kept["bad"]]
-            return _Shard(kept["features"], bad)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        arrays = read_npz(file, ("features", "bad"))
+        with parsing(f"{file}: is no shard of features"):
+            bad = [BadSample(str(where), str(reason)) for where, reason in arrays["bad"]]
+            features = arrays["features"]
+            if features.ndim != 2 or not np.isfinite(features).all():
+                raise DataError(f"{file}: is no shard of features (n d)")
+        return _Shard(features, bad)
+    except DataError as error:
+        logger.warning("%s; extracted again", error)
         return None
 
 
 def _write(file: Path, shard: _Shard) -> None:
-    content = io.BytesIO()
     bad = np.array([(sample.where, sample.reason) for sample in shard.bad], dtype=np.str_).reshape(-1, 2)
-    np.savez(content, features=shard.features, bad=bad)
-    write_bytes(file, content.getvalue())
+    write_bytes(file, npz_bytes({"features": shard.features, "bad": bad}))

@@ -7,9 +7,7 @@ evaluator's files hold ``mu``, ``sigma``, ``mu_s``, ``sigma_s`` (arXiv 2105.0523
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,9 +18,10 @@ import numpy as np
 
 import pixelflow
 from pixelflow.core.bad_samples import Tally
-from pixelflow.core.errors import DataError, MissingInputError, PixelflowError
+from pixelflow.core.errors import DataError, PixelflowError
 from pixelflow.core.files import check_free, write_bytes
 from pixelflow.core.interfaces import Array, Extractor, ImageBatch
+from pixelflow.core.sealed_arrays import npz_bytes, read_npz
 from pixelflow.evaluation.sources import Part
 
 _RECIPE, _IDENTITY = "recipe", "identity"
@@ -79,7 +78,7 @@ class SavedStatistics:
                 Entry(one["extractor"], one["weights_sha256"], arrays[f"mean_{place}"], arrays[f"covariance_{place}"])
                 for place, one in enumerate(self.recipe["extractors"])
             ]
-        except (KeyError, ValueError, TypeError) as error:
+        except (LookupError, ValueError, TypeError, RecursionError) as error:
             raise DataError(f"{file}: is no file of statistics, or damaged ({error!r})") from None
 
     def holds(self, extractor: Extractor.Params, weights_sha256: str | None) -> bool:
@@ -188,9 +187,7 @@ def save(file: Path, entries: Sequence[Entry], told: Mapping[str, Any], identity
     arrays: dict[str, Any] = {_RECIPE: np.array(json.dumps(recipe, ensure_ascii=False))}
     arrays |= {f"mean_{place}": entry.mean for place, entry in enumerate(entries)}
     arrays |= {f"covariance_{place}": entry.covariance for place, entry in enumerate(entries)}
-    content = io.BytesIO()
-    np.savez(content, **arrays)
-    write_bytes(file, content.getvalue())
+    write_bytes(file, npz_bytes(arrays))
 
 
 def in_file(file: Path, members: set[str]) -> Statistics | None:
@@ -203,12 +200,6 @@ def in_file(file: Path, members: set[str]) -> Statistics | None:
 def _read(file: Path, names: Sequence[str] | None = None) -> dict[str, Any]:
     """Arrays of an npz, by default all of them; none may hold objects."""
     try:
-        with np.load(file, allow_pickle=False) as kept:
-            large = next((one for one in kept.zip.infolist() if one.file_size > _LARGEST), None)
-            if large is not None:
-                raise DataError(f"{file}: {large.filename} has {large.file_size} bytes; no statistics have")
-            return {name: kept[name] for name in (names or kept.files)}
-    except FileNotFoundError:
-        raise MissingInputError(f"{file}: there is no such file") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{file}: its statistics cannot be read ({error})") from None
+        return dict(read_npz(file, names, _LARGEST))
+    except DataError as error:
+        raise DataError(f"{error}; its statistics cannot be used") from None

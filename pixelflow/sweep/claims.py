@@ -138,7 +138,7 @@ def _holder(claim: Path) -> tuple[str, int]:
     try:
         told = json.loads(claim.read_text())
         return told["machine"], told["process"]
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return "", 0
 
 

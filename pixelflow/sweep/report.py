@@ -15,6 +15,7 @@ from PIL import Image
 
 import pixelflow
 from pixelflow.core.files import write_bytes, write_text, writing
+from pixelflow.core.terminal import printable
 from pixelflow.sweep import charts, samples
 from pixelflow.sweep.plan import Plan
 from pixelflow.sweep.results import Column, Results, Row, Value, read_results
@@ -88,16 +89,16 @@ def _plain_values(column: Column, row: int) -> list[Value]:
 def as_markdown(results: Results, plots: Plots, has_samples: bool) -> str:
     """The table, and the pictures that `write_report` puts into report/."""
     columns = _compared(results)
-    head = ["#", *(column.title + _arrow(column) for column in columns)]
-    lines = [f"# {results.name}", "", _summary(results), "", _line(head), _line(["---:"] * len(head))]
+    head = ["#", *(_md(column.title) + _arrow(column) for column in columns)]
+    lines = [f"# {_md(results.name)}", "", _md(_summary(results)), "", _line(head), _line(["---:"] * len(head))]
     for index, row in enumerate(results.rows):
-        cells = [_bold(column.text(index), column.is_best(index)) + _beside(column, index) for column in columns]
-        lines.append(_line([str(row.number), *(cell.replace("|", "\\|") for cell in cells)]))
-    lines += ["", *(f"- {note}" for note in _notes(results))]
-    lines += [f"- #{row.number} failed: {row.failure}" for row in results.rows if row.failure]
+        cells = [_bold(_md(column.text(index)), column.is_best(index)) + _beside(column, index) for column in columns]
+        lines.append(_line([str(row.number), *cells]))
+    lines += ["", *(f"- {_md(note)}" for note in _notes(results))]
+    lines += [f"- #{row.number} failed: {_md(row.failure)}" for row in results.rows if row.failure]
     for title, group in plots.items():
         lines += ["", f"## {title}", ""] * bool(group)
-        lines += [f"![{name}]({_PICTURES}/{_file_name(name)}.svg)" for name in group]
+        lines += [f"![{_md(name)}]({_PICTURES}/{_file_name(name)}.svg)" for name in group]
     if has_samples:
         lines += ["", "## Samples", "", _SAME, "", f"![samples]({_PICTURES}/samples.png)"]
     return "\n".join(lines) + "\n"
@@ -107,11 +108,11 @@ def as_html(results: Results, plots: Plots, strips: Strips) -> str:
     """The page, with plots and pictures inside."""
     template = Template(resources.files("pixelflow.sweep").joinpath("page.html").read_text("utf-8"))
     return template.substitute(
-        title=escape(results.name),
-        summary=escape(_summary(results)),
-        failures="".join(f"<p>#{row.number} failed: {escape(row.failure)}</p>" for row in results.rows if row.failure),
+        title=_html(results.name),
+        summary=_html(_summary(results)),
+        failures="".join(f"<p>#{row.number} failed: {_html(row.failure)}</p>" for row in results.rows if row.failure),
         table=_table(results),
-        notes="".join(f'<p class="quiet">{escape(note)}</p>' for note in _notes(results)),
+        notes="".join(f'<p class="quiet">{_html(note)}</p>' for note in _notes(results)),
         plots="".join(_gallery(title, group) for title, group in plots.items() if group),
         samples=_samples(results, strips) if strips else "",
     )
@@ -180,7 +181,7 @@ def _best_of_each(results: Results) -> list[str]:
 
 def _table(results: Results) -> str:
     columns = _compared(results)
-    heads = "".join(f"<th{_kind(column)}>{escape(column.title)}{_direction(column)}</th>" for column in columns)
+    heads = "".join(f"<th{_kind(column)}>{_html(column.title)}{_direction(column)}</th>" for column in columns)
     rows = "".join(_html_row(index, row, columns) for index, row in enumerate(results.rows))
     return f'<table class="sortable"><thead><tr><th>#</th>{heads}</tr></thead><tbody>{rows}</tbody></table>'
 
@@ -195,10 +196,10 @@ def _cell(column: Column, index: int) -> str:
     value = column.values[index]
     classes = " ".join(["text"] * (not column.is_numeric) + ["best"] * column.is_best(index))
     style = f' class="{classes}"' if classes else ""
-    shown = escape(column.text(index)) + (
-        f"<small>{escape(column.spread(index))}</small>" if column.interval(index) else ""
+    shown = _html(column.text(index)) + (
+        f"<small>{_html(column.spread(index))}</small>" if column.interval(index) else ""
     )
-    return f'<td{style} data-value="{escape("" if value is None else str(value))}">{shown}</td>'
+    return f'<td{style} data-value="{_html("" if value is None else str(value))}">{shown}</td>'
 
 
 def _kind(column: Column) -> str:
@@ -221,7 +222,7 @@ def _file_name(name: str) -> str:
 
 def _samples(results: Results, strips: Strips) -> str:
     rows = "".join(
-        f"<tr><td>#{number}</td><td>{_image(strip)}</td><td>{escape(results.label(number - 1))}</td></tr>"
+        f"<tr><td>#{number}</td><td>{_image(strip)}</td><td>{_html(results.label(number - 1))}</td></tr>"
         for number, strip in strips.items()
     )
     return f'<h2>Samples</h2><p class="quiet">{_SAME}</p><div class="wide"><table class="samples">{rows}</table></div>'
@@ -235,6 +236,16 @@ def _image(picture: Image.Image) -> str:
 
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+def _md(text: str) -> str:
+    """Text that Markdown shows as it is, on one line."""
+    return re.sub(r"[\\`*_\[\]<>&|~]", r"\\\g<0>", printable(text))
+
+
+def _html(text: str) -> str:
+    """Text that HTML shows as it is, on one line."""
+    return escape(printable(text))
 
 
 def _bold(text: str, is_best: bool) -> str:

@@ -31,7 +31,8 @@ from pydantic import BaseModel
 
 from pixelflow.core.device import choose_device
 from pixelflow.core.errors import DataError
-from pixelflow.core.records import Kind
+from pixelflow.core.files import remove
+from pixelflow.core.records import Kind, LaterFormatError
 from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.evaluate import records
@@ -105,6 +106,8 @@ class Task(ABC):
         """Let it be done again where its result is not as it was written."""
         try:
             _ = self.is_done and self.result
+        except LaterFormatError:
+            raise
         except DataError as error:
             logger.warning("%s", error)
             self._result.unlink(missing_ok=True)
@@ -168,7 +171,7 @@ class Task(ABC):
     def finish(self, device: str | None) -> None:
         """Do it and record the result; the caller has claimed it."""
         for draft in list(self.folder.rglob(".*.part")):  # of a process that was killed while writing
-            shutil.rmtree(draft) if draft.is_dir() else draft.unlink(missing_ok=True)
+            remove(draft)
         self.kind.write(self._result, self.perform(device))
 
 

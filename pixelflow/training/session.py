@@ -17,12 +17,13 @@ import torch
 from pixelflow.core import checkpoint, terminal
 from pixelflow.core.assembly import build_dataset, resolve
 from pixelflow.core.errors import PreemptedError, UsageError
+from pixelflow.core.history import History
 from pixelflow.core.interfaces import Dataset
 from pixelflow.core.memory import memory_for
 from pixelflow.core.runfolder import RunFolder, environment
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.core.surveys import told
-from pixelflow.training import initial, metrics, rates
+from pixelflow.training import initial, rates
 from pixelflow.training.distributed import World
 from pixelflow.training.known_classes import with_classes_of
 from pixelflow.training.loop import Trainer
@@ -145,7 +146,7 @@ def _note_change(run: RunFolder, before: ExperimentSpec, now: ExperimentSpec) ->
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "changed": {key: {"before": old, "now": new} for key, old, new in changed},
     }
-    metrics.append(run.changes_file, line)
+    History(run.changes_file).append(line)
 
 
 def _check_shares(spec: ExperimentSpec, world: World) -> None:

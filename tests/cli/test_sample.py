@@ -339,7 +339,7 @@ def test_what_is_no_record_is_refused(run: Path, tmp_path: Path, capsys: pytest.
     path = tmp_path / "samples.json"
     path.write_text(text)
     assert sample(run, "--repeat", path) == 65
-    assert "is no record" in capsys.readouterr().err
+    assert "give the samples.json of earlier samples" in capsys.readouterr().err
 
 
 def test_a_record_that_was_spoilt_names_the_place(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
@@ -348,6 +348,10 @@ def test_a_record_that_was_spoilt_names_the_place(run: Path, tmp_path: Path, cap
     record = json.loads(path.read_text())
     record["order"]["sampling"]["steps"] = [1, 2, 3]
     path.write_text(json.dumps(record))
+    assert sample(run, "--repeat", path) == 65
+    assert "samples.json: is damaged or was changed" in capsys.readouterr().err
+    former = {key: value for key, value in record.items() if key not in ("format", "content_sha256")}
+    path.write_text(json.dumps(former))
     assert sample(run, "--repeat", path) == 78
     assert "sampling.steps: has 3 entries for 2 stages" in capsys.readouterr().err
 

@@ -61,11 +61,11 @@ def test_a_damaged_shard_is_named(tmp_path):
     write_shard(tmp_path, states_of([3]))
     (shard,) = tmp_path.glob("*.safetensors")
     shard.write_bytes(shard.read_bytes()[:-9])
-    with pytest.raises(DataError, match=f"{shard.name}: cannot be read"):
+    with pytest.raises(DataError, match=f"{shard.name}: is damaged .cannot be read"):
         TokenCache(tmp_path)
     (tmp_path / "t5-0").mkdir()
     (tmp_path / "t5-0" / "encoder.json").write_text("[1")
-    with pytest.raises(DataError, match=r"encoder.json: is damaged"):
+    with pytest.raises(DataError, match=r"encoder.json: is not a record of a text encoder"):
         token_cache.encoders(tmp_path)
 
 

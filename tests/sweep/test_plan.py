@@ -44,5 +44,5 @@ def test_a_folder_that_is_no_sweep(tmp_path):
     with pytest.raises(MissingInputError, match=r"steps.yaml: is a file; give the sweep's folder"):
         Plan.read(tmp_path / "steps.yaml")
     (tmp_path / "sweep.json").write_text("{")
-    with pytest.raises(DataError, match="damaged"):
+    with pytest.raises(DataError, match="is not a sweep's plan"):
         Plan.read(tmp_path)

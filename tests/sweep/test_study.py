@@ -120,7 +120,9 @@ def propose_without_working(folder) -> None:
     advance(Plan.read(folder), folder)
     for task in tasks_of(Plan.read(folder), folder):
         task.folder.mkdir(parents=True, exist_ok=True)
-        result = {"results": [{"values": {"distance": 1.0}, "settings": {"type": "frechet"}}]}
+        figures = {"metric": "frechet", "values": {"distance": 1.0}, "higher_is_better": False}
+        results = [{**figures, "settings": {"type": "frechet"}}]
+        result = {"images_per_second": 1.0, "seconds_per_image": 1.0, "results": results}
         (task.folder / "result.json").write_text(json.dumps(result))
 
 

@@ -134,7 +134,7 @@ def test_other_files_are_one_line(tmp_path):
     (tmp_path / "text.safetensors").write_text("not tensors")
     safetensors.torch.save_file({"a": torch.zeros(2)}, tmp_path / "other.safetensors")
     for name in ("text", "other"):
-        with pytest.raises(DataError, match="holds no classifier"):
+        with pytest.raises(DataError, match=r"holds no classifier|is no safetensors file"):
             read(tmp_path / f"{name}.safetensors", CPU)
 
 
