@@ -35,6 +35,7 @@ COMMANDS = (
     "data",
     "train",
     "cache_text",
+    "plot",
     "sample",
     "eval",
     "bench",

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from pixelflow.core.component import Count, Settings
 from pixelflow.core.geometry import CascadeSpec, ImageSpec
@@ -92,6 +92,33 @@ class PhaseSpec(Settings):
     """Step at which a cosine has fallen to 0; by default where the next phase starts, or after the last step."""
 
 
+class HeldOutSpec(Settings):
+    """Images that are not trained on; their loss tells how the network does on new ones."""
+
+    fraction: float | None = Field(default=None, gt=0, lt=1)
+    """Share of the data, drawn by the spec's seed."""
+    data: dict[str, Any] | None = None
+    """Other data: what differs from the spec's own, e.g. {split: test} or {root: pictures-held-out}."""
+    every: Count = 1000
+    """Training steps between measurements; the last step is one too."""
+    images: Count = 512
+    """Of them that are measured, at most."""
+
+    @model_validator(mode="after")
+    def _is_one(self) -> HeldOutSpec:
+        if (self.fraction is None) == (self.data is None):
+            raise problem("needs either a fraction or data")
+        return self
+
+
+def _fraction(value: Any) -> Any:
+    """``0.05`` means ``{fraction: 0.05}``."""
+    return {"fraction": value} if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+
+HeldOut = Annotated[HeldOutSpec, BeforeValidator(_fraction, json_schema_input_type=float | HeldOutSpec)]
+
+
 class TrainingSpec(Settings):
     """The optimisation."""
 
@@ -138,6 +165,8 @@ class TrainingSpec(Settings):
     """Checkpoints kept; older ones are deleted."""
     sample_every: Count | None = 1000
     """Steps between sample grids; null for none."""
+    held_out: HeldOut | None = None
+    """Images whose loss is measured and that are not trained on: a share of the data, or a block; null for none."""
     samples: Count = 16
     """Images in a sample grid."""
     prompts: tuple[str, ...] | None = Field(default=None, min_length=1)
@@ -239,6 +268,17 @@ class ExperimentSpec(Settings):
         image = self.image
         return (image.size,) if image.max_aspect is None else sizes_of(image.size, self.unit, image.max_aspect)
 
+    def held_out_data(self) -> Dataset.Params:
+        """The data of which images are held out: the spec's own, or other ones; raises ValueError for bad settings."""
+        held_out = self.training.held_out
+        if held_out is None or held_out.data is None:
+            return self.data
+        try:
+            return type(self.data).model_validate({**self.data.model_dump(mode="json"), **held_out.data})
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            raise problem(f"{first['msg']}; it may hold what differs from data", *first["loc"]) from None
+
     def check_size(self, size: Size) -> None:
         """Raise ValueError, naming the nearest ones that can, if images of `size` cannot be cut into patches."""
         if any(side % self.unit or side < 1 for side in size):
@@ -266,6 +306,7 @@ class ExperimentSpec(Settings):
         problem.within(("backbone",), self.backbone.check, patches)
         problem.within(("sampling",), self.sampling.steps_of, stages)
         problem.within(("sampling", "guidance"), self.sampling.guidance.check, stages)
+        problem.within(("training", "held_out", "data"), self.held_out_data)
         mix = self.objective.stage_mix
         if mix is not None and (len(mix) != stages or sum(mix) <= 0):
             raise problem(f"needs {stages} shares, one a stage, not all 0", "objective", "stage_mix")

@@ -14,8 +14,10 @@ from pixelflow.core.interfaces import Dataset
 from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.training import metrics
+from pixelflow.training.curves import Curves
 from pixelflow.training.distributed import World
 from pixelflow.training.evaluations import Evaluations
+from pixelflow.training.held_out import HeldOutLoss, trained_on
 from pixelflow.training.initial import Inherited, former_run, inherit
 from pixelflow.training.loader import Batch, batches
 from pixelflow.training.objective import Objective, Work
@@ -34,12 +36,14 @@ class Trainer:
         self, run: RunFolder, spec: ExperimentSpec, dataset: Dataset, world: World, signals: StopSignals
     ) -> None:
         self.run, self.spec, self.settings = run, spec, spec.training
-        self.dataset, self.world, self.signals = dataset, world, signals
+        self.dataset, self.world, self.signals = trained_on(dataset, spec), world, signals
         self.signals.immediate = world.size == 1
         self.state = TrainState.begin(spec, world.device, run.checkpoints)
         self.objective = Objective(self.state.model, spec, world.rank)
         self.previews = Previews(run.samples, spec, dataset)
         self.evaluations = Evaluations(run, spec)
+        self.held_out = HeldOutLoss(spec, dataset, run.metrics_file, self.state.step)
+        self.curves = Curves(run.path)
         self.inherited = self._inherit()
         self._is_whole = True
         """Whether the state is that of a step, and not on its way to the next."""
@@ -55,9 +59,10 @@ class Trainer:
 
     @property
     def is_finished(self) -> bool:
-        """Whether every step is done, every picture drawn and every evaluation made."""
+        """Whether every step is done, every picture drawn and everything measured."""
         step = self.state.step
-        return step >= self.settings.steps and not self.previews.is_due(step) and not self.evaluations.are_due(step)
+        is_measured = not self.held_out.is_due(step) and not self.evaluations.are_due(step)
+        return step >= self.settings.steps and not self.previews.is_due(step) and is_measured
 
     def train(self) -> None:
         """All remaining steps. Whatever ends them early outside of a step, the state is saved first.
@@ -95,8 +100,7 @@ class Trainer:
 
     def _steps(self, progress: Progress, written: Events | None) -> None:
         progress.note = self.evaluations.told
-        self._preview(progress)
-        self._evaluate(progress, written)
+        self._look(progress, written)
         stream = batches(
             self.dataset,
             batch_size=self.settings.batch_size,
@@ -119,8 +123,7 @@ class Trainer:
                     self._report(progress, written)
                 if self._is_due(self.settings.save_every) or self.evaluations.are_at(self.state.step):
                     self.save()
-                self._preview(progress)
-                self._evaluate(progress, written)
+                self._look(progress, written)
 
     def step(self, batch: Batch, began: float) -> None:
         """One optimizer step.
@@ -204,6 +207,27 @@ class Trainer:
             written.write(line)
         state.window = metrics.Window()
 
+    def _look(self, progress: Progress, written: Events | None) -> None:
+        """Whatever is to be seen of the weights of this step, if it is due and not there."""
+        self._measure_held_out(progress, written)
+        self._preview(progress)
+        self._evaluate(progress, written)
+
+    def _measure_held_out(self, progress: Progress, written: Events | None) -> None:
+        step = self.state.step
+        if not (self.world.is_first and self.held_out.is_due(step)):
+            return
+        with self.signals.interruptible():
+            line = self.held_out.measure(self.state.model, self.state.ema.model, step)
+        metrics.append(self.run.metrics_file, line)
+        if written is not None:
+            written.write_held_out(line)
+        found = line["held_out"]
+        progress.say(
+            f"step {step}: held-out loss {found['loss']:.4f}, of the averaged weights {found['averaged_loss']:.4f} "
+            f"({found['images']} images)"
+        )
+
     def _preview(self, progress: Progress) -> None:
         """Draw pictures of this step if they are due and not there: also those that a stop prevented."""
         if not (self.world.is_first and self.previews.is_due(self.state.step)):
@@ -212,6 +236,7 @@ class Trainer:
             drawn = self.previews.draw(self.state.ema.model, self.state.step)
         if drawn is not None:
             progress.say(f"step {self.state.step}: drew {drawn}")
+            self.curves.draw()
 
     def _evaluate(self, progress: Progress, written: Events | None) -> None:
         """Evaluate this step's weights if that is due: also where a stop prevented it. The step is saved before."""

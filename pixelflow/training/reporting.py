@@ -172,6 +172,11 @@ class Events:
             if loss is not None:
                 self._writer.add_scalar(f"loss_of_stage/{stage}", loss, step)
 
+    def write_held_out(self, line: Mapping[str, Any]) -> None:
+        """The loss of images that are not trained on."""
+        for name in ("loss", "averaged_loss"):
+            self._writer.add_scalar(f"held_out/{name}", line["held_out"][name], line["step"])
+
     def write_evaluation(self, line: Mapping[str, Any]) -> None:
         """All figures of an evaluation."""
         for result in line["evaluation"]["results"]:

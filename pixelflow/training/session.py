@@ -46,6 +46,8 @@ CHANGEABLE = (
     "training.save_every",
     "training.keep",
     "training.sample_every",
+    "training.held_out.every",
+    "training.held_out.images",
     "training.samples",
     "training.prompts",
     "training.labels",

@@ -1,0 +1,155 @@
+"""The course of the loss as a picture: in a run's folder while it trains, of several runs by ``pixelflow plot``."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pixelflow.core.errors import DataError
+from pixelflow.core.files import write_bytes
+
+logger = logging.getLogger(__name__)
+
+PICTURE = "loss.png"
+_POINTS = 1000
+"""Of a curve; the lines of longer runs are averaged."""
+_TIMES_HIGHER = 10
+"""Ratio of the largest to the smallest loss from which the axis is logarithmic."""
+
+Point = tuple[int, float]
+"""A step and a loss."""
+
+
+@dataclass
+class Course:
+    """What a run's metrics tell of the loss, read on from where it was read before."""
+
+    metrics: Path
+    trained: list[Point] = field(default_factory=list)
+    held_out: list[Point] = field(default_factory=list)
+    averaged: list[Point] = field(default_factory=list)
+    """Of the held-out images, by the averaged weights."""
+    by_stage: dict[int, list[Point]] = field(default_factory=dict)
+    _read: int = 0
+    """Bytes."""
+
+    def read_on(self) -> None:
+        """Take the whole lines that have come."""
+        if not self.metrics.is_file() or self.metrics.stat().st_size < self._read:
+            self._read = 0
+        if not self.metrics.is_file():
+            return
+        with self.metrics.open("rb") as file:
+            file.seek(self._read)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                self._read += len(line)
+                with suppress(ValueError, LookupError, TypeError, AttributeError):  # not ours
+                    self._take(json.loads(line))
+
+    def _take(self, line: Any) -> None:
+        step = int(line["step"])
+        if "held_out" in line:
+            self.held_out.append((step, float(line["held_out"]["loss"])))
+            self.averaged.append((step, float(line["held_out"]["averaged_loss"])))
+        elif "loss" in line:
+            self.trained.append((step, float(line["loss"])))
+            for stage, loss in enumerate(line["loss_by_stage"]):
+                if loss is not None:
+                    self.by_stage.setdefault(stage, []).append((step, float(loss)))
+
+
+class Curves:
+    """``loss.png`` in a run's folder. It is a convenience: whatever goes wrong with it is said once, and no more."""
+
+    def __init__(self, run: Path) -> None:
+        self._run = run
+        self._course = Course(run / "metrics.jsonl")
+        self._is_told = False
+
+    def draw(self) -> None:
+        """Draw what there is."""
+        try:
+            self._course.read_on()
+            if self._course.trained:
+                plot({self._run.name: self._course}, self._run / PICTURE)
+        except Exception as error:  # another package's, or a full disk: nothing that training needs
+            if not self._is_told:
+                logger.warning("no picture of the loss: %s", error)
+            self._is_told = True
+
+
+def courses(runs: Sequence[Path]) -> dict[str, Course]:
+    """The courses of runs by their names, or by their paths where two have one name.
+
+    Raises:
+        DataError: a run has no losses.
+    """
+    names = [run.resolve().name for run in runs]
+    found = {}
+    for run, name in zip(runs, names, strict=True):
+        course = Course(run / "metrics.jsonl")
+        course.read_on()
+        if not course.trained:
+            raise DataError(f"{run}: its metrics hold no losses; it writes one every training.log_every steps")
+        found[name if names.count(name) == 1 else str(run)] = course
+    return found
+
+
+def plot(runs: dict[str, Course], target: Path) -> None:
+    """Draw the losses of runs into a PNG; of a single one by stage too.
+
+    Raises:
+        CannotWriteError: the system refuses.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 5), dpi=110, layout="constrained")
+    axes = figure.add_subplot()
+    for place, (name, course) in enumerate(runs.items()):
+        colour = f"C{place % 10}"
+        label = "training" if len(runs) == 1 else name
+        axes.plot(*_columns(course.trained), color=colour, linewidth=1.5, label=label, zorder=3)
+        of = "" if len(runs) == 1 else f"{name}, "
+        if course.held_out:
+            style: dict[str, Any] = {
+                "color": "black" if len(runs) == 1 else colour,
+                "linewidth": 1.2,
+                "markersize": 4,
+                "zorder": 4,
+            }
+            axes.plot(*_columns(course.held_out), "o--", label=f"{of}held out", **style)
+            axes.plot(*_columns(course.averaged), "s:", label=f"{of}held out, averaged weights", **style)
+        if len(runs) == 1 and len(course.by_stage) > 1:
+            for stage, points in sorted(course.by_stage.items()):
+                own = f"C{stage + 1}"
+                axes.plot(*_columns(points), color=own, linewidth=0.8, alpha=0.7, label=f"training, stage {stage + 1}")
+    losses = [loss for course in runs.values() for _, loss in course.trained if loss > 0]
+    if losses and max(losses) > _TIMES_HIGHER * min(losses):
+        axes.set_yscale("log")
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss")
+    axes.set_title(next(iter(runs)) if len(runs) == 1 else "", fontsize=11)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, frameon=False)
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of letters that its font lacks
+        FigureCanvasAgg(figure).print_png(buffer)
+    write_bytes(target, buffer.getvalue())
+
+
+def _columns(points: Sequence[Point]) -> tuple[list[float], list[float]]:
+    """Steps and losses, of at most so many points that a picture can show."""
+    many = -(-len(points) // _POINTS)
+    parts = [points[first : first + many] for first in range(0, len(points), many)]
+    return [part[-1][0] for part in parts], [sum(loss for _, loss in part) / len(part) for part in parts]
