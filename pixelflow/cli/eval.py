@@ -82,6 +82,7 @@ def eval(
     into a folder of pictures, and no result takes the place of another one.
     """
     from pixelflow.core.device import choose_device
+    from pixelflow.core.files import check_writable
     from pixelflow.evaluate import records
 
     target = choose_device(device)
@@ -98,6 +99,7 @@ def eval(
         captions = captions_for(run, count, data) if data is not None else None
         generation = Generation(run, spec.sampling, count, seed, captions)
         folder = out or source / "evaluations" / generation.digest
+        check_writable(folder)
         measurement = _of_run(generation, folder, spec, data, save_statistics)
     else:
         drawing = {"--steps": steps, "--sampler": sampler, "--guidance": guidance, "--grid": grid}
@@ -105,6 +107,7 @@ def eval(
         measurement = _of_files(source, [*(overrides or ()), *_chosen(reference)], target)
         _check_replaceable(save_statistics, measurement.reference)
         folder = out or _beside_pictures(source, measurement)
+        check_writable(folder)
     for line in measurement.inputs:
         say(line)
     for note in measurement.notes:

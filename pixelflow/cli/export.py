@@ -60,6 +60,7 @@ def export(
 
     Stopped and started again, it goes on where it was. Every run draws a prompt's images from the same seeds.
     """
+    from pixelflow.core.files import check_writable
     from pixelflow.export.drawing import Export
     from pixelflow.generation.rewriting import chosen
     from pixelflow.generation.settings import changed_sampling
@@ -75,6 +76,7 @@ def export(
     built = None if choice is None else choice.build(device=opened.model.device)
     images = Export(opened, sampling, layout, tasks, built, seed)
     folder = out or run / "exports" / f"{benchmark}-{images.digest}"
+    check_writable(folder)
     with bars() as shown:
         for done in images.draw_into(folder):
             shown("prompts", done, len(tasks))

@@ -178,12 +178,14 @@ def _draw(run: Run, weak: Weaker | None, order: Order, out: Path | None, columns
     Args:
         is_new: whether to draw in any case.
     """
+    from pixelflow.core.files import check_writable
     from pixelflow.generation.gallery import Gallery, holds, place_for
 
     folder = out or place_for(Path(run.source.run) / "samples", None if is_new else order)
     if not is_new and holds(folder, order):
         tell(f"these images were drawn before, and are in {folder}")
         return
+    check_writable(folder)
     with Gallery(folder) as gallery:
         _draw_into(gallery, run, weak, order, columns)
 

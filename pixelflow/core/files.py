@@ -7,6 +7,7 @@ import glob
 import os
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,6 +91,18 @@ def is_free(folder: Path) -> bool:
     return not folder.is_dir() or all(path.name.startswith(".") for path in folder.iterdir())
 
 
+def check_writable(place: Path, option: str = "--out") -> None:
+    """Raise CannotWriteError, before work that would be lost, if `place` is where no file or folder can be made.
+
+    What is there already and is no folder is left to whoever writes it.
+    """
+    if place.exists() and not place.is_dir():
+        return
+    there = next(path for path in (place, *place.absolute().parents) if path.exists())
+    with writing(place, f"; choose another {option}"), tempfile.TemporaryFile(dir=there):
+        pass
+
+
 def check_free(place: Path, option: str = "--out") -> None:
     """Raise CannotWriteError if there is a file, or a folder with anything in it: what is somebody's is not replaced.
 
@@ -99,6 +112,7 @@ def check_free(place: Path, option: str = "--out") -> None:
         raise CannotWriteError(f"{place}: is there already, and nothing is replaced; choose another {option}")
     if not is_free(place):
         raise CannotWriteError(f"{place}: is not empty, and nothing is replaced; choose another {option}")
+    check_writable(place, option)
 
 
 def write_text(path: Path, text: str) -> None:

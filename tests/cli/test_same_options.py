@@ -73,3 +73,18 @@ def test_bench_and_export_official_take_the_weights_that_are_asked_for(run: Path
     assert "one of: ema, raw" in refused(capsys, "bench", str(run), "--weights", "best")[1]
     assert "one of: ema, raw" in refused(capsys, "export-official", str(run), str(tmp_path), "--weights", "best")[1]
     assert pixelflow.load(run, weights="raw").source.weights == "raw"
+
+
+@pytest.mark.parametrize("command", [("sample",), ("eval",), ("bench",), ("export", "geneval")])
+def test_a_place_that_cannot_be_written_is_known_before_anything_is_drawn(command, run: Path, tmp_path, capsys):
+    """A folder below a file cannot be made, whoever asks."""
+    if command[0] == "export":
+        run = make_run(tmp_path / "text", make_spec("conditioners=[{type: bytes, dim: 16}]"))
+        (tmp_path / "prompts.jsonl").write_text('{"prompt": "a cat", "tag": "x"}\n')
+        command = (*command, "--prompts", str(tmp_path / "prompts.jsonl"))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("pixelflow.core.generate.generate", lambda *drawn, **more: pytest.fail("it draws"))
+        patched.setattr("pixelflow.generation.draw.generate", lambda *drawn, **more: pytest.fail("it draws"))
+        code, said = refused(capsys, *command, str(run), "--out", f"{__file__}/below")
+    assert code == 73
+    assert "cannot be written (Not a directory); choose another --out" in said
