@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import time
 
 import pytest
@@ -88,6 +89,50 @@ def test_another_machine_gives_it_back(holder, tmp_path):
     holder(seconds=0).join()
     assert not Claim(tmp_path).is_held
     assert is_free(tmp_path)
+
+
+def hold_with_a_child(folder, connection) -> None:
+    """As a worker whose training reads data in processes."""
+    with Claim(folder).held():
+        child = FORK.Process(target=hold_nothing, args=(connection,))
+        child.start()
+        time.sleep(60)
+
+
+def hold_nothing(connection) -> None:
+    connection.send(os.getpid())
+    time.sleep(60)
+
+
+def test_a_killed_process_of_this_machine_holds_nothing_though_its_children_live(on_machine, tmp_path):
+    here, there = FORK.Pipe()
+    process = on_machine(claims.MACHINE, hold_with_a_child, tmp_path, there)
+    child = here.recv()
+    try:
+        assert Claim(tmp_path).is_held
+        process.kill()
+        process.join()
+        os.kill(child, 0)  # it lives
+        assert not Claim(tmp_path).is_held
+        assert is_free(tmp_path)
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+def test_whoever_asks_keeps_nobody_from_holding(tmp_path):
+    """The question takes the lock for a moment."""
+    claim, stop = Claim(tmp_path), threading.Event()
+    with claim.held():
+        pass
+    asking = [threading.Thread(target=lambda: [claim.is_held for _ in iter(stop.is_set, True)]) for _ in range(2)]
+    for thread in asking:
+        thread.start()
+    try:
+        assert sum(is_free(tmp_path) for _ in range(100)) > 90
+    finally:
+        stop.set()
+        for thread in asking:
+            thread.join()
 
 
 def test_a_machine_that_died_holds_it_until_its_lease_ends(holder, tmp_path):

@@ -15,6 +15,7 @@ from pixelflow.core.errors import NonFiniteError
 from pixelflow.training import loop
 from tests.conftest import TINY
 from tests.training.test_resume import PARTS, assert_same
+from tests.training.test_workers import has_namespaces
 
 
 def test_weights_that_one_step_spoils_are_not_saved(trained, tmp_path):
@@ -87,3 +88,32 @@ def test_what_a_kill_leaves_half_written_is_removed_by_the_next_start(tmp_path, 
     again = subprocess.run([sys.executable, "-m", "pixelflow", *arguments], capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
     assert [path for path in tmp_path.rglob("*") if re.search("part|draft", path.name)] == [own]
+
+
+FULL = """
+mount -t tmpfs -o size={size}k tmpfs "$1" && shift
+"$@" && exit 1
+echo "exit code $?"
+mount -o remount,size=20m tmpfs "$PLACE"
+"$@" && find "$PLACE"
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not has_namespaces(), reason="needs root, for a file system of its own")
+@pytest.mark.parametrize("size", [4, 64, 160, 260])
+def test_a_full_disk_leaves_nothing_that_the_next_start_does_not_remove(tmp_path, size):
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    place = tmp_path / "disk"
+    place.mkdir()
+    train = [sys.executable, "-m", "pixelflow", "train", str(tmp_path / "tiny.yaml"), "--out", str(place)]
+    options = ["training.sample_every=2", "training.samples=1", "sampling.steps=1", "backbone.depth=1"]
+    done = subprocess.run(
+        ["unshare", "-m", "bash", "-c", FULL.format(size=size), "sh", str(place), *train, *options],
+        capture_output=True, text=True, env=os.environ | {"PLACE": str(place)},
+    )  # fmt: skip
+    assert "exit code 73" in done.stdout, done.stderr
+    assert done.returncode == 0, done.stderr
+    assert "step-00000004/manifest.json" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert not re.search(r"\.part|draft", done.stdout)
