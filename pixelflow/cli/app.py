@@ -20,6 +20,7 @@ import typer
 from typer.core import TyperCommand
 
 from pixelflow import __version__
+from pixelflow.cli.leaving import leave_within_seconds
 from pixelflow.core import terminal
 from pixelflow.core.errors import (
     CannotWriteError,
@@ -156,6 +157,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     lost = terminal.flush()
     if lost and not code:
         code = _report(CannotWriteError(lost), ordered)
+    if arguments is None:  # the whole process is this command
+        leave_within_seconds(code)
     sys.exit(code)
 
 

@@ -106,8 +106,8 @@ def _training(speed: TrainingSpeed) -> str:
 def _write(
     file: Path, run: Run, peaks: Mapping[str, float], sampled: Sequence[SamplingSpeed], trained: TrainingSpeed
 ) -> None:
+    from pixelflow.core.environment import environment
     from pixelflow.core.files import write_text
-    from pixelflow.core.runfolder import environment
 
     body: dict[str, Any] = {
         "run": run.source.model_dump(mode="json"),
@@ -115,7 +115,7 @@ def _write(
         "peak_flops": dict(peaks),
         "sampling": [asdict(one) for one in sampled],
         "training": asdict(trained),
-        "environment": environment(run.classes),
+        "environment": environment(run.classes, run.spec),
     }
     write_text(file, json.dumps(body, indent=1) + "\n")
     tell(f"written to {file}")

@@ -142,12 +142,10 @@ def _changed(source: Path, run: Run, overrides: list[str], sampling: Mapping[str
     from pixelflow.core import reading
     from pixelflow.core.errors import UsageError
     from pixelflow.core.runfolder import RunFolder
-    from pixelflow.core.spec import ExperimentSpec
     from pixelflow.generation.settings import changed_sampling, whole_key
 
-    assignments = [whole_key(text) for text in overrides]
-    document = reading.override(RunFolder(source).document, assignments)
-    changed = reading.validate(ExperimentSpec, document)
+    folder = RunFolder(source)
+    changed = folder.validate(reading.override(folder.document, [whole_key(text) for text in overrides]))
     own = {"evaluation": run.spec.evaluation, "sampling": run.spec.sampling, "data": run.spec.data}
     if changed.model_copy(update=own) != run.spec:
         raise UsageError("of a trained run only evaluation.*, sampling.* and data.* can be changed")

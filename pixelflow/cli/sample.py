@@ -194,7 +194,7 @@ def _draw_into(gallery: Gallery, run: Run, weak: Weaker | None, order: Order, co
     from rich.console import Console
     from rich.progress import track
 
-    from pixelflow.core.runfolder import environment
+    from pixelflow.core.environment import environment
     from pixelflow.generation.draw import draw
     from pixelflow.generation.gallery import Record
     from pixelflow.generation.pictures import columns_of
@@ -221,7 +221,7 @@ def _draw_into(gallery: Gallery, run: Run, weak: Weaker | None, order: Order, co
         images=count,
         evaluations=gallery.evaluations,
         seconds=round(seconds, 3),
-        environment=environment(run.classes),
+        environment=environment(run.classes, run.spec, order.sampling, order.rewriting),
     )
     gallery.finish(record, _titles(order, run), columns or columns_of(order.captions or order.labels or ()))
     stages = " + ".join(f"{spent:g}" for spent in record.evaluations)

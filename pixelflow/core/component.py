@@ -7,7 +7,7 @@ keyword-only constructor arguments. ``params.build(**wiring)`` makes the compone
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -114,3 +114,16 @@ class Component:
         if field is None or not isinstance(field.default, str):
             raise TypeError(f'{cls.__qualname__}.Params needs a field  type: Literal["name"] = "name"')
         return field.default
+
+
+def components(*values: Any) -> Iterator[ComponentParams]:
+    """The settings of every component within these values, outer ones first."""
+    for value in values:
+        if isinstance(value, ComponentParams):
+            yield value
+        if isinstance(value, Settings):
+            yield from components(*(own for _, own in value))
+        elif isinstance(value, (list, tuple)):
+            yield from components(*value)
+        elif isinstance(value, Mapping):
+            yield from components(*value.values())

@@ -21,6 +21,8 @@ import pluggy
 
 from pixelflow.core import hookspecs
 from pixelflow.core.component import ComponentParams
+from pixelflow.core.plugin_source import source_sha256
+from pixelflow.core.plugin_watch import marked, watched
 from pixelflow.core.registry import registry
 
 ENTRY_POINT_GROUP = "pixelflow"
@@ -63,6 +65,8 @@ class Plugin:
 
 _failures: list[Failure] = []
 _plugins: list[Plugin] = []
+_sources: dict[str, str | None] = {}
+"""Name of a plugin -> hash of its source, as it was when it was imported."""
 _managers: list[pluggy.PluginManager] = []
 """The manager, once everything is registered; empty before."""
 
@@ -82,6 +86,16 @@ def third_party() -> list[Plugin]:
     return list(_plugins)
 
 
+def source_of(plugin: Plugin) -> str | None:
+    """The hash of the source that a plugin was imported from; None where it has no files."""
+    return _sources.get(plugin.name)
+
+
+def code_of(plugin: Plugin) -> str:
+    """What tells a plugin's code from others: its distribution, version and source."""
+    return " ".join(filter(None, (plugin.distribution, source_of(plugin))))
+
+
 def failure_note(name: str) -> str:
     """A clause on the broken plugins that may own component `name`, or an empty string.
 
@@ -91,6 +105,13 @@ def failure_note(name: str) -> str:
     fitting = [failure for failure in _failures if prefix in failure.plugin]
     chosen = fitting or (_failures if dot else [])
     return "".join(f"; plugin {failure.plugin} is broken: {failure.reason}" for failure in chosen)
+
+
+def absence_note(name: str) -> str:
+    """A clause on the plugin that would own component `name`, if none of that name is installed."""
+    prefix, dot, _ = name.partition(".")
+    is_here = any(plugin.name == prefix for plugin in _plugins)
+    return f"; no plugin {prefix!r} is installed" if dot and prefix and not is_here else ""
 
 
 def load() -> pluggy.PluginManager:
@@ -144,15 +165,23 @@ def _load_third_party(manager: pluggy.PluginManager, plugin: Plugin, entry_point
         _fail(plugin, f"{plugin.distribution} and {taken[0].distribution} both register a plugin of this name")
         return
     _plugins.append(plugin)
-    module = _guarded(plugin, "cannot be imported", entry_point.load)
+    module = _guarded(plugin, "cannot be imported", _under_watch, plugin, entry_point, entry_point.load)
     if module is _FAILED:
         return
     hook = _guarded(plugin, "is refused", _register, manager, module, plugin.name)
     if hook is _FAILED:
         return
-    classes = _guarded(plugin, "register_components failed", hook)
+    classes = _guarded(plugin, "register_components failed", _under_watch, plugin, entry_point, hook)
     if classes is not _FAILED:
         _register_classes(plugin, classes)
+    own = [entry.cls.__module__ for _, _, entry in registry if entry.origin == plugin.origin]
+    _sources[plugin.name] = source_sha256([entry_point.module, *own])
+
+
+def _under_watch(plugin: Plugin, entry_point: metadata.EntryPoint, call: Callable[[], Any]) -> Any:
+    """Call what runs a plugin's own code."""
+    with marked(plugin.name, entry_point.value), watched(plugin.origin, DISABLE_VARIABLE):
+        return call()
 
 
 def _register(manager: pluggy.PluginManager, module: Any, name: str) -> Callable[[], Any]:
@@ -173,7 +202,8 @@ def _register_classes(plugin: Plugin, classes: Any) -> None:
     if not isinstance(classes, (list, tuple)):
         _fail(plugin, f"register_components returned {type(classes).__name__}, not a list of component classes")
         return
-    for cls in classes:
+    listed = _guarded(plugin, "register_components failed", list, classes)
+    for cls in () if listed is _FAILED else listed:
         _guarded(plugin, "", registry.add, cls, plugin.origin)
 
 

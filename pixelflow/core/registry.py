@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, NoReturn, get_args
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidatorFunctionWrapHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from pixelflow.core.absent import Absent, dumped, stand_in
 from pixelflow.core.component import Component, ComponentParams
 from pixelflow.core.problems import problem, shown
 
@@ -95,20 +96,26 @@ class Slot:
             name: handler.generate_schema(entry.cls.Params) for name, entry in registry.of_kind(self.kind).items()
         }
         union = core_schema.tagged_union_schema(choices, discriminator="type", strict=True)
-        return core_schema.no_info_before_validator_function(self._expand, union)
+        return core_schema.no_info_wrap_validator_function(
+            self._validated, union, serialization=core_schema.wrap_serializer_function_ser_schema(dumped, schema=union)
+        )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {"anyOf": [{"enum": list(registry.of_kind(self.kind))}, handler(schema["schema"])]}
+
+    def _validated(self, value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+        block = self._expand(value)
+        return block if isinstance(block, Absent) else validate(block)
 
     def _expand(self, value: Any) -> Any:
         """Turn a bare name into a block, and name what is registered when the type is missing or unknown."""
         if isinstance(value, str):
             value = {"type": value}
         if isinstance(value, dict):
-            self._check_type(value.get("type"))
-        elif value is None or isinstance(value, (bool, int, float, list, tuple)):
+            return self._known(value)
+        if value is None or isinstance(value, (bool, int, float, list, tuple)):
             raise problem(f"needs the name of a {self.kind}, or a block with 'type', not {shown(value)}")
-        else:
+        if not isinstance(value, Absent):
             self._check_object(value)
         return value
 
@@ -127,23 +134,27 @@ class Slot:
         if not isinstance(value, ComponentParams):
             raise problem(f"needs the name {cls.type_name()!r}, a block, or {cls.__qualname__}.Params(...)")
 
-    def _check_type(self, name: Any) -> None:
-        from pixelflow.core import plugins
-
-        known = registry.of_kind(self.kind)
+    def _known(self, block: dict[str, Any]) -> Any:
+        """The block, if its type is registered, or what may stand in for it."""
+        known, name = registry.of_kind(self.kind), block.get("type")
         if isinstance(name, str) and name in known:
-            return
+            return block
         if name is None:
             raise PydanticCustomError(
                 "slot_type_missing",
                 "needs 'type', one of: {known}",
                 {"known": ", ".join(known)},
             )
+        return stand_in(self.kind, block) or self._refused(name, known)
+
+    def _refused(self, name: Any, known: Iterable[str]) -> NoReturn:
+        from pixelflow.core import plugins
+
         near = difflib.get_close_matches(str(name), known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        broken = plugins.failure_note(str(name))
+        why = plugins.failure_note(str(name)) or plugins.absence_note(str(name))
         raise PydanticCustomError(
             "slot_type_unknown",
-            "no {kind} is called {name}{hint} (there are: {known}){broken}",
-            {"kind": self.kind, "name": repr(name), "hint": hint, "known": ", ".join(known), "broken": broken},
+            "no {kind} is called {name}{hint} (there are: {known}){why}",
+            {"kind": self.kind, "name": repr(name), "hint": hint, "known": ", ".join(known), "why": why},
         )

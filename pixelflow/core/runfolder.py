@@ -3,7 +3,7 @@
 ::
 
     runs/NAME/spec.yaml          every default written out
-             environment.json    versions, platform, plugins, names of the classes
+             environment.json    versions, platform, plugins, names of the classes; under `history` each change of them
              changes.jsonl       settings that changed while it went on: one line a change, with its step
              init.json           what it took from the run that it started from, if it did
              metrics.jsonl       one line every `training.log_every` steps, and one an evaluation
@@ -14,21 +14,19 @@
 
 from __future__ import annotations
 
-import platform
 import shutil
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-import pixelflow
-from pixelflow.core import checkpoint, files, plugins, reading, records
+from pixelflow.core import absent, checkpoint, files, reading, records
 from pixelflow.core.classes import numbered
-from pixelflow.core.errors import CannotWriteError, MissingInputError
+from pixelflow.core.environment import changes, environment, plugin_records
+from pixelflow.core.errors import CannotWriteError, DataError, MissingInputError
 from pixelflow.core.files import sync_folder, write_text, writing
 from pixelflow.core.history import History, Step, best_of
 from pixelflow.core.records import Kind, Migration, only_sealed
@@ -41,10 +39,6 @@ _SPEC_CURE = (
     "restore it, for settings are changed on the command line (KEY=VALUE); if you changed it by hand and mean it, "
     "delete the lines that begin with '# pixelflow format' and '# content_sha256'"
 )
-_PACKAGES = (
-    "torch", "numpy", "einops", "pillow", "pluggy", "pydantic", "safetensors", "scikit-learn", "scipy", "torchdiffeq",
-    "clean-fid", "open-clip-torch", "transformers", "xformers",
-)  # fmt: skip
 
 
 class Environment(BaseModel):
@@ -52,6 +46,7 @@ class Environment(BaseModel):
 
     classes: list[str]
     packages: dict[str, str] = {}
+    history: list[dict[str, Any]] = []
 
 
 ENVIRONMENT = Kind("a run's environment", "restore it, or train anew under another name", Environment)
@@ -87,7 +82,7 @@ class RunFolder:
                 for folder in (draft, draft / "checkpoints", draft / "samples"):
                     folder.mkdir(parents=True, exist_ok=True)
                 _write_spec(draft / _SPEC, spec)
-                ENVIRONMENT.write(draft / _ENVIRONMENT, environment(classes))
+                ENVIRONMENT.write(draft / _ENVIRONMENT, environment(classes, spec))
                 draft.rename(path)
             except BaseException:
                 shutil.rmtree(draft, ignore_errors=True)
@@ -177,9 +172,48 @@ class RunFolder:
                 document.data = step(document.data)
         return document
 
+    def note_resume(self, step: int, spec: ExperimentSpec) -> list[str]:
+        """Append to the environment's history what the run goes on with, if it is not what it ran with before.
+
+        Returns:
+            what has changed and may change the results, a clause each.
+        """
+        kept = self.environment
+        history = kept.get("history", [])
+        known = [kept, *history]
+        here = environment(kept["classes"], spec)
+        brought = {name: record for each in known for name, record in plugin_records(each).items()}
+        told = changes({**known[-1], "plugins": brought}, here)
+        if told or here["plugins"].keys() - brought.keys():
+            entry = {"step": step, **{key: value for key, value in here.items() if key != "classes"}}
+            ENVIRONMENT.write(self.path / _ENVIRONMENT, {**kept, "history": [*history, entry]})
+        return told
+
     def read_spec(self) -> ExperimentSpec:
         """The resolved spec; raises as `document`, and SpecError for what does not validate."""
-        return reading.validate(ExperimentSpec, self.document)
+        return self.validate(self.document)
+
+    def validate(self, document: reading.Document) -> ExperimentSpec:
+        """The run's spec, or that with changes; components whose plugin is not here become `Absent`.
+
+        Raises:
+            SpecError: it does not validate.
+        """
+        with absent.allowed(self._distribution_of):
+            return reading.validate(ExperimentSpec, document)
+
+    def _distribution_of(self, kind: str, name: str) -> str | None:
+        """Which plugin brought a component when the run was trained; see `absent.Find`."""
+        unknown = absent.by_name(kind, name)
+        try:
+            kept = self.environment
+        except (DataError, MissingInputError):
+            return unknown
+        known = (kept, *kept.get("history", []))
+        for plugin, record in (found for each in known for found in plugin_records(each).items()):
+            if f"{kind} {name}" in record.get("components", ()) or name.startswith(f"{plugin}."):
+                return str(record["distribution"])
+        return unknown
 
     def write_spec(self, spec: ExperimentSpec) -> None:
         """Replace the spec, when a run is continued further than it was meant to go."""
@@ -202,23 +236,3 @@ class RunFolder:
 
 def _write_spec(path: Path, spec: ExperimentSpec) -> None:
     write_text(path, records.seal_text(reading.dump(spec), 1 + len(_SPEC_MIGRATIONS)))
-
-
-def environment(classes: Sequence[str]) -> dict[str, Any]:
-    """Versions, platform and plugins of this process, with the names of the classes."""
-    return {
-        "pixelflow": pixelflow.__version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "packages": {name: version for name in _PACKAGES if (version := _version(name)) is not None},
-        "plugins": [plugin.origin for plugin in plugins.third_party()],
-        "broken_plugins": [f"{failure.plugin}: {failure.reason}" for failure in plugins.failures()],
-        "classes": list(classes),
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None

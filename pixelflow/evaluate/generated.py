@@ -15,6 +15,7 @@ from pixelflow.core.spec import SamplingSpec
 from pixelflow.evaluation.splits import shuffled
 from pixelflow.generation.draw import Drawn, draw
 from pixelflow.generation.numbered import NumberedImages
+from pixelflow.generation.settings import code_behind
 from pixelflow.run import Run
 
 
@@ -49,6 +50,7 @@ class Generation:
             "seed": self.seed,
             "classes": len(self.run.labels),
             **told,
+            **code_behind(self.run.spec, self.sampling),
         }
 
     @property

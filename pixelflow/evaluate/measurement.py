@@ -14,6 +14,7 @@ import pixelflow
 from pixelflow.core.cache import cache_folder
 from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import Extractor, Metric
+from pixelflow.core.plugin_use import codes
 from pixelflow.core.spec import EvaluationSpec
 from pixelflow.evaluate import records
 from pixelflow.evaluate.generated import Generation
@@ -118,6 +119,7 @@ class Measurement:
                 "images": len(self.generated),
                 "reference_images": len(self.reference.source) or None,
                 "bootstrap": draws,
+                **codes(metric.params),
                 **_drawn_how(self.subject),
             },
         }
@@ -153,7 +155,11 @@ class Measurement:
         if not images.extractors:
             raise DataError(f"{file}: not written, for none of the metrics uses an extractor")
         entries = [
-            Entry(params.model_dump(mode="json"), images.weights_sha256(params), *images.reference_moments(params))
+            Entry(
+                {**params.model_dump(mode="json"), **codes(params)},
+                images.weights_sha256(params),
+                *images.reference_moments(params),
+            )
             for params in images.extractors
         ]
         told = {**self.reference.told, **_counts(self.reference.source)}

@@ -16,6 +16,7 @@ import pixelflow
 from pixelflow.core.errors import DataError
 from pixelflow.core.files import write_text, writing
 from pixelflow.core.interfaces import Array, Extractor
+from pixelflow.core.plugin_use import codes
 from pixelflow.evaluation.features import Features
 from pixelflow.evaluation.sources import Source
 from pixelflow.evaluation.statistics import Statistics
@@ -101,6 +102,7 @@ class FeatureComparison:
             "extractor": params.identity,
             "weights_sha256": fitted.extractor.weights_sha256,
             "pixelflow": pixelflow.__version__,
+            **codes(params),
         }
         title = f"{params.component.type_name()} of {what} images"
         folder = _claimed(below, recipe)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,6 +15,7 @@ from pixelflow.core import seeds, surveys
 from pixelflow.core.bad_samples import Tally
 from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import BadSample, Dataset, ImageBatch, ImageSource, Sample
+from pixelflow.core.plugin_use import codes
 
 _BATCH = 64
 
@@ -121,9 +123,10 @@ class DatasetSource:
 
     @cached_property
     def _fingerprint(self) -> str:
-        """The data set's, and which of its images are meant."""
+        """The data set's, which of its images are meant, and whose code reads them."""
         chosen = "" if self._indices is None else f" {list(self._indices)}"
-        return f"{self._dataset.fingerprint}{chosen}"
+        code = codes(self._dataset.params)
+        return f"{self._dataset.fingerprint}{chosen}" + (f" {json.dumps(code)}" if code else "")
 
     def __iter__(self) -> Iterator[ImageBatch]:
         """Batches of at most 64.

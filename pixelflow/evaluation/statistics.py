@@ -21,6 +21,7 @@ from pixelflow.core.bad_samples import Tally
 from pixelflow.core.errors import DataError, PixelflowError
 from pixelflow.core.files import check_free, write_bytes
 from pixelflow.core.interfaces import Array, Extractor, ImageBatch
+from pixelflow.core.plugin_use import codes
 from pixelflow.core.sealed_arrays import npz_bytes, read_npz
 from pixelflow.evaluation.sources import Part
 
@@ -57,7 +58,7 @@ class Entry:
     covariance: Array
 
     def is_of(self, extractor: Extractor.Params, weights_sha256: str | None) -> bool:
-        wanted = extractor.identity
+        wanted = {**extractor.identity, **codes(extractor)}
         same = {key: self.extractor.get(key) for key in wanted} == wanted
         return same and self.weights_sha256 == weights_sha256
 

@@ -18,10 +18,12 @@ from pixelflow.core import seeds
 from pixelflow.core.errors import CannotWriteError, DataError, NonFiniteError, UsageError
 from pixelflow.core.files import check_free, locked, write_text, write_through, writing
 from pixelflow.core.interfaces import Rewriter
+from pixelflow.core.plugin_use import codes
 from pixelflow.core.spec import SamplingSpec
 from pixelflow.export.layout import Layout, Task
 from pixelflow.generation.draw import draw
 from pixelflow.generation.pictures import to_pil
+from pixelflow.generation.settings import code_behind
 from pixelflow.run import Run
 
 _RECIPE, _PROMPTS = "recipe.json", "prompts.jsonl"
@@ -57,6 +59,7 @@ class Export:
             "seed": self.seed,
             "prompts_sha256": _sha256(json.dumps(prompts)),
             "rewriter": None if self.rewriter is None else _described(self.rewriter),
+            **code_behind(self.run.spec, self.sampling),
         }
 
     @property
@@ -165,7 +168,8 @@ def _kept(file: Path, prompts: Sequence[str]) -> list[str]:
 
 
 def _described(rewriter: Rewriter) -> dict[str, Any]:
-    return {**rewriter.params.model_dump(mode="json"), "fingerprint": rewriter.fingerprint}
+    own = {**rewriter.params.model_dump(mode="json"), "fingerprint": rewriter.fingerprint}
+    return {**own, **codes(rewriter.params)}
 
 
 def _put(path: Path, content: Image | str, draft: Path) -> None:

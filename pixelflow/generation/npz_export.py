@@ -22,6 +22,7 @@ from pixelflow.data.npz import CLASSES, IMAGES, LABELS
 from pixelflow.generation.draw import Drawn, draw
 from pixelflow.generation.numbered import NumberedImages
 from pixelflow.generation.orders import Order
+from pixelflow.generation.settings import code_behind
 from pixelflow.generation.weaker import Weaker
 
 
@@ -40,6 +41,7 @@ class NpzExport:
     @property
     def images(self) -> NumberedImages:
         recipe = json.loads(self.order.model_dump_json(exclude={"device"}))
+        recipe |= code_behind(self.spec, self.order.sampling)
         return NumberedImages(self.folder, len(self.order.seeds), recipe)
 
     def check(self, file: Path) -> None:

@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pixelflow.core import reading
+from pixelflow.core import absent, reading
 from pixelflow.core.component import ComponentParams
 from pixelflow.core.errors import UsageError
 from pixelflow.core.interfaces import Guidance
+from pixelflow.core.plugin_use import codes
 from pixelflow.core.sizes import Size
 from pixelflow.core.spec import ExperimentSpec, SamplingSpec
 
@@ -39,13 +40,19 @@ def changed_sampling(
         if value is not None:
             sampling[key] = _guidance(sampling[key], value) if key == "guidance" else _changed(sampling[key], value)
             document.overridden["sampling", key] = f"override {f'{key}={value}'!r}"
-    return reading.validate(ExperimentSpec, reading.override(document, assignments)).sampling
+    with absent.allowed(absent.among(spec)):
+        return reading.validate(ExperimentSpec, reading.override(document, assignments)).sampling
 
 
 def whole_key(assignment: str) -> str:
     """``steps=10`` as ``sampling.steps=10``: settings of sampling may be given without their block's name."""
     block = re.split(r"[.=]", assignment.strip(), maxsplit=1)[0]
     return assignment.strip() if block in ExperimentSpec.model_fields else f"sampling.{assignment.strip()}"
+
+
+def code_behind(spec: ExperimentSpec, sampling: SamplingSpec) -> dict[str, Any]:
+    """The code of the plugins that decide on images, for the recipe that these are kept by; {} without any."""
+    return codes(spec.cascade, spec.backbone, spec.conditioners, spec.objective.prediction, sampling)
 
 
 def read_size(text: str) -> Size:

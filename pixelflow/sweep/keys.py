@@ -3,7 +3,8 @@
 A setting with the value that ``defaults.json`` holds for it is left out of the name, so that a new version with more
 settings finds what an older one has done. The file only ever grows. A default that changes stays in it as it was: from
 then on the new value is part of names, and results under the former value keep theirs. Components of plugins are not in
-the file; all of their settings count.
+the file; all of their settings count, and so does the code of the plugin: what another version of it found is not this
+one's.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from pixelflow.core.absent import Absent
 from pixelflow.core.component import ComponentParams, Settings
+from pixelflow.core.plugin_use import owner
+from pixelflow.core.plugins import code_of
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.training.session import CHANGEABLE, COURSE
 
@@ -44,12 +48,17 @@ def telling(value: Any, ignored: Set[str] = frozenset(), place: str = "") -> Any
     if not isinstance(value, Settings):
         return value
     plain = value.model_dump(mode="json")
+    if isinstance(value, Absent):
+        return plain
     told = {}
     for name in type(value).model_fields:
         own = getattr(value, name)
         if not any(fnmatchcase(f"{place}{name}", pattern) for pattern in ignored):
             told[name] = telling(own, ignored, f"{place}{name}.") if _holds_settings(own) else plain[name]
     usual = defaults().get(title(type(value)), {})
+    plugin = owner(value) if isinstance(value, ComponentParams) else None
+    if plugin is not None:
+        told["plugin"] = code_of(plugin)
     return {name: one for name, one in told.items() if name not in usual or one != usual[name]}
 
 

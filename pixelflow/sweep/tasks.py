@@ -30,7 +30,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel
 
 from pixelflow.core.device import choose_device
-from pixelflow.core.errors import DataError
+from pixelflow.core.errors import DataError, UsageError
 from pixelflow.core.files import remove
 from pixelflow.core.records import Kind, LaterFormatError
 from pixelflow.core.runfolder import RunFolder
@@ -43,6 +43,7 @@ from pixelflow.generation.draw import Drawn
 from pixelflow.planning import costs
 from pixelflow.run import Run
 from pixelflow.sweep.claims import Claim
+from pixelflow.sweep.keys import cell_key, training_key
 from pixelflow.sweep.plan import Cell, Plan
 from pixelflow.sweep.settings import CELLS, TRAININGS
 from pixelflow.training.distributed import World
@@ -113,6 +114,11 @@ class Task(ABC):
             self._result.unlink(missing_ok=True)
 
     @property
+    @abstractmethod
+    def key(self) -> str:
+        """The name that its folder has if it is done by the code that is here; see `keys`."""
+
+    @property
     def needs(self) -> Task | None:
         """The task that must be done before."""
         return None
@@ -170,9 +176,17 @@ class Task(ABC):
 
     def finish(self, device: str | None) -> None:
         """Do it and record the result; the caller has claimed it."""
+        self._check_plugins()
         for draft in list(self.folder.rglob(".*.part")):  # of a process that was killed while writing
             remove(draft)
         self.kind.write(self._result, self.perform(device))
+
+    def _check_plugins(self) -> None:
+        """Raise UsageError where the code of a plugin is not the one that the task's name was made of."""
+        if self.key != self.folder.name:
+            raise UsageError(
+                f"{self.what}: a plugin is not the one that the sweep was planned with; run the sweep's command again"
+            )
 
 
 class Training(Task):
@@ -188,6 +202,10 @@ class Training(Task):
     @property
     def what(self) -> str:
         return f"training {self.folder.name}"
+
+    @property
+    def key(self) -> str:
+        return training_key(self.spec)
 
     @property
     def progress(self) -> str:
@@ -215,6 +233,10 @@ class Evaluation(Task):
     @property
     def what(self) -> str:
         return self.label
+
+    @property
+    def key(self) -> str:
+        return cell_key(self.cell.spec)
 
     @property
     def needs(self) -> Training:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from pixelflow.core.errors import PreemptedError, UsageError
 from pixelflow.core.history import History
 from pixelflow.core.interfaces import Dataset
 from pixelflow.core.memory import memory_for
-from pixelflow.core.runfolder import RunFolder, environment
+from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.core.surveys import told
 from pixelflow.training import initial, rates
@@ -28,8 +27,6 @@ from pixelflow.training.distributed import World
 from pixelflow.training.known_classes import with_classes_of
 from pixelflow.training.loop import Trainer
 from pixelflow.training.stopping import Stop, StopSignals
-
-logger = logging.getLogger(__name__)
 
 COURSE = ("training.steps", "training.decay_end", "training.phases")
 """Keys that may change if the learning rates of the steps that are done stay what they were."""
@@ -131,6 +128,7 @@ def opened(folder: Path, spec: ExperimentSpec, classes: tuple[str, ...], world: 
         return
     run = open_run(folder, spec, classes)
     with run.locked():
+        _note_resume(run, spec)
         if (before := run.read_spec()) != spec:
             _note_change(run, before, spec)
             run.write_spec(spec)
@@ -194,7 +192,6 @@ def open_run(folder: Path, spec: ExperimentSpec, classes: tuple[str, ...]) -> Ru
     _say_moves(run, before, spec)
     done = checkpoint.steps(run.checkpoints)
     rates.refuse_other_past(run.path, before.training, spec.training, done[-1] if done else 0)
-    _warn_of_other_versions(run)
     return run
 
 
@@ -243,16 +240,16 @@ def differences(before: Any, now: Any, key: str = "") -> Iterator[tuple[str, Any
         yield key, before, now
 
 
-def _warn_of_other_versions(run: RunFolder) -> None:
-    """A continued run repeats the uninterrupted one bit for bit only under the same versions."""
-    here, there = environment(run.classes), run.environment
-    changed = [
-        f"{name} {there.get('packages', {}).get(name)} then, {here['packages'].get(name)} now"
-        for name in ("torch", "numpy")
-        if there.get("packages", {}).get(name) != here["packages"].get(name)
-    ]
+def _note_resume(run: RunFolder, spec: ExperimentSpec) -> None:
+    """A continued run repeats the uninterrupted one bit for bit only under the same versions and plugins."""
+    done = checkpoint.steps(run.checkpoints)
+    changed = run.note_resume(done[-1] if done else 0, spec)
     if changed:
-        logger.warning("%s was started under other versions (%s); results may differ", run.path, "; ".join(changed))
+        more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
+        terminal.say(
+            f"{run.path}: goes on under other versions ({'; '.join(changed[:_SHOWN])}{more}); results may differ from "
+            "an uninterrupted run's; noted in environment.json"
+        )
 
 
 def _say_nothing(*lines: str) -> None:

@@ -1,0 +1,34 @@
+"""The end of a process: threads that a plugin left behind do not keep it."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from pixelflow.core import terminal
+
+_PATIENCE = 5.0
+"""Seconds that such threads have to come to an end."""
+
+
+def leave_within_seconds(code: int) -> None:
+    """End the process with this exit code some seconds from now, unless it has ended by then.
+
+    Python waits at its end for every thread that is no daemon, however long that lasts.
+    """
+    others = [thread for thread in threading.enumerate() if not thread.daemon]
+    if others != [threading.main_thread()]:
+        last = threading.Timer(_PATIENCE, _leave, [code])
+        last.daemon = True
+        last.start()
+
+
+def _leave(code: int) -> None:
+    from pixelflow.core.plugin_watch import started
+
+    for thread in threading.enumerate():
+        if not thread.daemon and thread is not threading.main_thread():
+            whose = f" of plugin {started[thread]}" if thread in started else ""
+            terminal.say(f"pixelflow: left without the thread {thread.name!r}{whose}")
+    terminal.flush()
+    os._exit(code)

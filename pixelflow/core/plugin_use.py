@@ -1,0 +1,40 @@
+"""Which plugins stand behind settings: what is kept under a name must have another name when their code changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pixelflow.core import plugins
+from pixelflow.core.component import ComponentParams, components
+from pixelflow.core.plugins import Plugin
+from pixelflow.core.registry import registry
+
+
+def owner(params: ComponentParams) -> Plugin | None:
+    """The plugin that brings a component; None for what is built in, or not registered."""
+    cls = getattr(type(params), "component", None)
+    if cls is None:
+        return None
+    entry = registry.of_kind(cls.kind).get(cls.type_name())
+    if entry is None or entry.cls is not cls:
+        return None
+    return next((plugin for plugin in plugins.third_party() if plugin.origin == entry.origin), None)
+
+
+def used(*values: Any) -> dict[Plugin, list[str]]:
+    """The plugins whose components these settings name, with those components as ``kind name``."""
+    found: dict[Plugin, list[str]] = {}
+    for params in components(*values):
+        plugin = owner(params)
+        if plugin is not None:
+            found.setdefault(plugin, []).append(f"{params.component.kind} {params.component.type_name()}")
+    return {plugin: sorted(set(names)) for plugin, names in sorted(found.items(), key=lambda each: each[0].name)}
+
+
+def codes(*values: Any) -> dict[str, dict[str, str]]:
+    """``{"plugins": {name: code}}`` of the plugins that these settings use, to go into a record; {} without any.
+
+    Where no plugin is involved nothing is added, so that what earlier versions kept is still found.
+    """
+    found = {plugin.name: plugins.code_of(plugin) for plugin in used(*values)}
+    return {"plugins": found} if found else {}
