@@ -1,33 +1,39 @@
 """What a spec will cost, before anything is allocated: parameters, multiply-accumulates, memory.
 
-Counts are analytic (`Backbone.cost`) or taken from weights on torch's meta device. Evaluations of a sample are
-counted by a rehearsal: the spec's own sampler and guidance, on a velocity that costs nothing.
+Counts are analytic (`Backbone.cost`) or taken from weights on torch's meta device. Evaluations of a sample follow from
+the times at which its sampler asks for a velocity and from what the guidance says that it spends there; for a solver
+that chooses its own steps from a rehearsal on a velocity that costs nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from pixelflow.core.assembly import build_cascade, build_dataset, build_network, build_plan, resolve
-from pixelflow.core.cascade import noise_level
+from pixelflow.core.cascade import Cascade, noise_level
 from pixelflow.core.condition import Condition
 from pixelflow.core.errors import MissingInputError, UsageError
-from pixelflow.core.generate import SeededNoise, WeakModel, generate
+from pixelflow.core.generate import Plan, SeededNoise, WeakModel, generate
 from pixelflow.core.interfaces import Backbone, Conditioner, Cost
 from pixelflow.core.model import FlowModel
 from pixelflow.core.schedule import Stage
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.objectives.velocity import VelocityPrediction
 
+T = TypeVar("T")
+
 FLOP_PER_MAC = 2
 _BYTES_KEPT = {"float32": 4.0, "bfloat16": 2.8}
 """Of a number kept for the backward pass; under autocast norms and residuals keep some in float32 (measured)."""
 _BYTES_OF_STATE = 4 * 5
 """A parameter in float32, its gradient, Adam's two moments, and its average."""
+_NOTHING = torch.zeros(1, 1, 4, 4)
+"""A state, where no state matters."""
 _LARGEST_REHEARSAL = 1024
 """Side of the finished image in pixels, which shrinks from 4 at the first stage to 1 before it is exceeded."""
 _PIXEL_SPREAD = 0.5
@@ -116,28 +122,84 @@ def costs(spec: ExperimentSpec) -> Costs:
         SpecError: the spec's parts do not go together.
         UsageError, MissingInputError, DataError: the number of classes is left to data that are not there.
     """
+    return Counting().costs(spec)
+
+
+class Counting:
+    """Counts the costs of many specs, and what they have in common once."""
+
+    def __init__(self) -> None:
+        self._networks: dict[str, _Network] = {}
+        self._times: dict[str, list[list[float]]] = {}
+
+    def costs(self, spec: ExperimentSpec) -> Costs:
+        """See `costs`."""
+        network = _once(self._networks, _network, spec, _OF_NETWORK)
+        cascade, plan = network.cascade, build_plan(spec.sampling, spec.stages)
+        if plan.sampler.is_adaptive:
+            evaluations = _rehearse(plan, cascade)
+        else:
+            times = _once(self._times, lambda _: _asked(plan, cascade), spec, _OF_TIMES)
+            evaluations = [
+                sum(plan.guidance.evaluations(stage, tau) for tau in own)
+                for stage, own in zip(cascade.stages, times, strict=True)
+            ]
+        mix = spec.objective.stage_mix or (1.0,) * len(cascade.stages)
+        stages = []
+        for stage, patch in zip(cascade.stages, spec.patches, strict=True):
+            height, width = cascade.size(stage, *spec.image.size)
+            rows, cols = height // patch, width // patch
+            network.backbone.checkpointing = spec.training.checkpointing
+            cost = network.backbone.cost(rows, cols, stage.index, network.context_tokens)
+            share = mix[stage.index] / sum(mix)
+            stages.append(StageCost(stage, height, width, patch, rows * cols, cost, evaluations[stage.index], share))
+        return Costs(
+            spec=spec.model_copy(update={"conditioners": network.conditioners}),
+            parameters=network.parameters,
+            trained=network.trained,
+            stages=tuple(stages),
+            is_adaptive=plan.sampler.is_adaptive,
+            context_tokens=network.context_tokens,
+        )
+
+
+_OF_NETWORK = dict.fromkeys(("image", "data", "cascade", "backbone", "conditioners"), True)
+_OF_TIMES = {"image": True, "cascade": True, "sampling": {"sampler", "grid", "steps"}}
+"""The parts of a spec on which each depends, as pydantic takes them."""
+
+
+def _once(known: dict[str, T], count: Callable[[ExperimentSpec], T], spec: ExperimentSpec, parts: Any) -> T:
+    """What `count` says of a spec, asked once for all specs that are equal in these parts."""
+    key = spec.model_dump_json(include=parts)
+    if key not in known:
+        known[key] = count(spec)
+    return known[key]
+
+
+@dataclass(frozen=True)
+class _Network:
+    """What is counted in weights."""
+
+    cascade: Cascade
+    backbone: Backbone
+    conditioners: tuple[Conditioner.Params, ...]
+    """Resolved."""
+    parameters: int
+    trained: int
+    context_tokens: int
+
+
+def _network(spec: ExperimentSpec) -> _Network:
     spec, backbone, conditioners = _on_meta(spec)
-    backbone.checkpointing = spec.training.checkpointing
     parts: list[nn.Module] = [backbone, *conditioners]
     parameters = [parameter for part in parts for parameter in part.parameters()]
-    context = sum(params.context_tokens for params in spec.conditioners)
-    evaluations, is_adaptive = _rehearse(spec)
-    cascade = build_cascade(spec)
-    mix = spec.objective.stage_mix or (1.0,) * spec.stages
-    stages = []
-    for stage, patch in zip(cascade.stages, spec.patches, strict=True):
-        height, width = cascade.size(stage, *spec.image.size)
-        rows, cols = height // patch, width // patch
-        cost = backbone.cost(rows, cols, stage.index, context)
-        share = mix[stage.index] / sum(mix)
-        stages.append(StageCost(stage, height, width, patch, rows * cols, cost, evaluations[stage.index], share))
-    return Costs(
-        spec=spec,
+    return _Network(
+        cascade=build_cascade(spec),
+        backbone=backbone,
+        conditioners=spec.conditioners,
         parameters=sum(parameter.numel() for parameter in parameters),
         trained=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
-        stages=tuple(stages),
-        is_adaptive=is_adaptive,
-        context_tokens=context,
+        context_tokens=sum(params.context_tokens for params in spec.conditioners),
     )
 
 
@@ -155,16 +217,42 @@ def _on_meta(spec: ExperimentSpec) -> tuple[ExperimentSpec, Backbone, list[Condi
         return resolved, *build_network(resolved)
 
 
-def _rehearse(spec: ExperimentSpec) -> tuple[list[float], bool]:
-    """Evaluations of each stage of one sample, and whether the solver chooses them itself."""
-    plan = build_plan(spec.sampling, spec.stages)
-    cascade = build_cascade(spec)
+def _asked(plan: Plan, cascade: Cascade) -> list[list[float]]:
+    """The times at which a fixed-step sampler asks for a velocity, by stage: they do not depend on what it is given."""
+    asked = []
+    for stage, steps in zip(cascade.stages, plan.steps, strict=True):
+        field = _AskedField(stage)
+        plan.sampler.integrate(field, _NOTHING, plan.grid.points(steps), lambda: _NOTHING)
+        asked.append(field.times)
+    return asked
+
+
+class _AskedField:
+    """A velocity of 0 (a `Field`) that remembers when it was asked for."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.times: list[float] = []
+        self._stage = stage
+
+    def __call__(self, x: Tensor, tau: float) -> Tensor:
+        self.times.append(tau)
+        return _NOTHING
+
+    def noise_estimate(self, x: Tensor, velocity: Tensor, tau: float) -> Tensor:
+        return _NOTHING
+
+    def noise_level(self, tau: float) -> float:
+        return float(noise_level(self._stage, tau))
+
+
+def _rehearse(plan: Plan, cascade: Cascade) -> list[float]:
+    """Evaluations of each stage of one sample, by a solver that chooses its own steps."""
     model = FlowModel(cascade, _Rehearsal(cascade.stages), [], VelocityPrediction(VelocityPrediction.Params()))
-    side = max(2**spec.stages // 2, min(2 ** (spec.stages + 1), _LARGEST_REHEARSAL))
+    count = len(cascade.stages)
+    side = max(2**count // 2, min(2 ** (count + 1), _LARGEST_REHEARSAL))
     noise = SeededNoise([0], torch.device("cpu"))
     weak = WeakModel(model, Condition())
-    _, spent = generate(model, plan, Condition(), Condition(), noise, (1, side, side), weak)
-    return spent.by_stage, plan.sampler.is_adaptive
+    return list(generate(model, plan, Condition(), Condition(), noise, (1, side, side), weak)[1].by_stage)
 
 
 class _Rehearsal(Backbone):

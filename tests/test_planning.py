@@ -80,8 +80,10 @@ def test_many_stages_are_rehearsed_on_few_pixels(monkeypatch):
         return forward(self, images, *rest)
 
     monkeypatch.setattr(planning._Rehearsal, "forward", counted)
-    found = costs(make_spec("image.size=8192", "cascade={stages: 11, patch: 4}", "sampling={steps: 1}"))
-    assert [stage.evaluations for stage in found.stages] == [1] * 11
+    large = ("image.size=8192", "cascade={stages: 11, patch: 4}")
+    assert [stage.evaluations for stage in costs(make_spec(*large, "sampling={steps: 1}")).stages] == [1] * 11
+    assert not seen, "when a fixed-step sampler asks is known without pixels"
+    costs(make_spec(*large, "sampling={sampler: {type: bosh3, rtol: 1.0, atol: 1.0}}"))
     assert (min(seen), max(seen)) == (1, 1024)
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Set
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from pixelflow.training.session import CHANGEABLE, COURSE
 DEFAULTS = Path(__file__).with_name("defaults.json")
 """Block or component -> setting -> the value that it has where a name does not tell."""
 _DIGITS = 12
-_NOT_OF_TRAINING = {"name", *CHANGEABLE} - set(COURSE)
+_NOT_OF_TRAINING = frozenset({"name", *CHANGEABLE} - set(COURSE))
 """Keys, or their patterns, without influence on the trained weights."""
 
 
@@ -36,12 +35,12 @@ def training_key(spec: ExperimentSpec) -> str:
     return _digest(telling(spec, _NOT_OF_TRAINING))
 
 
-def cell_key(spec: ExperimentSpec) -> str:
-    """A name for everything that decides on what an evaluation finds."""
-    return _digest([training_key(spec), telling(spec.sampling), telling(spec.evaluation)])
+def cell_key(spec: ExperimentSpec, training: str | None = None) -> str:
+    """A name for everything that decides on what an evaluation finds; `training` names the weights."""
+    return _digest([training or training_key(spec), telling(spec.sampling), telling(spec.evaluation)])
 
 
-def telling(value: Any, ignored: Set[str] = frozenset(), place: str = "") -> Any:
+def telling(value: Any, ignored: frozenset[str] = frozenset(), place: str = "") -> Any:
     """A value of a spec as JSON, blocks without the settings that are ignored or as `DEFAULTS` has them."""
     if isinstance(value, (list, tuple)):
         return [telling(one, ignored, f"{place}{index}.") for index, one in enumerate(value)]
@@ -53,7 +52,7 @@ def telling(value: Any, ignored: Set[str] = frozenset(), place: str = "") -> Any
     told = {}
     for name in type(value).model_fields:
         own = getattr(value, name)
-        if not any(fnmatchcase(f"{place}{name}", pattern) for pattern in ignored):
+        if not _is_ignored(f"{place}{name}", ignored):
             told[name] = telling(own, ignored, f"{place}{name}.") if _holds_settings(own) else plain[name]
     usual = defaults().get(title(type(value)), {})
     plugin = owner(value) if isinstance(value, ComponentParams) else None
@@ -67,6 +66,11 @@ def title(block: type[Settings]) -> str:
     if issubclass(block, ComponentParams):
         return f"{block.component.kind} {block.component.type_name()}"
     return block.__name__
+
+
+@functools.cache
+def _is_ignored(key: str, ignored: frozenset[str]) -> bool:
+    return any(fnmatchcase(key, pattern) for pattern in ignored)
 
 
 def _holds_settings(value: Any) -> bool:

@@ -18,7 +18,7 @@ from pixelflow.core.errors import MissingInputError, PixelflowError
 from pixelflow.core.files import writing
 from pixelflow.core.records import Kind
 from pixelflow.core.spec import ExperimentSpec
-from pixelflow.planning import costs
+from pixelflow.planning import Counting
 from pixelflow.sweep.keys import cell_key, training_key
 from pixelflow.sweep.points import Point
 from pixelflow.sweep.search import Search
@@ -96,12 +96,14 @@ class Plan(Settings):
     def with_points(self, points: Sequence[Point]) -> Plan:
         """The plan with further points; raises as `of` does."""
         planned, cells, trainings = list(self.points), dict(self.cells), dict(self.trainings)
+        counting = Counting()
         for point in points:
             training = training_key(point.spec)
-            cell = cell_key(point.spec)
+            cell = cell_key(point.spec, training)
             planned.append(Planned(changes=point.changes, cell=cell, trial=point.trial))
             if cell not in cells:
-                cells[cell] = Cell(training=training, spec=point.spec, cost=_cost(point.spec, planned[-1].label))
+                cost = _cost(counting, point.spec, planned[-1].label)
+                cells[cell] = Cell(training=training, spec=point.spec, cost=cost)
             trainings.setdefault(training, point.spec.model_copy(update={"name": training}))
         return self.model_copy(update={"points": tuple(planned), "cells": cells, "trainings": trainings})
 
@@ -133,9 +135,9 @@ class Plan(Settings):
         PLAN.write(folder / FILE, self.model_dump(mode="json"))
 
 
-def _cost(spec: ExperimentSpec, label: str) -> CellCost:
+def _cost(counting: Counting, spec: ExperimentSpec, label: str) -> CellCost:
     try:
-        found = costs(spec)
+        found = counting.costs(spec)
     except PixelflowError as error:
         raise type(error)(*(f"point {label}: {line}" for line in error.lines)) from None
     return CellCost(

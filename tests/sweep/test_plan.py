@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from pixelflow import planning
+from pixelflow.core.assembly import build_network
 from pixelflow.core.errors import DataError, MissingInputError
 from pixelflow.sweep.plan import Plan
 
@@ -46,3 +48,12 @@ def test_a_folder_that_is_no_sweep(tmp_path):
     (tmp_path / "sweep.json").write_text("{")
     with pytest.raises(DataError, match="is not a sweep's plan"):
         Plan.read(tmp_path)
+
+
+def test_what_points_share_is_counted_once(plan_of, monkeypatch):
+    """Two thousand points that differ in a scale build one network and ask one solver."""
+    built = []
+    monkeypatch.setattr(planning, "build_network", lambda spec: built.append(spec) or build_network(spec))
+    plan = plan_of("axes: {sampling.guidance.scale: [1.0, 1.5, 2.0, 2.5], training.learning_rate: [1e-3, 2e-3]}")
+    assert len(plan.cells) == 8
+    assert len(built) == 1
