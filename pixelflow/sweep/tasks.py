@@ -27,6 +27,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
 from pydantic import BaseModel
 
 from pixelflow.core.device import choose_device
@@ -179,7 +180,12 @@ class Task(ABC):
         self._check_plugins()
         for draft in list(self.folder.rglob(".*.part")):  # of a process that was killed while writing
             remove(draft)
-        self.kind.write(self._result, self.perform(device))
+        threads = torch.get_num_threads()
+        try:
+            result = self.perform(device)
+        finally:  # a spec may have its training use others, and the next task must not depend on this one
+            torch.set_num_threads(threads)
+        self.kind.write(self._result, result)
 
     def _check_plugins(self) -> None:
         """Raise UsageError where the code of a plugin is not the one that the task's name was made of."""

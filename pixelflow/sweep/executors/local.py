@@ -10,6 +10,7 @@ from typing import Literal
 
 import torch
 
+from pixelflow.core.component import Count
 from pixelflow.core.errors import PixelflowError, PreemptedError
 from pixelflow.sweep.claims import Claim
 from pixelflow.sweep.executors.base import Ending, Executor, Worker
@@ -53,9 +54,11 @@ class LocalWorker(Worker):
 
 
 class Local(Executor):
-    """Processes of this machine; by default one a GPU, else one. On the CPU they share the cores."""
+    """Processes of this machine; by default one a GPU, else one."""
 
     type: Literal["local"] = "local"
+    threads: Count = 1
+    """CPU threads of a worker. Last digits of figures hang on it, so it never follows from the number of workers."""
 
     def count(self, most: int) -> int:
         return min(self.workers or torch.cuda.device_count() or 1, most)
@@ -63,7 +66,6 @@ class Local(Executor):
     def hire(self, folder: Path, index: int, count: int) -> LocalWorker:
         gpus = torch.cuda.device_count()
         device = [f"cuda:{index % gpus}"] if gpus else []
-        threads = max(1, _cores() // count)
         log = folder / f"worker-{index}.txt"
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -71,11 +73,7 @@ class Local(Executor):
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "OMP_NUM_THREADS": str(threads)},
+                env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "OMP_NUM_THREADS": str(self.threads)},
                 start_new_session=True,  # Ctrl-C is for the command, which then tells its workers
             )
         return LocalWorker(process, log)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
