@@ -96,7 +96,8 @@ def write(folder: Path, digest: str, body: Mapping[str, Any], outcomes: Sequence
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     file = _place(folder, digest)
-    before = {} if not file.exists() else {json.dumps(one["settings"]): one for one in _read(file)["results"]}
+    known = _read(file)["results"] if file.exists() else []
+    before = {json.dumps(one["settings"]): one for one in known if "error" not in one}
     told = [outcome.told for outcome in outcomes]
     results = [before.get(json.dumps(one["settings"]), one) if "error" in one else one for one in told]
     EVALUATION.write(file, {**body, _DIGEST: digest, "results": results})

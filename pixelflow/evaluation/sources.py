@@ -98,7 +98,8 @@ class DatasetSource:
 
     def told(self, name: str) -> str:
         """What there is to be read, in a line."""
-        return surveys.told(self._dataset, name)
+        told = surveys.told(self._dataset, name)
+        return told if self._indices is None else f"{told}; {len(self._indices):,} of them are measured"
 
     def __len__(self) -> int:
         """Images, less those that were found to be unreadable."""

@@ -93,6 +93,8 @@ def test_a_drawing_is_its_images_with_their_labels_and_nothing_else(run: Path, t
     assert (len(batch.images), batch.labels) == (5, [3, 7, 3, 7, 3])
     assert found.shape == (1, 8, 8), "neither the sheets in colour nor foreign pictures count"
     assert batch.classes == tuple(f"class {index}" for index in range(10))
+    assert found.source(0).told("images").startswith("images: 9 pictures")
+    assert found.source(0).told("images").endswith("; 5 of them are measured")
     (note,) = found.notes
     assert "000005.png, grid.png, more/a.png and 1 more left out" in note
 
