@@ -219,7 +219,7 @@ class Trainer:
             return
         with self.signals.interruptible():
             line = self.held_out.measure(self.state.model, self.state.ema.model, step)
-        metrics.append(self.run.metrics_file, line)
+        self.run.history.append(line)
         if written is not None:
             written.write_held_out(line)
         found = line["held_out"]
