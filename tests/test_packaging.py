@@ -125,3 +125,40 @@ def test_a_wheel_of_the_sdist_works_on_its_own(unpacked: Path, tmp_path: Path):
     place, answer = done.stdout.splitlines()
     assert Path(place).is_relative_to(tmp_path / "site")
     assert answer.startswith("ok: digits,")
+
+
+WITHOUT_EXTRAS = """
+import sys
+from importlib.abc import MetaPathFinder
+class Missing(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in sys.argv[1].split(","):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
+from pixelflow.cli.app import main
+main(sys.argv[2:])
+"""
+
+
+def test_the_demos_commands_need_the_base_install_alone(tmp_path: Path):
+    """They run where nothing that only an extra brings can be imported."""
+    extras = [line for name, lines in PROJECT["optional-dependencies"].items() if name != "dev" for line in lines]
+    packages = {re.split(r"[><=]", line)[0].replace("-", "_") for line in extras}
+    missing = ",".join(packages | {"cleanfid", "open_clip", "timm"})
+    run = tmp_path / "runs" / "digits"
+    small = (
+        "training.steps=2",
+        "training.batch_size=4",
+        "sampling.steps=1",
+        "backbone.depth=1",
+        "evaluation.images=20",
+    )
+    for arguments in (
+        ("train", "digits", *small, "training.samples=2"),
+        ("sample", str(run), "--labels", "0,1", "--guidance", "1.5"),
+        ("eval", str(run), "--guidance", "1.5"),
+    ):
+        command = [sys.executable, "-c", WITHOUT_EXTRAS, missing, *arguments]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PIXELFLOW_CACHE": str(tmp_path / "cache")}
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
