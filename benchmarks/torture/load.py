@@ -1,0 +1,77 @@
+"""Much of everything: pictures, captions, points of a sweep, samples."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+from benchmarks.torture.trials import Row, command, forked, spec, verdict_of
+
+
+def load(row: Row, place: Path, scale: float) -> None:
+    """Each within its time and its memory."""
+    for what, seconds, call in (
+        ("pictures", 120, _pictures),
+        ("captions", 240, _captions),
+        ("points", 60, _points),
+        ("samples", 300, _samples),
+        ("lines of metrics", 60, _metrics),
+    ):
+        own = place / what.split()[0]
+        spec(own)
+        arguments = call(own, scale)
+        began = time.monotonic()
+        done = forked(command(*arguments), own, seconds)
+        note = f"{what}: {done.code} in {time.monotonic() - began:.1f} s, {done.memory >> 20} MB"
+        row.count(verdict_of(done, done.code == 0), f"{note} {done.said[-300:]}")
+        row.notes.append(note)
+
+
+def _pictures(own: Path, scale: float) -> list[str]:
+    """200,000 names of eight pictures."""
+    source = own / "pictures/cat/000.png"
+    for index in range(round(200_000 * scale)):
+        if index % 30_000 == 0:  # a file has at most 65,000 names
+            source = source.with_name(f"copy{index}.png")
+            source.write_bytes((own / "pictures/dog/000.png").read_bytes())
+        os.link(source, own / f"pictures/dog/{index:06}x.png")
+    return ["train", "tiny.yaml", "training.steps=2", "training.sample_every=null"]
+
+
+def _captions(own: Path, scale: float) -> list[str]:
+    """A million lines of captions for sixteen pictures."""
+    with (own / "pictures/metadata.jsonl").open("w") as file:
+        for index in range(round(1_000_000 * scale)):
+            name = f"{'cat' if index % 2 else 'dog'}/{index % 8:03}.png"
+            file.write(json.dumps({"file_name": name, "text": f"a picture {index}"}) + "\n")
+    data = "data={type: captioned_folder, root: pictures}"
+    return ["train", "tiny.yaml", data, "conditioners=[byte_text]", "training.steps=2", "training.sample_every=null"]
+
+
+def _points(own: Path, scale: float) -> list[str]:
+    """2,000 points of a sweep."""
+    rates = [f"{1e-4 * (1 + index):g}" for index in range(max(1, round(200 * scale)))]
+    (own / "sweep.yaml").write_text(
+        f"name: many\nbase: tiny.yaml\naxes:\n  training.learning_rate: [{', '.join(rates)}]\n"
+        "  sampling.steps: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]\n"
+    )
+    return ["sweep", "sweep.yaml", "--dry-run"]
+
+
+def _samples(own: Path, scale: float) -> list[str]:
+    """5,000 pictures."""
+    forked(command("train", "tiny.yaml", "training.steps=2", "training.sample_every=null"), own)
+    return ["sample", "runs/tiny", "--count", str(round(5000 * scale)), "--steps", "1"]
+
+
+def _metrics(own: Path, scale: float) -> list[str]:
+    """A run that has logged for a million lines goes on."""
+    forked(command("train", "tiny.yaml", "training.steps=2", "training.sample_every=null"), own)
+    file = own / "runs/tiny/metrics.jsonl"
+    first = file.read_text().splitlines()[0]
+    with file.open("a") as out:
+        for _ in range(round(1_000_000 * scale)):
+            out.write(first + "\n")
+    return ["train", "tiny.yaml", "training.steps=6", "training.sample_every=null"]
