@@ -12,7 +12,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check $(addprefi
 # Threads that spin while they wait are ten times slower when anything else runs.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench torture clean
 
 demo: $(BASE)
 	$(BIN)/pixelflow train specs/digits.yaml
@@ -34,6 +34,10 @@ bench: $(READY)
 	$(BIN)/pixelflow train specs/digits.yaml
 	$(BIN)/pixelflow train specs/shapes_t2i.yaml
 	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+# Faults injected for real: half an hour on two cores; docs/reliability.md holds the table.
+torture: $(READY)
+	$(BIN)/python -m benchmarks.torture
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -36,7 +36,7 @@ def faults(quick: bool) -> dict[str, Inject]:
         "numbers: not finite": partial(wrong.not_finite, count=few(20, 2)),
         "disks: by size": partial(disks.training, count=few(60, 2), by_page=False),
         "disks: by page": partial(disks.training, count=few(40, 1), by_page=True),
-        "kills: no workers": partial(deaths.kills, count=few(50, 2), processes=1, workers=0),
+        "kills: no workers": partial(deaths.kills, count=few(50, 1), processes=1, workers=0),
         "kills: two workers": partial(deaths.kills, count=few(40, 1), processes=1, workers=2),
         "kills: of one of two processes": partial(deaths.kills, count=few(20, 1), processes=2, workers=0),
         "signals: no workers": partial(deaths.signals, count=few(30, 1), processes=1, workers=0),

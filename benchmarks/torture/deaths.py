@@ -65,7 +65,7 @@ class Campaign:
 
 
 def kills(row: Row, place: Path, count: int, processes: int, workers: int) -> None:
-    """kill -9 of a training, or of one of its processes; the same command goes on at once."""
+    """Kill (SIGKILL) a training, or one of its processes; the same command goes on at once."""
     campaign = Campaign(place, processes, workers)
     for random in seeds(row.fault, count):
         before = campaign.step

@@ -28,7 +28,7 @@ from benchmarks.torture.trials import (
     verdict_of,
 )
 
-Target = Callable[[Path], None]
+Target = Callable[[Path], object]
 """Writes a hostile file at a path."""
 
 DEEP = 100_000
@@ -81,9 +81,9 @@ def png_of(width: int, height: int) -> bytes:
 
 def images(random: Random) -> Iterator[Target]:
     """Beside eight good pictures."""
-    yield lambda path: path.write_bytes(b"") and None
-    yield lambda path: path.write_bytes(png_of(60_000, 60_000)) and None
-    yield lambda path: path.write_bytes(png_of(1, 1 << 30)) and None
+    yield lambda path: path.write_bytes(b"")
+    yield lambda path: path.write_bytes(png_of(60_000, 60_000))
+    yield lambda path: path.write_bytes(png_of(1, 1 << 30))
     yield lambda path: os.mkfifo(path)
     yield lambda path: path.symlink_to(path)
     yield lambda path: path.symlink_to("/dev/zero")
@@ -91,15 +91,17 @@ def images(random: Random) -> Iterator[Target]:
     for form in ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP"):
         for _ in range(4):
             content = mangled(jpeg(random, form=form), random)
-            yield lambda path, content=content: path.write_bytes(content) and None
+            yield lambda path, content=content: path.write_bytes(content)
 
 
 def image_folder(row: Row, place: Path, count: int) -> None:
     """Bad pictures among good ones are named and left out, or the command ends in one line."""
-    for random, target in _targets(row, count, images):
+    call = command("train", "tiny.yaml", "training.steps=5", "training.bad_images=2")
+    _control(place, call)
+    for _, target in _targets(row, count, images):
         own = _fresh(place)
         target(own / "pictures/cat/bad.png")
-        done = forked(command("train", "tiny.yaml", "training.steps=5", "training.bad_images=2"), own)
+        done = forked(call, own)
         row.count(verdict_of(done, done.code == 0 or refused_in_one_line(done)), f"{done.code} {done.said[-300:]}")
 
 
@@ -126,7 +128,7 @@ def archives(random: Random) -> Iterator[Target]:
     np.savez(buffer, arr_0=good)
     for _ in range(30):
         content = mangled(buffer.getvalue(), random)
-        yield lambda path, content=content: path.write_bytes(content) and None
+        yield lambda path, content=content: path.write_bytes(content)
 
 
 def _promising(path: Path, shape: tuple[int, ...]) -> None:
@@ -149,39 +151,47 @@ def _bomb(path: Path) -> None:
 
 def npz(row: Row, place: Path, count: int) -> None:
     """Npz files as data: used if they are right, else refused in one line; nothing in them is run."""
-    for random, target in _targets(row, count, archives):
+    call = command("train", "tiny.yaml", "data={type: npz, file: data.npz}", "training.steps=1", "conditioners=[]")
+    _control(place, call, lambda own: np.savez(own / "data.npz", arr_0=np.zeros((8, 16, 16, 3), np.uint8)))
+    for _, target in _targets(row, count, archives):
         own = _fresh(place)
         target(own / "data.npz")
-        call = command("train", "tiny.yaml", "data={type: npz, file: data.npz}", "training.steps=1", "conditioners=[]")
         done = forked(call, own)
         is_right = (done.code == 0 or refused_in_one_line(done)) and not (own / "executed").exists()
         row.count(verdict_of(done, is_right), f"{done.code} {done.said[-300:]}")
 
 
+def _members(*given: tuple[str, bytes, str]) -> Target:
+    """A tar file of these names, contents and kinds."""
+
+    def write(path: Path) -> None:
+        with tarfile.open(path, "w") as file:
+            for name, content, kind in given:
+                info = tarfile.TarInfo(name)
+                info.size, info.type = len(content), getattr(tarfile, kind)
+                info.linkname = "/etc/passwd"
+                file.addfile(info, io.BytesIO(content) if kind == "REGTYPE" else None)
+
+    return write
+
+
+def _eight(random: Random) -> list[tuple[str, bytes, str]]:
+    """Pictures for `_members`."""
+    return [(f"{index}.jpg", jpeg(random), "REGTYPE") for index in range(8)]
+
+
 def tars(random: Random) -> Iterator[Target]:
     """Tar files with members that lie about their names, kinds and sizes."""
-
-    def members(*given: tuple[str, bytes, str]) -> Target:
-        def write(path: Path) -> None:
-            with tarfile.open(path, "w") as file:
-                for name, content, kind in given:
-                    info = tarfile.TarInfo(name)
-                    info.size, info.type = len(content), getattr(tarfile, kind)
-                    info.linkname = "/etc/passwd"
-                    file.addfile(info, io.BytesIO(content) if kind == "REGTYPE" else None)
-
-        return write
-
-    good = [(f"{index}.jpg", jpeg(random), "REGTYPE") for index in range(8)]
-    yield members(*good, ("../../escaped.jpg", jpeg(random), "REGTYPE"))
-    yield members(*good, ("/tmp/escaped.jpg", jpeg(random), "REGTYPE"))
-    yield members(*good, ("link.jpg", b"", "SYMTYPE"))
-    yield members(*good, ("device.jpg", b"", "CHRTYPE"))
-    yield members(*good, ("pipe.jpg", b"", "FIFOTYPE"))
-    yield members(*[(f"{i}.cls", b"99999999", "REGTYPE") for i in range(8)], *good)
-    yield members(*[(f"{i}.json", b"[" * DEEP, "REGTYPE") for i in range(8)], *good)
-    yield members(*[(f"{i}.txt", b"\xff\xfe\x00\x1b[31m", "REGTYPE") for i in range(8)], *good)
-    yield members(("a.jpg", png_of(60_000, 60_000), "REGTYPE"))
+    good = _eight(random)
+    yield _members(*good, ("../../escaped.jpg", jpeg(random), "REGTYPE"))
+    yield _members(*good, ("/tmp/escaped.jpg", jpeg(random), "REGTYPE"))
+    yield _members(*good, ("link.jpg", b"", "SYMTYPE"))
+    yield _members(*good, ("device.jpg", b"", "CHRTYPE"))
+    yield _members(*good, ("pipe.jpg", b"", "FIFOTYPE"))
+    yield _members(*[(f"{i}.cls", b"99999999", "REGTYPE") for i in range(8)], *good)
+    yield _members(*[(f"{i}.json", b"[" * DEEP, "REGTYPE") for i in range(8)], *good)
+    yield _members(*[(f"{i}.txt", b"\xff\xfe\x00\x1b[31m", "REGTYPE") for i in range(8)], *good)
+    yield _members(("a.jpg", png_of(60_000, 60_000), "REGTYPE"))
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as file:
         for name, content, _ in good:
@@ -190,16 +200,18 @@ def tars(random: Random) -> Iterator[Target]:
             file.addfile(info, io.BytesIO(content))
     for _ in range(20):
         content = mangled(buffer.getvalue(), random)
-        yield lambda path, content=content: path.write_bytes(content) and None
+        yield lambda path, content=content: path.write_bytes(content)
 
 
 def shards(row: Row, place: Path, count: int) -> None:
     """Tar shards as data: nothing outside them is read or written."""
-    for random, target in _targets(row, count, tars):
+    data = "data={type: tar_shards, shards: data.tar}"
+    call = command("train", "tiny.yaml", data, "training.steps=2", "conditioners=[]")
+    _control(place, call, lambda own: _members(*_eight(Random(0)))(own / "data.tar"))
+    for _, target in _targets(row, count, tars):
         own = _fresh(place)
         target(own / "data.tar")
-        data = "data={type: tar_shards, shards: data.tar}"
-        done = forked(command("train", "tiny.yaml", data, "training.steps=2", "conditioners=[]"), own)
+        done = forked(call, own)
         is_right = (done.code == 0 or refused_in_one_line(done)) and "root:" not in done.said
         row.count(verdict_of(done, is_right), f"{done.code} {done.said[-300:]}")
 
@@ -207,28 +219,41 @@ def shards(row: Row, place: Path, count: int) -> None:
 def tables(random: Random) -> Iterator[Target]:
     """``metadata.jsonl`` of captions."""
     line = '{"file_name": "cat/000.png", "text": "a cat"}\n'
+    deep = "[" * DEEP + "]" * DEEP
     odd = [
-        "", "[" * DEEP, "null\n", "[]\n", '{"file_name": 7, "text": "a"}\n', '{"file_name": "../../../etc/passwd", "text": "a"}\n',
-        '{"file_name": "/etc/passwd", "text": "a"}\n', '{"file_name": "cat/000.png", "text": ' + "[" * DEEP + "]" * DEEP + "}\n",
-        '{"file_name": "cat/000.png", "text": {"a": 1}}\n', '{"file_name": "cat/000.png", "text": "' + "x" * (5 << 20) + '"}\n',
-        '{"file_name": "cat/000.png", "text": "\\u001b[31m\\u202e"}\n', '{"file_name": "cat\\u0000", "text": "a"}\n', line * 3,
-    ]  # fmt: skip
+        "",
+        "[" * DEEP,
+        "null\n",
+        "[]\n",
+        '{"file_name": 7, "text": "a"}\n',
+        '{"file_name": "../../../etc/passwd", "text": "a"}\n',
+        '{"file_name": "/etc/passwd", "text": "a"}\n',
+        f'{{"file_name": "cat/000.png", "text": {deep}}}\n',
+        '{"file_name": "cat/000.png", "text": {"a": 1}}\n',
+        '{"file_name": "cat/000.png", "text": "' + "x" * (5 << 20) + '"}\n',
+        '{"file_name": "cat/000.png", "text": "\\u001b[31m\\u202e"}\n',
+        '{"file_name": "cat\\u0000", "text": "a"}\n',
+        line * 3,
+    ]
     for text in odd:
-        yield lambda path, text=text: path.write_text(text) and None
+        yield lambda path, text=text: path.write_text(text)
     for _ in range(15):
         content = mangled(line.encode() * 4, random)
-        yield lambda path, content=content: path.write_bytes(content) and None
+        yield lambda path, content=content: path.write_bytes(content)
     yield lambda path: os.mkfifo(path)
     yield lambda path: path.symlink_to("/dev/zero")
 
 
 def captions(row: Row, place: Path, count: int) -> None:
     """Tables of captions: read if they are right, else refused in one line."""
-    for random, target in _targets(row, count, tables):
+    data = "data={type: captioned_folder, root: pictures, uncaptioned: skip}"
+    call = command("train", "tiny.yaml", data, "training.steps=1", "training.sample_every=null", "conditioners=[bytes]")
+    line = json.dumps({"file_name": "cat/000.png", "text": "a cat"}) + "\n"
+    _control(place, call, lambda own: (own / "pictures/metadata.jsonl").write_text(line))
+    for _, target in _targets(row, count, tables):
         own = _fresh(place)
         target(own / "pictures/metadata.jsonl")
-        data = "data={type: captioned_folder, root: pictures, uncaptioned: skip}"
-        done = forked(command("train", "tiny.yaml", data, "training.steps=1", "conditioners=[byte_text]"), own)
+        done = forked(call, own)
         is_right = (done.code == 0 or refused_in_one_line(done)) and not _controls(done.said)
         row.count(verdict_of(done, is_right), f"{done.code} {done.said[-300:]}")
 
@@ -241,17 +266,17 @@ def _controls(said: str) -> bool:
 def weights(random: Random) -> Iterator[Target]:
     """``model.pt`` of a published folder."""
     yield lambda path: torch.save({"a": Touch(path.with_name("executed"))}, path)
-    yield lambda path: path.write_bytes(pickle.dumps(Touch(path.with_name("executed")))) and None
+    yield lambda path: path.write_bytes(pickle.dumps(Touch(path.with_name("executed"))))
     yield lambda path: torch.save({"a": torch.full((4, 4), torch.nan)}, path)
     yield lambda path: torch.save([1, 2], path)
-    yield lambda path: path.write_bytes(_nested(60)) and None
+    yield lambda path: path.write_bytes(_nested(60))
     yield lambda path: os.mkfifo(path)
     yield lambda path: path.symlink_to("/dev/zero")
     buffer = io.BytesIO()
     torch.save({"a": torch.zeros(64, 64)}, buffer)
     for _ in range(25):
         content = mangled(buffer.getvalue(), random)
-        yield lambda path, content=content: path.write_bytes(content) and None
+        yield lambda path, content=content: path.write_bytes(content)
 
 
 def _nested(levels: int) -> bytes:
@@ -261,7 +286,7 @@ def _nested(levels: int) -> bytes:
 
 def release(row: Row, place: Path, count: int) -> None:
     """Published weights: nothing in them is run, and what is no release is refused in one line."""
-    for random, target in _targets(row, count, weights):
+    for _, target in _targets(row, count, weights):
         own = _fresh(place)
         folder = own / "published"
         folder.mkdir()
@@ -277,14 +302,26 @@ def release(row: Row, place: Path, count: int) -> None:
 
 def forms(random: Random) -> Iterator[Target]:
     """JSON and YAML that is deep, of another form, or no text at all."""
-    for text in ("[" * DEEP, '{"a":' * DEEP, "null", "7", "[]", "{}", '"text"', "[1, 2]", '{"format": 99}', "\x00", "\x1b[31m"):
-        yield lambda path, text=text: path.write_text(text) and None
-    yield lambda path: path.write_bytes(random.randbytes(1000)) and None
+    for text in (
+        "[" * DEEP,
+        '{"a":' * DEEP,
+        "null",
+        "7",
+        "[]",
+        "{}",
+        '"text"',
+        "[1, 2]",
+        '{"format": 99}',
+        "\x00",
+        "\x1b[31m",
+    ):
+        yield lambda path, text=text: path.write_text(text)
+    yield lambda path: path.write_bytes(random.randbytes(1000))
     yield lambda path: path.unlink()
-    yield lambda path: (path.unlink(), os.mkfifo(path)) and None
-    yield lambda path: (path.unlink(), path.symlink_to(path)) and None
-    yield lambda path: (path.unlink(), path.symlink_to("/dev/zero")) and None
-    yield lambda path: (path.unlink(), path.mkdir()) and None
+    yield lambda path: (path.unlink(), os.mkfifo(path))
+    yield lambda path: (path.unlink(), path.symlink_to(path))
+    yield lambda path: (path.unlink(), path.symlink_to("/dev/zero"))
+    yield lambda path: (path.unlink(), path.mkdir())
 
 
 def records(row: Row, place: Path, count: int) -> None:
@@ -293,7 +330,7 @@ def records(row: Row, place: Path, count: int) -> None:
     made = forked(command("train", "tiny.yaml", "training.steps=4"), model)
     assert made.code == 0, made.said
     files = [path for path in (model / "runs/tiny").rglob("*") if path.suffix in (".json", ".yaml", ".jsonl")]
-    for trial, (random, target) in enumerate(_targets(row, count, forms)):
+    for trial, (_, target) in enumerate(_targets(row, count, forms)):
         own = place / "own"
         shutil.rmtree(own, ignore_errors=True)
         shutil.copytree(model, own)
@@ -315,6 +352,14 @@ def _targets(row: Row, count: int, family: Callable[[Random], Iterator[Target]])
                 return
             done += 1
             yield random, target
+
+
+def _control(place: Path, call: Callable[[], None], target: Callable[[Path], object] = lambda own: None) -> None:
+    """What is no lie succeeds, so that a refusal says something."""
+    own = _fresh(place)
+    target(own)
+    done = forked(call, own)
+    assert done.code == 0, done.said
 
 
 def _fresh(place: Path) -> Path:

@@ -44,10 +44,10 @@ def _captions(own: Path, scale: float) -> list[str]:
     """A million lines of captions for sixteen pictures."""
     with (own / "pictures/metadata.jsonl").open("w") as file:
         for index in range(round(1_000_000 * scale)):
-            name = f"{'cat' if index % 2 else 'dog'}/{index % 8:03}.png"
+            name = f"{'cat' if index % 16 < 8 else 'dog'}/{index % 8:03}.png"
             file.write(json.dumps({"file_name": name, "text": f"a picture {index}"}) + "\n")
     data = "data={type: captioned_folder, root: pictures}"
-    return ["train", "tiny.yaml", data, "conditioners=[byte_text]", "training.steps=2", "training.sample_every=null"]
+    return ["train", "tiny.yaml", data, "conditioners=[bytes]", "training.steps=2", "training.sample_every=null"]
 
 
 def _points(own: Path, scale: float) -> list[str]:

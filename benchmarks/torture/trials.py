@@ -31,7 +31,7 @@ conditioners: [class_label]
 training: {steps: 24, batch_size: 4, learning_rate: 1e-3, log_every: 1, save_every: 2, sample_every: 12, samples: 4,
            threads: 1, ema: 0.9}
 sampling: {steps: 2}
-evaluation: {images: 8, metrics: [{type: frechet, extractor: pixels}]}
+evaluation: {images: 8}
 """
 """A training that takes a second after its start, with pictures between its steps."""
 
@@ -111,7 +111,9 @@ def environment(place: Path, more: Mapping[str, str] | None = None) -> dict[str,
     return {**os.environ, **own, **(more or {})}
 
 
-def started(arguments: Sequence[str], place: Path, log: Path, more: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+def started(
+    arguments: Sequence[str], place: Path, log: Path, more: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
     """A command as a user starts it, in a process group of its own, with all that it says in a file."""
     with log.open("wb") as file:
         return subprocess.Popen(
@@ -177,6 +179,7 @@ def _become(place: Path, log: Path) -> None:
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     for number in (1, 2):
         os.dup2(file, number)
+    sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.environ.update(environment(place))

@@ -26,11 +26,25 @@ nothing=1 | training.nothing=1 | .=1 | =1 | training | training..steps=1
 """Each one wrong by itself."""
 
 TEXTS = [
-    "", "null", "[]", "7", "a: b: c", "\tname: x", "name: tiny\nname: other", "!!python/object/apply:os.system [touch executed]",
-    "a: &a [*a]", "&a [" + "*b," * 10 + "]", "[" * 20_000, "{" * 20_000, "name: \x00", "\xff\xfe",
-    "\n".join(f"key{index}: 1" for index in range(90_000)), "a: &x [1,1]\n" + "\n".join(f"b{i}: [*x,*x]" for i in range(2000)),
-    "name: tiny\ntraining: {learning_rate: 1e-4, learning_rate: 2e-4}", "name: " + "x" * 10_000_000,
-]  # fmt: skip
+    "",
+    "null",
+    "[]",
+    "7",
+    "a: b: c",
+    "\tname: x",
+    "name: tiny\nname: other",
+    "!!python/object/apply:os.system [touch executed]",
+    "a: &a [*a]",
+    "&a [" + "*b," * 10 + "]",
+    "[" * 20_000,
+    "{" * 20_000,
+    "name: \x00",
+    "\xff\xfe",
+    "\n".join(f"key{index}: 1" for index in range(90_000)),
+    "a: &x [1,1]\n" + "\n".join(f"b{index}: [*x,*x]" for index in range(2000)),
+    "name: tiny\ntraining: {learning_rate: 1e-4, learning_rate: 2e-4}",
+    "name: " + "x" * 10_000_000,
+]
 
 
 def specs(row: Row, place: Path, count: int) -> None:
@@ -73,6 +87,14 @@ INTEGRATE = """def integrate(self, velocity, x, points, white):
 """
 RIGHT = INTEGRATE.format(step="x = x + (then - now) * velocity(x, now)")
 
+HOOK = """
+from pixelflow.core.hookspecs import hookimpl
+
+@hookimpl
+def pixelflow_components({arguments}):
+    {body}
+"""
+
 BROKEN: dict[str, str] = {
     "syntax": "def (",
     "raises on import": "raise RuntimeError('no')",
@@ -84,11 +106,11 @@ BROKEN: dict[str, str] = {
     "leaves a thread": "import threading, time; threading.Thread(target=lambda: time.sleep(10_000)).start()",
     "prints": "print('hello from a plugin' * 10)",
     "recursion": "def f(): return f()\nf()",
-    "hook returns none": "from pixelflow.core.hookspecs import hookimpl\n@hookimpl\ndef pixelflow_components():\n    return None",
-    "hook returns text": "from pixelflow.core.hookspecs import hookimpl\n@hookimpl\ndef pixelflow_components():\n    return ['x']",
-    "hook raises": "from pixelflow.core.hookspecs import hookimpl\n@hookimpl\ndef pixelflow_components():\n    raise ValueError",
-    "hook misspelt": "from pixelflow.core.hookspecs import hookimpl\n@hookimpl\ndef pixelflow_componets():\n    return []",
-    "hook takes arguments": "from pixelflow.core.hookspecs import hookimpl\n@hookimpl\ndef pixelflow_components(other):\n    return []",
+    "hook returns none": HOOK.format(arguments="", body="return None"),
+    "hook returns text": HOOK.format(arguments="", body="return ['x']"),
+    "hook raises": HOOK.format(arguments="", body="raise ValueError"),
+    "hook misspelt": HOOK.replace("components", "componets").format(arguments="", body="return []"),
+    "hook takes arguments": HOOK.format(arguments="other", body="return []"),
     "no hook": "x = 1",
     "hook is no function": "pixelflow_components = 7",
     "takes a built-in's name": SAMPLER.replace("NAME.own", "euler").format(field="", body=RIGHT),
@@ -121,7 +143,10 @@ def plugins(row: Row, place: Path, count: int) -> None:
         is_right = name and (done.code == 0 or refused_in_one_line(done) or what == "leaves the process")
         is_right &= "\x1b[31m" not in done.said and (checked.code != 0 or what in ("prints", "leaves a thread"))
         worst = checked if checked.is_hung or checked.is_ugly else done
-        row.count(verdict_of(worst, is_right), f"{what}: {done.code} {checked.code} {done.said[-200:]} | {checked.said[-300:]}")
+        row.count(
+            verdict_of(worst, is_right),
+            f"{what}: {done.code} {checked.code} {done.said[-200:]} | {checked.said[-300:]}",
+        )
         shutil.rmtree(own)
 
 
@@ -134,13 +159,6 @@ def _installed(own: Path, name: str, code: str) -> Path:
     (info / "entry_points.txt").write_text(f"[pixelflow]\n{name} = {name}\n")
     (site / f"{name}.py").write_text(code.replace("NAME", name))
     return site
-
-
-SPOILERS = {
-    "rate": ("training.learning_rate=1e30",),
-    "rate that overflows": ("training.learning_rate=1e39",),
-    "data": (),
-}
 
 
 def not_finite(row: Row, place: Path, count: int) -> None:
