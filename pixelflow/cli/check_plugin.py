@@ -36,12 +36,21 @@ def check_plugin(
     _refuse_strangers(given, [component for _, component, _ in components])
     for kind, component, entry in components:
         tell(f"{kind} {component}")
-        outcomes = check(_params(component, entry, given))
+        outcomes = [_prefixed(name, component), *check(_params(component, entry, given))]
         for outcome in outcomes:
             tell(f"  {_line(outcome)}")
         broken += sum(outcome.status == "broken" for outcome in outcomes)
     if broken:
         raise DataError(f"{name} breaks {broken} promise{'s' * (broken > 1)} of its kind")
+
+
+def _prefixed(plugin: str, component: str) -> Outcome:
+    from pixelflow.contracts import Outcome
+
+    promise = "Its name begins with the plugin's and a dot, so that it never meets a later built-in."
+    if component.startswith(f"{plugin}.") and component != f"{plugin}.":
+        return Outcome(promise, "kept")
+    return Outcome(promise, "broken", f"{component!r} should be {plugin + '.' + component.rpartition('.')[2]!r}")
 
 
 def _line(outcome: Outcome) -> str:

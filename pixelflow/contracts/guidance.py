@@ -11,7 +11,8 @@ from pixelflow.core.cascade import Cascade
 from pixelflow.core.interfaces import Guidance
 from pixelflow.core.schedule import Stage
 
-_TIMES = (0.0, 0.3, 0.6, 0.9)
+_TIMES = (0.0, 1e-3, 0.02, 0.3, 0.6, 0.9, 0.98, 0.999, 1.0)
+"""With the ends, and close to them: samplers ask there too."""
 _DENSE = 100
 """Times of a stage between which no guidance hides."""
 
@@ -126,9 +127,9 @@ def leaves_agreement_alone(params: Guidance.Params) -> None:
     branches = _LinearBranches(cascade, stage, 0.0)
     velocity = guidance.guide(branches)
     x = torch.randn(2, 3, 8, 8, dtype=torch.float64)
-    for tau in _TIMES[:-1]:
+    for tau in _TIMES:
         guided = velocity(x, tau)
-    expect_close(guided, branches.conditional(x, _TIMES[-2]), 1e-6, "equal branches give another velocity")
+        expect_close(guided, branches.conditional(x, tau), 1e-6, f"at {tau} equal branches give another velocity")
 
 
 CHECKS: tuple[Check, ...] = (

@@ -13,6 +13,11 @@ from pixelflow.contracts.checking import Check, expect, expect_close, expect_lik
 from pixelflow.core.interfaces import Grid, Sampler
 
 _STEPS = 7
+_DOUBLED = (8, 16, 32, 64)
+_SLOPE = 0.4
+"""How far the order that is seen may lie from the stated one; the next order is 1 away."""
+_ROUNDING = 1e-11
+"""Differences below this show no order."""
 _POINTS = [index / _STEPS for index in range(_STEPS + 1)]
 
 
@@ -80,6 +85,33 @@ def ignores_its_neighbours(params: Sampler.Params) -> None:
         expect_close(_integrated(params, x)[1:2], _integrated(params, x[1:2]), 1e-9, "alone it comes out otherwise")
 
 
+def has_the_stated_order(params: Sampler.Params) -> None:
+    """Where steps are fixed, its error falls at the stated order, from both sides, on a nonlinear equation."""
+    sampler: Sampler = params.build()
+    x = torch.linspace(-2, 2, 16, dtype=torch.float64).view(1, 1, 4, 4)
+    drawn = 0
+
+    def noise() -> Tensor:
+        nonlocal drawn
+        drawn += 1
+        return torch.zeros_like(x)
+
+    def end(steps: int) -> Tensor:
+        return sampler.integrate(_Decay(), x, [index / steps for index in range(steps + 1)], noise)
+
+    coarse, middle, fine, finest = (end(steps) for steps in _DOUBLED)
+    if sampler.is_adaptive or drawn:
+        return
+    first, last = float((coarse - middle).norm()), float((fine - finest).norm())
+    if last > _ROUNDING:
+        slope = math.log2(first / last) / 2
+        side = "lower" if slope < sampler.order else "higher"
+        expect(
+            abs(slope - sampler.order) < _SLOPE,
+            f"it shows an order of {slope:.2f}, {side} than the {sampler.order} stated",
+        )
+
+
 def spans_the_stage(params: Grid.Params) -> None:
     """``steps + 1`` increasing times from 0 to 1."""
     grid: Grid = params.build()
@@ -90,5 +122,11 @@ def spans_the_stage(params: Grid.Params) -> None:
         expect(all(a < b for a, b in pairwise(points)), f"{steps} steps do not increase: {points}")
 
 
-CHECKS: tuple[Check, ...] = (states_its_order, keeps_the_state, counts_its_evaluations, ignores_its_neighbours)
+CHECKS: tuple[Check, ...] = (
+    states_its_order,
+    keeps_the_state,
+    counts_its_evaluations,
+    ignores_its_neighbours,
+    has_the_stated_order,
+)
 GRID_CHECKS: tuple[Check, ...] = (spans_the_stage,)

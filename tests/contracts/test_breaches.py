@@ -26,6 +26,66 @@ class TooProud(built_in("sampler", "euler")):
         type: Literal["bad.proud"] = "bad.proud"
 
 
+class TooHumble(built_in("sampler", "heun")):
+    """States a lower order than it has."""
+
+    order = 1
+
+    class Params(built_in("sampler", "heun").Params):
+        type: Literal["bad.humble"] = "bad.humble"
+
+
+class DeafAtFirst(built_in("prediction", "velocity")):
+    """Forgets the network close to the start of a stage."""
+
+    class Params(built_in("prediction", "velocity").Params):
+        type: Literal["bad.deaf"] = "bad.deaf"
+
+    def velocity(self, output, x, tau, stage, blur):
+        return super().velocity(output, x, tau, stage, blur) * (tau != 0.01) + 0 * x
+
+
+class FlipsAtLast(built_in("prediction", "velocity")):
+    """Changes its sign close to the end of a stage."""
+
+    class Params(built_in("prediction", "velocity").Params):
+        type: Literal["bad.flips"] = "bad.flips"
+
+    def velocity(self, output, x, tau, stage, blur):
+        return super().velocity(output, x, tau, stage, blur) * (1 - 2.0 * (tau > 0.985))
+
+
+class BlowsUp(built_in("prediction", "velocity")):
+    """Divides by the time that is left."""
+
+    class Params(built_in("prediction", "velocity").Params):
+        type: Literal["bad.blows_up"] = "bad.blows_up"
+
+    def velocity(self, output, x, tau, stage, blur):
+        return (output - x) / (1 - tau)
+
+
+class Middling(built_in("times", "uniform")):
+    """Never trains the ends of a stage."""
+
+    class Params(built_in("times", "uniform").Params):
+        type: Literal["bad.middling"] = "bad.middling"
+
+    def sample(self, count, generator):
+        return 0.1 + 0.8 * super().sample(count, generator)
+
+
+class LazyAtLast(built_in("guidance", "constant")):
+    """Rests close to the end of a stage."""
+
+    class Params(built_in("guidance", "constant").Params):
+        type: Literal["bad.lazy"] = "bad.lazy"
+
+    def guide(self, branches):
+        velocity = super().guide(branches)
+        return lambda x, tau: velocity(x, tau) * (tau < 0.99)
+
+
 class Gossip(built_in("sampler", "euler")):
     """Mixes the images of a batch."""
 
@@ -140,6 +200,13 @@ class Forgetful(built_in("conditioner", "class_label")):
         (Homonymous, "a name of its own"),
         (Forgetful, "each class gets the condition that it had there"),
         (TooProud, "approach the law of the data at the stated order"),
+        (TooProud, "falls at the stated order, from both sides"),
+        (TooHumble, "falls at the stated order, from both sides"),
+        (DeafAtFirst, "Close to both ends"),
+        (FlipsAtLast, "Close to both ends"),
+        (BlowsUp, "Close to both ends"),
+        (Middling, "Times close to 0 and close to 1"),
+        (LazyAtLast, "nothing to guide"),
         (Gossip, "does not depend on the batch"),
         (Bent, "It is linear"),
         (Modest, "``gain`` is the largest singular value"),

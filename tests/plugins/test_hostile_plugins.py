@@ -86,3 +86,13 @@ def test_a_list_that_breaks_when_it_is_read(site):
     site.add("odd", code + "@hookimpl\ndef register_components(): return Odd([1])")
     report = site.report()
     assert report["failures"] == {"odd": "register_components failed: OSError: no disk"}
+
+
+def test_check_plugin_looks_at_the_prefix(site):
+    site.add("acme", GOOD.format(name="other.still") + HOOK)
+    (answer,) = site.pixelflow(["check-plugin", "acme"])
+    assert answer.code == 65
+    assert "broken      Its name begins with the plugin's and a dot" in answer.out
+    assert "'other.still' should be 'acme.still'" in answer.out
+    (answer,) = site.pixelflow(["check-plugin", "a-good"])
+    assert "'a_good.still' should be 'a-good.still'" in answer.out
