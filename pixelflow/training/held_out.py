@@ -6,9 +6,7 @@ touched; a run without held-out images is bit for bit what it was.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from pixelflow.core.assembly import build_dataset
 from pixelflow.core.bad_samples import Tally
 from pixelflow.core.classes import match
 from pixelflow.core.errors import DataError
+from pixelflow.core.history import History
 from pixelflow.core.interfaces import BadSample, Dataset, Sample
 from pixelflow.core.model import FlowModel
 from pixelflow.core.spec import ExperimentSpec, HeldOutSpec
@@ -47,7 +46,7 @@ class HeldOutLoss:
 
     def __init__(self, spec: ExperimentSpec, dataset: Dataset, metrics_file: Path, step: int) -> None:
         self._spec, self._settings = spec, spec.training.held_out
-        self._done = set(_measured(metrics_file, step)) if self._settings is not None else set()
+        self._done = _measured(metrics_file, step) if self._settings is not None else set()
         self._images = self._chosen(dataset, self._settings) if self._settings is not None else None
         self._tally = Tally(spec.training.bad_images, "training.bad_images")
         self._times = spec.objective.times.build()
@@ -168,14 +167,6 @@ def _count(dataset: Dataset, fraction: float) -> int:
     return count
 
 
-def _measured(metrics_file: Path, step: int) -> Iterator[int]:
+def _measured(metrics_file: Path, step: int) -> set[int]:
     """The steps up to `step` whose loss is in the metrics."""
-    if not metrics_file.is_file():
-        return
-    with metrics_file.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            if '"held_out"' in line:
-                with suppress(ValueError, KeyError, TypeError):  # cut off
-                    found = json.loads(line)["step"]
-                    if found <= step:
-                        yield found
+    return {line["step"] for line in History(metrics_file).lines() if "held_out" in line and line["step"] <= step}

@@ -24,6 +24,9 @@ from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import BadSample, Dataset, Sample
 from pixelflow.training.workers import read_ahead
 
+_LISTED = 1 << 16
+"""Indices of an epoch's order that are listed at a time."""
+
 
 @dataclass(frozen=True)
 class Alike:
@@ -129,11 +132,12 @@ class _Places:
         batch: list[Place] = []
         while True:
             order = torch.randperm(self.count, generator=seeds.generator(self.seed, "order", epoch))
-            for index in order[offset:].tolist():
-                batch.append(Place(epoch, index))
-                if len(batch) == self.batch_size:
-                    yield batch[self.share]
-                    batch = []
+            for part in order[offset:].split(_LISTED):  # a list of all indices is several times as large
+                for index in part.tolist():
+                    batch.append(Place(epoch, index))
+                    if len(batch) == self.batch_size:
+                        yield batch[self.share]
+                        batch = []
             epoch, offset = epoch + 1, 0
 
 
