@@ -283,7 +283,7 @@ def test_what_cannot_be_written_is_named_and_not_the_lock(trained):
     run = trained("run")
     run.metrics_file.unlink()
     run.metrics_file.mkdir()
-    with pytest.raises(OSError, match=r"metrics\.jsonl"):
+    with pytest.raises(CannotWriteError, match=r"metrics\.jsonl"):
         trained("run", "training.steps=6")
 
 
