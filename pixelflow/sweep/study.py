@@ -9,6 +9,7 @@ finds the same trials however often it is stopped.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -16,10 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import BaseModel
 
 from pixelflow.core.distribution import install
 from pixelflow.core.document import Document
-from pixelflow.core.errors import MissingDependencyError, PixelflowError
+from pixelflow.core.errors import DataError, MissingDependencyError, PixelflowError
+from pixelflow.core.records import Kind
 from pixelflow.sweep.claims import Claim
 from pixelflow.sweep.plan import FILE, Plan
 from pixelflow.sweep.points import Point, changed_spec
@@ -34,6 +37,19 @@ if TYPE_CHECKING:
 
 JOURNAL = "optuna.journal"
 """The course of the search, within the sweep's folder; `optuna-dashboard` shows it."""
+
+
+_KNOWN = "optuna.json"
+"""How much of the journal is known, and its hash; what stands behind was written by a process that was then killed."""
+_ANEW = f"remove {JOURNAL} and {_KNOWN}, and the search begins anew; points that it finds again are not repeated"
+
+
+class _Known(BaseModel):
+    bytes: int
+    sha256: str
+
+
+KNOWN = Kind("what is known of a search's course", _ANEW, _Known)
 
 
 def settle(plan: Plan, folder: Path) -> Plan:
@@ -71,6 +87,9 @@ def advance(plan: Plan, folder: Path) -> bool:
 
 
 def _write(plan: Plan, folder: Path) -> None:
+    """Write the plan, and down to where the journal it follows from is known."""
+    content = (folder / JOURNAL).read_bytes()
+    KNOWN.write(folder / _KNOWN, {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()})
     for draft in folder.glob(f".{FILE}.*.part"):  # of a process that was killed while writing
         draft.unlink(missing_ok=True)
     plan.write(folder)
@@ -159,10 +178,20 @@ def _study(plan: Plan, folder: Path) -> optuna.Study:
     return study
 
 
+def _check(file: Path, content: bytes) -> None:
+    """See that what was known of a journal is as it was; raises DataError."""
+    known = file.with_name(_KNOWN)
+    if known.is_file():
+        told = KNOWN.read(known)
+        if hashlib.sha256(content[: told["bytes"]]).hexdigest() != told["sha256"]:
+            raise DataError(f"{file}: is damaged or was changed (its hash does not fit); {_ANEW}")
+
+
 def _mend(file: Path) -> None:
-    """Cut off a line that was not written to its end."""
+    """Cut off a line that was not written to its end; raises DataError where others are not what was written."""
     if file.is_file():
         content = file.read_bytes()
+        _check(file, content)
         if not content.endswith(b"\n"):
             os.truncate(file, content.rfind(b"\n") + 1)
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from pixelflow.core.errors import MissingDependencyError, SpecError
+from pixelflow.core.errors import DataError, MissingDependencyError, SpecError
 from pixelflow.evaluation.frechet import Frechet
 from pixelflow.sweep import crew
 from pixelflow.sweep.executors import Local
@@ -212,6 +212,7 @@ def test_a_proposal_that_was_cut_off_is_dropped_and_a_torn_line_mended(begun):
     last = max(index for index, line in enumerate(lines) if b'"param_name"' in line)
     begun(trials=2)  # forgets the third trial, which is written anew from what is left of the journal
     (folder / JOURNAL).write_bytes(b"".join(lines[:last]) + lines[last][:20])
+    (folder / "optuna.json").unlink()  # it was not yet written when the process was killed
     begun(trials=3)
     work(folder, "cpu")
     plan = settle(Plan.read(folder), folder)
@@ -233,3 +234,19 @@ def test_without_optuna_it_does_not_begin(plan_of, tmp_path, monkeypatch):
     with pytest.raises(MissingDependencyError, match=r"pip install 'pixelflow-toolkit\[optuna\]'"):
         crew.run(plan, tmp_path / "sweeps" / "quick", Local(workers=1), lambda line: None)
     assert not (tmp_path / "sweeps" / "quick" / "sweep.json").exists()
+
+
+def test_a_changed_journal_is_refused_and_the_search_begins_anew(begun):
+    folder = begun(trials=2)
+    work(folder, "cpu")
+    plan, file = Plan.read(folder), folder / JOURNAL
+    whole = file.read_bytes()
+    file.write_bytes(whole.replace(b'"param_value_internal":', b'"param_value_internal":1', 1))
+    with pytest.raises(DataError, match=r"optuna\.journal: is damaged .* remove optuna\.journal and optuna\.json"):
+        settle(plan, folder)
+    file.write_bytes(whole + b'{"op_code": 4, "wor')  # what a killed process left
+    assert len(settle(plan, folder).points) == 2
+    for name in ("optuna.journal", "optuna.json"):
+        (folder / name).unlink()
+    fresh = plan.model_copy(update={"points": (), "cells": {}, "trainings": {}})
+    assert settle(fresh, folder).points == ()

@@ -1,0 +1,82 @@
+"""Everything that is believed of each kind of kept file, as plain data that can be compared."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pixelflow.conditioners import token_cache
+from pixelflow.conditioners.token_cache import TokenCache, key_of
+from pixelflow.core import checkpoint
+from pixelflow.core.runfolder import RunFolder
+from pixelflow.data.tar_index import TarIndex
+from pixelflow.evaluate.records import EVALUATION
+from pixelflow.evaluation.classifier import read
+from pixelflow.evaluation.features import _read
+from pixelflow.evaluation.statistics import SavedStatistics
+from pixelflow.generation.gallery import read_order
+from pixelflow.sweep.plan import Plan
+from pixelflow.sweep.results import read_results
+
+
+def run(folder: Path) -> Any:
+    """Settings, classes, history and newest weights."""
+    opened = RunFolder(folder)
+    found = checkpoint.load(opened.checkpoints, parts=("ema",))
+    weights = found.tensors["ema"].items()
+    told = {name: (tensor.shape, tensor.view(torch.uint8).sum().item()) for name, tensor in weights}
+    history = [repr(one) for one in opened.history.evaluated]
+    return opened.read_spec().model_dump(mode="json"), opened.classes, history, found.step, told
+
+
+def samples(folder: Path) -> Any:
+    return read_order(folder / "samples.json").model_dump(mode="json")
+
+
+def measured(folder: Path) -> Any:
+    return EVALUATION.read(folder / "evaluation.json")
+
+
+def shards(folder: Path) -> Any:
+    """Offsets, labels and keys; made anew where they are not sound."""
+    index = TarIndex(folder / "a.tar", None)
+    parts = (index.images, index.texts, index.tables, index.labels)
+    return [part.tolist() for part in parts], [index.key(place) for place in range(len(index))]
+
+
+def tokens(folder: Path) -> Any:
+    """The encoder and all captions' states."""
+    (encoder,) = token_cache.encoders(folder)
+    (cache,) = (TokenCache(inner) for inner in folder.iterdir())
+    found = cache.find([key_of(f"caption {number}") for number in range(3)])
+    if (found < 0).any():
+        return encoder, found.tolist()
+    states, mask = cache.read(found)
+    return encoder, states.tolist(), mask.tolist()
+
+
+def statistics(folder: Path) -> Any:
+    saved = SavedStatistics(folder / "statistics.npz")
+    return saved.recipe, [(one.extractor, one.mean.tolist(), one.covariance.tolist()) for one in saved.entries]
+
+
+def features(folder: Path) -> Any:
+    """A shard of features; None where it is to be extracted again."""
+    shard = _read(folder / "00000000.npz")
+    return None if shard is None else (shard.features.tolist(), [(one.where, one.reason) for one in shard.bad])
+
+
+def classifier(folder: Path) -> Any:
+    found = read(folder / "classifier.safetensors", torch.device("cpu"))
+    return found.about, {name: tensor.double().sum().item() for name, tensor in found.network.state_dict().items()}
+
+
+def sweep(folder: Path) -> Any:
+    """The plan and the figures of every point."""
+    below = folder / "search"
+    plan = Plan.read(below)
+    results = read_results(plan, below)
+    return json.loads(plan.model_dump_json()), [repr((row.results, row.seconds_per_image)) for row in results.rows]
