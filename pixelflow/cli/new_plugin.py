@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from pixelflow.cli import completing
+from pixelflow.cli.added_component import free_number, module_name, numbered, with_component
 from pixelflow.core.errors import CannotWriteError, UsageError
 from pixelflow.core.terminal import tell
 
@@ -47,10 +48,14 @@ def new_plugin(
         str, typer.Option(help=f"What it adds: {', '.join(CHOICES)}.", autocompletion=completing.choices(CHOICES))
     ] = "sampler",
     out: Annotated[Path, typer.Option(help="Where its folder is made.")] = Path(),
+    add: Annotated[bool, typer.Option("--add", help="Add the component to the plugin that is there already.")] = False,
 ) -> None:
     """Write a plugin that works as written: a folder to install with pip, with a component and its test."""
     _check(name, kind)
     folder = out / f"pixelflow-{name}"
+    if add:
+        tell(f"{folder}: one more {kind}, {_add(folder, name, kind)}; next:  pixelflow check-plugin {name}")
+        return
     _write(folder, files(name, kind))
     tell(f"{folder}: a new {kind}; next:  pip install -e {folder}  and  pixelflow check-plugin {name}")
 
@@ -59,16 +64,15 @@ def files(name: str, kind: str) -> dict[str, str]:
     """The plugin's files: path -> text."""
     from pixelflow.core.distribution import DISTRIBUTION
 
-    package = f"pixelflow_{name.replace('-', '_')}"
-    module = (SKELETON / f"{kind}.py").read_text(encoding="utf-8").replace('"acme.', f'"{name}.')
+    package, module = _package(name), _skeleton(name, kind)
     words = {
         "distribution": DISTRIBUTION,
         "name": name,
         "package": package,
         "kind": kind,
         "title": module.partition('"""')[2].partition(".")[0],
-        "component": _only(rf"^class (\w+)\({kind.title()}\):", module),
-        "type": _only(r'type: Literal\["([^"]+)"\]', module),
+        "component": _component(kind, module),
+        "type": _type(module),
     }
     words["choice"] = CHOICES[kind].format(words["type"])
     return {
@@ -78,6 +82,42 @@ def files(name: str, kind: str) -> dict[str, str]:
         "README.md": _filled("README.md", words),
         "tests/test_plugin.py": _filled("test_plugin.py", words),
     }
+
+
+def _add(folder: Path, name: str, kind: str) -> str:
+    """Write one more component into a plugin's folder; returns its type. The plugin's test runs over all of them."""
+    from pixelflow.core.files import write_text
+
+    package = _package(name)
+    number = free_number(folder / package, kind)
+    module = _skeleton(name, kind)
+    component, type_name = _component(kind, module), _type(module)
+    module = numbered(module, component, type_name, number)
+    component, type_name, file = _component(kind, module), _type(module), module_name(kind, number)
+    hook = with_component(folder / package / "__init__.py", f"{package}.{file}", component)
+    readme = folder / "README.md"
+    told = f"\n{type_name}:\n\n    pixelflow {CHOICES[kind].format(type_name)}\n"
+    write_text(folder / package / f"{file}.py", module)
+    write_text(folder / package / "__init__.py", hook)
+    if readme.is_file():
+        write_text(readme, readme.read_text("utf-8").rstrip() + "\n" + told)
+    return type_name
+
+
+def _package(name: str) -> str:
+    return f"pixelflow_{name.replace('-', '_')}"
+
+
+def _skeleton(name: str, kind: str) -> str:
+    return (SKELETON / f"{kind}.py").read_text(encoding="utf-8").replace('"acme.', f'"{name}.')
+
+
+def _component(kind: str, module: str) -> str:
+    return _only(rf"^class (\w+)\({kind.title()}\):", module)
+
+
+def _type(module: str) -> str:
+    return _only(r'type: Literal\["([^"]+)"\]', module)
 
 
 def _only(pattern: str, text: str) -> str:

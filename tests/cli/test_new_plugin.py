@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from typer.testing import CliRunner
 
@@ -69,3 +74,32 @@ def test_a_place_that_cannot_be_written_is_named(capsys, tmp_path):
     code, said = exit_code(capsys, "acme", "--out", str(tmp_path / "file"))
     assert code == 73
     assert "Not a directory" in said
+
+
+def test_more_components_are_added(tmp_path):
+    """Of another kind, and of the same; what is there stays, and the module that registers them runs."""
+    for options in ([], ["--kind", "metric", "--add"], ["--add"]):
+        assert CliRunner().invoke(app, ["new-plugin", "my-lab", *options, "--out", str(tmp_path)]).exit_code == 0
+    package = tmp_path / "pixelflow-my-lab" / "pixelflow_my_lab"
+    assert {"sampler.py", "sampler_2.py", "metric.py"} < {path.name for path in package.iterdir()}
+    code = "import pixelflow_my_lab as lab; print(*(one.type_name() for one in lab.register_components()))"
+    path = os.pathsep.join([str(package.parent), os.environ.get("PYTHONPATH", ""), str(Path(__file__).parents[2])])
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}
+    )
+    names = done.stdout.split()
+    assert (names[0], names[2]) == ("my-lab.two_stage", "my-lab.two_stage_2"), done.stderr
+    assert "my-lab.two_stage_2" in (package.parent / "README.md").read_text()
+
+
+def test_nothing_is_added_where_it_cannot_be(capsys, tmp_path):
+    code, said = exit_code(capsys, "acme", "--add", "--out", str(tmp_path))
+    assert code == 66
+    assert "leave --add out" in said
+    assert exit_code(capsys, "acme", "--out", str(tmp_path))[0] == 0
+    hook = tmp_path / "pixelflow-acme/pixelflow_acme/__init__.py"
+    hook.write_text(hook.read_text().replace("return [TwoStage]", "return list((TwoStage,))"))
+    code, said = exit_code(capsys, "acme", "--kind", "metric", "--add", "--out", str(tmp_path))
+    assert code == 2
+    assert "add by hand  from pixelflow_acme.metric import" in said
+    assert not (hook.parent / "metric.py").exists()
