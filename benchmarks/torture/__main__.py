@@ -17,7 +17,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from benchmarks.torture import deaths, disks, hostile, load, wrong
+from benchmarks.torture import deaths, disks, flips, hostile, load, wrong
 from benchmarks.torture.trials import Row
 
 Inject = Callable[[Row, Path], None]
@@ -32,6 +32,7 @@ def faults(quick: bool) -> dict[str, Inject]:
     rows: dict[str, Inject] = {
         "specs: mistakes": partial(wrong.specs, count=few(90, 12)),
         **{f"hostile: {name}": partial(call, count=few(50, 5)) for name, call in hostile.FAMILIES.items()},
+        "bits: every kept file": partial(flips.every_file, count=few(40, 1)),
         "plugins: broken": partial(wrong.plugins, count=few(31, 1)),
         "numbers: not finite": partial(wrong.not_finite, count=few(20, 2)),
         "disks: by size": partial(disks.training, count=few(60, 2), by_page=False),
