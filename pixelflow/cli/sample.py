@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -191,8 +190,6 @@ def _draw(run: Run, weak: Weaker | None, order: Order, out: Path | None, columns
 
 
 def _draw_into(gallery: Gallery, run: Run, weak: Weaker | None, order: Order, columns: int | None) -> None:
-    from rich.console import Console
-    from rich.progress import track
 
     from pixelflow.core.environment import environment
     from pixelflow.generation.draw import draw
@@ -212,9 +209,10 @@ def _draw_into(gallery: Gallery, run: Run, weak: Weaker | None, order: Order, co
         null_values=order.null_values,
         size=order.size,
     )
-    console = Console(stderr=True)
-    for part in track(drawn, "drawing", -(-count // size), console=console, disable=not sys.stderr.isatty()):
-        gallery.add(part)
+    with bars() as shown:
+        for batch, part in enumerate(drawn, 1):
+            gallery.add(part)
+            shown("drawing", min(batch * size, count), count)
     seconds = time.perf_counter() - began
     record = Record(
         order=order,
