@@ -124,7 +124,7 @@ def _folders(folder: str, prefix: str, above: frozenset[str], left_out: Counter[
             name = entry.name
             if name.startswith("."):
                 left_out["hidden"] += 1
-            elif entry.is_dir():
+            elif _is_folder(entry):
                 if os.path.realpath(entry.path) not in above:
                     yield from _folders(entry.path, f"{prefix}{name}{os.sep}", above, left_out)
             elif decoding.is_picture(name):
@@ -141,4 +141,14 @@ def _folders(folder: str, prefix: str, above: frozenset[str], left_out: Counter[
 
 def _may_be_read(entry: os.DirEntry[str]) -> bool:
     """A file, or a dead link (reported when read); never a pipe or device, whose reading may not end."""
-    return entry.is_file() or (entry.is_symlink() and not Path(entry.path).exists())
+    try:
+        return entry.is_file() or (entry.is_symlink() and not Path(entry.path).exists())
+    except OSError:  # a link that leads to itself, reported likewise
+        return True
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False

@@ -223,3 +223,12 @@ def test_the_ground_of_transparent_pictures(tmp_path):
     assert draw(build(tmp_path, ground="black")).max() == -1
     with pytest.raises(ValidationError, match="'no colour' is no colour"):
         build(tmp_path, ground="no colour")
+
+
+def test_a_picture_that_is_a_link_to_itself_is_an_unreadable_one(tmp_path):
+    from pixelflow.data.listing import listed
+
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    (tmp_path / "loop").symlink_to("loop")
+    assert listed(tmp_path, "").images == ["a.png", "loop.png"]
