@@ -72,7 +72,8 @@ def forecast(plan: Plan, folder: Path) -> list[Forecast]:
     points = []
     for point in plan.points:
         cell = plan.cells[point.cell]
-        trains = cell.training not in seen and not tasks[Training, cell.training].is_done
+        training = tasks.get((Training, cell.training))  # none where the run is there already
+        trains = training is not None and cell.training not in seen and not training.is_done
         is_done = point.cell in seen or tasks[Evaluation, point.cell].is_done
         seen |= {point.cell, cell.training}
         work = [(cell.cost.training_flop, rates.training)] * trains

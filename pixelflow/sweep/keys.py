@@ -35,6 +35,11 @@ def training_key(spec: ExperimentSpec) -> str:
     return _digest(telling(spec, _NOT_OF_TRAINING))
 
 
+def run_key(weights_sha256: str) -> str:
+    """A name for weights that no sweep trained, wherever they lie."""
+    return _digest(["run", weights_sha256])
+
+
 def cell_key(spec: ExperimentSpec, training: str | None = None) -> str:
     """A name for everything that decides on what an evaluation finds; `training` names the weights."""
     return _digest([training or training_key(spec), telling(spec.sampling), telling(spec.evaluation)])

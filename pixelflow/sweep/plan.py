@@ -12,14 +12,16 @@ from typing import Any
 
 from pydantic import Field
 
-from pixelflow.core import absent, reading
+from pixelflow.core import absent, checkpoint, reading
 from pixelflow.core.component import Settings
 from pixelflow.core.errors import MissingInputError, PixelflowError
 from pixelflow.core.files import writing
 from pixelflow.core.records import Kind
+from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec
+from pixelflow.generation.orders import Source
 from pixelflow.planning import Counting
-from pixelflow.sweep.keys import cell_key, training_key
+from pixelflow.sweep.keys import cell_key, run_key, training_key
 from pixelflow.sweep.points import Point
 from pixelflow.sweep.search import Search
 from pixelflow.sweep.settings import SweepSettings
@@ -77,6 +79,8 @@ class Plan(Settings):
     points: tuple[Planned, ...]
     cells: dict[str, Cell]
     trainings: dict[str, ExperimentSpec]
+    run: Source | None = None
+    """The weights that all points share, where they are not trained by the sweep."""
     search: Search | None = None
     """Where further points come from."""
     refused: dict[int, str] = Field(default={})
@@ -90,7 +94,15 @@ class Plan(Settings):
             SpecError, UsageError, MissingInputError, DataError: a point's parts do not go together, or its data
                 are needed and not there.
         """
-        empty = cls(name=settings.name, axes=tuple(settings.keys), points=(), cells={}, trainings={}, search=search)
+        empty = cls(
+            name=settings.name,
+            axes=tuple(settings.keys),
+            points=(),
+            cells={},
+            trainings={},
+            run=None if settings.run is None else _weights(settings.run),
+            search=search,
+        )
         return empty if search else empty.with_points(points)
 
     def with_points(self, points: Sequence[Point]) -> Plan:
@@ -98,13 +110,16 @@ class Plan(Settings):
         planned, cells, trainings = list(self.points), dict(self.cells), dict(self.trainings)
         counting = Counting()
         for point in points:
-            training = training_key(point.spec)
+            training = training_key(point.spec) if self.run is None else run_key(self.run.sha256)
             cell = cell_key(point.spec, training)
             planned.append(Planned(changes=point.changes, cell=cell, trial=point.trial))
             if cell not in cells:
                 cost = _cost(counting, point.spec, planned[-1].label)
+                if self.run is not None:
+                    cost = cost.model_copy(update={"training_flop": 0.0})
                 cells[cell] = Cell(training=training, spec=point.spec, cost=cost)
-            trainings.setdefault(training, point.spec.model_copy(update={"name": training}))
+            if self.run is None:
+                trainings.setdefault(training, point.spec.model_copy(update={"name": training}))
         return self.model_copy(update={"points": tuple(planned), "cells": cells, "trainings": trainings})
 
     @property
@@ -133,6 +148,12 @@ class Plan(Settings):
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         PLAN.write(folder / FILE, self.model_dump(mode="json"))
+
+
+def _weights(run: Path) -> Source:
+    """The newest averaged weights of a run, by their hash: should it be trained further, these are meant."""
+    found = checkpoint.load(RunFolder(run).checkpoints)
+    return Source(run=str(run.resolve()), step=found.step, weights="ema", sha256=found.sha256["ema.safetensors"])
 
 
 def _cost(counting: Counting, spec: ExperimentSpec, label: str) -> CellCost:

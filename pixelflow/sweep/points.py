@@ -15,6 +15,7 @@ from pixelflow.core import reading
 from pixelflow.core.document import Document
 from pixelflow.core.errors import SpecError
 from pixelflow.core.problems import problem
+from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.sweep.search import Objective, Search
 from pixelflow.sweep.settings import SweepSettings
@@ -54,7 +55,7 @@ def read_sweep(path: Path) -> Sweep:
     if isinstance(document.data, dict) and "cascade" in document.data and "base" not in document.data:
         raise SpecError(f"{path}: is the spec of one experiment; train it with  pixelflow train {path}")
     settings = reading.validate(SweepSettings, document)
-    base = reading.read_document(path.parent / settings.base)
+    base = _base(settings, document, path.parent)
     for key, value in settings.set.items():
         base = _assigned(base, key, value, document.place(("set", key)))
     points: list[Point] = []
@@ -68,6 +69,23 @@ def read_sweep(path: Path) -> Sweep:
         raise SpecError(*dict.fromkeys(problems))
     asked = settings.search
     return Sweep(settings, points, _search(asked, settings.seed, document, base, points) if asked else None)
+
+
+def _base(settings: SweepSettings, document: Document, beside: Path) -> Document:
+    """What all points change; raises SpecError where one would change how a finished run was trained."""
+    if settings.run is None:
+        assert settings.base is not None
+        return reading.read_document(beside / settings.base)
+    places: list[Place] = [("set", key) for key in settings.set]
+    places += [place for places_of, _ in _candidates(settings)[:1] for place in places_of]
+    places += [("points", index, key) for index, point in enumerate(settings.points) for key in point]
+    for place in places:
+        if str(place[-1]).partition(".")[0] not in ("sampling", "evaluation"):
+            raise SpecError(
+                f"{document.place(place)} {place[-1]}: of a run that is trained only sampling.* and evaluation.* can "
+                "vary; give  base: SPEC  in place of run: to train"
+            )
+    return RunFolder(settings.run).document
 
 
 def _search(asked: SearchSettings, seed: int, document: Document, base: Document, points: Sequence[Point]) -> Search:

@@ -129,9 +129,10 @@ def _differs(column: Column) -> bool:
 
 def _summary(results: Results) -> str:
     done = sum(bool(row.results) for row in results.rows)
+    weights = results.run or f"{results.trainings} training{'s' * (results.trainings != 1)}"
     return (
-        f"{done} of {len(results.rows)} points done, from {results.trainings} "
-        f"training{'s' * (results.trainings != 1)}. {_search(results)}pixelflow {pixelflow.__version__}."
+        f"{done} of {len(results.rows)} points done, from {weights}. {_search(results)}"
+        f"pixelflow {pixelflow.__version__}."
     )
 
 

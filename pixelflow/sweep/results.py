@@ -113,6 +113,8 @@ class Results:
     costs: tuple[Column, ...]
     """GMAC and seconds an image, then what training costs."""
     trainings: int
+    run: str
+    """The run that all points share and its step, where it was there already; else empty."""
     search: Search | None = None
     refused: Mapping[int, str] = field(default_factory=dict)
     """Trials of the search that are no points, and why."""
@@ -153,9 +155,16 @@ def read_results(plan: Plan, folder: Path) -> Results:
         tuple(figures),
         tuple(_costs(rows)),
         len(plan.trainings),
+        f"{shown_path(plan.run.run)} at step {plan.run.step:,}" if plan.run is not None else "",
         plan.search,
         plan.refused,
     )
+
+
+def shown_path(path: str) -> str:
+    """A path, shorter where it lies below the current directory."""
+    below = Path(path).is_relative_to(Path.cwd())
+    return str(Path(path).relative_to(Path.cwd())) if below else path
 
 
 def _row(number: int, point: Planned, task: Evaluation) -> Row:

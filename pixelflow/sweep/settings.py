@@ -41,8 +41,10 @@ class SweepSettings(Settings):
 
     name: str
     """Names the sweep's folder."""
-    base: Path
+    base: Path | None = None
     """The spec that every point changes, relative to the sweep file."""
+    run: Path | None = None
+    """In place of ``base`` a finished run, relative to the current directory: only sampling and evaluation vary."""
     set: Changes = Field(default={})
     """Changes that all points share."""
     axes: dict[str, Values] = Field(default={})
@@ -72,6 +74,8 @@ class SweepSettings(Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> SweepSettings:
+        if (self.base is None) == (self.run is None):
+            raise problem("give exactly one of 'base' (a spec) and 'run' (a run that is trained)")
         if bool(self.axes) + bool(self.points) + (self.search is not None) != 1:
             raise problem("give exactly one of 'axes', 'points' and 'search'")
         lengths = {key: len(values) for key, values in self.axes.items()}

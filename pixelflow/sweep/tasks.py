@@ -41,10 +41,11 @@ from pixelflow.evaluate.generated import Generation, captions_for
 from pixelflow.evaluate.inputs import plain_dataset, reference_for
 from pixelflow.evaluate.measurement import Measurement, prepare
 from pixelflow.generation.draw import Drawn
+from pixelflow.generation.orders import Source
 from pixelflow.planning import costs
 from pixelflow.run import Run
 from pixelflow.sweep.claims import Claim
-from pixelflow.sweep.keys import cell_key, training_key
+from pixelflow.sweep.keys import cell_key, run_key, training_key
 from pixelflow.sweep.plan import Cell, Plan
 from pixelflow.sweep.settings import CELLS, TRAININGS
 from pixelflow.training.distributed import World
@@ -225,6 +226,29 @@ class Training(Task):
             run = train(self.spec, self.run, World(choose_device(device)), signals)
         return {"images_per_second": _training_speed(run)}
 
+    def opened(self, device: str | None) -> Run:
+        """The trained run."""
+        return Run.open(self.run, device=device)
+
+
+class Trained(Training):
+    """A run that is trained already, in the place of a training."""
+
+    def __init__(self, source: Source, spec: ExperimentSpec) -> None:
+        super().__init__(Path(source.run), spec)
+        self.source, self.run = source, Path(source.run)
+
+    @property
+    def key(self) -> str:
+        return run_key(self.source.sha256)
+
+    @property
+    def is_done(self) -> bool:
+        return True
+
+    def opened(self, device: str | None) -> Run:
+        return Run.reopen(self.source, device=device)
+
 
 class Evaluation(Task):
     """One cell: images from a training, measured against its data."""
@@ -242,7 +266,7 @@ class Evaluation(Task):
 
     @property
     def key(self) -> str:
-        return cell_key(self.cell.spec)
+        return cell_key(self.cell.spec, self.training.key)
 
     @property
     def needs(self) -> Training:
@@ -257,10 +281,11 @@ class Evaluation(Task):
         """Generate the images that are missing and measure all; raises as `Run.open` and `Measurement` do."""
         spec = self.cell.spec
         prepare(spec.evaluation, choose_device(device))
-        run = Run.open(self.training.run, device=device)
-        data = plain_dataset(spec)
+        run = self.training.opened(device)
+        data = plain_dataset(spec) if spec.evaluation.reference is None or "caption" in run.reads else None
         count = spec.evaluation.images
-        generation = Generation(run, spec.sampling, count, SEED, captions_for(run, count, data))
+        captions = None if data is None else captions_for(run, count, data)
+        generation = Generation(run, spec.sampling, count, SEED, captions)
         spent = self._draw(generation)
         measurement = Measurement.of_run(generation, self.images, spec.evaluation, reference_for(spec, data))
         outcomes = list(measurement.measure(measurement.compared(self.folder, choose_device(device))))
@@ -296,6 +321,9 @@ def tasks_of(plan: Plan, folder: Path) -> list[Task]:
     """Every training followed by its evaluations; they lie beside the sweep's own folder."""
     labels = {point.cell: point.label for point in reversed(plan.points)}
     tasks: list[Task] = []
+    if plan.run is not None:
+        for name, cell in plan.cells.items():
+            tasks.append(Evaluation(folder.parent / CELLS / name, cell, Trained(plan.run, cell.spec), labels[name]))
     for key, spec in plan.trainings.items():
         training = Training(folder.parent / TRAININGS / key, spec)
         tasks.append(training)
