@@ -1,4 +1,4 @@
-"""What short trainings and drawings give: losses, weights, images. A change that should not alter numbers shows it here.
+"""What short trainings and drawings give: losses, weights, images. A change that leaves numbers alone shows it here.
 
     python -m tests.recorded.recording check [NAME ...]   # every hash, bit for bit: on the machine that wrote them
     python -m tests.recorded.recording write              # after a change that is meant to alter numbers
@@ -60,7 +60,9 @@ def train(name: str, folder: Path) -> Path:
     own = {"OMP_NUM_THREADS": "1", "PIXELFLOW_DISABLE_PLUGINS": "1"}
     settings = [port | rank for rank in ranks] if name == "two_processes" else [{}]
     started = [
-        subprocess.Popen(command, env=os.environ | own | one, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            command, env=os.environ | own | one, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
         for one in settings
     ]
     said = [process.communicate(timeout=300)[1] for process in started]
@@ -120,11 +122,13 @@ def of_release(name: str, folder: Path) -> dict[str, Any]:
     run = pixelflow.load(folder / name, device="cpu")
     x, time, text_or_label = (torch.from_numpy(values[f"forward/2/{key}"]) for key in ("x", "t", _READS[name]))
     if name == "c2i":
-        images = run.sample(labels=[1, 2], seed=3, steps=2, guidance=2.0)
+        images = run.sample(labels=[1, 2], seed=3, size=64, steps=2, guidance=2.0)
         velocity = run.velocity(x, time, labels=text_or_label)
     else:
         mask = torch.from_numpy(values["forward/2/mask"])
-        images = run.sample(text=text_or_label, mask=mask, uncond_text=text_or_label * 0, seed=3, steps=2, guidance=2.0)
+        images = run.sample(
+            text=text_or_label, mask=mask, uncond_text=text_or_label * 0, seed=3, size=64, steps=2, guidance=2.0
+        )
         velocity = run.velocity(x, time, text=text_or_label, mask=mask)
     return summary("images", {"": images}) | summary("velocity", {"": velocity})
 
