@@ -19,7 +19,7 @@ from torch.nn.utils.rnn import pad_sequence
 from pixelflow.backbones import layers
 from pixelflow.backbones.dit import DiT
 from pixelflow.core.condition import Condition
-from pixelflow.core.packing import Group, Layout, layout_of, patchify, unpatchify
+from pixelflow.core.packing import Layout, layout_of, patchify, unpatchify
 
 STAGES = 4
 PER_STAGE = 4
@@ -58,7 +58,7 @@ def padded_forward(network: DiT, images: Sequence[Tensor], time_seen: Tensor) ->
     tokens = [token for x in images for token in patchify(x, PATCH)]
     lengths = torch.tensor([len(token) for token in tokens])
     longest = int(lengths.max())
-    dense = Layout((Group(len(tokens), 1, longest),), images[0].device)
+    dense = Layout.of([longest] * len(tokens), images[0].device)
     is_token = torch.arange(longest)[None] < lengths[:, None]
     mask = rearrange(is_token, "b m -> b 1 1 m").to(images[0].device)
     x = network.patch_in[str(PATCH)](pad_sequence(tokens, batch_first=True)).flatten(0, 1)

@@ -20,7 +20,7 @@ from pixelflow.core.assembly import build_dataset, build_model, resolve
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.training.caching import cache_text
 from pixelflow.training.loader import Batch, grouped
-from pixelflow.training.objective import Objective
+from pixelflow.training.objective import WorkMaker, build_objective
 
 CAPTIONS = 512
 ROUNDS = 5
@@ -59,7 +59,8 @@ class Steps:
         self._dataset = build_dataset(spec)
         self._spec = resolve(spec, self._dataset)
         self._model = build_model(self._spec).to(device).train()
-        self._objective = Objective(self._model, self._spec)
+        self._objective = build_objective(self._spec, self._model, self._model)
+        self._work = WorkMaker(self._model, self._spec)
         self._optimizer = torch.optim.AdamW(self._model.parameters())
 
     def seconds(self, step: int) -> float:
@@ -70,7 +71,7 @@ class Steps:
         values = {"caption": captions, "label": [place % 10 for place in range(size)]}
         batch = Batch(grouped([sample.image for sample in samples]), values)
         begun = time.perf_counter()
-        torch.cat(self._objective.losses(self._objective.work(batch, step))).mean().backward()
+        torch.cat(self._objective(self._work(batch, step))).mean().backward()
         self._optimizer.step()
         self._optimizer.zero_grad()
         if torch.cuda.is_available():

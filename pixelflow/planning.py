@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pixelflow.core.assembly import build_cascade, build_dataset, build_network, build_plan, resolve
 from pixelflow.core.cascade import Cascade, noise_level
 from pixelflow.core.condition import Condition
 from pixelflow.core.errors import MissingInputError, UsageError
 from pixelflow.core.generate import Plan, SeededNoise, WeakModel, generate
-from pixelflow.core.interfaces import Backbone, Conditioner, Cost
+from pixelflow.core.interfaces import Backbone, Conditioner, Cost, Output, Query
 from pixelflow.core.model import FlowModel
 from pixelflow.core.schedule import Stage
 from pixelflow.core.spec import ExperimentSpec
@@ -266,15 +266,13 @@ class _Rehearsal(Backbone):
         self._stages = stages
         self.place = nn.Parameter(torch.zeros(()))
 
-    def forward(
-        self, images: Sequence[Tensor], stages: Sequence[int], time: Tensor, condition: Condition
-    ) -> list[Tensor]:
-        (x,), (index,) = images, stages
+    def forward(self, query: Query) -> Output:
+        (x,), (index,) = query.images, query.stages
         stage = self._stages[index]
-        tau = stage.tau(time).view(-1, 1, 1, 1)
+        tau = stage.tau(query.time).view(-1, 1, 1, 1)
         signal, level = tau * stage.end + (1 - tau) * stage.start, noise_level(stage, tau)
         gain, variance = stage.end - stage.start, _PIXEL_SPREAD**2
-        return [gain * (variance * signal - level) / (variance * signal**2 + level**2) * x]
+        return Output([gain * (variance * signal - level) / (variance * signal**2 + level**2) * x])
 
     def cost(self, rows: int, cols: int, stage: int, context_tokens: int) -> Cost:
         return Cost(0.0, 0.0, 0.0)

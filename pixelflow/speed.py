@@ -22,7 +22,7 @@ from pixelflow.generation.draw import evaluating
 from pixelflow.generation.prompts import Prompt, condition_for
 from pixelflow.planning import FLOP_PER_MAC, costs
 from pixelflow.training.loader import Batch, grouped
-from pixelflow.training.objective import Objective
+from pixelflow.training.objective import WorkMaker, build_objective, own_weights, teacher_of
 from pixelflow.training.optimizer import make_optimizer
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -146,11 +146,13 @@ def training_speed(
     )
     model.train()
     model.backbone.checkpointing = training.checkpointing
-    objective, optimizer = Objective(model, spec), make_optimizer(model, training)
+    objective = build_objective(spec, model, model)
+    make_work = WorkMaker(model, spec, teacher=teacher_of(objective))
+    optimizer = make_optimizer(model, training, own_weights(objective))
 
     def step() -> None:
         with torch.autocast(device.type, torch.bfloat16, enabled=training.precision == "bfloat16"):
-            losses = objective.losses(objective.work(batch, 0))
+            losses = objective(make_work(batch, 0))
         torch.cat(losses).mean().backward()
         optimizer.step()
         optimizer.zero_grad()

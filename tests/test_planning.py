@@ -15,7 +15,7 @@ from pixelflow.core import assembly
 from pixelflow.core.condition import Condition
 from pixelflow.core.errors import MissingInputError
 from pixelflow.core.generate import SeededNoise, generate
-from pixelflow.core.interfaces import Backbone
+from pixelflow.core.interfaces import Backbone, Query
 from pixelflow.core.registry import registry
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.planning import costs
@@ -101,7 +101,7 @@ def network(spec: ExperimentSpec) -> Backbone:
 
 
 def evaluate(backbone: Backbone, images: int) -> list[torch.Tensor]:
-    return backbone([torch.randn(images, 1, 32, 32)], [0], torch.full((images,), 500.0), Condition())
+    return backbone(Query([torch.randn(images, 1, 32, 32)], [0], torch.full((images,), 500.0), Condition())).groups
 
 
 BACKBONES = {

@@ -8,5 +8,7 @@ from pixelflow.core.hookspecs import hookimpl
 def register_components() -> list[type[Component]]:
     from pixelflow.backbones.dit import DiT
     from pixelflow.backbones.hourglass import Hourglass
+    from pixelflow.backbones.jit import JiT
+    from pixelflow.backbones.mmdit import MMDiT
 
-    return [DiT, Hourglass]
+    return [DiT, Hourglass, MMDiT, JiT]

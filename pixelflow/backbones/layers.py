@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import lru_cache
 
 import torch
@@ -11,7 +12,7 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from pixelflow.core.attention import cross_attention, self_attention
-from pixelflow.core.packing import Group, Layout
+from pixelflow.core.packing import Group, ImageLayout, Joint, Layout
 
 Rope = tuple[Tensor, Tensor]
 """Cosines and sines, (n 1 head_dim) or, for a uniform batch, (l 1 head_dim)."""
@@ -81,12 +82,20 @@ def _packed_rope(groups: tuple[Group, ...], head_dim: int, device: torch.device)
     return cos, sin
 
 
-def rope_of(layout: Layout, head_dim: int) -> Rope:
+def rope_of(layout: ImageLayout, head_dim: int) -> Rope:
     """The rotation of every token of a packed batch, cached for the layout."""
     if layout.is_uniform:
         group = layout.groups[0]
         return _axial_rope(group.rows, group.cols, head_dim, layout.device)
     return _packed_rope(layout.groups, head_dim, layout.device)
+
+
+@lru_cache(maxsize=8)
+def joint_rope(joint: Joint, layout: ImageLayout, head_dim: int) -> Rope:
+    """The rotation of every token of other tokens and images, one behind the other; the others are not turned."""
+    cos, sin = _packed_rope(layout.groups, head_dim, layout.device)
+    still = cos.new_ones(len(joint.first), 1, head_dim)
+    return joint.merge(still, cos), joint.merge(still * 0, sin)
 
 
 def rotate(x: Tensor, rope: Rope) -> Tensor:
@@ -102,7 +111,7 @@ def rotate(x: Tensor, rope: Rope) -> Tensor:
 def modulate(x: Tensor, shift: Tensor, scale: Tensor, layout: Layout) -> Tensor:
     """adaLN: ``x * (1 + scale) + shift`` with x (n d) packed and shift, scale (images d)."""
     if layout.is_uniform:
-        per_image = x.view(layout.images, -1, x.shape[-1])
+        per_image = x.view(layout.images, layout.longest, x.shape[-1])
         return (per_image * (1 + scale[:, None]) + shift[:, None]).flatten(0, 1)
     index = layout.image_of_token
     return x * (1 + scale[index]) + shift[index]
@@ -111,8 +120,16 @@ def modulate(x: Tensor, shift: Tensor, scale: Tensor, layout: Layout) -> Tensor:
 def gate(x: Tensor, factor: Tensor, layout: Layout) -> Tensor:
     """``x * factor`` with x (n d) packed and factor (images d)."""
     if layout.is_uniform:
-        return (x.view(layout.images, -1, x.shape[-1]) * factor[:, None]).flatten(0, 1)
+        return (x.view(layout.images, layout.longest, x.shape[-1]) * factor[:, None]).flatten(0, 1)
     return x * factor[layout.image_of_token]
+
+
+class StartsAsIdentity(nn.Module):
+    """A block whose residual branches end in zeros before it is trained."""
+
+    def zero(self) -> Iterator[nn.Module]:
+        """The layers that start at zero, with the weights and biases of each."""
+        yield from ()
 
 
 class SelfAttention(nn.Module):
@@ -149,7 +166,7 @@ class CrossAttention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, x: Tensor, context: Tensor, mask: Tensor, layout: Layout, rope: Rope) -> Tensor:
-        """X (n d), context (images m context_dim), mask (images m) -> (n d)"""
+        """Tokens x (n d), context (images m context_dim), mask (images m) -> (n d)"""
         k, v = self.kv(context).chunk(2, dim=-1)
         q = self.q_norm(self.q(x)).unflatten(-1, (self.heads, -1))
         k, v = (part.unflatten(-1, (self.heads, -1)) for part in (self.k_norm(k), v))

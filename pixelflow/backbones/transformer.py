@@ -20,17 +20,18 @@ from pixelflow.backbones.layers import (
     Rope,
     ScalarEmbedding,
     SelfAttention,
+    StartsAsIdentity,
     gate,
     modulate,
     rope_of,
 )
 from pixelflow.core.condition import Condition
 from pixelflow.core.errors import SpecError, UsageError
-from pixelflow.core.interfaces import Backbone, Cost
-from pixelflow.core.packing import Group, Layout, layout_of, patchify, unpatchify
+from pixelflow.core.interfaces import Backbone, Cost, Output, Query
+from pixelflow.core.packing import Group, ImageLayout, Layout, layout_of, patchify, unpatchify
 
 
-class Block(nn.Module):
+class Block(StartsAsIdentity):
     """adaLN-modulated self-attention, cross-attention where there is a context, and an MLP."""
 
     def __init__(self, heads: int, head_dim: int, hidden: int, context_dim: int | None) -> None:
@@ -44,7 +45,7 @@ class Block(nn.Module):
         self.mlp = MLP(width, hidden)
 
     def forward(self, x: Tensor, signal: Tensor, condition: Condition, layout: Layout, rope: Rope) -> Tensor:
-        """X (n d), signal (images d), already through its SiLU -> (n d)"""
+        """Tokens x (n d), signal (images d), already through its SiLU -> (n d)"""
         shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(signal).chunk(6, dim=-1)
         normed = F.layer_norm(x, x.shape[-1:], eps=1e-6)
         x = x + gate(self.attention(modulate(normed, shift1, scale1, layout), layout, rope), gate1, layout)
@@ -55,16 +56,18 @@ class Block(nn.Module):
         return x + gate(self.mlp(modulate(self.mlp_norm(x), shift2, scale2, layout)), gate2, layout)
 
     def zero(self) -> Iterator[nn.Module]:
-        """The layers that start at zero, so that the block starts as the identity."""
         yield self.modulation
         if self.cross_attention is not None:
             yield self.cross_attention.out
 
 
 class Transformer(Backbone):
-    """Blocks with 2-D RoPE, qk RMSNorm and a resolution embedding; `enter` and `leave` may be extended."""
+    """Blocks with 2-D RoPE, qk RMSNorm and a resolution embedding.
 
-    may_differ: ClassVar[frozenset[str]] = frozenset({"depth", "context_dim"})
+    Others are made of it by `make_blocks` and `run_blocks`, `make_ends`, `enter`, `finish` and `leave`, and the costs.
+    """
+
+    may_differ: ClassVar[frozenset[str]] = frozenset({"depth", "context_dim", "until"})
 
     class Params(Backbone.Params):
         depth: int = Field(default=28, ge=1, le=1000)
@@ -77,6 +80,8 @@ class Transformer(Backbone):
         """Hidden channels of the MLP over the width."""
         context_dim: int | None = Field(default=None, ge=1)
         """Channels of context tokens that come from outside, as embeddings; by default those of the conditioners."""
+        until: bool = False
+        """Also take a second time, up to which a mean velocity is asked for: for objectives and samplers that jump."""
 
         @field_validator("head_dim")
         @classmethod
@@ -92,6 +97,11 @@ class Transformer(Backbone):
             """Channels of a token."""
             return self.heads * self.head_dim
 
+        @property
+        def hidden(self) -> int:
+            """Channels inside the MLP."""
+            return int(self.width * self.mlp_ratio)
+
     params: Params
 
     def __init__(self, params: Params, *, channels: int, patches: Sequence[int], context_dim: int | None) -> None:
@@ -103,12 +113,16 @@ class Transformer(Backbone):
         self.make_ends(sorted(set(patches)))
         self.time_embedding = ScalarEmbedding(self.width)
         self.size_embedding = ScalarEmbedding(self.width)
-        hidden = int(self.width * params.mlp_ratio)
-        self.blocks = nn.ModuleList(
-            Block(params.heads, params.head_dim, hidden, self.context_dim) for _ in range(params.depth)
-        )
+        self.until_embedding = ScalarEmbedding(self.width) if params.until else None
+        self.blocks = nn.ModuleList(self.make_blocks())
         self.final_modulation = nn.Linear(self.width, 2 * self.width)
         self._initialise()
+
+    def make_blocks(self) -> Iterator[nn.Module]:
+        """The blocks, in order."""
+        params = self.params
+        for _ in range(params.depth):
+            yield Block(params.heads, params.head_dim, params.hidden, self.context_dim)
 
     def make_ends(self, patches: Sequence[int]) -> None:
         """Make the layers of `enter` and `leave` for these patch sizes."""
@@ -142,42 +156,67 @@ class Transformer(Backbone):
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
-        for embedding in (self.time_embedding, self.size_embedding):
-            for layer in (embedding.inner, embedding.outer):
-                nn.init.normal_(layer.weight, std=0.02)
+        for module in self.modules():
+            if isinstance(module, ScalarEmbedding):
+                for layer in (module.inner, module.outer):
+                    nn.init.normal_(layer.weight, std=0.02)
         ends = [self.final_modulation, *self.zero()]
-        for block in self.blocks:
-            assert isinstance(block, Block)
-            ends += block.zero()
+        for module in self.modules():
+            if isinstance(module, StartsAsIdentity):
+                ends += module.zero()
         for end in ends:
             nn.init.zeros_(end.get_parameter("weight"))
             nn.init.zeros_(end.get_parameter("bias"))
 
-    def forward(
-        self, images: Sequence[Tensor], stages: Sequence[int], time: Tensor, condition: Condition
-    ) -> list[Tensor]:
-        patches = [self.patches[stage] for stage in stages]
-        layout = layout_of(images, patches)
-        signal = F.silu(self._signal(layout, time, condition))
+    def forward(self, query: Query) -> Output:
+        patches = [self.patches[stage] for stage in query.stages]
+        layout = layout_of(query.images, patches)
+        signal = F.silu(self._signal(layout, query))
         signals = signal.split([group.count for group in layout.groups])
-        entered = [self.enter(*group) for group in zip(images, patches, signals, strict=True)]
+        entered = [self.enter(*group) for group in zip(query.images, patches, signals, strict=True)]
         tokens = [own for own, _ in entered]
         x = tokens[0] if len(tokens) == 1 else torch.cat(tokens)
-        rope = rope_of(layout, self.params.head_dim)
-        for block in self.blocks:
-            x = self.saving(block)(x, signal, condition, layout, rope)
-        shift, scale = self.final_modulation(signal).chunk(2, dim=-1)
-        x = modulate(F.layer_norm(x, x.shape[-1:], eps=1e-6), shift, scale, layout)
-        return [
+        kept_features: dict[int, Tensor] = {}
+        for index, x in enumerate(self.run_blocks(x, signal, query.condition, layout)):  # noqa: B020
+            if index in query.taps:
+                kept_features[index] = x
+        x = self.finish(x, signal, layout)
+        groups = [
             self.leave(own, patch, group, part, kept)
             for own, patch, group, part, (_, kept) in zip(
                 layout.split(x), patches, layout.groups, signals, entered, strict=True
             )
         ]
+        return Output(groups, [_maps(kept_features[tap], layout) for tap in query.taps])
 
-    def saving(self, block: nn.Module) -> Callable[..., Tensor]:
+    def run_blocks(self, x: Tensor, signal: Tensor, condition: Condition, layout: ImageLayout) -> Iterator[Tensor]:
+        """The images' tokens (n d) behind each block.
+
+        Args:
+            x: (n d) packed as `layout` says.
+            signal: (images d) already through its SiLU.
+        """
+        rope = rope_of(layout, self.params.head_dim)
+        for block in self.blocks:
+            x = self.saving(block)(x, signal, condition, layout, rope)
+            yield x
+
+    def finish(self, x: Tensor, signal: Tensor, layout: Layout) -> Tensor:
+        """Tokens (n d) behind the last block, normed and modulated for `leave`."""
+        shift, scale = self.final_modulation(signal).chunk(2, dim=-1)
+        return modulate(F.layer_norm(x, x.shape[-1:], eps=1e-6), shift, scale, layout)
+
+    def saving(self, block: nn.Module) -> Callable[..., Any]:
         """The block, recomputed in the backward pass where memory is to be saved."""
         return partial(checkpoint, block, use_reentrant=False) if self.checkpointing and self.training else block
+
+    @property
+    def takes_until(self) -> bool:
+        return self.params.until
+
+    @property
+    def tap_widths(self) -> Sequence[int]:
+        return [self.width] * self.params.depth
 
     @property
     def ends(self) -> Sequence[nn.Module]:
@@ -187,15 +226,18 @@ class Transformer(Backbone):
     def compiled_parts(self) -> Sequence[nn.Module]:
         return list(self.blocks)
 
-    def _signal(self, layout: Layout, time: Tensor, condition: Condition) -> Tensor:
+    def _signal(self, layout: ImageLayout, query: Query) -> Tensor:
         """The conditioning vector (images d): time, what the conditioners give, and tokens a side.
 
         A non-square image's resolution is the geometric mean of its sides, which is the side of a square.
         """
-        signal = self.time_embedding(time)
-        if condition.vector is not None:
-            signal = signal + condition.vector
-        sides = [_side(group.length, time.device) for group in layout.groups]
+        signal = self.time_embedding(query.time)
+        if query.condition.vector is not None:
+            signal = signal + query.condition.vector
+        if self.until_embedding is not None:
+            until = query.time if query.until is None else query.until
+            signal = signal + self.until_embedding(until - query.time)
+        sides = [_side(group.length, query.time.device) for group in layout.groups]
         sizes = [
             self.size_embedding(side).expand(group.count, -1) for side, group in zip(sides, layout.groups, strict=True)
         ]
@@ -203,13 +245,17 @@ class Transformer(Backbone):
 
     def cost(self, rows: int, cols: int, stage: int, context_tokens: int) -> Cost:
         tokens = rows * cols
-        blocks = _blocks_cost(self.params, tokens, self.context_dim, context_tokens)
+        blocks = self.cost_of_blocks(tokens, context_tokens)
         ends = self.cost_of_ends(tokens, self.patches[stage])
         kept = blocks.activations
         if self.checkpointing:  # every block's input, and all of the block that is being recomputed
             inputs = float(tokens * self.width * self.params.depth)
             kept = inputs + max(blocks.activations / self.params.depth, self.largest_block_of_ends(tokens))
         return Cost(blocks.macs + ends.macs, blocks.attention_macs + ends.attention_macs, kept + ends.activations)
+
+    def cost_of_blocks(self, tokens: int, context_tokens: int) -> Cost:
+        """Cost of all blocks for one evaluation of one image of `tokens` tokens, without checkpointing."""
+        return blocks_cost(self.params, tokens, self.context_dim, context_tokens)
 
     def cost_of_ends(self, tokens: int, patch: int) -> Cost:
         """Cost of `enter` and `leave` for one image of `tokens` tokens; with checkpointing, of what stays of them."""
@@ -218,6 +264,12 @@ class Transformer(Backbone):
     def largest_block_of_ends(self, tokens: int) -> float:
         """Numbers that the largest block recomputed in `enter` or `leave` keeps for one image."""
         return 0.0
+
+
+def _maps(x: Tensor, layout: ImageLayout) -> list[Tensor]:
+    """Tokens (n d) as one map (b d rows cols) a group."""
+    groups = zip(layout.split(x), layout.groups, strict=True)
+    return [rearrange(own, "b (h w) d -> b d h w", h=group.rows) for own, group in groups]
 
 
 @lru_cache(maxsize=64)
@@ -232,8 +284,8 @@ def _one_context(own: int | None, conditioners: int | None) -> int | None:
     return conditioners if own is None else own
 
 
-def _blocks_cost(params: Transformer.Params, tokens: int, context_dim: int | None, context_tokens: int) -> Cost:
-    """Cost of all blocks for one evaluation of one image of `tokens` tokens."""
+def blocks_cost(params: Transformer.Params, tokens: int, context_dim: int | None, context_tokens: int) -> Cost:
+    """Cost of blocks of self-attention and an MLP, with cross-attention where there is a context, for one image."""
     width, depth = params.width, params.depth
     linear = (4 + 2 * params.mlp_ratio) * tokens * width**2 * depth
     attention = 2.0 * tokens**2 * width * depth

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from pixelflow.contracts.checking import Check, expect, expect_close, expect_gra
 from pixelflow.contracts.partners import built_in
 from pixelflow.core.condition import Condition
 from pixelflow.core.errors import UsageError
-from pixelflow.core.interfaces import Backbone, Conditioner
+from pixelflow.core.interfaces import Backbone, Conditioner, Query
 
 _PATCHES = (2, 2)
 _CONTEXT = 12
@@ -31,23 +32,29 @@ def _backbone(params: Backbone.Params, context_dim: int | None = None) -> Backbo
     return backbone
 
 
-def _batch(width: int, context_dim: int | None = None) -> tuple[list[Tensor], Tensor, Condition]:
-    """Two groups of unequal resolution, neither square."""
+def _batch(width: int, context_dim: int | None = None) -> Query:
+    """Two groups of unequal resolution, neither square; with text of unequal lengths, some of it masked inside."""
     images = [torch.randn(2, 3, 4, 8), torch.randn(1, 3, 8, 12)]
     time = torch.tensor([10.0, 300.0, 900.0])
     vector = torch.randn(3, width)
     if context_dim is None:
-        return images, time, Condition(vector=vector)
-    mask = torch.tensor([[True] * 5, [True, True, False, False, False], [True] * 4 + [False]])
-    return images, time, Condition(vector, torch.randn(3, 5, context_dim), mask)
+        return Query(images, [0, 1], time, Condition(vector=vector))
+    mask = torch.tensor([[True] * 5, [True, False, True, False, False], [True] * 4 + [False]])
+    return Query(images, [0, 1], time, Condition(vector, torch.randn(3, 5, context_dim), mask))
+
+
+def _part(query: Query, rows: slice, images: Tensor, stage: int) -> Query:
+    """Some of the images of a query, as a query of their own."""
+    until = None if query.until is None else query.until[rows]
+    return Query([images], [stage], query.time[rows], query.condition.at(rows), until, query.taps)
 
 
 def gives_velocities(params: Backbone.Params) -> None:
     """One output of each group's shape, with or without context tokens."""
     for context_dim in (None, _CONTEXT):
         backbone = _backbone(params, context_dim)
-        images, time, condition = _batch(backbone.width, context_dim)
-        for output, group in zip(backbone(images, [0, 1], time, condition), images, strict=True):
+        query = _batch(backbone.width, context_dim)
+        for output, group in zip(backbone(query).groups, query.images, strict=True):
             expect_like(output, group.shape, group.dtype, "an output")
 
 
@@ -55,35 +62,74 @@ def packs_without_mixing(params: Backbone.Params) -> None:
     """A packed batch gives what its images give alone."""
     for context_dim in (None, _CONTEXT):
         backbone = _backbone(params, context_dim)
-        images, time, condition = _batch(backbone.width, context_dim)
-        first, second = backbone(images, [0, 1], time, condition)
-        (alone,) = backbone([images[0][1:]], [0], time[1:2], condition.at(slice(1, 2)))
+        query = _batch(backbone.width, context_dim)
+        first, second = backbone(query).groups
+        (alone,) = backbone(_part(query, slice(1, 2), query.images[0][1:], 0)).groups
         expect_close(first[1:], alone, 1e-4, "an image of the first group comes out otherwise alone")
-        (alone,) = backbone([images[1]], [1], time[2:], condition.at(slice(2, 3)))
+        (alone,) = backbone(_part(query, slice(2, 3), query.images[1], 1)).groups
         expect_close(second, alone, 1e-4, "an image of the second group comes out otherwise alone")
 
 
 def heeds_its_inputs(params: Backbone.Params) -> None:
     """The output depends on the image, the time and the condition."""
     backbone = _backbone(params)
-    images, time, condition = _batch(backbone.width)
-    (output,) = backbone(images[:1], [0], time[:2], condition.at(slice(0, 2)))
+    whole = _batch(backbone.width)
+    query = _part(whole, slice(0, 2), whole.images[0], 0)
+    (output,) = backbone(query).groups
     changed = {
-        "image": backbone([images[0] + 1], [0], time[:2], condition.at(slice(0, 2))),
-        "time": backbone(images[:1], [0], time[:2] + 100, condition.at(slice(0, 2))),
-        "condition": backbone(images[:1], [0], time[:2], condition.at(slice(1, 3))),
+        "image": replace(query, images=[query.images[0] + 1]),
+        "time": replace(query, time=query.time + 100),
+        "condition": replace(query, condition=whole.condition.at(slice(1, 3))),
     }
-    for what, (other,) in changed.items():
-        expect(not torch.allclose(output, other, rtol=0, atol=1e-7), f"the output ignores the {what}")
+    if backbone.takes_until:
+        changed["second time, which it says it takes"] = replace(query, until=query.time + 50)
+    for what, other in changed.items():
+        heeded = not torch.allclose(output, backbone(other).groups[0], rtol=0, atol=1e-7)
+        expect(heeded, f"the output ignores the {what}")
+
+
+def heeds_its_text(params: Backbone.Params) -> None:
+    """With context tokens the output depends on those that count, and on no others."""
+    backbone = _backbone(params, _CONTEXT)
+    query = _batch(backbone.width, _CONTEXT)
+    tokens, mask = query.condition.tokens, query.condition.mask
+    assert tokens is not None
+    assert mask is not None
+    before = torch.cat([group.flatten() for group in backbone(query).groups])
+    for counts, rows in ((True, mask), (False, ~mask)):
+        condition = replace(query.condition, tokens=tokens + rows[..., None])
+        after = torch.cat([group.flatten() for group in backbone(replace(query, condition=condition)).groups])
+        differs = not torch.allclose(before, after, rtol=0, atol=1e-6)
+        expect(differs == counts, "the output ignores the text" if counts else "masked text changes the output")
+
+
+def shows_its_features(params: Backbone.Params) -> None:
+    """Each tap gives a map of the stated channels for every image, with a gradient; the output stays the same."""
+    backbone = _backbone(params)
+    query = _batch(backbone.width)
+    widths = backbone.tap_widths
+    if not widths:
+        return
+    taps = list(dict.fromkeys((0, len(widths) - 1)))
+    plain, tapped = backbone(query), backbone(replace(query, taps=taps))
+    expect(len(tapped.features) == len(taps), f"{len(taps)} taps give {len(tapped.features)} features")
+    for tap, maps in zip(taps, tapped.features, strict=True):
+        for images, one in zip(query.images, maps, strict=True):
+            expect_like(one, (len(images), widths[tap], *one.shape[2:]), torch.float32, f"the map of tap {tap}")
+            expect(one.ndim == 4, f"tap {tap} gives {tuple(one.shape)}, not (b d rows cols)")
+            expect(one.requires_grad, f"the map of tap {tap} has no gradient")
+    same = all(torch.equal(one, other) for one, other in zip(plain.groups, tapped.groups, strict=True))
+    expect(same, "the output is another one where features are asked for")
 
 
 def trains(params: Backbone.Params) -> None:
-    """A gradient reaches every weight of a network on its way."""
-    backbone = _backbone(params)
-    images, time, condition = _batch(backbone.width)
-    torch.cat([output.flatten() for output in backbone(images, [0, 1], time, condition)]).square().sum().backward()
-    idle = [name for name, parameter in backbone.named_parameters() if parameter.grad is None]
-    expect(not idle, f"no gradient reaches {', '.join(idle[:3])}")
+    """A gradient reaches every weight of a network on its way, with or without context tokens."""
+    for context_dim in (None, _CONTEXT):
+        backbone = _backbone(params, context_dim)
+        outputs = backbone(_batch(backbone.width, context_dim)).groups
+        torch.cat([output.flatten() for output in outputs]).square().sum().backward()
+        idle = [name for name, parameter in backbone.named_parameters() if parameter.grad is None]
+        expect(not idle, f"no gradient reaches {', '.join(idle[:3])}{' with text' if context_dim else ''}")
 
 
 def states_its_cost(params: Backbone.Params) -> None:
@@ -180,7 +226,15 @@ def can_be_trained(params: Conditioner.Params) -> None:
         expect_gradient(rows, weights[0], "the conditioner")
 
 
-BACKBONE_CHECKS: tuple[Check, ...] = (gives_velocities, packs_without_mixing, heeds_its_inputs, trains, states_its_cost)
+BACKBONE_CHECKS: tuple[Check, ...] = (
+    gives_velocities,
+    packs_without_mixing,
+    heeds_its_inputs,
+    heeds_its_text,
+    shows_its_features,
+    trains,
+    states_its_cost,
+)
 CONDITIONER_CHECKS: tuple[Check, ...] = (
     prepares_values,
     gives_conditions,

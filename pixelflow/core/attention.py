@@ -1,4 +1,4 @@
-"""The one seam to attention kernels: packed self-attention, and cross-attention to padded context.
+"""The one seam to attention kernels: packed self-attention, of two streams too, and cross-attention to padded context.
 
 On CPUs, and wherever images of one shape lie together in numbers, one batched call a resolution is best.
 On GPUs a packed batch goes through a block-diagonal kernel (torch's varlen, else xformers) in one launch.
@@ -18,7 +18,7 @@ from einops import rearrange
 from torch import Tensor
 
 from pixelflow.core.errors import MissingDependencyError, UsageError
-from pixelflow.core.packing import Layout
+from pixelflow.core.packing import Joint, Layout, Padding, Span
 
 BACKEND_VARIABLE = "PIXELFLOW_ATTENTION"
 
@@ -55,7 +55,7 @@ def cross_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, layout: Layou
         (n heads head_dim)
     """
     outputs = []
-    counts = [group.count for group in layout.groups]
+    counts = [span.count for span in layout.spans]
     for queries, keys, values, allowed in zip(
         layout.split(q), k.split(counts), v.split(counts), mask.bool().split(counts), strict=True
     ):
@@ -64,11 +64,49 @@ def cross_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, layout: Layou
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 
+def joint_attention(
+    first: tuple[Tensor, Tensor, Tensor], second: tuple[Tensor, Tensor, Tensor], joint: Joint
+) -> tuple[Tensor, Tensor]:
+    """Attention of the tokens of two streams, such as text and image, to all tokens of their own image in both.
+
+    Args:
+        first, second: q, k, v (n heads head_dim) of each stream, packed.
+
+    Returns:
+        one (n heads head_dim) a stream
+    """
+    q, k, v = (joint.merge(one, other) for one, other in zip(first, second, strict=True))
+    return joint.split(self_attention(q, k, v, joint.layout))
+
+
 def grouped_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
-    """One batched call a group of equal shapes: no padding, works on every device."""
-    parts = zip(layout.split(q), layout.split(k), layout.split(v), strict=True)
-    outputs = [_batched(queries, keys, values) for queries, keys, values in parts]
+    """One batched call a span, padded where its sequences differ in length: works on every device.
+
+    Args:
+        q, k, v: (n heads head_dim), packed as `layout` says.
+
+    Returns:
+        (n heads head_dim)
+    """
+    if all(span.is_even for span in layout.spans):
+        parts = zip(layout.split(q), layout.split(k), layout.split(v), strict=True)
+        outputs = [_batched(queries, keys, values) for queries, keys, values in parts]
+    else:
+        outputs = [
+            _of_span(q, k, v, span, start, padding)
+            for span, start, padding in zip(layout.spans, layout.starts, layout.paddings, strict=True)
+        ]
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+
+
+def _of_span(q: Tensor, k: Tensor, v: Tensor, span: Span, start: int, padding: Padding | None) -> Tensor:
+    """One span of packed q, k, v (n heads d), which begins at `start` -> (tokens heads d)"""
+    if padding is None:
+        shape = (span.count, span.longest)
+        return _batched(*(part[start : start + span.tokens].unflatten(0, shape) for part in (q, k, v)))
+    bias = torch.zeros_like(padding.is_token, dtype=q.dtype).masked_fill(~padding.is_token, -torch.inf)
+    attended = _batched(*(part[padding.rows] for part in (q, k, v)), bias=rearrange(bias, "b m -> b 1 1 m"))
+    return attended[padding.places]
 
 
 def _batched(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -88,7 +126,7 @@ def _batched(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Ten
 
 
 def varlen_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
-    """Torch's own variable-length kernel (GPU, 16-bit)."""
+    """Torch's own variable-length kernel (GPU, 16-bit); q, k, v (n heads head_dim) -> (n heads head_dim)"""
     from torch.nn.attention.varlen import varlen_attn
 
     output = varlen_attn(q, k, v, layout.bounds, layout.bounds, layout.longest, layout.longest)

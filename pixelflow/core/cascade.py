@@ -133,6 +133,11 @@ def noise_level(stage: Stage, tau: Any) -> Any:
     return tau * (1 - stage.end) + (1 - tau) * (1 - stage.start)
 
 
+def signal_level(stage: Stage, tau: Any) -> Any:
+    """The factor a of the clean image in x_tau, of what a coarser stage can tell of it; ``1 - b``."""
+    return tau * stage.end + (1 - tau) * stage.start
+
+
 def velocity_from_clean(
     x: Tensor, y: Tensor, tau: Tensor | float, stage: Stage, blur: Callable[[Tensor], Tensor]
 ) -> Tensor:

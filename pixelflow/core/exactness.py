@@ -9,7 +9,7 @@ regression of the training target on the training state, both as `Cascade.states
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -27,7 +27,9 @@ from pixelflow.core.interfaces import (
     Downsampler,
     Grid,
     Guidance,
+    Output,
     Prediction,
+    Query,
     Sampler,
     Upsampler,
     Velocity,
@@ -132,13 +134,11 @@ class BestVelocity(Backbone):
         self._paths: dict[int, tuple[Tensor, Tensor]] = {}
         self._maps: dict[tuple[int, float], Tensor] = {}
 
-    def forward(
-        self, images: Sequence[Tensor], stages: Sequence[int], time: Tensor, condition: Condition
-    ) -> list[Tensor]:
-        (x,), (index,) = images, stages
+    def forward(self, query: Query) -> Output:
+        (x,), (index,) = query.images, query.stages
         stage = self._cascade.stages[index]
-        flat = rearrange(x, "b 1 h w -> b (h w)") @ self._map(stage, float(stage.tau(time[0]))).mT
-        return [flat.view(x.shape)]
+        flat = rearrange(x, "b 1 h w -> b (h w)") @ self._map(stage, float(stage.tau(query.time[0]))).mT
+        return Output([flat.view(x.shape)])
 
     def cost(self, rows: int, cols: int, stage: int, context_tokens: int) -> Cost:
         return Cost(float(rows * cols) ** 2, 0.0, 0.0)

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from pixelflow.core.cascade import Cascade
 from pixelflow.core.condition import Condition
+from pixelflow.core.errors import UsageError
 from pixelflow.core.interfaces import Backbone, Conditioner, Prediction
+from pixelflow.core.query import Output, Query
 from pixelflow.core.schedule import Stage
 
 
@@ -32,7 +34,12 @@ class FlowModel(nn.Module):
         return next(self.backbone.parameters()).device
 
     def forward(
-        self, images: Sequence[Tensor], stages: Sequence[Stage], tau: Sequence[Tensor], condition: Condition
+        self,
+        images: Sequence[Tensor],
+        stages: Sequence[Stage],
+        tau: Sequence[Tensor],
+        condition: Condition | Sequence[Tensor],
+        until: Sequence[Tensor] | None = None,
     ) -> list[Tensor]:
         """Velocities of a packed batch.
 
@@ -40,18 +47,58 @@ class FlowModel(nn.Module):
             images: one group of states (b_i c h_i w_i) a stage.
             stages: the groups' stages.
             tau: one (b_i) a group.
-            condition: of all images, in the groups' order.
+            condition: of all images, in the groups' order: prepared values (b ...), one tensor a conditioner, or what
+                `condition` made of them before.
+            until: one (b_i) a group, later times of the same stage: mean velocities up to these are asked for.
 
         Returns:
             one (b_i c h_i w_i) a group.
+
+        Raises:
+            UsageError: the backbone takes no second time.
         """
-        time = torch.cat([stage.network_time(t) for stage, t in zip(stages, tau, strict=True)])
-        outputs = self.backbone(images, [stage.index for stage in stages], time, condition)
+        return self.evaluate(images, stages, tau, condition, until).groups
+
+    def evaluate(
+        self,
+        images: Sequence[Tensor],
+        stages: Sequence[Stage],
+        tau: Sequence[Tensor],
+        condition: Condition | Sequence[Tensor],
+        until: Sequence[Tensor] | None = None,
+        taps: Sequence[int] = (),
+    ) -> Output:
+        """Velocities as `forward` gives them, with the hidden features that are asked for.
+
+        Raises:
+            UsageError: the backbone takes no second time, or has no such tap.
+        """
+        self._refuse_what_is_not_supported(until is not None, taps)
+        if not isinstance(condition, Condition):
+            condition = self.condition(condition)
+        asked = Query(
+            images, [stage.index for stage in stages], _network_time(stages, tau), condition,
+            None if until is None else _network_time(stages, until), taps,
+        )  # fmt: skip
+        outputs, features = self.backbone(asked)
         with torch.autocast(self.device.type, enabled=False):  # arithmetic on states stays exact
-            return [
+            velocities = [
                 self.prediction.velocity(output.to(x.dtype), x, rearrange(t, "b -> b 1 1 1"), stage, self.cascade.blur)
                 for output, x, t, stage in zip(outputs, images, tau, stages, strict=True)
             ]
+        return Output(velocities, features)
+
+    def _refuse_what_is_not_supported(self, until: bool, taps: Sequence[int]) -> None:
+        widths = self.backbone.tap_widths
+        if until and not self.backbone.takes_until:
+            raise UsageError(
+                f"the backbone {self.backbone.type_name()} takes no second time, which is asked of it; "
+                "see whether it has a setting 'until'"
+            )
+        beyond = [tap for tap in taps if not 0 <= tap < len(widths)]
+        if beyond:
+            has = f"has taps 0 to {len(widths) - 1}" if widths else "gives no hidden features"
+            raise UsageError(f"the backbone {self.backbone.type_name()} {has}, and tap {beyond[0]} is asked of it")
 
     def prepare(self, values: Mapping[str, Sequence[Any]], drop: Tensor | None = None) -> list[Tensor]:
         """Raw labels and captions, by field, to one tensor a conditioner, on the model's device.
@@ -59,6 +106,9 @@ class FlowModel(nn.Module):
         Args:
             values: field ("label", "caption") -> one value an image.
             drop: (b), true where the condition is replaced by the null condition.
+
+        Returns:
+            one (b ...) a conditioner.
         """
         prepared = []
         for conditioner in self.conditioners:
@@ -70,10 +120,18 @@ class FlowModel(nn.Module):
         return prepared
 
     def null(self, count: int) -> list[Tensor]:
-        """What `prepare` gives for `count` images without a condition."""
+        """What `prepare` gives for `count` images without a condition: one (count ...) a conditioner."""
         return [conditioner.null(count).to(self.device) for conditioner in self.conditioners]
 
     def condition(self, prepared: Sequence[Tensor]) -> Condition:
-        """Prepared values to the condition that `forward` takes."""
+        """Prepared values (b ...), one tensor a conditioner, to the condition of b images.
+
+        `forward` does this itself; a sampler, which evaluates many times, does it once.
+        """
         parts = [conditioner(values) for conditioner, values in zip(self.conditioners, prepared, strict=True)]
         return Condition.joined(parts)
+
+
+def _network_time(stages: Sequence[Stage], tau: Sequence[Tensor]) -> Tensor:
+    """Network times (b) of all images, from one (b_i) a group."""
+    return torch.cat([stage.network_time(t) for stage, t in zip(stages, tau, strict=True)])

@@ -1,4 +1,4 @@
-"""A batch of mixed resolutions as one token sequence, without padding.
+"""Sequences of mixed lengths as one, without padding: images of mixed resolutions, and text beside them.
 
 Images of equal shape lie together in groups; the tokens of all groups are concatenated along the sequence
 (Patch n' Pack, arXiv 2307.06304). ``Layout`` knows which tokens belong to which image.
@@ -9,10 +9,155 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import accumulate, groupby
+from typing import TypeVar
 
 import torch
 from einops import rearrange
 from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Span:
+    """Neighbouring sequences that a batched attention takes in one call."""
+
+    lengths: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        return len(self.lengths)
+
+    @cached_property
+    def longest(self) -> int:
+        return max(self.lengths)
+
+    @cached_property
+    def is_even(self) -> bool:
+        """Whether all have one length, so that they need no padding."""
+        return min(self.lengths) == self.longest
+
+    @cached_property
+    def tokens(self) -> int:
+        return sum(self.lengths)
+
+
+@dataclass(frozen=True)
+class Padding:
+    """How the sequences of an uneven span become a batch, and back."""
+
+    rows: Tensor
+    """(count longest) the place in the packed sequence of each token; 0 where there is none"""
+    is_token: Tensor
+    """(count longest)"""
+    places: Tensor
+    """(tokens) the place of each token in the flattened batch"""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a packed sequence holds the tokens of each image. Get one from `layout_of` or `Layout.of`, which cache them.
+
+    Blocks see tensors of it alone (`bounds`, `image_of_token`) and numbers that are the same for many batches.
+    """
+
+    spans: tuple[Span, ...]
+    device: torch.device
+
+    @staticmethod
+    def of(lengths: Sequence[int], device: torch.device, counts: Sequence[int] | None = None) -> Layout:
+        """The layout of sequences of these lengths, one an image; an image may have none.
+
+        Args:
+            counts: neighbours that belong into one span each; by default runs of equal lengths.
+        """
+        return _layout_of_lengths(tuple(lengths), device, None if counts is None else tuple(counts))
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether all sequences have one length, so that they are a plain batch."""
+        return len(self.spans) == 1 and self.spans[0].is_even
+
+    @cached_property
+    def images(self) -> int:
+        return sum(span.count for span in self.spans)
+
+    @cached_property
+    def tokens(self) -> int:
+        return sum(span.tokens for span in self.spans)
+
+    @cached_property
+    def longest(self) -> int:
+        """Tokens of the largest image."""
+        return max(span.longest for span in self.spans)
+
+    @cached_property
+    def lengths(self) -> tuple[int, ...]:
+        """Tokens of each image, in order."""
+        return tuple(length for span in self.spans for length in span.lengths)
+
+    @cached_property
+    def bounds(self) -> Tensor:
+        """Cumulative lengths (images+1), int32: the form that varlen attention kernels take."""
+        lengths = torch.tensor([0, *self.lengths], dtype=torch.int32)
+        return lengths.cumsum(0, dtype=torch.int32).to(self.device)
+
+    @cached_property
+    def image_of_token(self) -> Tensor:
+        """Index (n) of each token's image."""
+        lengths = torch.tensor(self.lengths)
+        return torch.repeat_interleave(torch.arange(len(lengths)), lengths).to(self.device)
+
+    @cached_property
+    def starts(self) -> tuple[int, ...]:
+        """Where each span begins."""
+        return tuple(accumulate((span.tokens for span in self.spans[:-1]), initial=0))
+
+    @cached_property
+    def paddings(self) -> tuple[Padding | None, ...]:
+        """For each span how its sequences become a batch; None where they are one as they lie."""
+        starts = self.bounds.cpu().long()
+        first, found = 0, list[Padding | None]()
+        for span in self.spans:
+            own = starts[first : first + span.count]
+            found.append(None if span.is_even else _padding(span, own, self.device))
+            first += span.count
+        return tuple(found)
+
+    def split(self, tokens: Tensor) -> list[Tensor]:
+        """Split tokens (n ...) into one (count length ...) view a span, all of which must be even."""
+        if self.is_uniform:
+            return [tokens.unflatten(0, (self.spans[0].count, self.spans[0].longest))]
+        parts = tokens.split([span.tokens for span in self.spans])
+        return [part.unflatten(0, (span.count, span.longest)) for part, span in zip(parts, self.spans, strict=True)]
+
+
+L = TypeVar("L", bound=Layout)
+
+
+def _padding(span: Span, starts: Tensor, device: torch.device) -> Padding:
+    offsets = torch.arange(span.longest)
+    is_token = offsets < torch.tensor(span.lengths)[:, None]
+    rows = torch.where(is_token, starts[:, None] + offsets, 0)
+    return Padding(rows.to(device), is_token.to(device), is_token.flatten().nonzero().flatten().to(device))
+
+
+def _made(layout: L) -> L:
+    """With its tensors made here, not within a compiled block, whose recomputation would then differ."""
+    if not layout.is_uniform:
+        assert len(layout.bounds) == layout.images + 1
+        assert len(layout.image_of_token) == layout.tokens
+    return layout
+
+
+@lru_cache(maxsize=64)
+def _layout_of_lengths(lengths: tuple[int, ...], device: torch.device, counts: tuple[int, ...] | None) -> Layout:
+    if counts is None:
+        counts = tuple(len(list(run)) for _, run in groupby(lengths))
+    spans, first = [], 0
+    for count in counts:
+        spans.append(Span(lengths[first : first + count]))
+        first += count
+    return _made(Layout(tuple(spans), device))
 
 
 @dataclass(frozen=True)
@@ -30,65 +175,19 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How the images of a packed batch lie in its sequence. Get one from `layout_of`, which caches them."""
+class ImageLayout(Layout):
+    """The layout of images, with their shapes; a group is a span."""
 
     groups: tuple[Group, ...]
-    device: torch.device
-
-    @property
-    def is_uniform(self) -> bool:
-        """Whether all images have one shape, so that the sequence is a plain batch."""
-        return len(self.groups) == 1
-
-    @property
-    def images(self) -> int:
-        return sum(group.count for group in self.groups)
-
-    @property
-    def tokens(self) -> int:
-        return sum(group.count * group.length for group in self.groups)
-
-    @property
-    def longest(self) -> int:
-        """Tokens of the largest image."""
-        return max(group.length for group in self.groups)
-
-    @cached_property
-    def lengths(self) -> tuple[int, ...]:
-        """Tokens of each image, in order."""
-        return tuple(group.length for group in self.groups for _ in range(group.count))
-
-    @cached_property
-    def bounds(self) -> Tensor:
-        """Cumulative lengths (images+1), int32: the form that varlen attention kernels take."""
-        lengths = torch.tensor([0, *self.lengths], dtype=torch.int32)
-        return lengths.cumsum(0, dtype=torch.int32).to(self.device)
-
-    @cached_property
-    def image_of_token(self) -> Tensor:
-        """Index (n) of each token's image."""
-        lengths = torch.tensor(self.lengths)
-        return torch.repeat_interleave(torch.arange(len(lengths)), lengths).to(self.device)
-
-    def split(self, tokens: Tensor) -> list[Tensor]:
-        """Split tokens (n ...) into one (count length ...) view a group."""
-        if self.is_uniform:
-            return [tokens.unflatten(0, (self.groups[0].count, self.groups[0].length))]
-        parts = tokens.split([group.count * group.length for group in self.groups])
-        return [part.unflatten(0, (group.count, group.length)) for part, group in zip(parts, self.groups, strict=True)]
 
 
 @lru_cache(maxsize=64)
-def _cached_layout(groups: tuple[Group, ...], device: torch.device) -> Layout:
-    layout = Layout(groups, device)
-    if not layout.is_uniform:  # made here, not within a compiled block, whose recomputation would then differ
-        assert len(layout.bounds) == layout.images + 1
-        assert len(layout.image_of_token) == layout.tokens
-    return layout
+def _image_layout(groups: tuple[Group, ...], device: torch.device) -> ImageLayout:
+    spans = tuple(Span((group.length,) * group.count) for group in groups)
+    return _made(ImageLayout(spans, device, groups))
 
 
-def layout_of(images: Sequence[Tensor], patches: Sequence[int]) -> Layout:
+def layout_of(images: Sequence[Tensor], patches: Sequence[int]) -> ImageLayout:
     """The layout of image groups (b c h w), each cut into squares of its own patch size.
 
     Raises:
@@ -100,7 +199,54 @@ def layout_of(images: Sequence[Tensor], patches: Sequence[int]) -> Layout:
         if height % patch or width % patch:
             raise ValueError(f"an image of {height}x{width} pixels cannot be cut into patches of {patch}")
         groups.append(Group(group.shape[0], height // patch, width // patch))
-    return _cached_layout(tuple(groups), images[0].device)
+    return _image_layout(tuple(groups), images[0].device)
+
+
+def packed(tokens: Tensor, mask: Tensor, counts: Sequence[int]) -> tuple[Tensor, Layout]:
+    """Padded tokens (b m d), those where the mask (b m) is true, as a packed sequence (n d) with its layout.
+
+    The lengths come from the mask, so a GPU waits for it once.
+
+    Args:
+        counts: neighbouring images that belong into one span each.
+    """
+    mask = mask.bool()
+    return tokens[mask], Layout.of(mask.sum(dim=1).tolist(), tokens.device, counts)
+
+
+@dataclass(frozen=True, eq=False)  # tensors cannot be compared
+class Joint:
+    """Two packed sequences as one: of each image first the tokens of the one, then those of the other."""
+
+    layout: Layout
+    order: Tensor
+    """(n) where each token of the joint sequence lies in both, one behind the other"""
+    first: Tensor
+    """(n1) where the first sequence's tokens lie in the joint one"""
+    second: Tensor
+    """(n2) likewise the second's"""
+
+    @staticmethod
+    def of(first: Layout, second: Layout) -> Joint:
+        """Of two layouts of the same images; the spans are the second's."""
+        return _joint(first, second)
+
+    def merge(self, first: Tensor, second: Tensor) -> Tensor:
+        """(n1 ...) and (n2 ...) -> (n ...)"""
+        return torch.cat([first, second])[self.order]
+
+    def split(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """(n ...) -> (n1 ...) and (n2 ...)"""
+        return tokens[self.first], tokens[self.second]
+
+
+@lru_cache(maxsize=64)
+def _joint(first: Layout, second: Layout) -> Joint:
+    lengths = [one + other for one, other in zip(first.lengths, second.lengths, strict=True)]
+    layout = Layout.of(lengths, second.device, [span.count for span in second.spans])
+    order = torch.cat([first.image_of_token, second.image_of_token]).argsort(stable=True)
+    places = order.argsort()
+    return Joint(layout, order, places[: first.tokens], places[first.tokens :])
 
 
 def patchify(images: Tensor, patch: int) -> Tensor:

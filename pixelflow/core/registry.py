@@ -87,6 +87,8 @@ class Slot:
     """
 
     kind: str
+    usual: str | None = None
+    """The component that a block without ``type`` is of; None where it must say."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         from pixelflow.core import plugins
@@ -101,7 +103,12 @@ class Slot:
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"anyOf": [{"enum": list(registry.of_kind(self.kind))}, handler(schema["schema"])]}
+        union = schema["schema"]
+        choices = [{"enum": list(registry.of_kind(self.kind))}, handler(union)]
+        if self.usual is not None:
+            usual = handler.resolve_ref_schema(handler(union["choices"][self.usual]))
+            choices.append({**usual, "required": [name for name in usual["required"] if name != "type"]})
+        return {"anyOf": choices}
 
     def _validated(self, value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
         block = self._expand(value)
@@ -112,6 +119,8 @@ class Slot:
         if isinstance(value, str):
             value = {"type": value}
         if isinstance(value, dict):
+            if self.usual is not None and "type" not in value:
+                value = {"type": self.usual, **value}
             return self._known(value)
         if value is None or isinstance(value, (bool, int, float, list, tuple)):
             raise problem(f"needs the name of a {self.kind}, or a block with 'type', not {shown(value)}")

@@ -22,19 +22,18 @@ from pixelflow.core.interfaces import (
     Grid,
     Guidance,
     Metric,
-    Prediction,
+    Objective,
     Sampler,
-    Times,
 )
 from pixelflow.core.problems import problem
 from pixelflow.core.registry import Slot
 from pixelflow.core.sizes import Size, nearest_multiples, sizes_of
+from pixelflow.core.teacher import RunWeights
 
 AnyBackbone = Annotated[Backbone.Params, Slot("backbone")]
 AnyConditioner = Annotated[Conditioner.Params, Slot("conditioner")]
 AnyDataset = Annotated[Dataset.Params, Slot("dataset")]
-AnyPrediction = Annotated[Prediction.Params, Slot("prediction")]
-AnyTimes = Annotated[Times.Params, Slot("times")]
+AnyObjective = Annotated[Objective.Params, Slot("objective", usual="flow_matching")]
 AnySampler = Annotated[Sampler.Params, Slot("sampler")]
 AnyGrid = Annotated[Grid.Params, Slot("grid")]
 AnyGuidance = Annotated[Guidance.Params, Slot("guidance")]
@@ -45,28 +44,8 @@ Steps = Annotated[int, Field(ge=1, le=100_000)]  # a solver's times are listed: 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
-class ObjectiveSpec(Settings):
-    """What the network is trained to predict, and on which times."""
-
-    prediction: AnyPrediction = Field(default="velocity")  # type: ignore[assignment]
-    """What the network's output means."""
-    times: AnyTimes = Field(default="uniform")  # type: ignore[assignment]
-    """Distribution of the times within a stage."""
-    stage_mix: tuple[Annotated[float, Field(ge=0)], ...] | None = Field(default=None)
-    """Share of each stage in a batch, coarse to fine; by default equal shares."""
-    condition_dropout: float = Field(default=0.1, ge=0, le=1)
-    """Probability with which an image is trained without its condition, for guidance."""
-
-
-class InitSpec(Settings):
+class InitSpec(RunWeights):
     """Another run's weights, to start from."""
-
-    run: Path
-    """The run's folder; a relative path starts at the current directory."""
-    weights: Literal["ema", "raw"] = "ema"
-    """The averaged weights, or those that the optimizer left."""
-    step: int | None = Field(default=None, ge=0)
-    """Of the checkpoint; by default the newest."""
 
 
 def _run(value: Any) -> Any:
@@ -235,7 +214,8 @@ class ExperimentSpec(Settings):
     """The network."""
     conditioners: tuple[AnyConditioner, ...] = Field(default=())
     """What images are conditioned on; several add up."""
-    objective: ObjectiveSpec = Field(default_factory=ObjectiveSpec)
+    objective: AnyObjective = Field(default="flow_matching")  # type: ignore[assignment]
+    """What the network is trained on."""
     training: TrainingSpec = Field(default_factory=TrainingSpec)
     sampling: SamplingSpec = Field(default_factory=SamplingSpec)
     evaluation: EvaluationSpec = Field(default_factory=EvaluationSpec)
@@ -307,9 +287,7 @@ class ExperimentSpec(Settings):
         problem.within(("sampling",), self.sampling.steps_of, stages)
         problem.within(("sampling", "guidance"), self.sampling.guidance.check, stages)
         problem.within(("training", "held_out", "data"), self.held_out_data)
-        mix = self.objective.stage_mix
-        if mix is not None and (len(mix) != stages or sum(mix) <= 0):
-            raise problem(f"needs {stages} shares, one a stage, not all 0", "objective", "stage_mix")
+        problem.within(("objective",), self.objective.check, stages)
         batch, parts = self.training.batch_size, self.training.accumulation
         if batch % parts:
             raise problem(f"{parts} does not divide the batch size {batch}", "training", "accumulation")

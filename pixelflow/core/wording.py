@@ -176,25 +176,25 @@ def _keys_called(model: type[BaseModel], name: str, prefix: str = "") -> Iterato
 def _known_keys(model: type[BaseModel], data: Any, path: Key) -> list[str]:
     """The keys that the block at `path` may have, following the validated types of components."""
     current: type[BaseModel] | None = model
-    slot: str | None = None
+    slot: Slot | None = None
     for part in path:
         data = data[part]
         if isinstance(part, str):
             info = current.model_fields.get(part) if current else None
-            found = [extra.kind for extra in info.metadata if isinstance(extra, Slot)] if info else []
+            found = [extra for extra in info.metadata if isinstance(extra, Slot)] if info else []
             annotation = info.annotation if info else None
             slot = found[0] if found else _slot_in(annotation)
             current = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
         if slot and isinstance(data, dict):
-            entry = registry.of_kind(slot).get(str(data.get("type")))
+            entry = registry.of_kind(slot.kind).get(str(data.get("type", slot.usual)))
             current = entry.cls.Params if entry else None
     return list(current.model_fields) if current else []
 
 
-def _slot_in(annotation: Any) -> str | None:
-    """The kind of a slot inside a container annotation such as ``tuple[AnyConditioner, ...]``."""
+def _slot_in(annotation: Any) -> Slot | None:
+    """The slot inside a container annotation such as ``tuple[AnyConditioner, ...]``."""
     for argument in getattr(annotation, "__args__", ()):
         for extra in getattr(argument, "__metadata__", ()):
             if isinstance(extra, Slot):
-                return extra.kind
+                return extra
     return None

@@ -97,11 +97,19 @@ class Classifier:
     about: About
     sha256: str
 
-    @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
         """(b c h w) in [-1, 1], on the device -> (b d), before the last layer"""
         features: Tensor = self.network.body(prepared(images.float(), self.about.side))
         return features
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """(b c h w) in [-1, 1], on the device -> (b d h' w') behind each convolution, finest first"""
+        x, found = prepared(images.float(), self.about.side), []
+        for layer in self.network.body:
+            x = layer(x)
+            if isinstance(layer, nn.ReLU):
+                found.append(x)
+        return found
 
     @torch.no_grad()
     def labels(self, features: Tensor) -> Tensor:
@@ -139,6 +147,8 @@ def _read(file: Path, device: torch.device, size: int, changed: int) -> Classifi
 class ClassifierFeatures(Extractor):
     """What a small classifier, trained on the reference data, sees in an image; needs no download, is never FID."""
 
+    is_differentiable = True
+
     class Params(Extractor.Params):
         type: Literal["classifier"] = "classifier"
         weights: Path
@@ -170,3 +180,6 @@ class ClassifierFeatures(Extractor):
 
     def features(self, images: Tensor) -> Tensor:
         return self._classifier.features(images.to(self._device))
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        return self._classifier.maps(images.to(self._device))

@@ -21,6 +21,8 @@ class RandomConv(Extractor):
     scale of their own and must not be called FID.
     """
 
+    is_differentiable = True
+
     class Params(Extractor.Params):
         type: Literal["random_conv"] = "random_conv"
         width: int = Field(default=32, ge=4)
@@ -43,8 +45,13 @@ class RandomConv(Extractor):
     def fit(self, images: Iterable[Tensor]) -> None:
         """Nothing is learnt."""
 
-    def features(self, images: Tensor) -> Tensor:
-        x = images.to(self._device).expand(-1, 3, -1, -1)
+    def maps(self, images: Tensor) -> list[Tensor]:
+        x, found = images.to(self._device).expand(-1, 3, -1, -1), []
         for kernel in self._kernels:
             x = F.relu(F.conv2d(x, kernel, stride=2 if min(x.shape[-2:]) > 2 else 1, padding=1))
+            found.append(x)
+        return found
+
+    def features(self, images: Tensor) -> Tensor:
+        x = self.maps(images)[-1]
         return torch.cat([x.mean((2, 3)), x.std((2, 3), correction=0)], dim=1)

@@ -1,4 +1,4 @@
-"""What the network is trained to predict, and on which times."""
+"""What the network is trained on: objectives, predictions, times, weightings and terms."""
 
 from pixelflow.core.component import Component
 from pixelflow.core.hookspecs import hookimpl
@@ -6,10 +6,20 @@ from pixelflow.core.hookspecs import hookimpl
 
 @hookimpl
 def register_components() -> list[type[Component]]:
+    from pixelflow.objectives.alignment import Alignment
     from pixelflow.objectives.clean import CleanPrediction
+    from pixelflow.objectives.flow_matching import FlowMatching
     from pixelflow.objectives.logit_normal_times import LogitNormalTimes
+    from pixelflow.objectives.min_snr import MinSnr
+    from pixelflow.objectives.no_weighting import NoWeighting
     from pixelflow.objectives.official_times import OfficialTimes
+    from pixelflow.objectives.perceptual import Perceptual
+    from pixelflow.objectives.sigmoid_weighting import SigmoidWeighting
+    from pixelflow.objectives.soft_min_snr import SoftMinSnr
+    from pixelflow.objectives.stage_weighting import StageWeighting
     from pixelflow.objectives.uniform_times import UniformTimes
     from pixelflow.objectives.velocity import VelocityPrediction
 
-    return [VelocityPrediction, CleanPrediction, UniformTimes, LogitNormalTimes, OfficialTimes]
+    predictions, times = [VelocityPrediction, CleanPrediction], [UniformTimes, LogitNormalTimes, OfficialTimes]
+    weightings = [NoWeighting, MinSnr, SoftMinSnr, SigmoidWeighting, StageWeighting]
+    return [*predictions, *times, *weightings, Perceptual, Alignment, FlowMatching]

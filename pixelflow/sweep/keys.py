@@ -4,7 +4,7 @@ A setting with the value that ``defaults.json`` holds for it is left out of the 
 settings finds what an older one has done. The file only ever grows. A default that changes stays in it as it was: from
 then on the new value is part of names, and results under the former value keep theirs. Components of plugins are not in
 the file; all of their settings count, and so does the code of the plugin: what another version of it found is not this
-one's.
+one's. The objective has a row with its ``type``, which specs once did not have.
 """
 
 from __future__ import annotations

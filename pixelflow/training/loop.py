@@ -10,7 +10,7 @@ import torch
 
 from pixelflow.core import checkpoint, seeds
 from pixelflow.core.errors import CannotWriteError, NonFiniteError, PixelflowError
-from pixelflow.core.interfaces import Dataset
+from pixelflow.core.interfaces import Dataset, Work
 from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.training import metrics
@@ -20,8 +20,8 @@ from pixelflow.training.evaluations import Evaluations
 from pixelflow.training.held_out import HeldOutLoss, trained_on
 from pixelflow.training.initial import Inherited, former_run, inherit
 from pixelflow.training.loader import Batch, batches
-from pixelflow.training.objective import Objective, Work
-from pixelflow.training.optimizer import clip_gradients, trained
+from pixelflow.training.objective import WorkMaker, teacher_of
+from pixelflow.training.optimizer import clip_gradients
 from pixelflow.training.previews import Previews
 from pixelflow.training.rates import rate_at
 from pixelflow.training.reporting import Events, Progress, events, make_progress
@@ -39,7 +39,8 @@ class Trainer:
         self.dataset, self.world, self.signals = trained_on(dataset, spec), world, signals
         self.signals.immediate = world.size == 1
         self.state = TrainState.begin(spec, world.device, run.checkpoints)
-        self.objective = Objective(self.state.model, spec, world.rank)
+        self.objective = self.state.objective
+        self.work = WorkMaker(self.state.model, spec, world.rank, teacher_of(self.objective))
         self.previews = Previews(run.samples, spec, dataset)
         self.evaluations = Evaluations(run, spec)
         self.held_out = HeldOutLoss(spec, dataset, run.metrics_file, self.state.step)
@@ -133,8 +134,8 @@ class Trainer:
         """
         state, step = self.state, self.state.step
         torch.manual_seed(seeds.derive(self.spec.seed, "network", self.world.rank, step))  # for dropout and its like
-        losses, counts = self._backward(self.objective.work(batch, step), len(batch))
-        norm = clip_gradients(state.model, self.settings.clip)
+        losses, counts = self._backward(self.work(batch, step), len(batch))
+        norm = clip_gradients(state.trained.values(), self.settings.clip)
         self._refuse_non_finite(losses, norm.item())
         self._is_whole = False
         state.optimizer.set_rate(rate_at(step, self.settings))
@@ -150,12 +151,12 @@ class Trainer:
         sums = torch.zeros(2, self.spec.stages, device=self.world.device)
         for part in work.parts(self.settings.accumulation):
             with torch.autocast(self.world.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
-                losses = self.objective.losses(part)
+                losses = self.objective(part)
             (torch.cat(losses).sum() / images).backward()
             for group, loss in zip(part.groups, losses, strict=True):
                 sums[0, group.stage.index] += loss.detach().sum()
                 sums[1, group.stage.index] += len(loss)
-        self.world.average_gradients(list(trained(self.state.model).values()))
+        self.world.average_gradients(list(self.state.trained.values()))
         self.world.sum(sums)
         of_stages, counts = sums.tolist()
         return of_stages, [int(count) for count in counts]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -60,13 +60,18 @@ class Optimizer:
             algorithm.load_state_dict({"state": states, "param_groups": algorithm.state_dict()["param_groups"]})
 
 
-def make_optimizer(model: nn.Module, training: TrainingSpec) -> Optimizer:
+def make_optimizer(
+    model: nn.Module, training: TrainingSpec, others: Mapping[str, nn.Parameter] | None = None
+) -> Optimizer:
     """AdamW (arXiv 1711.05101) over the trained parameters in one fused pass, or beside Muon for the hidden matrices.
+
+    Args:
+        others: parameters that are no part of the model, such as an objective's own.
 
     Raises:
         UsageError: Muon is wanted, and this torch has none.
     """
-    adam, muon = trained(model), dict[str, nn.Parameter]()
+    adam, muon = trained(model) | dict(others or {}), dict[str, nn.Parameter]()
     if training.optimizer == "muon":
         hidden = hidden_matrices(model)
         muon = {name: adam.pop(name) for name in list(adam) if name in hidden}
@@ -103,7 +108,6 @@ def _muon(matrices: Sequence[nn.Parameter], training: TrainingSpec) -> torch.opt
     )
 
 
-def clip_gradients(model: nn.Module, largest: float | None) -> Tensor:
+def clip_gradients(parameters: Iterable[nn.Parameter], largest: float | None) -> Tensor:
     """Scale the gradient down to the largest norm; returns its norm before that (a scalar)."""
-    parameters = trained(model).values()
     return torch.nn.utils.clip_grad_norm_(parameters, math.inf if largest is None else largest)

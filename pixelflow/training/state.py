@@ -14,11 +14,13 @@ from pixelflow.core.assembly import build_model
 from pixelflow.core.ema import Ema
 from pixelflow.core.errors import DataError
 from pixelflow.core.journal import Position
+from pixelflow.core.interfaces import Objective
 from pixelflow.core.model import FlowModel
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.core.weights import Blank
 from pixelflow.training.metrics import Window
-from pixelflow.training.optimizer import Optimizer, make_optimizer
+from pixelflow.training.objective import build_objective, own_weights
+from pixelflow.training.optimizer import Optimizer, make_optimizer, trained
 
 
 @dataclass
@@ -27,6 +29,7 @@ class TrainState:
 
     model: FlowModel
     ema: Ema
+    objective: Objective
     optimizer: Optimizer
     step: int = 0
     window: Window = field(default_factory=Window)
@@ -60,7 +63,13 @@ class TrainState:
         if spec.training.compile:
             for part in model.backbone.compiled_parts:
                 part.compile()
-        return cls(model, ema, make_optimizer(model, spec.training))
+        objective = build_objective(spec, model, ema.model)
+        return cls(model, ema, objective, make_optimizer(model, spec.training, own_weights(objective)))
+
+    @property
+    def trained(self) -> dict[str, nn.Parameter]:
+        """The parameters that the optimizer changes, by name: the model's, and those that the objective has beside."""
+        return trained(self.model) | own_weights(self.objective)
 
     def save(self, folder: Path, keep: int, best: int | None = None) -> None:
         """Write a checkpoint, unless this step has one, and keep the best one's; raises CannotWriteError."""
@@ -83,12 +92,22 @@ class TrainState:
             "model": self.model.state_dict(),
             "ema": self.ema.model.state_dict(),
             "optimizer": self.optimizer.tensors(),
+            **self._own,
         }
 
+    @property
+    def _own(self) -> dict[str, dict[str, Tensor]]:
+        """The objective's own weights as a part of the checkpoint; nothing where it has none."""
+        own = own_weights(self.objective)
+        return {"objective": {name: parameter.detach() for name, parameter in own.items()}} if own else {}
+
     def _restore(self, folder: Path) -> None:
-        found = checkpoint.load(folder, parts=("model", "ema", "optimizer"))
+        found = checkpoint.load(folder, parts=("model", "ema", "optimizer", *self._own))
         _load(self.model, found.tensors["model"], folder)
         _load(self.ema.model, found.tensors["ema"], folder)
+        for part, tensors in self._own.items():
+            for name, tensor in tensors.items():
+                tensor.copy_(found.tensors[part][name])
         self.optimizer.restore(found.tensors["optimizer"])
         self.step = self.saved_step = found.step
         try:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pixelflow.core.errors import UsageError
 from pixelflow.core.packing import layout_of, patchify
+from pixelflow.core.query import Query
 from pixelflow.core.schedule import Stage
 from tests.golden.conftest import Golden
 
@@ -149,7 +150,7 @@ def is_bitwise_equal(golden: Golden) -> bool:
     for index in STAGES:
         x, t, y, v = (golden[f"forward/{index}/{key}"] for key in "xtyv")
         with torch.no_grad():
-            (found,) = model.backbone([x], [index], t, model.condition([y]))
+            (found,) = model.backbone(Query([x], [index], t, model.condition([y]))).groups
         if not torch.equal(found, v):
             return False
     return True

@@ -19,7 +19,7 @@ from pixelflow.data.image_folder import ImageFolder
 from pixelflow.evaluate.inputs import plain_dataset
 from pixelflow.run import Run
 from pixelflow.training.loader import Batch, batches, grouped
-from pixelflow.training.objective import Objective
+from pixelflow.training.objective import WorkMaker, build_objective
 from tests.conftest import lively_model, make_spec
 from tests.training.test_resume import assert_same, stop_at
 
@@ -37,10 +37,10 @@ def test_a_mixed_batch_has_the_losses_of_its_images_alone(sizes, parts):
     spec = make_spec("image.max_aspect=2")
     model = lively_model(spec).train()
     images = [torch.rand(1, *size, generator=seeds.generator(0, "image", i)) * 2 - 1 for i, size in enumerate(sizes)]
-    work = Objective(model, spec).work(Batch(grouped(images), {"label": [i % 10 for i in range(len(sizes))]}), 5)
+    work = WorkMaker(model, spec)(Batch(grouped(images), {"label": [i % 10 for i in range(len(sizes))]}), 5)
     seen = []
     for part in work.parts(parts):
-        for group, losses in zip(part.groups, Objective(model, spec).losses(part), strict=True):
+        for group, losses in zip(part.groups, build_objective(spec, model, model)(part), strict=True):
             for row, place in enumerate(group.members.tolist()):
                 assert group.states.shape[-2:] == tuple(side >> group.stage.halvings for side in sizes[place])
                 condition = model.condition([work.conditions[0][place : place + 1]])

@@ -22,7 +22,7 @@ from pixelflow.core.spec import ExperimentSpec
 from pixelflow.training.distributed import World, joined
 from pixelflow.training.loader import batches
 from pixelflow.training.loop import Trainer
-from pixelflow.training.objective import Objective
+from pixelflow.training.objective import WorkMaker
 from pixelflow.training.optimizer import clip_gradients
 from pixelflow.training.session import train
 from pixelflow.training.state import TrainState
@@ -103,14 +103,14 @@ def trained_by_hand(spec: ExperimentSpec, folder: Path) -> dict[str, torch.Tenso
     state, data = TrainState.begin(spec, torch.device("cpu"), folder), build_dataset(spec)
     settings = {"batch_size": 8, "seed": spec.seed, "workers": 0, "first_step": 0, "bad_images": 0}
     streams = [batches(data, **settings, share=slice(rank, None, 2)) for rank in range(2)]
-    objectives = [Objective(state.model, spec, rank) for rank in range(2)]
+    makers = [WorkMaker(state.model, spec, rank) for rank in range(2)]
     shapes = set()
     for step in range(spec.training.steps):
         shares = [next(stream) for stream in streams]
         shapes.add(tuple(tuple(group.images.shape for group in share.groups) for share in shares))
-        for objective, share in zip(objectives, shares, strict=True):
-            (torch.cat(objective.losses(objective.work(share, step))).sum() / 8).backward()
-        clip_gradients(state.model, spec.training.clip)
+        for make, share in zip(makers, shares, strict=True):
+            (torch.cat(state.objective(make(share, step))).sum() / 8).backward()
+        clip_gradients(state.trained.values(), spec.training.clip)
         state.optimizer.step()
         state.optimizer.zero_grad()
     assert any(one != other for one, other in shapes), "the processes are to have different sizes"

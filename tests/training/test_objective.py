@@ -12,7 +12,7 @@ from pixelflow.core import seeds
 from pixelflow.core.assembly import build_model
 from pixelflow.core.errors import DataError
 from pixelflow.training.loader import Batch, grouped
-from pixelflow.training.objective import Objective, stages_of
+from pixelflow.training.objective import WorkMaker, build_objective, stages_of
 from tests.conftest import make_spec
 
 
@@ -39,9 +39,8 @@ def test_the_loss_is_that_of_each_image_alone(stages):
     """Packed, shuffled and grouped by stage against one image at a time, from the paper's equations."""
     spec = make_spec(f"cascade.stages={stages}", "image.size=[16,32]")
     model, batch = trained_model(spec), make_batch(spec, 7)
-    objective = Objective(model, spec)
-    work = objective.work(batch, step=5)
-    losses = objective.losses(work)
+    work = WorkMaker(model, spec)(batch, step=5)
+    losses = build_objective(spec, model, model)(work)
     assert sum(len(group.members) for group in work.groups) == 7
     for group, group_losses in zip(work.groups, losses, strict=True):
         stage = group.stage
@@ -63,7 +62,7 @@ def test_the_loss_is_that_of_each_image_alone(stages):
 
 def test_groups_are_finest_first_and_cover_the_batch():
     spec = make_spec("cascade.stages=3")
-    work = Objective(trained_model(spec), spec).work(make_batch(spec, 9), 0)
+    work = WorkMaker(trained_model(spec), spec)(make_batch(spec, 9), 0)
     assert [group.stage.index for group in work.groups] == [2, 1, 0]
     assert sorted(torch.cat([group.members for group in work.groups]).tolist()) == list(range(9))
 
@@ -71,11 +70,11 @@ def test_groups_are_finest_first_and_cover_the_batch():
 def test_a_step_depends_on_the_seed_and_its_number_alone():
     spec = make_spec()
     model, batch = trained_model(spec), make_batch(spec, 6)
-    objective = Objective(model, spec)
-    first = objective.work(batch, 4)
+    make = WorkMaker(model, spec)
+    first = make(batch, 4)
     torch.manual_seed(99)
-    objective.work(batch, 3)
-    again, other = Objective(model, spec).work(batch, 4), objective.work(batch, 5)
+    make(batch, 3)
+    again, other = WorkMaker(model, spec)(batch, 4), make(batch, 5)
     assert all(torch.equal(a.states, b.states) for a, b in zip(first.groups, again.groups, strict=True))
     assert not torch.equal(first.groups[0].tau, other.groups[0].tau)
 
@@ -99,23 +98,23 @@ def test_an_uneven_split_is_even_on_average_and_shuffled():
 
 def test_a_stage_without_a_share_is_not_trained():
     spec = make_spec("objective.stage_mix=[0,1]")
-    work = Objective(trained_model(spec), spec).work(make_batch(spec, 8), 0)
+    work = WorkMaker(trained_model(spec), spec)(make_batch(spec, 8), 0)
     assert [group.stage.index for group in work.groups] == [1]
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.25, 1.0])
 def test_conditions_are_dropped_at_the_rate(rate):
     spec = make_spec(f"objective.condition_dropout={rate}")
-    objective, batch = Objective(trained_model(spec), spec), make_batch(spec, 200)
+    make, batch = WorkMaker(trained_model(spec), spec), make_batch(spec, 200)
     null = 10
-    dropped = torch.cat([objective.work(batch, step).conditions[0] == null for step in range(10)])
+    dropped = torch.cat([make(batch, step).conditions[0] == null for step in range(10)])
     assert dropped.float().mean() == pytest.approx(rate, abs=0.03)
 
 
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_parts_share_every_stage_and_lose_nothing(count):
     spec = make_spec()
-    work = Objective(trained_model(spec), spec).work(make_batch(spec, 12), 0)
+    work = WorkMaker(trained_model(spec), spec)(make_batch(spec, 12), 0)
     parts = work.parts(count)
     members = torch.cat([group.members for part in parts for group in part.groups])
     assert sorted(members.tolist()) == list(range(12))
@@ -128,4 +127,4 @@ def test_data_without_labels_are_refused():
     spec = make_spec()
     batch = Batch(make_batch(spec, 2).groups, {})
     with pytest.raises(DataError, match="class_label reads labels"):
-        Objective(trained_model(spec), spec).work(batch, 0)
+        WorkMaker(trained_model(spec), spec)(batch, 0)

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from pixelflow.core.condition import Condition
-from pixelflow.core.interfaces import Backbone, Cost
+from pixelflow.core.interfaces import Backbone, Cost, Output, Query
 
 
 class ConvNet(Backbone):
@@ -37,11 +37,9 @@ class ConvNet(Backbone):
         self.blocks = nn.ModuleList(nn.Conv2d(self.width, self.width, 3, padding=1) for _ in range(params.depth))
         self.leave = nn.Conv2d(self.width, channels, 3, padding=1)
 
-    def forward(
-        self, images: Sequence[Tensor], stages: Sequence[int], time: Tensor, condition: Condition
-    ) -> list[Tensor]:
-        signals = self._signal(time, condition).split([len(group) for group in images])
-        return [self._group(group, signal) for group, signal in zip(images, signals, strict=True)]
+    def forward(self, query: Query) -> Output:
+        signals = self._signal(query.time, query.condition).split([len(group) for group in query.images])
+        return Output([self._group(group, signal) for group, signal in zip(query.images, signals, strict=True)])
 
     def _signal(self, time: Tensor, condition: Condition) -> Tensor:
         """What shifts the features (b width)."""

@@ -9,8 +9,12 @@ from pixelflow.core.interfaces.measuring import Array, Comparison, Extractor, Im
 from pixelflow.core.interfaces.network import Backbone, Conditioner, Cost, Prediction, Times
 from pixelflow.core.interfaces.operators import Downsampler, Upsampler
 from pixelflow.core.interfaces.sampling import Branches, Field, Grid, Guidance, NoiseSource, Sampler, Velocity
+from pixelflow.core.interfaces.training import Network, Objective, Term, Weighting
+from pixelflow.core.query import Output, Query
+from pixelflow.core.work import Answer, StageGroup, Work
 
 __all__ = [
+    "Answer",
     "Array",
     "Backbone",
     "BadSample",
@@ -27,13 +31,21 @@ __all__ = [
     "ImageBatch",
     "ImageSource",
     "Metric",
+    "Network",
     "NoiseSource",
+    "Objective",
+    "Output",
     "Prediction",
+    "Query",
     "Rewriter",
     "Sample",
     "Sampler",
+    "StageGroup",
     "Survey",
+    "Term",
     "Times",
     "Upsampler",
     "Velocity",
+    "Weighting",
+    "Work",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -54,6 +54,10 @@ class Extractor(Component, ABC):
             """Where the ADM evaluator's reference files keep mean and covariance of its features, part after part."""
             return ()
 
+    is_differentiable: ClassVar[bool] = False
+    """Whether gradients pass from `features` and `maps` to the images, and nothing is learnt by `fit`: then losses can
+    be measured in them."""
+
     @property
     def weights_sha256(self) -> str | None:
         """Hash of the file of weights that it has loaded; None without one."""
@@ -77,6 +81,10 @@ class Extractor(Component, ABC):
     @abstractmethod
     def features(self, images: Tensor) -> Tensor:
         """(b c h w) in [-1, 1], on any device -> (b d) on its own device"""
+
+    def maps(self, images: Tensor) -> Sequence[Tensor]:
+        """(b c h w) in [-1, 1] -> inner features (b d h' w'), finest first; by default `features` as one place."""
+        return [self.features(images)[:, :, None, None]]
 
 
 class Comparison(Protocol):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from pixelflow.core.component import Component, ComponentParams
 from pixelflow.core.condition import Condition
 from pixelflow.core.interfaces.data import Dataset
+from pixelflow.core.query import Output, Query
 from pixelflow.core.schedule import Stage
 
 
@@ -35,6 +36,16 @@ class Backbone(Component, nn.Module, ABC):
     """Recompute activations in the backward pass; set by the trainer, honoured by backbones that can."""
 
     @property
+    def takes_until(self) -> bool:
+        """Whether it understands ``Query.until``; what asks others for it is refused."""
+        return False
+
+    @property
+    def tap_widths(self) -> Sequence[int]:
+        """Channels of the hidden features that each tap gives; empty where there are none to be had."""
+        return ()
+
+    @property
     def compiled_parts(self) -> Sequence[nn.Module]:
         """The modules that ``training.compile`` compiles; repeated blocks alone compile faster than the whole."""
         return [self]
@@ -45,20 +56,8 @@ class Backbone(Component, nn.Module, ABC):
         return ()
 
     @abstractmethod
-    def forward(
-        self, images: Sequence[Tensor], stages: Sequence[int], time: Tensor, condition: Condition
-    ) -> list[Tensor]:
-        """One evaluation on a packed batch.
-
-        Args:
-            images: groups (b_i c h_i w_i) of equal shape and stage.
-            stages: the stage of each group.
-            time: (b) network time of each image, over all groups in order.
-            condition: of all images in the same order.
-
-        Returns:
-            one (b_i c h_i w_i) a group.
-        """
+    def forward(self, query: Query) -> Output:
+        """One evaluation on a packed batch, with the hidden features that are asked for."""
 
     @abstractmethod
     def cost(self, rows: int, cols: int, stage: int, context_tokens: int) -> Cost:

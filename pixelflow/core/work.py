@@ -1,0 +1,97 @@
+"""What a training step works on, and what a network answers to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from pixelflow.core import seeds
+from pixelflow.core.schedule import Stage
+
+if TYPE_CHECKING:
+    from pixelflow.core.cascade import Cascade
+
+
+@dataclass(frozen=True)
+class StageGroup:
+    """The images of one size in a batch that are trained on one stage."""
+
+    stage: Stage
+    members: Tensor
+    """(n) their places in the batch"""
+    tau: Tensor
+    """(n)"""
+    states: Tensor
+    """(n c h_s w_s) x_tau"""
+    targets: Tensor
+    """(n c h_s w_s) the velocity"""
+    clean: Tensor
+    """(n c h_s w_s) the clean images at the stage's resolution"""
+
+    def at(self, chosen: slice) -> StageGroup:
+        """Some of the images."""
+        own = (self.members, self.tau, self.states, self.targets, self.clean)
+        return StageGroup(self.stage, *(part[chosen] for part in own))
+
+
+@dataclass(frozen=True)
+class Work:
+    """A batch, or a part of one, ready for the network: groups finest first, and prepared conditions."""
+
+    groups: Sequence[StageGroup]
+    conditions: Sequence[Tensor]
+    """One (b ...) a conditioner, for the whole batch."""
+    teacher_conditions: Sequence[Tensor] = ()
+    """Likewise, for the conditioners of the second network where there is one."""
+    source: tuple[int, ...] = (0,)
+    """What further random numbers come from: the seed, the process, the step, the part."""
+
+    def parts(self, count: int) -> list[Work]:
+        """`count` parts with an even share of every stage each: every `count`-th image, over all groups."""
+        befores = [0, *accumulate(len(group.members) for group in self.groups)]
+        parts = []
+        for first in range(count):
+            own = [
+                group.at(slice((first - before) % count, None, count))
+                for group, before in zip(self.groups, befores, strict=False)
+            ]
+            kept = [group for group in own if len(group.members)]
+            parts.append(replace(self, groups=kept, source=(*self.source, first)))
+        return [part for part in parts if part.groups]
+
+    def moved(self, states: Sequence[Tensor], tau: Sequence[Tensor]) -> Work:
+        """The same images at other states (n c h_s w_s) and times (n), one of each a group."""
+        groups = [replace(group, states=x, tau=t) for group, x, t in zip(self.groups, states, tau, strict=True)]
+        return replace(self, groups=groups)
+
+    def generator(self, purpose: str, device: torch.device | str = "cpu") -> torch.Generator:
+        """Randomness of this step and part alone, for objectives that draw more than times and noise."""
+        seed, *indices = self.source
+        return seeds.generator(seed, f"objective {purpose}", *indices, device=device)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a network gave for a work."""
+
+    work: Work
+    velocities: list[Tensor]
+    """One (n c h_s w_s) a group, float32."""
+    features: dict[int, list[Tensor]]
+    """Tap -> one (n d rows cols) a group."""
+    cascade: Cascade
+
+    @cached_property
+    def clean(self) -> list[Tensor]:
+        """The clean images that states and velocities imply: one (n c h_s w_s) a group."""
+        with torch.autocast(self.velocities[0].device.type, enabled=False):
+            return [
+                self.cascade.clean_estimate(group.states, velocity, group.tau.view(-1, 1, 1, 1), group.stage)
+                for group, velocity in zip(self.work.groups, self.velocities, strict=True)
+            ]
