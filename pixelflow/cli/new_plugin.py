@@ -30,11 +30,14 @@ CHOICES = {
     "grid": "train SPEC sampling.grid={}",
     "guidance": "train SPEC sampling.guidance={}",
     "metric": "train SPEC 'evaluation.metrics=[{}]'",
+    "objective": "train SPEC objective={}",
     "prediction": "train SPEC objective.prediction={}",
     "rewriter": 'sample RUN --prompt "a red circle" --rewriter {}',
     "sampler": "train SPEC sampling.sampler={}",
+    "term": "train SPEC 'objective.terms=[{}]'",
     "times": "train SPEC objective.times={}",
     "upsampler": "train SPEC cascade.up={}",
+    "weighting": "train SPEC objective.weighting={}",
 }
 """How a component of each kind is used on the command line, quoted for a shell."""
 

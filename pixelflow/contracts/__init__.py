@@ -6,7 +6,18 @@ components, and a plugin's tests can call `check` themselves.
 
 from __future__ import annotations
 
-from pixelflow.contracts import data, exact, guidance, networks, objectives, operators, rewriters, samplers, settings
+from pixelflow.contracts import (
+    data,
+    exact,
+    guidance,
+    networks,
+    objectives,
+    operators,
+    rewriters,
+    samplers,
+    settings,
+    training,
+)
 from pixelflow.contracts.checking import Check, ContractError, Outcome, run
 from pixelflow.core.component import ComponentParams
 
@@ -19,6 +30,9 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     "conditioner": networks.CONDITIONER_CHECKS,
     "prediction": objectives.PREDICTION_CHECKS,
     "times": objectives.TIMES_CHECKS,
+    "objective": training.OBJECTIVE_CHECKS,
+    "weighting": training.WEIGHTING_CHECKS,
+    "term": training.TERM_CHECKS,
     "grid": samplers.GRID_CHECKS,
     "sampler": (*samplers.CHECKS, exact.converges),
     "guidance": guidance.CHECKS,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import torch
 
-from pixelflow.contracts.checking import Check, expect, expect_close, expect_like
+from pixelflow.contracts.checking import Check, expect, expect_close, expect_gradient, expect_like
 from pixelflow.contracts.partners import Held
 from pixelflow.core.interfaces import BadSample, Dataset, Extractor, ImageBatch, Metric, Sample
 
@@ -106,6 +106,20 @@ def measures_images_alone(params: Extractor.Params) -> None:
     expect(different > 0, "two images have the same features")
 
 
+def lets_gradients_through(params: Extractor.Params) -> None:
+    """Where it says so, gradients pass from features and inner maps to the images, without anything learnt before."""
+    extractor: Extractor = params.build(device=_CPU)
+    if not extractor.is_differentiable:
+        return
+    images = (torch.rand(3, 3, 16, 16) * 2 - 1).requires_grad_()
+    expect_gradient(extractor.features(images), images, "the features")
+    expect(bool(extractor.maps(images)), "there are no inner maps")
+    for place in range(len(extractor.maps(images))):
+        one = extractor.maps(images)[place]
+        expect(one.ndim == 4 and len(one) == 3, f"an inner map has shape {tuple(one.shape)}, not (b d h w)")
+        expect_gradient(one, images, "an inner map")
+
+
 class _Pictures:
     """Smooth random images of ten labels, with captions, in batches."""
 
@@ -145,5 +159,5 @@ DATASET_CHECKS: tuple[Check, ...] = (
     follows_the_generator,
     lists_its_captions,
 )
-EXTRACTOR_CHECKS: tuple[Check, ...] = (gives_features, measures_images_alone)
+EXTRACTOR_CHECKS: tuple[Check, ...] = (gives_features, measures_images_alone, lets_gradients_through)
 METRIC_CHECKS: tuple[Check, ...] = (gives_figures,)

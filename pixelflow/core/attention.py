@@ -105,7 +105,8 @@ def _of_span(q: Tensor, k: Tensor, v: Tensor, span: Span, start: int, padding: P
         shape = (span.count, span.longest)
         return _batched(*(part[start : start + span.tokens].unflatten(0, shape) for part in (q, k, v)))
     bias = torch.zeros_like(padding.is_token, dtype=q.dtype).masked_fill(~padding.is_token, -torch.inf)
-    attended = _batched(*(part[padding.rows] for part in (q, k, v)), bias=rearrange(bias, "b m -> b 1 1 m"))
+    q, k, v = (part[padding.rows] for part in (q, k, v))
+    attended = _batched(q, k, v, rearrange(bias, "b m -> b 1 1 m"))
     return attended[padding.places]
 
 

@@ -61,6 +61,6 @@ class Alignment(Term):
         """Features (n d rows cols) and images (n c h w) -> (n)"""
         with torch.no_grad():
             found = self._extractor.maps(clean)[-1].float()
-            wanted = F.adaptive_avg_pool2d(found, hidden.shape[-2:])
+            wanted = F.adaptive_avg_pool2d(found, (hidden.shape[-2], hidden.shape[-1]))
         projected = self.projection(hidden.movedim(1, -1)).movedim(-1, 1)
         return 1 - F.cosine_similarity(projected.float(), wanted, dim=1).mean((1, 2))

@@ -7,16 +7,19 @@ import json
 import pytest
 from distributions import ROOT, Site, pip_install
 
+NAMES = ("ralston", "fourpoint", "lessons")
+EXAMPLES = tuple(f"pixelflow-{name}" for name in NAMES)
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     site = Site(tmp_path_factory.mktemp("site"))
-    pip_install([ROOT / "plugins" / name for name in ("pixelflow-ralston", "pixelflow-fourpoint")], site.path)
+    pip_install([ROOT / "plugins" / name for name in EXAMPLES], site.path)
     return site
 
 
 def test_their_own_tests_pass(site):
-    tests = [str(ROOT / f"plugins/pixelflow-{name}/tests") for name in ("ralston", "fourpoint")]
+    tests = [str(ROOT / f"plugins/pixelflow-{name}/tests") for name in NAMES]
     done = site.run("-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
     assert done.returncode == 0, done.stdout
     assert "." * 12 in done.stdout
@@ -98,6 +101,24 @@ def test_is_used_by_name(site, tiny_file, tmp_path):
     (tmp_path / "named.yaml").write_text(text.replace("patch: 2}", "patch: 2, up: fourpoint.dual}"))
     done = site.run("-c", SAMPLED, cwd=tmp_path)
     assert done.stdout.strip() == "(2, 1, 16, 16) [18, 18]", done.stderr
+
+
+def test_objectives_are_trained_by_name(site, tiny_file, tmp_path):
+    """A weighting and a perceptual term; then a student of that run, which learns its guided velocity."""
+    options = ["training.steps=2", "--out", str(tmp_path), "--device", "cpu", "--run"]
+    weighted = ["objective.weighting={type: lessons.cosine, depth: 0.9}", "objective.terms=[lessons.sharp]"]
+    taught = [f"objective={{type: lessons.guided, teacher: {tmp_path / 'weighted'}}}", "training.learning_rate=1e-2"]
+    answers = site.pixelflow(
+        ["train", str(tiny_file), *weighted, *options, "weighted"],
+        ["train", str(tiny_file), *taught, *options, "taught"],
+        ["train", str(tiny_file), *taught, "objective.teacher=nowhere", *options, "orphan"],
+        ["sample", str(tmp_path / "taught"), "--labels", "1", "--steps", "1"],
+    )
+    assert [answer.code for answer in answers] == [0, 0, 66, 0], [answer.err for answer in answers]
+    assert "nowhere" in answers[2].err
+    plain, spec = json.loads((tmp_path / "weighted/metrics.jsonl").read_text().splitlines()[0]), tmp_path / "taught"
+    assert plain["loss"] > 0
+    assert "lessons.guided" in (spec / "spec.yaml").read_text()
 
 
 MISTAKES = {
