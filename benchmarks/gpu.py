@@ -34,6 +34,7 @@ from pixelflow.core.assembly import build_dataset, build_model
 from pixelflow.core.condition import Condition
 from pixelflow.core.model import FlowModel
 from pixelflow.core.packing import layout_of
+from pixelflow.core.query import Output, Query
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.core.weights import Blank
 from pixelflow.official.exchange import import_release
@@ -356,18 +357,16 @@ class Graphed(nn.Module):
         self.backbone = backbone
         self._graphs: dict[Any, tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor]] = {}
 
-    def forward(
-        self, images: Sequence[Tensor], stages: Sequence[int], time: Tensor, condition: Condition
-    ) -> list[Tensor]:
-        (x,), vector = images, condition.vector
+    def forward(self, query: Query) -> Output:
+        (x,), vector = query.images, query.condition.vector
         assert vector is not None
-        given = [x, time, vector]
-        key = (tuple(x.shape), stages[0])
+        given = [x, query.time, vector]
+        key = (tuple(x.shape), query.stages[0])
         if key not in self._graphs:
             static = [own.clone() for own in given]
 
             def evaluate() -> Tensor:
-                return self.backbone([static[0]], stages, static[1], Condition(static[2]))[0]
+                return self.backbone(Query([static[0]], query.stages, static[1], Condition(static[2]))).groups[0]
 
             side = torch.cuda.Stream()
             side.wait_stream(torch.cuda.current_stream())
@@ -383,7 +382,7 @@ class Graphed(nn.Module):
         for own, value in zip(static, given, strict=True):
             own.copy_(value)
         graph.replay()
-        return [output.clone()]
+        return Output([output.clone()])
 
 
 def _graphed(bench: Bench, model: FlowModel, spec: ExperimentSpec, what: str, size: int) -> None:

@@ -103,10 +103,10 @@ class Slot:
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        union = schema["schema"]
-        choices = [{"enum": list(registry.of_kind(self.kind))}, handler(union)]
+        union = handler(schema["schema"])
+        choices = [{"enum": list(registry.of_kind(self.kind))}, union]
         if self.usual is not None:
-            usual = handler.resolve_ref_schema(handler(union["choices"][self.usual]))
+            usual = handler.resolve_ref_schema({"$ref": union["discriminator"]["mapping"][self.usual]})
             choices.append({**usual, "required": [name for name in usual["required"] if name != "type"]})
         return {"anyOf": choices}
 

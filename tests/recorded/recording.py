@@ -123,7 +123,8 @@ def of_release(name: str, folder: Path) -> dict[str, Any]:
     x, time, text_or_label = (torch.from_numpy(values[f"forward/2/{key}"]) for key in ("x", "t", _READS[name]))
     if name == "c2i":
         images = run.sample(labels=[1, 2], seed=3, size=64, steps=2, guidance=2.0)
-        velocity = run.velocity(x, time, labels=text_or_label)
+        known = text_or_label < len(run.labels)  # some are recorded without a class
+        velocity = run.velocity(x[known], time[known], labels=text_or_label[known])
     else:
         mask = torch.from_numpy(values["forward/2/mask"])
         images = run.sample(
