@@ -75,9 +75,9 @@ def test_many_stages_are_rehearsed_on_few_pixels(monkeypatch):
     seen = []
     forward = planning._Rehearsal.forward
 
-    def counted(self, images, *rest):
-        seen.append(images[0].shape[-1])
-        return forward(self, images, *rest)
+    def counted(self, query):
+        seen.append(query.images[0].shape[-1])
+        return forward(self, query)
 
     monkeypatch.setattr(planning._Rehearsal, "forward", counted)
     large = ("image.size=8192", "cascade={stages: 11, patch: 4}")

@@ -1,4 +1,4 @@
-"""The loss of images that are not trained on, always at the same times and with the same noise.
+"""The velocity's squared error on images that are not trained on, always at the same times and with the same noise.
 
 So its course tells of the weights alone: it is not blurred by what a batch happens to hold. Nothing of the training is
 touched; a run without held-out images is bit for bit what it was.
@@ -19,14 +19,14 @@ from pixelflow.core.bad_samples import Tally
 from pixelflow.core.classes import match
 from pixelflow.core.errors import DataError
 from pixelflow.core.history import History
-from pixelflow.core.interfaces import BadSample, Dataset, Sample
+from pixelflow.core.interfaces import BadSample, Dataset, Sample, StageGroup, Work
+from pixelflow.core.learner import Learner
 from pixelflow.core.model import FlowModel
 from pixelflow.core.spec import ExperimentSpec, HeldOutSpec
 from pixelflow.data.renumbered import Renumbered
 from pixelflow.data.subset import Subset
 from pixelflow.generation.draw import evaluating
 from pixelflow.training.loader import grouped
-from pixelflow.training.objective import Group, Objective, Work
 
 
 def trained_on(dataset: Dataset, spec: ExperimentSpec) -> Dataset:
@@ -90,14 +90,15 @@ class HeldOutLoss:
 
     def _losses(self, model: FlowModel) -> tuple[list[float], list[int]]:
         """Sum of the images' losses, and their number, by stage."""
-        objective = Objective(model, self._spec)
+        network = Learner(model)
         sums, counts = [0.0] * self._spec.stages, [0] * self._spec.stages
         is_half = self._spec.training.precision == "bfloat16"
         with evaluating(model):
             for work in self._works(model):
                 with torch.autocast(model.device.type, torch.bfloat16, enabled=is_half):
-                    losses = objective.losses(work)
-                for group, loss in zip(work.groups, losses, strict=True):
+                    velocities = network(work).velocities
+                for group, velocity in zip(work.groups, velocities, strict=True):
+                    loss = (velocity - group.targets).square().mean(dim=(1, 2, 3))
                     sums[group.stage.index] += float(loss.double().sum())
                     counts[group.stage.index] += len(loss)
         if not sum(counts):
@@ -135,7 +136,9 @@ class HeldOutLoss:
         ]
         return Work([group for group in groups if len(group.members)], model.prepare(columns))
 
-    def _group(self, model: FlowModel, index: int, members: Tensor, images: Tensor, places: Sequence[int]) -> Group:
+    def _group(
+        self, model: FlowModel, index: int, members: Tensor, images: Tensor, places: Sequence[int]
+    ) -> StageGroup:
         """The images (b c h w) of one size whose turn is stage `index`; the stages take turns."""
         stage, device = model.cascade.stages[index], model.device
         rows = [row for row, member in enumerate(members.tolist()) if places[member] % self._spec.stages == index]
@@ -147,7 +150,7 @@ class HeldOutLoss:
         states, targets = model.cascade.states(
             clean, torch.stack(noise).to(device) if noise else torch.empty_like(clean), tau.to(device), stage
         )
-        return Group(stage, chosen.to(device), tau.to(device), states, targets)
+        return StageGroup(stage, chosen.to(device), tau.to(device), states, targets, clean)
 
     def _generator(self, purpose: str, place: int) -> torch.Generator:
         return seeds.generator(self._spec.seed, f"held out {purpose}", place)

@@ -13,8 +13,8 @@ from pixelflow.core import checkpoint, seeds
 from pixelflow.core.assembly import build_model
 from pixelflow.core.ema import Ema
 from pixelflow.core.errors import DataError
-from pixelflow.core.journal import Position
 from pixelflow.core.interfaces import Objective
+from pixelflow.core.journal import Position
 from pixelflow.core.model import FlowModel
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.core.weights import Blank
