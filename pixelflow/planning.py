@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pixelflow.core.assembly import build_cascade, build_dataset, build_network, build_plan, resolve
 from pixelflow.core.cascade import Cascade, noise_level
