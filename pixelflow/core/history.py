@@ -125,17 +125,24 @@ class History:
         if not self._file.exists():
             self._tell_of_loss(known, Position())
             return
-        reading, end, there = History(self._file), 0, Position()
-        for line in reading._next():
+        self._begin()
+        end, there = 0, Position()
+        unsound: set[int] = set()
+        is_behind = False
+        for line in self._next():
             if line.is_sound and (at := _step_of(line.text)) is not None and at > step:
+                is_behind = True
                 break
-            end = reading._read
+            end = self._read
+            unsound |= set() if line.is_sound else {line.position.lines}
             if known is not None and line.position.lines <= known.lines:
                 there = line.position
         if end != self._file.stat().st_size:
             with writing(self._file):
                 os.truncate(self._file, end)
-        self._begin()
+        self._warn(unsound)
+        if is_behind:  # one line too many is taken
+            self._begin()
         self._tell_of_loss(known, there)
 
     def _tell_of_loss(self, known: Position | None, there: Position) -> None:
@@ -150,7 +157,10 @@ class History:
         size = self._file.stat().st_size if self._file.is_file() else 0
         if size < self._read:
             self._begin()
-        found = {line.position.lines for line in self._next() if not line.is_sound}
+        self._warn({line.position.lines for line in self._next() if not line.is_sound})
+
+    def _warn(self, found: set[int]) -> None:
+        """Name lines that are not sound, each once."""
         unsound = sorted(found - self._named)
         self._named |= found
         if unsound:
