@@ -48,7 +48,7 @@ from pixelflow.sweep.claims import Claim
 from pixelflow.sweep.keys import cell_key, run_key, training_key
 from pixelflow.sweep.plan import Cell, Plan
 from pixelflow.sweep.settings import CELLS, TRAININGS
-from pixelflow.training.distributed import World
+from pixelflow.training.parallel import Parallel
 from pixelflow.training.session import train
 from pixelflow.training.stopping import StopSignals
 
@@ -223,7 +223,7 @@ class Training(Task):
     def perform(self, device: str | None) -> dict[str, Any]:
         """Train to the last step, from the newest checkpoint if there is one; raises as `train` does."""
         with StopSignals() as signals:
-            run = train(self.spec, self.run, World(choose_device(device)), signals)
+            run = train(self.spec, self.run, Parallel(choose_device(device)), signals)
         return {"images_per_second": _training_speed(run)}
 
     def opened(self, device: str | None) -> Run:

@@ -1,70 +1,24 @@
-"""Several processes training one run, as ``torchrun`` starts them: each reads and trains on its share of every batch.
+"""Several processes training one run, as ``torchrun`` starts them: how they meet and part.
 
-Gradients are averaged by hand in one collective a step, which works with accumulation and leaves the model as it is.
+What they do together is `parallel.Parallel`'s.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
 
 from pixelflow.core.device import choose_device
 from pixelflow.core.errors import LostPeerError, PixelflowError, UsageError, first_line
+from pixelflow.training.parallel import Parallel
 from pixelflow.training.peers import Peers
 from pixelflow.training.stopping import killable
-
-
-@dataclass(frozen=True)
-class World:
-    """The processes that train a run, seen from one of them; by default it is the only one."""
-
-    device: torch.device
-    rank: int = 0
-    size: int = 1
-
-    @property
-    def is_first(self) -> bool:
-        """Whether this process writes the run's files."""
-        return self.rank == 0
-
-    def sum(self, tensor: Tensor) -> None:
-        """Replace `tensor` by its sum over all processes."""
-        if self.size > 1:
-            dist.all_reduce(tensor)
-
-    def any(self, flag: bool) -> bool:
-        """Whether any process says so; all of them get the same answer."""
-        raised = torch.tensor(float(flag), device=self.device)
-        self.sum(raised)
-        return bool(raised.item())
-
-    def wait(self) -> None:
-        """Go on only when every process has come here."""
-        self.any(False)
-
-    @torch.no_grad()
-    def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Replace gradients by their mean over all processes; one without a gradient counts as zero."""
-        if self.size == 1:
-            return
-        for parameter in parameters:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        flat = torch.cat([gradient.flatten() for gradient in gradients])
-        dist.all_reduce(flat)
-        shares = (flat / self.size).split([gradient.numel() for gradient in gradients])
-        for gradient, share in zip(gradients, shares, strict=True):
-            gradient.copy_(share.view_as(gradient))
-
 
 PATIENCE = timedelta(minutes=10)
 """How long processes wait for each other at the start."""
@@ -74,15 +28,15 @@ _START = "start by: torchrun --nproc-per-node N -m pixelflow -- train SPEC; to t
 
 
 @contextmanager
-def joined(device: str | None) -> Iterator[World]:
-    """The world that torchrun's variables describe, left again at the end; a process alone is its own world.
+def joined(device: str | None) -> Iterator[Parallel]:
+    """The processes that torchrun's variables describe, left again at the end; a process alone is the only one.
 
     Raises:
         UsageError: there is no such device here, or the variables are not whole.
         LostPeerError: another process did not come, or is gone.
     """
     if (size := _size()) == 1:
-        yield World(choose_device(device))
+        yield Parallel(choose_device(device))
         return
     rank = _number("RANK", range(size))
     if device is None and torch.cuda.is_available():
@@ -92,7 +46,7 @@ def joined(device: str | None) -> Iterator[World]:
         torch.cuda.set_device(own)
     peers = _met(own, rank, size)
     try:
-        yield World(own, rank, size)
+        yield Parallel(own, rank, size)
         peers.leave()
     except PixelflowError:
         raise

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 
 import torch
+from torch import Tensor
 
 from pixelflow.core import checkpoint, seeds
 from pixelflow.core.errors import CannotWriteError, NonFiniteError, PixelflowError
@@ -15,13 +16,13 @@ from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.training import metrics
 from pixelflow.training.curves import Curves
-from pixelflow.training.distributed import World
 from pixelflow.training.evaluations import Evaluations
 from pixelflow.training.held_out import HeldOutLoss, trained_on
 from pixelflow.training.initial import Inherited, former_run, inherit
 from pixelflow.training.loader import Batch, batches
 from pixelflow.training.objective import WorkMaker, teacher_of
 from pixelflow.training.optimizer import clip_gradients
+from pixelflow.training.parallel import Parallel
 from pixelflow.training.previews import Previews
 from pixelflow.training.rates import rate_at
 from pixelflow.training.reporting import Events, Progress, events, make_progress
@@ -33,14 +34,14 @@ class Trainer:
     """Carries a run from where its checkpoints leave it to its last step."""
 
     def __init__(
-        self, run: RunFolder, spec: ExperimentSpec, dataset: Dataset, world: World, signals: StopSignals
+        self, run: RunFolder, spec: ExperimentSpec, dataset: Dataset, parallel: Parallel, signals: StopSignals
     ) -> None:
         self.run, self.spec, self.settings = run, spec, spec.training
-        self.dataset, self.world, self.signals = trained_on(dataset, spec), world, signals
-        self.signals.immediate = world.size == 1
-        self.state = TrainState.begin(spec, world.device, run.checkpoints)
-        self.objective = self.state.objective
-        self.work = WorkMaker(self.state.model, spec, world.rank, teacher_of(self.objective))
+        self.dataset, self.parallel, self.signals = trained_on(dataset, spec), parallel, signals
+        self.signals.immediate = parallel.size == 1
+        self.state = TrainState.begin(spec, parallel.device, run.checkpoints)
+        self.objective = parallel.wrap(self.state.objective)
+        self.work = WorkMaker(self.state.model, spec, parallel.rank, teacher_of(self.state.objective))
         self.previews = Previews(run.samples, spec, dataset)
         self.evaluations = Evaluations(run, spec)
         self.held_out = HeldOutLoss(spec, dataset, run.metrics_file, self.state.step)
@@ -75,7 +76,7 @@ class Trainer:
             OutOfMemoryError: the machine ended a process that reads data; the state is saved.
             CannotWriteError: the disk refuses; the last checkpoint stands.
         """
-        first, is_writer = self.state.step, self.world.is_first
+        first, is_writer = self.state.step, self.parallel.is_first
         if is_writer:
             self.run.history.rewind(first, self.state.metrics)
         tensorboard = events(self.run.path / "tensorboard", first, self.settings.tensorboard and is_writer)
@@ -91,7 +92,7 @@ class Trainer:
             except (CannotWriteError, NonFiniteError):
                 raise
             except Exception as error:
-                if not self._is_whole or self.world.size > 1:  # others do not know of it and cannot wait for a save
+                if not self._is_whole or self.parallel.size > 1:  # others do not know of it and cannot wait for a save
                     raise
                 self.save()
                 if isinstance(error, PixelflowError):
@@ -109,11 +110,11 @@ class Trainer:
             workers=self.settings.workers,
             first_step=self.state.step,
             bad_images=self.settings.bad_images,
-            share=slice(self.world.rank, None, self.world.size),
+            share=slice(self.parallel.rank, None, self.parallel.size),
         )
         with closing(stream):  # type: ignore[type-var]
             while self.state.step < self.settings.steps:
-                if self.world.any(self.signals.received is not None):
+                if self.parallel.any(self.signals.received is not None):
                     raise Stop
                 began = time.perf_counter()
                 with self.signals.interruptible():
@@ -133,7 +134,7 @@ class Trainer:
             NonFiniteError: the loss or gradient is not finite; the state is as before.
         """
         state, step = self.state, self.state.step
-        torch.manual_seed(seeds.derive(self.spec.seed, "network", self.world.rank, step))  # for dropout and its like
+        torch.manual_seed(seeds.derive(self.spec.seed, "network", self.parallel.rank, step))  # for dropout and its like
         losses, counts = self._backward(self.work(batch, step), len(batch))
         norm = clip_gradients(state.trained.values(), self.settings.clip)
         self._refuse_non_finite(losses, norm.item())
@@ -148,16 +149,17 @@ class Trainer:
 
     def _backward(self, work: Work, images: int) -> tuple[list[float], list[int]]:
         """Gradients of the mean loss, over all parts and processes; returns the losses' sum and number, by stage."""
-        sums = torch.zeros(2, self.spec.stages, device=self.world.device)
-        for part in work.parts(self.settings.accumulation):
-            with torch.autocast(self.world.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
-                losses = self.objective(part)
-            (torch.cat(losses).sum() / images).backward()
+        sums = torch.zeros(2, self.spec.stages, device=self.parallel.device)
+        is_half, parts = self.settings.precision == "bfloat16", work.parts(self.settings.accumulation)
+        for index, part in enumerate(parts):
+            with self.parallel.summing(self.objective, index, len(parts)):
+                with torch.autocast(self.parallel.device.type, torch.bfloat16, enabled=is_half):
+                    losses = self.objective(part)
+                (torch.cat(losses).sum() / images).backward()
             for group, loss in zip(part.groups, losses, strict=True):
                 sums[0, group.stage.index] += loss.detach().sum()
                 sums[1, group.stage.index] += len(loss)
-        self.world.average_gradients(list(self.state.trained.values()))
-        self.world.sum(sums)
+        self.parallel.sum(sums)
         of_stages, counts = sums.tolist()
         return of_stages, [int(count) for count in counts]
 
@@ -169,12 +171,13 @@ class Trainer:
         """
         if (spoilt := self.state.spoilt) is not None:
             raise self._non_finite(f"{spoilt} is not finite after step {self.state.step}; this is not saved and")
-        if self.world.is_first:
-            self.run.history.sync()
-            self.state.metrics = self.run.history.position
-            best = self.evaluations.best
-            self.state.save(self.run.checkpoints, self.settings.keep, best.step if best else None)
-        self.world.wait()
+        self.parallel.written(lambda: self.state.tensors, self._write)
+
+    def _write(self, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
+        self.run.history.sync()
+        self.state.metrics = self.run.history.position
+        best = self.evaluations.best
+        self.state.save(tensors, self.run.checkpoints, self.settings.keep, best.step if best else None)
 
     def _refuse_non_finite(self, losses: Sequence[float], gradient_norm: float) -> None:
         numbers = torch.tensor([*losses, gradient_norm])
@@ -201,7 +204,7 @@ class Trainer:
         state, window = self.state, self.state.window
         line = window.line(state.step, rate_at(state.step - 1, self.settings))
         left = (self.settings.steps - state.step) * window.seconds / window.steps
-        if self.world.is_first:
+        if self.parallel.is_first:
             self.run.history.append(line)
         progress.show(line, left)
         if written is not None:
@@ -216,7 +219,7 @@ class Trainer:
 
     def _measure_held_out(self, progress: Progress, written: Events | None) -> None:
         step = self.state.step
-        if not (self.world.is_first and self.held_out.is_due(step)):
+        if not (self.parallel.is_first and self.held_out.is_due(step)):
             return
         with self.signals.interruptible():
             line = self.held_out.measure(self.state.model, self.state.ema.model, step)
@@ -231,7 +234,7 @@ class Trainer:
 
     def _preview(self, progress: Progress) -> None:
         """Draw pictures of this step if they are due and not there: also those that a stop prevented."""
-        if not (self.world.is_first and self.previews.is_due(self.state.step)):
+        if not (self.parallel.is_first and self.previews.is_due(self.state.step)):
             return
         with self.signals.interruptible():
             drawn = self.previews.draw(self.state.ema.model, self.state.step)
@@ -242,7 +245,7 @@ class Trainer:
     def _evaluate(self, progress: Progress, written: Events | None) -> None:
         """Evaluate this step's weights if that is due: also where a stop prevented it. The step is saved before."""
         step = self.state.step
-        if not (self.world.is_first and self.evaluations.are_due(step)):
+        if not (self.parallel.is_first and self.evaluations.are_due(step)):
             return
         with self.signals.interruptible():
             line = self.evaluations.measure(self.state.ema.model, step)

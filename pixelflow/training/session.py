@@ -23,9 +23,9 @@ from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.core.surveys import told
 from pixelflow.training import initial, rates
-from pixelflow.training.distributed import World
 from pixelflow.training.known_classes import with_classes_of
 from pixelflow.training.loop import Trainer
+from pixelflow.training.parallel import Parallel
 from pixelflow.training.stopping import Stop, StopSignals
 
 COURSE = ("training.steps", "training.decay_end", "training.phases")
@@ -67,7 +67,7 @@ _LESS_MEMORY = (
 )
 
 
-def train(spec: ExperimentSpec, folder: Path, world: World, signals: StopSignals) -> RunFolder:
+def train(spec: ExperimentSpec, folder: Path, parallel: Parallel, signals: StopSignals) -> RunFolder:
     """Train `spec` in `folder` up to its last step, from the newest checkpoint if there is one.
 
     Raises:
@@ -80,26 +80,26 @@ def train(spec: ExperimentSpec, folder: Path, world: World, signals: StopSignals
     """
     if spec.training.threads:
         torch.set_num_threads(spec.training.threads)
-    say = terminal.say if world.is_first else _say_nothing
+    say = terminal.say if parallel.is_first else _say_nothing
     dataset = build_dataset(spec)
     say(told(dataset))
     if (folder / "spec.yaml").exists():
         dataset = _data_of(RunFolder(folder), spec, dataset, say)
     spec = resolve(spec, dataset)
-    _check_shares(spec, world)
+    _check_shares(spec, parallel)
     if not checkpoint.steps(folder / "checkpoints"):
         initial.check(spec)
-    with opened(folder, spec, dataset.classes, world) as run, memory_for("training", _LESS_MEMORY):
-        trainer = Trainer(run, spec, dataset, world, signals)
+    with opened(folder, spec, dataset.classes, parallel) as run, memory_for("training", _LESS_MEMORY):
+        trainer = Trainer(run, spec, dataset, parallel, signals)
         step, is_finished = trainer.state.step, trainer.is_finished
-        world.wait()  # is_finished looks for pictures that the first process may now draw
+        parallel.wait()  # is_finished looks for pictures that the first process may now draw
         if is_finished:
             say(f"{run.path} is finished: {step} steps; {_further(spec, step)}")
             return run
         say(f"{run.path}: {'continuing after' if step else 'starting at'} step {step} of {spec.training.steps}")
         if (course := rates.told(spec.training, step)) is not None:
             say(course)
-        if trainer.inherited and world.is_first:
+        if trainer.inherited and parallel.is_first:
             terminal.say(*trainer.inherited.lines())
             trainer.inherited.write(run.init_file)
         try:
@@ -120,10 +120,10 @@ def _data_of(run: RunFolder, spec: ExperimentSpec, dataset: Dataset, say: Callab
 
 
 @contextmanager
-def opened(folder: Path, spec: ExperimentSpec, classes: tuple[str, ...], world: World) -> Iterator[RunFolder]:
+def opened(folder: Path, spec: ExperimentSpec, classes: tuple[str, ...], parallel: Parallel) -> Iterator[RunFolder]:
     """The run, made and locked by the first process before the others open it."""
-    if not world.is_first:
-        world.wait()
+    if not parallel.is_first:
+        parallel.wait()
         yield RunFolder(folder)
         return
     run = open_run(folder, spec, classes)
@@ -133,7 +133,7 @@ def opened(folder: Path, spec: ExperimentSpec, classes: tuple[str, ...], world: 
             _note_change(run, before, spec)
             run.write_spec(spec)
         run.clean()
-        world.wait()
+        parallel.wait()
         yield run
 
 
@@ -149,12 +149,12 @@ def _note_change(run: RunFolder, before: ExperimentSpec, now: ExperimentSpec) ->
     History(run.changes_file).append(line)
 
 
-def _check_shares(spec: ExperimentSpec, world: World) -> None:
-    parts = world.size * spec.training.accumulation
+def _check_shares(spec: ExperimentSpec, parallel: Parallel) -> None:
+    parts = parallel.size * spec.training.accumulation
     if spec.training.batch_size % parts:
         raise UsageError(
             f"training.batch_size {spec.training.batch_size} is not a multiple of {parts} "
-            f"({world.size} processes x {spec.training.accumulation} accumulation steps)"
+            f"({parallel.size} processes x {spec.training.accumulation} accumulation steps)"
         )
 
 

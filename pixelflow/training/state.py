@@ -71,22 +71,24 @@ class TrainState:
         """The parameters that the optimizer changes, by name: the model's, and those that the objective has beside."""
         return trained(self.model) | own_weights(self.objective)
 
-    def save(self, folder: Path, keep: int, best: int | None = None) -> None:
+    def save(
+        self, tensors: Mapping[str, Mapping[str, Tensor]], folder: Path, keep: int, best: int | None = None
+    ) -> None:
         """Write a checkpoint, unless this step has one, and keep the best one's; raises CannotWriteError."""
         if self.saved_step == self.step:
             return
         told = {"step": self.step, "window": self.window.to_json()}
         told |= {"metrics": asdict(self.metrics)} if self.metrics else {}
-        checkpoint.save(folder, self.step, self._tensors, told, keep, best)
+        checkpoint.save(folder, self.step, tensors, told, keep, best)
         self.saved_step = self.step
 
     @property
     def spoilt(self) -> str | None:
         """A tensor that holds infinities or what is not a number; None for a state that is worth keeping."""
-        return None if self.saved_step == self.step else checkpoint.not_finite(self._tensors)
+        return None if self.saved_step == self.step else checkpoint.not_finite(self.tensors)
 
     @property
-    def _tensors(self) -> dict[str, dict[str, Tensor]]:
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
         """What a checkpoint holds."""
         return {
             "model": self.model.state_dict(),

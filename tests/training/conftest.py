@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from pixelflow.core.runfolder import RunFolder
-from pixelflow.training.distributed import World
+from pixelflow.training.parallel import Parallel
 from pixelflow.training.session import train
 from pixelflow.training.stopping import StopSignals
 from tests.conftest import make_spec
@@ -25,7 +25,7 @@ def trained(tmp_path: Path) -> Trained:
 
     def run(name: str, *overrides: str) -> RunFolder:
         with StopSignals() as signals:
-            return train(make_spec(*overrides), tmp_path / name, World(torch.device("cpu")), signals)
+            return train(make_spec(*overrides), tmp_path / name, Parallel(torch.device("cpu")), signals)
 
     return run
 

@@ -9,7 +9,7 @@ import torch
 
 from pixelflow.core import reading
 from pixelflow.core.spec import ExperimentSpec
-from pixelflow.training.distributed import World
+from pixelflow.training.parallel import Parallel
 from pixelflow.training.session import train
 from pixelflow.training.stopping import StopSignals
 from tests.training.conftest import lines_of
@@ -27,7 +27,7 @@ def test_the_chain_runs_from_its_own_files(tmp_path, monkeypatch):
         document = reading.read_document(SPECS / f"{name}.yaml")
         spec = reading.validate(ExperimentSpec, reading.override(document, SMALL))
         with StopSignals() as signals:
-            run = train(spec, Path("runs") / name, World(torch.device("cpu")), signals)
+            run = train(spec, Path("runs") / name, Parallel(torch.device("cpu")), signals)
     record = json.loads(run.init_file.read_text())
     assert record["source"]["run"] == "runs/chain_32"
     assert record["new"] == record["left_out"] == {}

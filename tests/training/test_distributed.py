@@ -19,11 +19,12 @@ from pixelflow.core.assembly import build_dataset
 from pixelflow.core.errors import UsageError
 from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec
-from pixelflow.training.distributed import World, joined
+from pixelflow.training.distributed import joined
 from pixelflow.training.loader import batches
 from pixelflow.training.loop import Trainer
 from pixelflow.training.objective import WorkMaker
 from pixelflow.training.optimizer import clip_gradients
+from pixelflow.training.parallel import Parallel
 from pixelflow.training.session import train
 from pixelflow.training.state import TrainState
 from pixelflow.training.stopping import StopSignals
@@ -92,8 +93,8 @@ def train_one_of_two(rank: int, port: int, folder: Path) -> None:
     """What a process that torchrun started does; its weights go into a file."""
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1",
                    "MASTER_PORT": str(port)}  # fmt: skip
-    with joined("cpu") as world, StopSignals() as signals:
-        trainer = Trainer(RunFolder(folder), make_spec(*MIXED), build_dataset(make_spec(*MIXED)), world, signals)
+    with joined("cpu") as parallel, StopSignals() as signals:
+        trainer = Trainer(RunFolder(folder), make_spec(*MIXED), build_dataset(make_spec(*MIXED)), parallel, signals)
         trainer.train()
         torch.save(trainer.state.model.state_dict(), folder / f"{rank}.pt")
 
@@ -155,15 +156,58 @@ def test_the_command_line_takes_a_dash_dash(tiny_file, tmp_path):
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
-    world = World(torch.device("cpu"), rank=0, size=3)
+    parallel = Parallel(torch.device("cpu"), rank=0, size=3)
     with pytest.raises(UsageError, match="batch_size 8 is not a multiple of 3"):
-        train(make_spec(), tmp_path / "run", world, StopSignals())
+        train(make_spec(), tmp_path / "run", parallel, StopSignals())
 
 
 def test_alone_nothing_is_exchanged():
-    world = World(torch.device("cpu"))
-    weight = torch.nn.Parameter(torch.ones(2))
-    world.average_gradients([weight])
-    assert weight.grad is None
-    assert world.any(True)
-    assert not world.any(False)
+    parallel = Parallel(torch.device("cpu"))
+    layer = torch.nn.Linear(2, 2)
+    assert parallel.wrap(layer) is layer
+    assert parallel.any(True)
+    assert not parallel.any(False)
+
+
+class Halves(torch.nn.Module):
+    """Four weights: which of them a part of a step uses is told from outside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = torch.nn.ParameterList(torch.ones(3) for _ in range(4))
+
+    def forward(self, used: list[int]) -> torch.Tensor:
+        return torch.stack([(self.weights[index] * (index + 1)).sum() for index in used]).sum()
+
+
+USED = {0: [[0, 1], [0]], 1: [[0], [0, 2]]}
+"""Process -> the weights that the two parts of its step use; nobody uses the last."""
+
+
+def average_gradients_of_one(rank: int, port: int, folder: Path) -> None:
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1",
+                   "MASTER_PORT": str(port)}  # fmt: skip
+    with joined("cpu") as parallel:
+        module = Halves()
+        wrapped = parallel.wrap(module)
+        for _ in range(2):
+            module.zero_grad()
+            for index, used in enumerate(USED[rank]):
+                with parallel.summing(wrapped, index, 2):
+                    wrapped(used).backward()
+        torch.save([None if one.grad is None else one.grad.clone() for one in module.weights], folder / f"{rank}.pt")
+
+
+def test_a_parameter_has_a_gradient_where_any_process_has_one_and_else_none(tmp_path):
+    """Also where only an earlier part of the step, in one process, used it."""
+    fork, port = multiprocessing.get_context("fork"), free_port()
+    pair = [fork.Process(target=average_gradients_of_one, args=(rank, port, tmp_path)) for rank in range(2)]
+    for process in pair:
+        process.start()
+    for process in pair:
+        process.join(120)
+    assert [process.exitcode for process in pair] == [0, 0]
+    for rank in range(2):
+        first, second, third, last = torch.load(tmp_path / f"{rank}.pt")
+        assert last is None
+        assert (first[0], second[0], third[0]) == (2, 1, 1.5)
