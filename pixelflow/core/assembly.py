@@ -44,7 +44,7 @@ def build_network(spec: ExperimentSpec) -> tuple[Backbone, list[Conditioner]]:
 
 def build_model(spec: ExperimentSpec) -> FlowModel:
     """The model with fresh weights, drawn from torch's global generator."""
-    return FlowModel(build_cascade(spec), *build_network(spec), spec.objective.prediction.build())
+    return FlowModel(build_cascade(spec), *build_network(spec), spec.prediction.build())
 
 
 def build_plan(sampling: SamplingSpec, stages: int) -> Plan:

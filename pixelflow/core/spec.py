@@ -10,8 +10,9 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
+from pixelflow.core import absent
 from pixelflow.core.component import Count, Settings
 from pixelflow.core.geometry import CascadeSpec, ImageSpec
 from pixelflow.core.interfaces import (
@@ -23,8 +24,10 @@ from pixelflow.core.interfaces import (
     Guidance,
     Metric,
     Objective,
+    Prediction,
     Sampler,
 )
+from pixelflow.core.interfaces.training import AnyPrediction
 from pixelflow.core.problems import problem
 from pixelflow.core.registry import Slot
 from pixelflow.core.sizes import Size, nearest_multiples, sizes_of
@@ -236,6 +239,15 @@ class ExperimentSpec(Settings):
     def patches(self) -> tuple[int, ...]:
         """Patch size of each stage, coarse to fine."""
         return self.cascade.patches(self.image)
+
+    @property
+    def prediction(self) -> Prediction.Params:
+        """What the network's output means: the objective's setting, also where the objective's plugin is not here."""
+        told: Any = self.objective.prediction
+        if not isinstance(told, dict):
+            return told
+        with absent.allowed(absent.by_name):
+            return TypeAdapter(AnyPrediction).validate_python(told)
 
     @property
     def unit(self) -> int:

@@ -52,7 +52,7 @@ def whole_key(assignment: str) -> str:
 
 def code_behind(spec: ExperimentSpec, sampling: SamplingSpec) -> dict[str, Any]:
     """The code of the plugins that decide on images, for the recipe that these are kept by; {} without any."""
-    return codes(spec.cascade, spec.backbone, spec.conditioners, spec.objective.prediction, sampling)
+    return codes(spec.cascade, spec.backbone, spec.conditioners, spec.prediction, sampling)
 
 
 def read_size(text: str) -> Size:

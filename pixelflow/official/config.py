@@ -208,7 +208,7 @@ def _check_is_official(spec: ExperimentSpec) -> None:
         "its conditioners are not class_label, t5, or one after the other": has_projection
         or kinds not in ([], [ClassLabel.Params], [T5.Params], [ClassLabel.Params, T5.Params]),
         "its images are not square": spec.image.height != spec.image.width,
-        "it does not predict the velocity": not isinstance(spec.objective.prediction, VelocityPrediction.Params),
+        "it does not predict the velocity": not isinstance(spec.prediction, VelocityPrediction.Params),
         "its operators are not bilinear down and nearest up": not isinstance(spec.cascade.down, BilinearDown.Params)
         or not isinstance(spec.cascade.up, NearestUp.Params),
     }

@@ -121,6 +121,20 @@ def test_objectives_are_trained_by_name(site, tiny_file, tmp_path):
     assert "lessons.guided" in (spec / "spec.yaml").read_text()
 
 
+def test_a_run_is_sampled_without_the_plugin_of_its_objective(site, tiny_file, tmp_path):
+    asked = ["objective={type: lessons.guided, prediction: clean}", "training.steps=1", "--out", str(tmp_path)]
+    ((code, _, said),) = site.pixelflow(["train", str(tiny_file), *asked, "--run", "orphan", "--device", "cpu"])
+    assert code == 0, said
+    empty = Site(tmp_path / "empty")
+    empty.path.mkdir()
+    sampled, trained = empty.pixelflow(
+        ["sample", str(tmp_path / "orphan"), "--labels", "1", "--steps", "1"],
+        ["train", str(tiny_file), *asked, "--run", "orphan"],
+    )
+    assert sampled.code == 0, sampled.err
+    assert trained.code == 78
+
+
 MISTAKES = {
     "third: 2.0": "sampling.sampler.third: must be at most 1",
     "thrid: 0.9": "did you mean 'third'?",
