@@ -10,11 +10,11 @@ from benchmarks.torture.trials import Row, command, forked, newest, refused_in_o
 
 OVERRIDES = """
 image.size=0 | image.size=-16 | image.size=17 | image.size=1e9 | image.size=sixteen | image.size=[16] | image.size=null
-image.channels=2 | data=nothing | data.root= | data.root=2024 | data.root=/nowhere | data.root=tiny.yaml | data.type=npz
+image.channels=2 | data=nothing | data.root= | data.root=2024 | data.labels=maybe | data.resize=0 | data.type=npz
 cascade.stages=0 | cascade.stages=99 | cascade.kickoff=3 | cascade.patch=0 | cascade.patch=[4] | cascade.patch=[4,4,4]
-cascade.down=up | cascade.up=haar | cascade.patch=5 | cascade.kickoff=1e5 | backbone=vit | backbone.depth=-1
+cascade.down=up | cascade.up=lanczos9 | cascade.patch=5 | cascade.kickoff=1e5 | backbone=vit | backbone.depth=-1
 backbone.depth=1.5 | backbone.heads=0 | backbone.head_dim=7 | backbone.head_dim=nan | backbone.width=3 | backbone={}
-conditioners=[class] | conditioners=[class_label,class_label] | conditioners=7 | objective.times=never
+conditioners=[class] | conditioners=[class_label,clas_label] | conditioners=7 | objective.times=never
 objective.stage_mix=[1] | objective.stage_mix=[0,0,0] | objective.condition_dropout=2 | objective.prediction=
 training.steps=0 | training.steps=true | training.steps=1e400 | training.batch_size=0 | training.learning_rate=inf
 training.learning_rate=nan | training.learning_rate=-1 | training.lr=1e-3 | training.precision=float8 | training.ema=2
