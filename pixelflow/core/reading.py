@@ -16,6 +16,7 @@ from pixelflow.core.component import Settings
 from pixelflow.core.document import Document, Key, parse, parse_value
 from pixelflow.core.errors import MissingInputError, SpecError
 from pixelflow.core.problems import shown
+from pixelflow.core.streams import read_start
 
 __all__ = ["Document", "dump", "override", "parse", "parse_value", "read_document", "validate"]
 
@@ -33,8 +34,7 @@ def read_document(path: Path) -> Document:
         SpecError: it is not YAML, or holds what specs may not; see `document.parse`.
     """
     try:
-        with path.open("rb") as file:
-            raw = file.read(LARGEST + 1)
+        raw = read_start(path, LARGEST + 1)
     except FileNotFoundError:
         raise MissingInputError(f"{path}: there is no such file{_near_file(path)}") from None
     except IsADirectoryError:

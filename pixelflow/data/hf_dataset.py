@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
 from pixelflow.core.distribution import install
 from pixelflow.core.errors import DataError, MissingDependencyError, MissingInputError, first_line
-from pixelflow.core.files import read_bytes
+from pixelflow.core.files import opened, read_bytes
 from pixelflow.data.rows import Table, TableDataset, TooManyError, UnreadableRowError
 
 _ROWS = 1000
@@ -81,7 +82,7 @@ class _SavedTable(Table):
 
 
 def _check_names(folder: Path) -> None:
-    """Raise DataError where a saved data set names files or splits that lie elsewhere."""
+    """Raise DataError where a saved data set names files or splits that lie elsewhere, or are pipes and the like."""
     for file, keys in (("state.json", ("_data_files", "_indices_data_files")), ("dataset_dict.json", ("splits",))):
         for path in (folder / file, *folder.glob(f"*/{file}")):
             if not path.exists():
@@ -95,6 +96,8 @@ def _check_names(folder: Path) -> None:
             for name in names:
                 if not isinstance(name, str) or name in ("", ".", "..") or Path(name).name != name:
                     raise DataError(f"{path}: names {name!r}, which lies elsewhere; it is not read")
+                if os.path.lexists(path.parent / name) and not (path.parent / name).is_dir():
+                    opened(path.parent / name).close()
 
 
 def _loaded(folder: Path, split: str | None) -> Any:

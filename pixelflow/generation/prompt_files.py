@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from pixelflow.core.errors import DataError, MissingInputError
+from pixelflow.core.streams import read_start
 
 _LARGEST = 1 << 28
 """Bytes; ten million captions have about so many."""
@@ -16,11 +17,10 @@ def read_prompts(path: Path) -> list[str]:
 
     Raises:
         MissingInputError: there is no such file.
-        DataError: it is not UTF-8, endless, or holds no caption.
+        DataError: it is not UTF-8, endless, a pipe into which nobody writes, or holds no caption.
     """
     try:
-        with path.open("rb") as file:  # which may be a pipe, as of  --prompts <(head captions.txt)
-            content = file.read(_LARGEST + 1)
+        content = read_start(path, _LARGEST + 1)
     except OSError as error:
         raise MissingInputError(f"{path}: cannot be read ({error.strerror})") from None
     if len(content) > _LARGEST:

@@ -41,6 +41,8 @@ _DTYPES = {
 _KEEPING = ("PUT", "BINPUT", "LONG_BINPUT")
 _GATHERING = ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "FROZENSET")
 """Instructions that make what is hashed by all of its members."""
+_FILLING = {"SETITEM": slice(1, 2), "SETITEMS": slice(1, None, 2), "DICT": slice(1, None, 2), "ADDITEMS": slice(None)}
+"""Instructions that put keys into a table, and which of what they take from the stack are keys."""
 
 _LONGEST_PICKLE = 2**28
 """Bytes; the description of a training checkpoint of 28 blocks has about 300,000."""
@@ -121,7 +123,10 @@ def _check(content: bytes) -> None:
     count, so that a number never exceeds that of the instructions before it.
     A tuple of twice the same tuple of twice the same tuple, and so on, takes twice the time to be hashed for each of
     them, as it is where it is a key. So the instructions are followed with what each object on the stack would cost.
+    Large integers and tuples can be chosen so that all have one hash, and a table of n such keys takes n squared steps;
+    the tables of real pickles have text and small numbers as keys.
     """
+    chosen = 0
     stack: list[_Cost | None] = []
     kept: dict[int, _Cost] = {}
     for instructions, (instruction, argument, _) in enumerate(pickletools.genops(content)):
@@ -131,7 +136,11 @@ def _check(content: bytes) -> None:
         if name in (*_KEEPING, "MEMOIZE"):
             kept[number] = stack[-1] or _LIGHT
         else:
-            _follow(stack, instruction, kept.get(number, _LIGHT) if "GET" in name else _LIGHT)
+            is_large = isinstance(argument, int) and abs(argument) > _SMALL_NUMBERS
+            given = kept.get(number, _LIGHT) if "GET" in name else _CHOSEN if is_large else _LIGHT
+            chosen += _follow(stack, instruction, given)
+            if chosen > _MOST_CHOSEN:
+                raise pickle.UnpicklingError("it asks for time without end")
 
 
 class _Cost(NamedTuple):
@@ -142,11 +151,20 @@ class _Cost(NamedTuple):
 
 
 _LIGHT = _Cost(1, 1)
+_CHOSEN = _Cost(1, 2)
+"""Of a number whose hash is not the number itself."""
 _MOST = _Cost(1 << 20, 200)
+_SMALL_NUMBERS = 2**31
+_MOST_CHOSEN = 10_000
+"""Keys whose hash can be chosen."""
 
 
-def _follow(stack: list[_Cost | None], instruction: pickletools.OpcodeInfo, given: _Cost) -> None:
-    """Do to a stack of costs (None for a mark) what an instruction does to the stack of objects."""
+def _follow(stack: list[_Cost | None], instruction: pickletools.OpcodeInfo, given: _Cost) -> int:
+    """Do to a stack of costs (None for a mark) what an instruction does to the stack of objects.
+
+    Returns:
+        how many keys, whose hash can be chosen, it puts into a table.
+    """
     before, after = instruction.stack_before, instruction.stack_after
     taken: list[_Cost] = []
     if pickletools.stackslice in before:
@@ -163,6 +181,8 @@ def _follow(stack: list[_Cost | None], instruction: pickletools.OpcodeInfo, give
     if instruction.name == "DUP":
         given = taken[0]
     stack += [None if kind is pickletools.markobject else given for kind in after]
+    keys = taken[_FILLING[instruction.name]] if instruction.name in _FILLING else ()
+    return sum(key.depth > _LIGHT.depth for key in keys)
 
 
 class Archive:

@@ -6,6 +6,7 @@ What they do together is `parallel.Parallel`'s.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -14,14 +15,19 @@ import torch
 import torch.distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
+from pixelflow.core import terminal
 from pixelflow.core.device import choose_device
 from pixelflow.core.errors import LostPeerError, PixelflowError, UsageError, first_line
 from pixelflow.training.parallel import Parallel
 from pixelflow.training.peers import Peers
 from pixelflow.training.stopping import killable
 
-PATIENCE = timedelta(minutes=10)
-"""How long processes wait for each other at the start."""
+TIMEOUT_VARIABLE = "PIXELFLOW_RENDEZVOUS_TIMEOUT"
+"""Environment variable with the seconds for which processes wait for each other at the start."""
+_PATIENCE = 180
+"""Without it: one that is killed before it has met the others cannot be told from one that has not started yet."""
+_TOLD_AFTER = 10.0
+"""Seconds of waiting after which it is told."""
 _LONGEST_WAIT = timedelta(days=1)
 """While the first process draws pictures or evaluates, the others wait for it; `Peers` knows if it is gone."""
 _START = "start by: torchrun --nproc-per-node N -m pixelflow -- train SPEC; to train with one process, unset WORLD_SIZE"
@@ -63,10 +69,16 @@ def _met(device: torch.device, rank: int, size: int) -> Peers:
     if not os.environ.get("MASTER_ADDR"):
         raise UsageError(f"MASTER_ADDR is not set, the address of the machine of process 0; {_START}")
     at = f"{os.environ['MASTER_ADDR']}:{_number('MASTER_PORT', range(2**16))} (MASTER_ADDR:MASTER_PORT)"
+    seconds = _number(TIMEOUT_VARIABLE, range(1, 86_401)) if TIMEOUT_VARIABLE in os.environ else _PATIENCE
+    patience = timedelta(seconds=seconds)
+    waiting = f"process {rank} waits for the others of {size} at {at}, {seconds} s at most"
+    told = threading.Timer(_TOLD_AFTER, terminal.say, [f"pixelflow: {waiting}; {TIMEOUT_VARIABLE} sets another limit"])
+    told.daemon = True
+    told.start()
     try:
         with killable():
-            store, _, _ = next(rendezvous("env://", rank, size, timeout=PATIENCE))
-            peers = Peers(rank, size, store, PATIENCE)
+            store, _, _ = next(rendezvous("env://", rank, size, timeout=patience))
+            peers = Peers(rank, size, store, patience)
             backend = "nccl" if device.type == "cuda" else "gloo"
             dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_LONGEST_WAIT)
     except (dist.DistError, OSError) as error:
@@ -74,9 +86,11 @@ def _met(device: torch.device, rank: int, size: int) -> Peers:
         if "EADDRINUSE" in reason:
             raise UsageError(f"{at} is used by another program; set another MASTER_PORT") from None
         raise LostPeerError(
-            f"process {rank} of {size} met not all others at {at} within {PATIENCE.total_seconds():.0f} seconds; "
+            f"process {rank} of {size} met not all others at {at} within {seconds} seconds; "
             f"start every process and see that this address can be reached ({reason})"
         ) from None
+    finally:
+        told.cancel()
     return peers
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 
 import torch
@@ -38,7 +38,6 @@ class Trainer:
     ) -> None:
         self.run, self.spec, self.settings = run, spec, spec.training
         self.dataset, self.parallel, self.signals = trained_on(dataset, spec), parallel, signals
-        self.signals.immediate = parallel.size == 1
         self.state = TrainState.begin(spec, parallel.device, run.checkpoints)
         self.objective = parallel.wrap(self.state.objective)
         self.work = WorkMaker(self.state.model, spec, parallel.rank, teacher_of(self.state.objective))
@@ -49,6 +48,8 @@ class Trainer:
         self.inherited = self._inherit()
         self._is_whole = True
         """Whether the state is that of a step, and not on its way to the next."""
+        self._is_common = parallel.size == 1
+        """Whether all processes know of what ends training."""
 
     def _inherit(self) -> Inherited | None:
         """Take the weights of the run to start from, unless this one has begun."""
@@ -92,7 +93,7 @@ class Trainer:
             except (CannotWriteError, NonFiniteError):
                 raise
             except Exception as error:
-                if not self._is_whole or self.parallel.size > 1:  # others do not know of it and cannot wait for a save
+                if not (self._is_whole and self._is_common):  # others cannot wait for a save of which they do not know
                     raise
                 self.save()
                 if isinstance(error, PixelflowError):
@@ -114,18 +115,32 @@ class Trainer:
         )
         with closing(stream):  # type: ignore[type-var]
             while self.state.step < self.settings.steps:
-                if self.parallel.any(self.signals.received is not None):
-                    raise Stop
                 began = time.perf_counter()
-                with self.signals.interruptible():
-                    batch = next(stream)
-                self.step(batch, began)
+                self.step(self._read(stream), began)
                 progress.advance(self.state.step)
                 if self._is_due(self.settings.log_every):
                     self._report(progress, written)
                 if self._is_due(self.settings.save_every) or self.evaluations.are_at(self.state.step):
                     self.save()
                 self._look(progress, written)
+        if self.parallel.size > 1 and self.parallel.any(self.signals.received is not None):
+            self.signals.answer()
+
+    def _read(self, stream: Iterator[Batch]) -> Batch:
+        """The next batch; what keeps one process from it, or a signal to one, ends all at the same step."""
+        failure: Exception | None = None
+        try:
+            with self.signals.interruptible():
+                batch = next(stream)
+        except Exception as error:
+            failure = error
+        if self.parallel.any(failure is not None or self.signals.received is not None):
+            self._is_common = True
+            if failure is None:
+                self.signals.answer()
+        if failure is not None:
+            raise failure
+        return batch
 
     def step(self, batch: Batch, began: float) -> None:
         """One optimizer step.
@@ -212,16 +227,23 @@ class Trainer:
         state.window = metrics.Window()
 
     def _look(self, progress: Progress, written: Events | None) -> None:
-        """Whatever is to be seen of the weights of this step, if it is due and not there."""
-        self._measure_held_out(progress, written)
-        self._preview(progress)
-        self._evaluate(progress, written)
+        """Whatever is to be seen of the weights of this step, if it is due and not there.
+
+        It is the first process's work; where others wait for it, a signal ends that and then all before the next step.
+        """
+        try:
+            self._measure_held_out(progress, written)
+            self._preview(progress)
+            self._evaluate(progress, written)
+        except Stop:
+            if self.parallel.size == 1:
+                raise
 
     def _measure_held_out(self, progress: Progress, written: Events | None) -> None:
         step = self.state.step
         if not (self.parallel.is_first and self.held_out.is_due(step)):
             return
-        with self.signals.interruptible():
+        with self.signals.interruptible(alone=True):
             line = self.held_out.measure(self.state.model, self.state.ema.model, step)
         self.run.history.append(line)
         if written is not None:
@@ -236,7 +258,7 @@ class Trainer:
         """Draw pictures of this step if they are due and not there: also those that a stop prevented."""
         if not (self.parallel.is_first and self.previews.is_due(self.state.step)):
             return
-        with self.signals.interruptible():
+        with self.signals.interruptible(alone=True):
             drawn = self.previews.draw(self.state.ema.model, self.state.step)
         if drawn is not None:
             progress.say(f"step {self.state.step}: drew {drawn}")
@@ -247,7 +269,7 @@ class Trainer:
         step = self.state.step
         if not (self.parallel.is_first and self.evaluations.are_due(step)):
             return
-        with self.signals.interruptible():
+        with self.signals.interruptible(alone=True):
             line = self.evaluations.measure(self.state.ema.model, step)
         self.run.history.append(line)
         self.run.history.sync()

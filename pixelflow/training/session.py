@@ -78,6 +78,8 @@ def train(spec: ExperimentSpec, folder: Path, parallel: Parallel, signals: StopS
         NonFiniteError, DataError, MissingInputError, CannotWriteError: see `Trainer.train`.
         OutOfMemoryError: a step does not fit into memory; the last checkpoint stands.
     """
+    if parallel.size > 1:
+        signals.together()
     if spec.training.threads:
         torch.set_num_threads(spec.training.threads)
     say = terminal.say if parallel.is_first else _say_nothing

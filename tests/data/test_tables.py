@@ -210,6 +210,15 @@ def test_what_is_no_saved_data_set(tmp_path):
         assert "\n" not in str(caught.value)
 
 
+def test_rows_that_are_a_pipe_are_not_waited_for(tmp_path):
+    saved(rows(2)).save_to_disk(tmp_path / "saved")
+    (file,) = (tmp_path / "saved").glob("*.arrow")
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(DataError, match=r"\.arrow: is a pipe or a socket, not a file"):
+        HfDataset.Params(path=tmp_path / "saved").build(height=8, width=8, channels=3)
+
+
 def test_a_saved_data_set_reads_no_files_elsewhere(tmp_path):
     table = datasets.DatasetDict({"train": saved(rows(3))})
     table.save_to_disk(tmp_path / "saved")

@@ -245,6 +245,18 @@ def doubled(times: int, laundered: bytes = b"") -> bytes:
     return pickle.PROTO + b"\x02" + pickle.EMPTY_DICT + key + pickle.NONE + pickle.SETITEM + pickle.STOP
 
 
+def of_one_hash(keys: Callable[[bytes], bytes], count: int = 100_000) -> bytes:
+    """A pickle of a dict whose keys have all the same hash; to fill it takes count squared steps.
+
+    Args:
+        keys: instructions that make a key of those that make a number.
+    """
+    prime = 2**61 - 1  # numbers are hashed modulo this one
+    numbers = (number * prime for number in range(1, count))
+    made = b"".join(keys(pickle.LONG1 + b"\x0b" + number.to_bytes(11, "little")) + pickle.NONE for number in numbers)
+    return pickle.PROTO + b"\x02" + pickle.EMPTY_DICT + pickle.MARK + made + pickle.SETITEMS + pickle.STOP
+
+
 AS_PARAMETER = (
     pickle.BINPUT + b"\x00" + pickle.POP + pickle.GLOBAL + b"torch._utils\n_rebuild_parameter\n" + pickle.BINGET
     + b"\x00" + pickle.TUPLE1 + pickle.REDUCE
@@ -280,6 +292,8 @@ def broken(folder: Path) -> dict[str, Callable[[], object]]:
         "memory bomb": lambda: archive(weights, b"\x80\x02}r" + (2**24).to_bytes(4, "little") + b"."),
         "time bomb": lambda: archive(weights, doubled(60)),
         "time bomb of calls": lambda: archive(weights, doubled(60, AS_PARAMETER)),
+        "numbers of one hash": lambda: archive(weights, of_one_hash(lambda number: number)),
+        "tuples of one hash": lambda: archive(weights, of_one_hash(lambda number: number + pickle.TUPLE1)),
         "deep tuple": lambda: archive(weights, doubled(1).replace(pickle.TUPLE2, 10**6 * pickle.TUPLE1)),
         "a pipe": lambda: (weights.unlink(), os.mkfifo(weights)),
         "an endless device": lambda: (weights.unlink(), weights.symlink_to("/dev/zero")),
@@ -309,7 +323,7 @@ CONFIG_FAULTS = {
     "fault",
     ["missing weights", "missing config", *sorted(CONFIG_FAULTS), "truncated", "a flipped byte", "empty", "no zip",
      "another zip", "a folder", "an old format", "compressed", "garbage pickle", "deep pickle", "memory bomb",
-     "time bomb", "time bomb of calls", "deep tuple", "a pipe", "an endless device",
+     "time bomb", "time bomb of calls", "numbers of one hash", "tuples of one hash", "deep tuple", "a pipe", "an endless device",
      "no tensors", "tensor without bytes", "tensor larger than its storage", "negative offset",
      "other architecture", "a list"],
 )  # fmt: skip

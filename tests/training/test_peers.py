@@ -91,16 +91,10 @@ def test_variables_that_are_not_whole_are_named(monkeypatch, changed, said):
     assert "\n" not in str(caught.value)
 
 
-SOON = """
-from datetime import timedelta
-from pixelflow.training import distributed
-distributed.PATIENCE = timedelta(seconds=2)
-"""
-
-
 @pytest.mark.parametrize("rank", [0, 1])
-def test_the_address_at_which_nobody_comes_is_named(start, rank):
-    process = start(rank, 2, code=SOON)
+def test_the_address_at_which_nobody_comes_is_named(start, rank, monkeypatch):
+    monkeypatch.setenv("PIXELFLOW_RENDEZVOUS_TIMEOUT", "2")
+    process = start(rank, 2)
     code, (line,) = own_lines(process)
     assert code == 74
     assert f"process {rank} of 2 met not all others at 127.0.0.1:" in line
@@ -172,3 +166,61 @@ def test_whoever_is_killed_whenever_all_others_end(start, killed, phase):
         code, (line,) = own_lines(process)
         assert code == 74
         assert f"process {killed} of" in line
+
+
+AT_ONCE = """
+from pixelflow.training import stopping
+stopping._PATIENCE = 2
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_process_ends_on_a_signal_though_another_stands_still(start, number):
+    """It waits in a collective, in which no handler of Python runs."""
+    pair = [start(rank, 2, *ENDLESS, code=AT_ONCE) for rank in range(2)]
+    wait_for(pair[0], "step 5/")
+    pair[1].send_signal(signal.SIGSTOP)
+    time.sleep(1)
+    pair[0].send_signal(number)
+    code, (line,) = own_lines(pair[0])
+    assert code == 74
+    assert f"{signal.Signals(number).name} came, and another of the processes" in line
+    assert "the same command continues" in line
+
+
+def test_what_one_of_several_cannot_read_is_said_and_the_state_saved(start, tmp_path):
+    """The first has nothing to complain of and learns it from the second."""
+    broken = """
+from pixelflow.core.errors import DataError
+from pixelflow.data import digits
+sample = digits.Digits.sample
+def failing(self, index, generator, count=[0]):
+    count[0] += 1
+    if count[0] > 80:
+        raise DataError("the disk is gone")
+    return sample(self, index, generator)
+digits.Digits.sample = failing
+"""
+    options = (*ENDLESS, "training.save_every=1000000", "training.batch_size=8")
+    first, second = start(0, 2, *options), start(1, 2, *options, code=broken)
+    code, (line,) = own_lines(second)
+    (saved,) = checkpoint.steps(tmp_path / "run" / "checkpoints")
+    assert saved > 0
+    assert (code, line) == (65, f"pixelflow: the disk is gone; step {saved} is saved")
+    code, (line,) = own_lines(first)
+    assert code == 75
+    assert f"stopped after step {saved} and saved" in line
+
+
+def test_a_signal_ends_what_the_first_process_draws_and_all_stop_together(start, tmp_path):
+    """Drawing takes hours here."""
+    drawing = ("training.sample_every=3", "training.samples=4", "sampling.steps=100000", "training.save_every=1000000")
+    pair = [start(rank, 2, *ENDLESS, *drawing) for rank in range(2)]
+    wait_for(pair[0], "starting at")
+    time.sleep(5)
+    for process in pair:
+        process.send_signal(signal.SIGTERM)
+    said = [own_lines(process) for process in pair]
+    assert [code for code, _ in said] == [75, 75]
+    (saved,) = checkpoint.steps(tmp_path / "run" / "checkpoints")
+    assert f"stopped after step {saved} and saved" in said[0][1][0]
