@@ -17,7 +17,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from benchmarks.torture import deaths, disks, flips, hostile, load, wrong
+from benchmarks.torture import deaths, disks, flips, given, hostile, load, wrong
 from benchmarks.torture.trials import Row
 
 Inject = Callable[[Row, Path], None]
@@ -32,6 +32,7 @@ def faults(quick: bool) -> dict[str, Inject]:
     rows: dict[str, Inject] = {
         "specs: mistakes": partial(wrong.specs, count=few(90, 12)),
         **{f"hostile: {name}": partial(call, count=few(50, 5)) for name, call in hostile.FAMILIES.items()},
+        "hostile: files that are given": partial(given.files, count=few(15, 1)),
         "bits: every kept file": partial(flips.every_file, count=few(40, 1)),
         "plugins: broken": partial(wrong.plugins, count=few(31, 1)),
         "numbers: not finite": partial(wrong.not_finite, count=few(20, 2)),
@@ -54,10 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="a few trials of each row")
     parser.add_argument("--rows", help="only rows whose names hold one of these, with commas between")
     parser.add_argument("--out", type=Path, help="write the table there too, as Markdown")
-    given = parser.parse_args(arguments)
-    wanted = given.rows.split(",") if given.rows else [""]
+    asked = parser.parse_args(arguments)
+    wanted = asked.rows.split(",") if asked.rows else [""]
     rows = []
-    for fault, inject in faults(given.quick).items():
+    for fault, inject in faults(asked.quick).items():
         if not any(own in fault for own in wanted):
             continue
         row, began = Row(fault), time.monotonic()
@@ -70,8 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{shown(row)}  {time.monotonic() - began:.0f} s", flush=True)
         for note in row.notes:
             print(f"    {note}", flush=True)
-    if given.out is not None:
-        given.out.write_text("\n".join(table(rows)) + "\n")
+    if asked.out is not None:
+        asked.out.write_text("\n".join(table(rows)) + "\n")
     return 0 if all(row.is_clean or not row.trials for row in rows) else 1
 
 

@@ -67,7 +67,7 @@ def _npz(path: Path) -> None:
 
 
 def _mapping(path: Path) -> None:
-    path.write_text(json.dumps({"a cat": "a black cat"}) + "\n")
+    path.write_text(json.dumps({"prompt": "a cat", "rewritten": "a black cat"}) + "\n")
 
 
 def _exists(path: Path) -> None:
@@ -188,7 +188,9 @@ def row_of(row: Row, made: Path, own: Path, name: str, given: Given, count: int)
     content = good.read_bytes()
     control = forked(command(*given.call), own)
     assert control.code == 0, (name, control.said)
-    for trial, target in zip(range(count), _contents(Random(name), content), strict=False):
+    random = Random(name)
+    contents = list(_contents(random, content))
+    for trial, target in enumerate(random.sample(contents, min(count, len(contents)))):
         file = fresh()
         with suppress(FileNotFoundError):
             file.unlink()

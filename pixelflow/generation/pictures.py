@@ -173,12 +173,15 @@ def _sheet(
 
 
 def _wrapped(title: str, width: int) -> list[str]:
-    """A title in lines that fit the width, as far as its words do; the last line holds all the rest."""
+    """A title in lines that fit the width, as far as its words do; the last line holds the rest.
+
+    What is longer than its lines if every letter were one pixel wide is cut: measuring takes time.
+    """
     font = ImageFont.load_default(_TEXT)
     lines: list[str] = []
-    for word in title.split():
+    for word in title[: _LINES * width].split():
         longer = f"{lines[-1]} {word}" if lines else word
-        if lines and (font.getlength(longer) <= width or len(lines) == _LINES):
+        if lines and (len(lines) == _LINES or font.getlength(longer) <= width):
             lines[-1] = longer
         else:
             lines.append(word)
@@ -188,7 +191,7 @@ def _wrapped(title: str, width: int) -> list[str]:
 def _write(sheet: Image.Image, text: str, corner: tuple[float, float], width: int) -> None:
     """One centred line of text, shortened to the width."""
     font = ImageFont.load_default(_TEXT)
-    shown = text
+    shown = text = text[: width + 1]
     while shown and font.getlength(shown) > width:
         text = text[:-1]
         shown = text.rstrip() + "…" if text else ""

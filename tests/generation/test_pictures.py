@@ -119,3 +119,12 @@ def test_long_titles_are_wrapped_into_at_most_six_lines():
     images = -torch.ones(2, 1, 64, 64)
     heights = [grid(images, ["one", title], columns=2).height for title in ("two", "on two lines", "word " * 40)]
     assert [height - heights[0] for height in heights] == [0, 13, 5 * 13]
+
+
+@pytest.mark.parametrize("repeated", ["x", "word "])
+def test_a_title_without_end_is_cut_before_it_is_measured(repeated):
+    """Pillow refuses to measure a million letters, and needs hours for some thousand prefixes."""
+    images = -torch.ones(1, 1, 64, 64)
+    endless, long = (grid(images, [count * repeated]) for count in (2_000_000, 2_000))
+    assert np.array_equal(endless, long)
+    assert np.array_equal(*(filmstrip([images], rows=[count * repeated]) for count in (2_000_000, 2_000)))
