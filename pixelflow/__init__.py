@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pixelflow.core.errors import StoppedError
 from pixelflow.core.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from pixelflow.run import Run
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "hookimpl", "load"]
+__all__ = ["StoppedError", "__version__", "hookimpl", "load"]
 
 
 def load(run: str | Path, *, step: Step | None = None, weights: str = "ema", device: str | None = None) -> Run:

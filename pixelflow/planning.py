@@ -244,6 +244,9 @@ class _AskedField:
     def noise_level(self, tau: float) -> float:
         return float(noise_level(self._stage, tau))
 
+    def stepped(self, x: Tensor, tau: float) -> Tensor:
+        return x
+
 
 def _rehearse(plan: Plan, cascade: Cascade) -> list[float]:
     """Evaluations of each stage of one sample, by a solver that chooses its own steps."""

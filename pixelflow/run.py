@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from inspect import Signature, getdoc, signature
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,25 +15,40 @@ from pixelflow.core import checkpoint
 from pixelflow.core.assembly import build_model
 from pixelflow.core.device import choose_device
 from pixelflow.core.errors import DataError, UsageError
+from pixelflow.core.generate import OnStep
 from pixelflow.core.history import Step
 from pixelflow.core.interfaces import Grid, Guidance, Sampler
 from pixelflow.core.model import FlowModel
 from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.schedule import TRAIN_TIMESTEPS, Stage
 from pixelflow.core.sizes import Size
-from pixelflow.core.spec import ExperimentSpec, SamplingSpec
+from pixelflow.core.spec import ExperimentSpec
 from pixelflow.core.weights import Blank, load_weights, part_of
-from pixelflow.generation.draw import Request, draw_request, evaluating, mean_evaluations
-from pixelflow.generation.labels import Labels, label_indices, repeated
-from pixelflow.generation.noise import checked_noise, noise_source
+from pixelflow.generation.draw import evaluating
+from pixelflow.generation.given import Given, Text, check_width
+from pixelflow.generation.labels import Labels, label_indices
+from pixelflow.generation.ordering import ordered
 from pixelflow.generation.orders import Source
-from pixelflow.generation.prompts import Prompt, condition_for, context
-from pixelflow.generation.settings import changed_sampling, check_negatives, check_weak, checked_size
+from pixelflow.generation.prompts import Prompt, context
+from pixelflow.generation.result import Drawing
+from pixelflow.generation.settings import changed_sampling
 from pixelflow.generation.weaker import Weaker
-from pixelflow.official.replay import is_recording, replayed
 
-Text = str | Sequence[str] | Tensor
-"""Captions, or their embeddings (b n d) as the run's text encoder gives them."""
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _of(
+    prepare: Callable[Concatenate[Run, P], Drawing], what: str, made: Callable[[Drawing], T]
+) -> Callable[Concatenate[Run, P], T]:
+    """A method that takes what `prepare` takes, and makes something of it."""
+
+    def method(self: Run, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return made(prepare(self, *args, **kwargs))
+
+    method.__signature__ = signature(prepare).replace(return_annotation=Signature.empty)  # type: ignore[attr-defined]
+    method.__doc__ = f"{what}. Takes what `prepare` takes, and raises what it raises.\n\n{getdoc(prepare)}"
+    return method
 
 
 class Run:
@@ -45,9 +61,6 @@ class Run:
         """Names of the labels, where they have any."""
         self.source = source
         """Where the weights are from."""
-        self.evaluations: tuple[float, ...] = ()
-        """Network evaluations that an image of the last `sample` took, by stage; a guided one counts as two.
-        Empty after a recording of the release was repeated."""
 
     @property
     def step(self) -> int:
@@ -129,7 +142,7 @@ class Run:
                 velocity[rows] = self.model([x[rows]], [stage], [tau], condition.at(rows))[0].to(x.dtype)
         return velocity
 
-    def sample(
+    def prepare(
         self,
         *,
         labels: Labels | None = None,
@@ -149,8 +162,12 @@ class Run:
         guidance: float | Sequence[float] | str | Mapping[str, Any] | Guidance.Params | None = None,
         grid: str | Mapping[str, Any] | Grid.Params | None = None,
         weak: Run | None = None,
-    ) -> Tensor:
-        """Images (b c h w) on the CPU, before clipping to [-1, 1]; what is left out is as in the run's spec.
+        keep_stages: bool = False,
+        on_step: OnStep | None = None,
+    ) -> Drawing:
+        """Decide on images; `Drawing.draw` draws them. What is left out is as in the run's spec.
+
+        `draw`, `sample` and `images` take the same and draw at once. Several threads may draw from one run at a time.
 
         Args:
             labels: names or numbers of classes (see `label_indices`), repeated up to `count`; by default all classes.
@@ -165,53 +182,37 @@ class Run:
             seeds: one an image, in place of `seed`.
             size: height and width, or one number for a square, in place of the spec's; multiples of ``spec.unit``.
             noise: one tensor (b c h w) a stage in place of seeds: the starting noise, then each unit-scale
-                renoising noise. Its size becomes the images' size. If all but the first have 2b rows, it is a
-                recording of the release's Dopri5, which is repeated; see `pixelflow.official.replay`.
+                renoising noise. Its size becomes the images' size. (`pixelflow.official.replay` repeats a recording
+                of the release's Dopri5, in which all but the first have 2b rows.)
             steps: one number, or one a stage.
             guidance: a number sets the scale of the run's own guidance (constant where it has none), a list of
                 numbers the weight of each stage.
             weak: a weaker run of the same cascade, for autoguidance.
+            keep_stages: also keep the final state of every stage.
+            on_step: ``on_step(stage, tau, state, velocity)`` is called after every step of every batch, and may
+                return another state to go on from, or raise `StoppedError`; see `pixelflow.core.generate.OnStep`.
 
         Raises:
             UsageError: labels, texts, seeds, noise or a size that do not fit the run or each other.
             SpecError: a sampler, grid, guidance or steps that do not fit.
+            StoppedError: `on_step` raised it; ``result`` holds the batches that were finished.
         """
         changes = {"steps": steps, "sampler": sampler, "guidance": guidance, "grid": grid}
         sampling = changed_sampling(self.spec, changes, source="sample()")
-        text, uncond_text = _one_of(prompts, text, "prompts"), _one_of(negatives, uncond_text, "negatives")
-        if "caption" in self.reads and text is None:
-            raise UsageError("this run draws from captions; give prompts=")
-        if isinstance(uncond_text, (str, Sequence)):
-            uncond_text = [uncond_text] if isinstance(uncond_text, str) else uncond_text
-            check_negatives(uncond_text, sampling)
-        if weak is not None:
-            check_weak(sampling)
-        asked = self.labels if labels is None else self.label_indices(labels)
-        text = [text] if isinstance(text, str) else text
-        if count is not None and count < 1:
-            raise UsageError(f"count must be at least 1, not {count}")
-        noise = (
-            None if noise is None else checked_noise(noise, self.spec.image.channels, len(self.model.cascade.stages))
-        )
-        total = count or _count(noise, seeds, text, asked)
-        null = None if isinstance(text, Tensor) else Prompt(1)
-        if uncond_text is not None:
-            null = self._prompt(total, None, _repeated(uncond_text, total), uncond_mask)
-        prompt = self._prompt(total, repeated(asked, total) or None, _repeated(text, total), mask)
-        shape = self._shape(noise, size)
-        if noise is not None and is_recording(noise):
-            self.evaluations = ()
-            return self._replayed(prompt, null, sampling, noise)
-        request = Request(
-            prompt=prompt,
-            shape=shape,
-            noise=noise_source(total, range(seed, seed + total) if seeds is None else seeds, noise, self.model.device),
-            null=null,
-            weak=self.weaker(weak, asked) if weak else None,
-        )
-        batches = list(draw_request(self.model, request, sampling))
-        self.evaluations = mean_evaluations([(len(drawn.images), drawn.evaluations) for drawn in batches])
-        return torch.cat([drawn.images for drawn in batches])
+        text, null_text = _one_of(prompts, text, "prompts"), _one_of(negatives, uncond_text, "negatives")
+        self.check_reads(label=False, caption=text is not None or null_text is not None)
+        given = Given.checked(self.model, self.spec, text, mask, null_text, uncond_mask, noise)
+        wish = given.wish(self.spec.stages, size=size, labels=labels, count=count, seed=seed, seeds=seeds)
+        order = ordered(self, wish, sampling, weak)
+        weaker = self.weaker(weak, order.labels or ()) if weak else None
+        request = given.request(self.model, self.spec, order, weaker)
+        recorded = order if given.is_recordable else None
+        titles = tuple(order.titles(self.classes))
+        return Drawing(self.model, request, sampling, recorded, titles, keep_stages, on_step)
+
+    draw = _of(prepare, "Draw images, and return the `Result`: images, stages, NFE and order", Drawing.draw)
+    sample = _of(prepare, "Draw images (b c h w) on the CPU, before clipping to [-1, 1]", lambda one: one.draw().images)
+    images = _of(prepare, "Draw images, as 8-bit pictures (PIL)", lambda one: one.draw().pictures())
 
     @property
     def labels(self) -> range:
@@ -250,13 +251,6 @@ class Run:
             if is_given and field not in self.reads:
                 raise UsageError(f"this run is not conditioned on {field}s")
 
-    def _replayed(self, prompt: Prompt, null: Prompt | None, sampling: SamplingSpec, noise: Sequence[Tensor]) -> Tensor:
-        if null is None:
-            raise UsageError("the release's Dopri5 needs a null condition; give uncond_text (and uncond_mask)")
-        with evaluating(self.model):
-            conditions = prompt.condition(self.model), condition_for(null, self.model, prompt.count)
-            return replayed(self.model, sampling, prompt.count, *conditions, noise).cpu()
-
     def _prompt(self, count: int, labels: Sequence[int] | None, text: Text | None, mask: Tensor | None) -> Prompt:
         """The prompt of `count` images from a label and a text for all of them, or one for each."""
         self.check_reads(label=False, caption=text is not None)
@@ -264,7 +258,7 @@ class Run:
         if labels is not None:
             values["label"] = _for_all(labels, count)
         if isinstance(text, Tensor):
-            self._check_width(text)
+            check_width(text, self.model)
             return Prompt(count, values, context(text, mask, count, self.model))
         if text is not None:
             if all(conditioner.reads != "caption" for conditioner in self.model.conditioners):
@@ -272,24 +266,9 @@ class Run:
             values["caption"] = _for_all([text] if isinstance(text, str) else text, count)
         return Prompt(count, values)
 
-    def _check_width(self, embeddings: Tensor) -> None:
-        wanted = self.model.backbone.context_dim
-        if embeddings.shape[-1] != wanted:
-            raise UsageError(f"the embeddings have {embeddings.shape[-1]} channels, this run's {wanted}")
-
-    def _shape(self, noise: Sequence[Tensor] | None = None, size: int | Size | None = None) -> tuple[int, int, int]:
-        """Channels, height and width of the images; given noise decides the size."""
-        if noise and size:
-            raise UsageError("the given noise decides the images' size; leave size= out")
-        if noise:
-            doublings = len(self.model.cascade.stages) - 1
-            size = noise[0].shape[-2] << doublings, noise[0].shape[-1] << doublings
-        size = (size, size) if isinstance(size, int) else size
-        return (self.spec.image.channels, *checked_size(self.spec, self.spec.image.size if size is None else size))
-
     def _stages(self, x: Tensor, times: Sequence[float]) -> list[Stage]:
         """The stage of each image (b c h w), by its size, else by its time."""
-        channels, *full = self._shape()
+        channels, full = self.spec.image.channels, self.spec.image.size
         if x.ndim != 4 or x.shape[1] != channels:
             raise UsageError(f"x must be (b {channels} h w), not {tuple(x.shape)}")
         outside = [time for time in times if not 0 <= time < TRAIN_TIMESTEPS]
@@ -330,18 +309,3 @@ def _one_of(captions: str | Sequence[str] | None, text: Text | None, name: str) 
 
 def _for_all(values: Sequence[Any], count: int) -> Sequence[Any]:
     return list(values) * count if len(values) == 1 else values
-
-
-def _repeated(text: Text | None, count: int) -> Text | None:
-    return text if text is None or isinstance(text, Tensor) else repeated(text, count)
-
-
-def _count(
-    noise: Sequence[Tensor] | None, seeds: Sequence[int] | None, text: Text | None, labels: Sequence[int]
-) -> int:
-    """How many images are meant where no number is given."""
-    if noise:
-        return len(noise[0])
-    if seeds is not None:
-        return len(seeds)
-    return max(1, len(text) if text is not None else 0, len(labels))

@@ -140,8 +140,8 @@ def test_velocity_names_what_does_not_fit(run: Run, x: Tensor, time, labels, mes
 
 
 def test_evaluations_are_counted_by_stage(run: Run):
-    run.sample(labels=[1, 2, 3], steps=[2, 3], guidance=[1, 2], sampler="heun")
-    assert run.evaluations == (4, 12)
+    drawn = run.draw(labels=[1, 2, 3], steps=[2, 3], guidance=[1, 2], sampler="heun")
+    assert drawn.nfe == (4, 12)
 
 
 def test_samples_repeat_by_seed(run: Run):
@@ -195,12 +195,15 @@ def test_given_noise_decides_the_size(run: Run):
         ({"noise": [states(4, 4), states(8, 8), states(16, 16)]}, UsageError, "3 tensors of noise do not suit the 2"),
         ({"noise": [states(9, 8), states(18, 16)]}, UsageError, "images of 16x18 .* cannot be cut into patches"),
         ({"noise": [torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 16, 16)]}, UsageError, r"\(b 1 h w\), not"),
-        ({"count": 0}, UsageError, "count must be at least 1, not 0"),
+        ({"count": 0}, UsageError, "count must be 1 to 10000000, not 0"),
         ({"size": 17}, UsageError, "images of 17x17"),
         ({"steps": 10**9}, SpecError, "sampling.steps: must be at most 100000"),
         ({"guidance": [1, 1.5, 2]}, SpecError, r"guidance\.shares: has 3 entries for 2 stages"),
         ({"guidance": [1, float("nan")]}, SpecError, "finite"),
         ({"seeds": [1, 2], "count": 3}, UsageError, "3 images need 3 seeds"),
+        ({"seeds": [], "count": 3}, UsageError, "3 images need 3 seeds"),
+        ({"seed": -1}, UsageError, "seed -1 is outside 0 to"),
+        ({"count": 10**8}, UsageError, "count must be 1 to 10000000"),
         ({"text": "a cat"}, UsageError, "not conditioned on captions"),
         ({"steps": 0}, SpecError, "sampling.steps"),
         ({"steps": [1, 2, 3]}, SpecError, "has 3 entries for 2 stages"),
@@ -233,8 +236,8 @@ def test_what_guidance_would_ignore_is_refused(run: Run, folder: Path):
         run.sample(labels=1, weak=run)
     with pytest.raises(UsageError, match="'autoguidance' of scale 1 makes no use of a weaker run"):
         run.sample(labels=1, weak=run, guidance={"type": "autoguidance", "scale": 1})
-    with pytest.raises(UsageError, match="a negative prompt does nothing without guidance"):
-        run.sample(labels=1, negatives="b", guidance=1)
+    with pytest.raises(UsageError, match="not conditioned on captions"):
+        run.sample(labels=1, negatives="b")
 
 
 class Still(Sampler):
@@ -321,8 +324,10 @@ def test_guidance_can_lead_away_from_another_caption(text_run: Run):
 
 
 def test_a_text_run_names_what_it_lacks(text_run: Run):
-    with pytest.raises(UsageError, match="give prompts="):
+    with pytest.raises(UsageError, match="in Python prompts="):
         text_run.sample()
+    with pytest.raises(UsageError, match="a negative prompt does nothing without guidance"):
+        text_run.sample(prompts="a cat", negatives="b", guidance=1)
     with pytest.raises(UsageError, match="give uncond_text"):
         text_run.sample(text=torch.zeros(1, 3, 16))
     with pytest.raises(UsageError, match="not conditioned on labels"):

@@ -28,7 +28,6 @@ from pixelflow.cli.progress import bars
 from pixelflow.core.terminal import tell
 
 if TYPE_CHECKING:
-    from pixelflow.core.spec import SamplingSpec
     from pixelflow.generation.gallery import Gallery
     from pixelflow.generation.orders import Order
     from pixelflow.generation.weaker import Weaker
@@ -85,8 +84,9 @@ def sample(
     With --npz FILE.npz only the PNGs (by default in a folder FILE beside it) and the npz are written, of any number
     of images within little memory; stopped and started again, it goes on where it was.
     """
+    from pixelflow.generation.ordering import Wish, ordered
     from pixelflow.generation.prompt_files import read_prompts
-    from pixelflow.generation.settings import changed_sampling, checked_size, read_size
+    from pixelflow.generation.settings import changed_sampling, read_size
     from pixelflow.run import Run
 
     if repeat is not None:
@@ -97,10 +97,16 @@ def sample(
         changes = sampling_changes(steps=steps, sampler=sampler, guidance=guidance, grid=grid)
         sampling = changed_sampling(opened.spec, changes, overrides or ())
         captions = [*(prompt or []), *(read_prompts(prompts) if prompts else [])]
-        order = _order(opened, weak_run, sampling, _names(labels, opened), captions, negative or [], count, seed)
-        order = order if rewriter is None else _rewritten(order, opened, rewriter)
-        if size is not None:
-            order = order.model_copy(update={"size": checked_size(opened.spec, read_size(size))})
+        wish = Wish(
+            labels=_names(labels, opened),
+            captions=captions,
+            negatives=negative or (),
+            rewriter=rewriter,
+            count=count,
+            seed=seed,
+            size=None if size is None else read_size(size),
+        )
+        order = ordered(opened, wish, sampling, weak_run, _DEFAULT_COUNT)
     weaker = opened.weaker(weak_run, order.labels or ()) if weak_run else None
     if npz is not None:
         _export(opened, weaker, order, out or npz.with_suffix(""), npz)
@@ -123,52 +129,6 @@ def _recorded(record: Path, run: Path, device: str | None) -> tuple[Run, Run | N
     if "label" in opened.reads:
         check_recorded(order.labels or (), len(opened.labels))
     return opened, weaker, order.model_copy(update={"sampling": sampling})
-
-
-def _order(
-    run: Run,
-    weak: Run | None,
-    sampling: SamplingSpec,
-    labels: list[str] | None,
-    captions: list[str],
-    negatives: list[str],
-    count: int | None,
-    seed: int,
-) -> Order:
-    """All that decides on the images; raises UsageError for what does not fit the run."""
-    from pixelflow.core.errors import UsageError
-    from pixelflow.generation.labels import repeated
-    from pixelflow.generation.orders import Order
-    from pixelflow.generation.settings import check_negatives, check_weak
-
-    run.check_reads(label=labels is not None, caption=bool(captions or negatives))
-    if "caption" in run.reads and not captions:
-        raise UsageError('this run draws from captions; give --prompt "..." or --prompts FILE')
-    check_negatives(negatives, sampling)
-    if weak is not None:
-        check_weak(sampling)
-    indices = list(run.labels) if labels is None else run.label_indices(labels)
-    own_count = max(len(captions), len(indices) if labels is not None else min(len(indices), _DEFAULT_COUNT))
-    total = count or own_count or _DEFAULT_COUNT
-    return Order(
-        source=run.source,
-        weak=weak.source if weak else None,
-        sampling=sampling,
-        labels=tuple(repeated(indices, total)) if "label" in run.reads else None,
-        captions=tuple(repeated(captions, total)) if "caption" in run.reads else None,
-        negatives=tuple(repeated(negatives, total)) or None,
-        seeds=tuple(range(seed, seed + total)),
-        device=str(run.model.device),
-    )
-
-
-def _rewritten(order: Order, run: Run, rewriter: str) -> Order:
-    """The order with its captions rewritten; raises UsageError if the run has no use for captions."""
-    from pixelflow.generation.rewriting import chosen, rewritten
-
-    run.check_reads(label=False, caption=True)
-    captions, record = rewritten(chosen(rewriter), order.captions or (), run.model.device)
-    return order.model_copy(update={"captions": tuple(captions), "rewriting": record})
 
 
 def _draw(run: Run, weak: Weaker | None, order: Order, out: Path | None, columns: int | None, *, is_new: bool) -> None:
@@ -221,7 +181,7 @@ def _draw_into(gallery: Gallery, run: Run, weak: Weaker | None, order: Order, co
         seconds=round(seconds, 3),
         environment=environment(run.classes, run.spec, order.sampling, order.rewriting),
     )
-    gallery.finish(record, _titles(order, run), columns or columns_of(order.captions or order.labels or ()))
+    gallery.finish(record, order.titles(run.classes), columns or columns_of(order.captions or order.labels or ()))
     stages = " + ".join(f"{spent:g}" for spent in record.evaluations)
     by_stage = f" ({stages} by stage)" if len(record.evaluations) > 1 else ""
     tell(
@@ -246,17 +206,6 @@ def _export(run: Run, weak: Weaker | None, order: Order, folder: Path, npz: Path
         for done in export.write(npz):
             shown("writing", done, count)
     tell(f"{count} image{'s' * (count > 1)}: {npz}, and as PNGs in {folder}")
-
-
-def _titles(order: Order, run: Run) -> list[str]:
-    """Captions as they were asked for, class names (or numbers), or seeds."""
-    if order.rewriting is not None:
-        return list(order.rewriting.prompts)
-    if order.captions is not None:
-        return list(order.captions)
-    if order.labels is not None:
-        return [run.classes[label] if label < len(run.classes) else str(label) for label in order.labels]
-    return [f"seed {seed}" for seed in order.seeds]
 
 
 def _names(labels: str | None, run: Run) -> list[str] | None:

@@ -37,6 +37,9 @@ class _Decay:
     def noise_level(self, tau: float) -> float:
         return 1 - 0.9 * tau
 
+    def stepped(self, x: Tensor, tau: float) -> Tensor:
+        return x
+
 
 def _noise(*shape: int, dtype: torch.dtype = torch.float32) -> Callable[[], Tensor]:
     """White noise, the same stream for every image and every call of this function."""
@@ -76,6 +79,32 @@ def counts_its_evaluations(params: Sampler.Params) -> None:
         wanted, spent = sampler.evaluations_per_step * _STEPS, len(field.asked)
         expect(0 <= spent - wanted <= 2, f"{_STEPS} steps cost {spent} evaluations, not {wanted}")
         expect(all(-1e-6 <= tau <= 1 + 1e-6 for tau in field.asked), "the velocity is asked for outside [0, 1]")
+
+
+class _Replaced(_Decay):
+    """Hands back another state after every step, and remembers when."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times: list[float] = []
+
+    def stepped(self, x: Tensor, tau: float) -> Tensor:
+        self.times.append(tau)
+        return torch.full_like(x, tau)
+
+
+def hands_over_its_steps(params: Sampler.Params) -> None:
+    """After every step ``field.stepped`` is asked for the state to go on from, and what it returns is gone on from."""
+    sampler: Sampler = params.build()
+    field, x = _Replaced(), torch.randn(1, 1, 4, 4)
+    end = sampler.integrate(field, x, _POINTS, _noise(*x.shape))
+    times = field.times
+    if sampler.is_adaptive:
+        is_ascending = times == sorted(set(times)) and times[-1:] == [1]
+        expect(is_ascending, f"the steps that are handed over do not ascend to 1: {times}")
+    else:
+        expect(times == _POINTS[1:], f"field.stepped is called at {times}, not after every step, at {_POINTS[1:]}")
+    expect(torch.equal(end, torch.ones_like(x)), "what field.stepped returns is not gone on from")
 
 
 def ignores_its_neighbours(params: Sampler.Params) -> None:
@@ -126,6 +155,7 @@ CHECKS: tuple[Check, ...] = (
     states_its_order,
     keeps_the_state,
     counts_its_evaluations,
+    hands_over_its_steps,
     ignores_its_neighbours,
     has_the_stated_order,
 )

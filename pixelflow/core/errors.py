@@ -5,6 +5,8 @@ The codes follow sysexits.h where it has a fitting one, so that schedulers and s
 
 from __future__ import annotations
 
+from typing import Any
+
 from pixelflow.core.terminal import printable
 
 
@@ -87,6 +89,15 @@ class NonFiniteError(PixelflowError):
     """The loss or a gradient became NaN or infinite; the state was not touched by it."""
 
     exit_code = 76
+
+
+class StoppedError(PixelflowError):
+    """Raised by what watches a generation (``on_step``) to end it; whoever draws adds what was finished by then."""
+
+    exit_code = 130
+
+    result: Any = None
+    """The `pixelflow.run.Result` of the batches that were finished; None if none was."""
 
 
 class SpecError(PixelflowError):

@@ -145,9 +145,10 @@ class StageBranches:
 class StageField:
     """A guided velocity with what stochastic samplers ask of it (see `interfaces.Field`)."""
 
-    def __init__(self, velocity: Velocity, model: FlowModel, stage: Stage) -> None:
-        self._velocity, self._model, self._stage = velocity, model, stage
+    def __init__(self, velocity: Velocity, model: FlowModel, stage: Stage, on_step: OnStep | None = None) -> None:
+        self._velocity, self._model, self._stage, self._on_step = velocity, model, stage, on_step
         self._last: tuple[Tensor, Tensor, float] | None = None
+        self._steps = 0
 
     def __call__(self, x: Tensor, tau: float) -> Tensor:
         velocity = self._velocity(x, tau)
@@ -167,6 +168,30 @@ class StageField:
     def noise_level(self, tau: float) -> float:
         return float(noise_level(self._stage, tau))
 
+    def stepped(self, x: Tensor, tau: float) -> Tensor:
+        self._steps += 1
+        if self._on_step is None or self._last is None:
+            return x
+        changed = self._on_step(self._stage, tau, x, self._last[1])
+        if changed is None or changed is x:
+            return x
+        if changed.shape != x.shape:
+            raise UsageError(f"on_step returned a state of shape {tuple(changed.shape)} in place of {tuple(x.shape)}")
+        return changed.to(x)
+
+    def finished(self, x: Tensor, tau: float) -> Tensor:
+        """The stage's last state; handed over here for a solver that hands over none of its steps."""
+        return x if self._steps else self.stepped(x, tau)
+
+
+OnStep = Callable[[Stage, float, Tensor, Tensor], Tensor | None]
+"""``on_step(stage, tau, state, velocity)``, called after every step of a solver.
+
+``state`` (b c h w) of a batch, at the stage's resolution, is what the step led to at ``tau``; ``velocity`` likewise is
+the last one that was evaluated on the way. Returns the state to go on from, or None for the same; may raise
+`StoppedError` to end the generation.
+"""
+
 
 @torch.no_grad()
 def generate(
@@ -178,6 +203,7 @@ def generate(
     shape: tuple[int, int, int],
     weak: WeakModel | None = None,
     on_stage: Callable[[Stage, Tensor, Callable[[], Tensor | None]], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> tuple[Tensor, Evaluations]:
     """Images (b c h w) before clipping, and the evaluations that they took.
 
@@ -185,6 +211,10 @@ def generate(
         condition, null: of all images: what is asked for, and what guidance leads away from (if it does).
         shape: (c h w) of the finished images.
         on_stage: called with every finished stage, its state, and a function for the clean image it was heading for.
+        on_step: called after every step, which it may change; see `OnStep`.
+
+    Raises:
+        UsageError: `on_step` returns a state of another shape.
     """
     channels, height, width = shape
     spent = Evaluations()
@@ -197,9 +227,10 @@ def generate(
             else:
                 x = model.cascade.renoise(x, stage, noise.renoising(model.cascade.up, channels, *size))
             branches = StageBranches(model, stage, condition, null, weak, plan.precision)
-            velocity = StageField(plan.guidance.guide(branches), model, stage)
+            velocity = StageField(plan.guidance.guide(branches), model, stage, on_step)
             points = plan.grid.points(plan.steps[stage.index])
             x = plan.sampler.integrate(velocity, x, points, partial(noise.white, channels, *size))
+            x = velocity.finished(x, points[-1])
             spent.by_stage.append(branches.spent)
             if on_stage is not None:
                 on_stage(stage, x, velocity.clean_estimate)

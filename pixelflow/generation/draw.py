@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pixelflow.core.assembly import build_plan
 from pixelflow.core.errors import UsageError
-from pixelflow.core.generate import SeededNoise, WeakModel, generate
+from pixelflow.core.generate import OnStep, SeededNoise, WeakModel, generate
 from pixelflow.core.interfaces import NoiseSource
 from pixelflow.core.memory import memory_for
 from pixelflow.core.model import FlowModel
@@ -95,20 +95,41 @@ def draw(
             that cannot be cut into patches.
         OutOfMemoryError: a batch does not fit into memory.
     """
-    request = Request(
+    request = requested(model, spec, values, seeds, weak=weak, null_values=null_values, size=size)
+    return draw_request(model, request, sampling or spec.sampling, keep_stages)
+
+
+def requested(
+    model: FlowModel,
+    spec: ExperimentSpec,
+    values: Mapping[str, Sequence[Any]],
+    seeds: Sequence[int],
+    *,
+    weak: Weaker | None = None,
+    null_values: Mapping[str, Sequence[Any]] | None = None,
+    size: Size | None = None,
+) -> Request:
+    """What `draw` draws; raises UsageError as it does."""
+    return Request(
         prompt=Prompt(len(seeds), values),
         shape=(spec.image.channels, *checked_size(spec, size or spec.image.size)),
         noise=lambda rows: SeededNoise(seeds[rows], model.device),
         null=Prompt(len(seeds), null_values) if null_values else Prompt(1),
         weak=weak,
     )
-    return draw_request(model, request, sampling or spec.sampling, keep_stages)
 
 
 def draw_request(
-    model: FlowModel, request: Request, sampling: SamplingSpec, keep_stages: bool = False
+    model: FlowModel,
+    request: Request,
+    sampling: SamplingSpec,
+    keep_stages: bool = False,
+    on_step: OnStep | None = None,
 ) -> Iterator[Drawn]:
     """What was requested, in batches of ``sampling.batch_size``; see `draw`.
+
+    Args:
+        on_step: called after every step of every batch; see `pixelflow.core.generate.OnStep`.
 
     Raises:
         UsageError: the weaker model has another cascade.
@@ -118,10 +139,12 @@ def draw_request(
         raise UsageError("the weaker run has another cascade; autoguidance needs the same stages and operators")
     count, size = request.prompt.count, sampling.batch_size
     parts = [slice(start, min(start + size, count)) for start in range(0, count, size)]
-    return (_draw_part(model, request, part, sampling, keep_stages) for part in parts)
+    return (_draw_part(model, request, part, sampling, keep_stages, on_step) for part in parts)
 
 
-def _draw_part(model: FlowModel, request: Request, rows: slice, sampling: SamplingSpec, keep_stages: bool) -> Drawn:
+def _draw_part(
+    model: FlowModel, request: Request, rows: slice, sampling: SamplingSpec, keep_stages: bool, on_step: OnStep | None
+) -> Drawn:
     kept: list[Tensor] = []
     clean: list[Tensor] = []
     brightness = model.cascade.down.brightness
@@ -145,19 +168,23 @@ def _draw_part(model: FlowModel, request: Request, rows: slice, sampling: Sampli
             request.shape,
             WeakModel(weak.model, weak.condition(prompt)) if weak else None,
             keep if keep_stages else None,
+            on_step,
         )
     return Drawn(images.cpu(), kept, spent.by_stage, clean if len(clean) == len(kept) else [])
 
 
 @contextmanager
 def evaluating(*models: FlowModel) -> Iterator[None]:
-    """No gradients, and the models in evaluation mode; afterwards as they were."""
-    modes = [(module, module.training) for model in models for module in model.modules()]
-    for model in models:
-        model.eval()
+    """No gradients, and the models in evaluation mode; afterwards as they were.
+
+    Models that are in it already, as those of an opened run, are left untouched: threads may share them.
+    """
+    training = [module for model in models for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
     try:
         with torch.no_grad():
             yield
     finally:
-        for module, training in modes:
-            module.training = training
+        for module in training:
+            module.training = True

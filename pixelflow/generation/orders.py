@@ -12,6 +12,10 @@ from pixelflow.core.sizes import Size
 from pixelflow.core.spec import SamplingSpec
 from pixelflow.generation.rewriting import Rewriting
 
+MOST_IMAGES = 10_000_000
+"""In one order: each has a seed of its own in memory."""
+LAST_SEED = 2**62
+
 
 class Source(Settings):
     """Which weights a model has."""
@@ -43,6 +47,20 @@ class Order(Settings):
     seeds: tuple[int, ...] = Field(min_length=1)
     """One an image."""
     device: str
+
+    def titles(self, classes: Sequence[str]) -> list[str]:
+        """Captions as they were asked for, class names (or numbers), or seeds.
+
+        Args:
+            classes: names of the labels, if they have any.
+        """
+        if self.rewriting is not None:
+            return list(self.rewriting.prompts)
+        if self.captions is not None:
+            return list(self.captions)
+        if self.labels is not None:
+            return [classes[label] if label < len(classes) else str(label) for label in self.labels]
+        return [f"seed {seed}" for seed in self.seeds]
 
     @property
     def null_values(self) -> dict[str, Sequence[Any]]:

@@ -26,9 +26,10 @@ class AdamsBashforth2(Sampler):
 
     def integrate(self, field: Field, x: Tensor, points: Sequence[float], noise: Callable[[], Tensor]) -> Tensor:
         before, last_step = field(x, points[0]), points[1] - points[0]
-        x = x + last_step * before
+        x = field.stepped(x + last_step * before, points[1])
         for now, after in pairwise(points[1:]):
             velocity, step = field(x, now), after - now
             x = x + step * (velocity + step / (2 * last_step) * (velocity - before))
+            x = field.stepped(x, after)
             before, last_step = velocity, step
         return x

@@ -34,10 +34,43 @@ class AdaptiveSolver(Sampler):
     def integrate(self, field: Field, x: Tensor, points: Sequence[float], noise: Callable[[], Tensor]) -> Tensor:
         from torchdiffeq import odeint
 
-        times = torch.tensor([points[0], points[-1]], device=x.device, dtype=x.dtype)
         tolerances = {"rtol": self.params.rtol, "atol": self.params.atol}
-        states = odeint(lambda t, state: field(state, float(t)), x, times, **tolerances, method=self.type_name())
-        return states[-1]
+        start, end = points[0], points[-1]
+        while True:
+            times = torch.tensor([start, end], device=x.device, dtype=torch.float64)
+            try:
+                states = odeint(_Watched(field, start), x, times, **tolerances, method=self.type_name())
+            except _ChangedError as changed:
+                x, start = changed.state, changed.tau
+            else:
+                return field.stepped(states[-1], end)
+
+
+class _ChangedError(Exception):
+    """The state was changed between two steps, so the solver's own memory of it is out of date."""
+
+    def __init__(self, state: Tensor, tau: float) -> None:
+        super().__init__()
+        self.state, self.tau = state, tau
+
+
+class _Watched:
+    """A field as torchdiffeq calls it; the state of every accepted step is handed over before the next is tried."""
+
+    def __init__(self, field: Field, start: float) -> None:
+        self._field, self._seen = field, start
+
+    def __call__(self, t: Tensor, state: Tensor) -> Tensor:
+        return self._field(state, float(t))
+
+    def callback_step(self, t: Tensor, state: Tensor, step: Tensor) -> None:
+        tau = float(t)
+        if tau <= self._seen:
+            return  # the first step, or one that is tried again, shorter
+        self._seen = tau
+        changed = self._field.stepped(state, tau)
+        if changed is not state:
+            raise _ChangedError(changed, tau)
 
 
 class Bosh3(AdaptiveSolver):

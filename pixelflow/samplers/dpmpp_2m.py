@@ -35,5 +35,6 @@ class DPMSolverPP2M(Sampler):
             x = x + step * velocity
             if last_end is not None:
                 x = x + step**2 / ((1 - last_time) ** 2 - (1 - now) ** 2) * (end - last_end)
+            x = field.stepped(x, after)
             last_end, last_time = end, now
         return x

@@ -22,5 +22,5 @@ class Euler(Sampler):
 
     def integrate(self, field: Field, x: Tensor, points: Sequence[float], noise: Callable[[], Tensor]) -> Tensor:
         for now, after in pairwise(points):
-            x = x + (after - now) * field(x, now)
+            x = field.stepped(x + (after - now) * field(x, now), after)
         return x

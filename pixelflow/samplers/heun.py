@@ -25,5 +25,5 @@ class Heun(Sampler):
             step = after - now
             first = field(x, now)
             second = field(x + step * first, after)
-            x = x + step / 2 * (first + second)
+            x = field.stepped(x + step / 2 * (first + second), after)
         return x

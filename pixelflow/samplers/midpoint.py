@@ -24,5 +24,5 @@ class Midpoint(Sampler):
         for now, after in pairwise(points):
             step = after - now
             middle = x + step / 2 * field(x, now)
-            x = x + step * field(middle, now + step / 2)
+            x = field.stepped(x + step * field(middle, now + step / 2), after)
         return x

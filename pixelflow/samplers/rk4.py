@@ -27,5 +27,5 @@ class RK4(Sampler):
             second = field(x + step / 2 * first, middle)
             third = field(x + step / 2 * second, middle)
             fourth = field(x + step * third, after)
-            x = x + step / 6 * (first + 2 * second + 2 * third + fourth)
+            x = field.stepped(x + step / 6 * (first + 2 * second + 2 * third + fourth), after)
         return x

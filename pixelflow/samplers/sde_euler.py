@@ -37,9 +37,9 @@ class SDEEuler(Sampler):
         for now, after in pairwise(points):
             step, velocity = after - now, field(x, now)
             if after == points[-1] or not strength:
-                x = x + step * velocity
+                x = field.stepped(x + step * velocity, after)
                 continue
             drift = velocity - strength * field.noise_estimate(x, velocity, now)
             spread = math.sqrt(2 * strength * field.noise_level(now) * step)
-            x = x + step * drift + spread * noise()
+            x = field.stepped(x + step * drift + spread * noise(), after)
         return x

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal
 
 import pytest
@@ -94,6 +95,19 @@ class Gossip(built_in("sampler", "euler")):
 
     def integrate(self, field, x, points, noise):
         return super().integrate(field, x + x.mean(0, keepdim=True), points, noise)
+
+
+class Unseen(built_in("sampler", "heun")):
+    """Goes on from its own states, whatever is made of them."""
+
+    class Params(built_in("sampler", "heun").Params):
+        type: Literal["bad.unseen"] = "bad.unseen"
+
+    def integrate(self, field, x, points, noise):
+        for now, after in pairwise(points):
+            x = x + (after - now) * field(x, now)
+            field.stepped(x, after)
+        return x
 
 
 class Bent(built_in("downsampler", "bilinear")):
@@ -207,6 +221,7 @@ class Forgetful(built_in("conditioner", "class_label")):
         (BlowsUp, "Close to both ends"),
         (Middling, "Times close to 0 and close to 1"),
         (LazyAtLast, "nothing to guide"),
+        (Unseen, "field.stepped"),
         (Gossip, "does not depend on the batch"),
         (Bent, "It is linear"),
         (Modest, "``gain`` is the largest singular value"),

@@ -36,6 +36,9 @@ class Logistic:
     def noise_level(self, tau: float) -> float:
         return 0.0
 
+    def stepped(self, x: Tensor, tau: float) -> Tensor:
+        return x
+
 
 class Straight(Logistic):
     """The same velocity everywhere."""

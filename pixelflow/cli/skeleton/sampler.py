@@ -32,5 +32,5 @@ class TwoStage(Sampler):
             step = after - now
             first = field(x, now)
             second = field(x + place * step * first, now + place * step)
-            x = x + step * ((1 - share) * first + share * second)
+            x = field.stepped(x + step * ((1 - share) * first + share * second), after)
         return x

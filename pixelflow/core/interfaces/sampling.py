@@ -51,6 +51,12 @@ class Field(Protocol):
     def noise_level(self, tau: float) -> float:
         """The factor b of the noise in the state at `tau`."""
 
+    def stepped(self, x: Tensor, tau: float) -> Tensor:
+        """The state (b c h w) to go on from after a step that led to `x` at `tau`.
+
+        It is `x` itself, unless who watches the generation changes it.
+        """
+
 
 class Sampler(Component, ABC):
     """Integrates a velocity from tau = 0 to tau = 1 within one stage."""
@@ -73,6 +79,8 @@ class Sampler(Component, ABC):
         Args:
             points: increasing times; fixed-step solvers take one step between neighbours.
             noise: fresh white noise of the state's shape, for stochastic solvers.
+
+        After every step, the last one too, ``x = field.stepped(x, tau)``.
         """
 
 

@@ -63,5 +63,5 @@ class RungeKutta3(Sampler):
             k1 = field(x, now)
             k2 = field(x + step * c2 * k1, now + c2 * step)
             k3 = field(x + step * ((c3 - a32) * k1 + a32 * k2), now + c3 * step)
-            x = x + step * (b1 * k1 + b2 * k2 + b3 * k3)
+            x = field.stepped(x + step * (b1 * k1 + b2 * k2 + b3 * k3), after)
         return x

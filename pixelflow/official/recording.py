@@ -16,8 +16,9 @@ The ordinary `Dopri5` sampler does none of this, costs half, and is as accurate.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,8 +27,10 @@ from pixelflow.core.condition import Condition
 from pixelflow.core.errors import UsageError
 from pixelflow.core.model import FlowModel
 from pixelflow.core.schedule import Stage
-from pixelflow.core.spec import SamplingSpec
+from pixelflow.generation.draw import evaluating
+from pixelflow.generation.prompts import condition_for
 from pixelflow.guidance.classifier_free import StagewiseGuidance
+from pixelflow.run import Run
 from pixelflow.samplers.adaptive import AdaptiveSolver
 from pixelflow.samplers.dopri5 import Dopri5
 
@@ -35,41 +38,26 @@ _TABLE_END = 0.999
 """tau of the last entry in the release's table of times."""
 
 
-def is_recording(noise: Sequence[Tensor]) -> bool:
-    """Whether noise was recorded from the release's Dopri5: after the first stage it has twice the rows."""
-    return len(noise) > 1 and all(len(later) == 2 * len(noise[0]) for later in noise[1:])
-
-
-@torch.no_grad()
-def replayed(
-    model: FlowModel,
-    sampling: SamplingSpec,
-    count: int,
-    condition: Condition,
-    null: Condition,
-    noise: Sequence[Tensor],
-) -> Tensor:
-    """The images (b c h w) that the release makes of recorded noise, before clipping.
-
-    Args:
-        count: images, b.
-        condition, null: of the b images.
-        noise: (b c h w), then one (2b c h w) for each later stage.
-
-    Raises:
-        UsageError: the settings are not those of the release's Dopri5, or the noise does not suit the stages.
-    """
-    sampler, guidance = sampling.sampler.build(), sampling.guidance.build()
+def replayed(run: Run, noise: Sequence[Tensor], asked: Mapping[str, Any]) -> Tensor:
+    """See `pixelflow.official.replay`."""
+    model = run.model
+    drawing = run.prepare(**{"count": len(noise[0]), "sampler": "dopri5", **asked})
+    request, count = drawing.request, drawing.request.prompt.count
+    sampler, guidance = drawing.sampling.sampler.build(), drawing.sampling.guidance.build()
     if not isinstance(sampler, Dopri5) or not isinstance(guidance, StagewiseGuidance):
-        raise UsageError("noise of twice as many rows after the first stage is for sampler dopri5, guidance stagewise")
+        raise UsageError("a recording of the release is for sampler dopri5, guidance stagewise")
     _check_shapes(noise, count, len(model.cascade.stages))
-    pair = Condition.batched([null, condition])
-    x = torch.cat([noise[0], noise[0]]).to(model.device)
-    for stage, drawn in zip(model.cascade.stages, noise, strict=True):
-        if stage.index:
-            x = model.cascade.renoise(x, stage, drawn.to(model.device))
-        x = _integrated(model, stage, guidance.weight(stage), pair, x, sampler.params)
-    return x[: len(noise[0])]
+    if request.null is None:
+        raise UsageError("the release's Dopri5 needs a null condition; give uncond_text (and uncond_mask)")
+    with evaluating(model):
+        condition, null = request.prompt.condition(model), condition_for(request.null, model, count)
+        pair = Condition.batched([null, condition])
+        x = torch.cat([noise[0], noise[0]]).to(model.device)
+        for stage, drawn in zip(model.cascade.stages, noise, strict=True):
+            if stage.index:
+                x = model.cascade.renoise(x, stage, drawn.to(model.device))
+            x = _integrated(model, stage, guidance.weight(stage), pair, x, sampler.params)
+    return x[:count].cpu()
 
 
 def _check_shapes(noise: Sequence[Tensor], count: int, stages: int) -> None:

@@ -1,0 +1,26 @@
+"""The examples of the page on Python run, in one session, in the order of the page."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.conftest import make_run, make_spec
+
+PAGE = Path(__file__).parents[2] / "docs" / "python.md"
+
+
+def test_the_pages_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    make_run(tmp_path / "runs" / "digits", make_spec())
+    monkeypatch.chdir(tmp_path)
+    session: dict[str, Any] = {}
+    for example in re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.M | re.S):
+        exec(compile(example, PAGE.name, "exec"), session)
+    assert torch.equal(session["images"], session["drawn"].images)
+    assert [picture.size for picture in session["pictures"]] == [(16, 16)] * 3
+    assert torch.equal(session["filled"][..., :8], session["known"][..., :8])
+    assert session["finished"] is None
