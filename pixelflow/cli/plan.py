@@ -28,7 +28,7 @@ def plan(
     found = costs(read_spec(spec, overrides))
     speed = tflops * 1e12 if tflops else None
     parts = (_stages(found), _sample(found, speed), _training(found, speed))
-    tell(_summary(found), *(line for part in parts for line in ("", *part.split("\n"))))
+    tell(*_summary(found).split("\n"), *(line for part in parts for line in ("", *part.split("\n"))))
 
 
 def _summary(costs: Costs) -> str:

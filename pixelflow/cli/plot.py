@@ -15,15 +15,24 @@ def plot(
     runs: Annotated[
         list[Path], typer.Argument(metavar="RUN", help="Runs' folders, e.g. runs/*.", autocompletion=completing.runs)
     ],
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="By default loss.png, in the run or here.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="By default loss.png in the run; of several here, then -2 and so on."),
+    ] = None,
 ) -> None:
-    """Draw the losses of runs in one picture, with those of held-out images; of a single run by stage too."""
+    """Draw the losses of runs in one picture, with those of held-out images; of a single run by stage too.
+
+    Nothing but a run's own loss.png is replaced.
+    """
     from pixelflow.core.errors import MissingDependencyError
+    from pixelflow.core.files import check_free, free_name
     from pixelflow.core.runfolder import RunFolder
     from pixelflow.training import curves
 
     found = curves.courses([RunFolder(run).path for run in runs])
-    target = out or (runs[0] / curves.PICTURE if len(runs) == 1 else Path(curves.PICTURE))
+    if out is not None:
+        check_free(out)
+    target = out or (runs[0] / curves.PICTURE if len(runs) == 1 else free_name(Path(curves.PICTURE)))
     try:
         curves.plot(found, target)
     except ImportError as error:

@@ -11,7 +11,7 @@ from pixelflow.cli.tables import table
 from pixelflow.core.terminal import tell
 
 if TYPE_CHECKING:
-    from pixelflow.sweep.tasks import Task
+    from pixelflow.sweep.task import Task
 
 
 def sweep_status(

@@ -23,7 +23,7 @@ _CURES = {
     "expected <block end>": "check the indentation and the brackets",
     "expected ',' or": "a bracket is not closed",
     "unexpected end of stream": "a quote is not closed",
-    "cannot start any token": "put the text in quotes",
+    "cannot start any token": "put the text in quotes ('...', and \"'...'\" on a command line)",
     "unknown escape": "use single quotes",
     "another document": "a spec is one document; remove the line '---'",
 }

@@ -115,6 +115,20 @@ def check_free(place: Path, option: str = "--out") -> None:
     check_writable(place, option)
 
 
+def free_name(file: Path) -> Path:
+    """The file's own name, or with -2, -3 ... behind its stem the first that nothing has.
+
+    Raises:
+        CannotWriteError: nothing can be made there.
+    """
+    number, free = 1, file
+    while free.exists() or free.is_symlink():
+        number += 1
+        free = file.with_stem(f"{file.stem}-{number}")
+    check_writable(free)
+    return free
+
+
 def write_text(path: Path, text: str) -> None:
     """`write_bytes` of UTF-8 text."""
     write_bytes(path, text.encode("utf-8"))

@@ -134,7 +134,8 @@ def _text(model: type[BaseModel], data: Any, fault: _Fault, faults: Sequence[_Fa
 def _cure(wanted: str, given: Any) -> str:
     """How to write what was probably meant."""
     if wanted in ("text", _WANTED["path_type"]) and isinstance(given, (bool, int, float)):
-        return "; put it in quotes"
+        quoted = f"'{given}'" if not isinstance(given, bool) else f"'{str(given).lower()}'"
+        return f'; put it in quotes: {quoted}, and "{quoted}" on a command line'
     if wanted == "a list" and isinstance(given, str) and given:
         return f"; a list of one is written [{shortened(given)}]"
     return "; a list of one block stands in brackets, [{...}]" if wanted == "a list" and isinstance(given, dict) else ""

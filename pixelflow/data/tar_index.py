@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
+from pixelflow.core.classes import in_order, is_number
 from pixelflow.core.errors import CannotWriteError, DataError, MissingInputError
 from pixelflow.core.files import read_bytes, write_bytes, writing
 from pixelflow.core.sealed_arrays import check_safetensors, parsing, seal_safetensors
@@ -22,7 +23,7 @@ from pixelflow.data.tar_scan import NOWHERE, scan
 
 logger = logging.getLogger(__name__)
 
-_VERSION = "2"
+_VERSION = "3"
 """Of the index; another one is made anew."""
 _LARGEST_INDEX = 1 << 33
 """Bytes of an index."""
@@ -63,6 +64,8 @@ class TarIndex:
         """(n 2) likewise"""
         self.labels: NDArray[np.int64] = tensors["labels"]
         """(n), -1 where there is none"""
+        self.names: list[str] = json.loads(told["names"])
+        """What the labels stand for, where they are places in this list; empty where all are numbers themselves."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -74,6 +77,12 @@ class TarIndex:
     def name(self, place: int) -> str:
         """A name that ends as that of a sample's image does."""
         return f"image{self._suffixes[int(self._kinds[place])]}"
+
+    @cached_property
+    def classes(self) -> dict[int, str]:
+        """What each label that is there stands for: its name, else the number itself."""
+        there = np.unique(self.labels[self.labels >= 0]).tolist()
+        return {label: self.names[label] if self.names else str(label) for label in there}
 
     @cached_property
     def _keys(self) -> list[str]:
@@ -96,7 +105,8 @@ class TarIndex:
                 return None
             with parsing(f"{self._file}: is damaged"):
                 tensors = load(content)
-                if not _is_sound(tensors, self.shard.stat().st_size, len(json.loads(told["suffixes"]))):
+                kinds, names = json.loads(told["suffixes"]), json.loads(told["names"])
+                if not _is_sound(tensors, self.shard.stat().st_size, len(kinds), len(names)):
                     raise DataError(f"{self._file}: is damaged (it does not fit the shard)")
                 count, refused = int(told["count"]), [str(one) for one in json.loads(told["refused"])]
         except (DataError, MissingInputError) as error:
@@ -111,11 +121,12 @@ class TarIndex:
         kept = {key: sample for key, sample in found.samples.items() if sample.image != NOWHERE}
         samples = list(kept.values())
         suffixes = sorted({sample.suffix for sample in samples})
+        names, labels = _numbered([sample.label for sample in samples])
         tensors = {
             "images": np.array([sample.image for sample in samples], np.int64).reshape(-1, 2),
             "texts": np.array([sample.text for sample in samples], np.int64).reshape(-1, 2),
             "tables": np.array([sample.table for sample in samples], np.int64).reshape(-1, 2),
-            "labels": np.array([sample.label for sample in samples], np.int64),
+            "labels": labels,
             "kinds": np.array([suffixes.index(sample.suffix) for sample in samples], np.int64),
         }
         keys = np.frombuffer("\n".join(kept).encode(), np.uint8)
@@ -126,6 +137,7 @@ class TarIndex:
             "refused": json.dumps(found.refused),
             "left_out": json.dumps(found.left_out),
             "suffixes": json.dumps(suffixes),
+            "names": json.dumps(names),
         }
         _write(self._file, seal_safetensors(save({**tensors, "keys": keys}, metadata=told)))
         _warn(self.shard, found.count, found.refused)
@@ -136,7 +148,17 @@ _Content = tuple[Mapping[str, str], Mapping[str, NDArray[Any]]]
 """What an index tells, and its tensors."""
 
 
-def _is_sound(tensors: Mapping[str, NDArray[Any]], whole: int, kinds: int) -> bool:
+def _numbered(labels: list[str | None]) -> tuple[list[str], NDArray[np.int64]]:
+    """`TarIndex.names`, and the labels as numbers (n): themselves if all are, else places among the names."""
+    there = {label for label in labels if label is not None}
+    if all(is_number(label) and int(label) < 1 << 63 for label in there):
+        return [], np.array([-1 if label is None else int(label) for label in labels], np.int64)
+    names = in_order(there)
+    place = {name: number for number, name in enumerate(names)}
+    return list(names), np.array([-1 if label is None else place[label] for label in labels], np.int64)
+
+
+def _is_sound(tensors: Mapping[str, NDArray[Any]], whole: int, kinds: int, names: int) -> bool:
     """Whether an index names only what lies within a shard of so many bytes, and nothing too large to be read."""
     count = len(tensors["labels"])
     for name in ("images", "texts", "tables"):
@@ -145,8 +167,10 @@ def _is_sound(tensors: Mapping[str, NDArray[Any]], whole: int, kinds: int) -> bo
             return False
         if (parts < (-1, 0)).any() or (parts[:, 1] > min(whole, decoding.LARGEST_FILE)).any():
             return False
-    own = tensors["kinds"]
-    return own.shape == tensors["labels"].shape == (count,) and bool(((own >= 0) & (own < kinds)).all())
+    own, labels = tensors["kinds"], tensors["labels"]
+    if names and (labels >= names).any():
+        return False
+    return own.shape == labels.shape == (count,) and bool(((own >= 0) & (own < kinds)).all())
 
 
 def _state(shard: Path) -> str:

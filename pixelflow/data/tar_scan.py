@@ -21,7 +21,7 @@ from pixelflow.data.caption_tables import MAX_BYTES
 from pixelflow.data.listing import plain
 
 _BLOCK = 512
-_LARGEST_LABEL = 64
+_LARGEST_LABEL = 256
 _LARGEST_HEADER = 1 << 20
 _KEPT = 100
 """Refused members, and kinds of members that are left out, that are named."""
@@ -40,7 +40,8 @@ class Members:
     """Of the image's name, in lower case."""
     text: Part = NOWHERE
     table: Part = NOWHERE
-    label: int = -1
+    label: str | None = None
+    """A class's name or number."""
 
 
 @dataclass
@@ -106,12 +107,25 @@ class Found:
         """A class label is small and is read at once; the archive's own place in the file stays as it was."""
         before = file.tell()
         file.seek(part[0])
-        text = file.read(min(part[1], _LARGEST_LABEL)).strip()
+        content = file.read(min(part[1], _LARGEST_LABEL + 1))
         file.seek(before)
-        if text.isdigit() and int(text) < 1 << 63:
-            sample.label = int(text)
-        else:
-            self.refuse(f"{path} (a label must be a whole number)")
+        try:
+            sample.label = _label(content)
+        except ValueError as error:
+            self.refuse(f"{path} (a label must be a class's name or number; {error})")
+
+
+def _label(content: bytes) -> str:
+    """The name or number in a ``.cls``; raises ValueError."""
+    if len(content) > _LARGEST_LABEL:
+        raise ValueError(f"it has more than {_LARGEST_LABEL} bytes")
+    try:
+        text = plain(content.decode("utf-8-sig").strip())
+    except UnicodeDecodeError:
+        raise ValueError("it is not UTF-8 text") from None
+    if not text or len(text.splitlines()) > 1:
+        raise ValueError("it has several lines" if text else "it is empty")
+    return text
 
 
 def _is_field(suffix: str) -> bool:

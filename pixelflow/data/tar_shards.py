@@ -6,21 +6,21 @@ import hashlib
 import io
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 
-from pixelflow.core.classes import numbered
+from pixelflow.core.classes import in_order, numbered
 from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import BadSample, Dataset, Sample, Survey
 from pixelflow.core.sizes import Size
 from pixelflow.data import decoding
 from pixelflow.data.caption_tables import BadCaptionError
 from pixelflow.data.captions import drawn, json_captions, lines
-from pixelflow.data.class_numbers import classes_of
+from pixelflow.data.class_numbers import MOST_IDS, classes_of
 from pixelflow.data.decoding import UnreadableImageError
 from pixelflow.data.framing import FramedParams, Framing, surveyed
 from pixelflow.data.patterns import Patterns, matching
@@ -57,8 +57,8 @@ class TarShards(Dataset):
         uncaptioned: Literal["refuse", "skip"] = "refuse"
         """What becomes of images without a caption where others have one."""
         labels: Literal["auto", "none"] = "auto"
-        """"auto": the numbers in ``.cls``, if every image has one; numbers beyond any class's are ids, which become
-        classes in their order."""
+        """"auto": the names or numbers in ``.cls``, if every image has one; numbers beyond any class's are ids, which
+        become classes in their order."""
 
     params: Params
     keeps_shape: ClassVar[bool] = True
@@ -70,11 +70,8 @@ class TarShards(Dataset):
         self._firsts = np.cumsum([0, *(len(shard) for shard in self._shards)])
         self._captioned = np.concatenate([self._has_caption(shard) for shard in self._shards])
         self._indices = self._usable()
-        labels = np.concatenate([shard.labels for shard in self._shards])
-        self._labels = labels
-        if params.labels == "auto" and bool((labels[self._indices] >= 0).all()):
-            where = f"{self._shards[0].shard} and {len(self._shards) - 1} more shards"
-            self.classes, self._labels = classes_of(labels, where, "; set data.labels to none")
+        if params.labels == "auto":
+            self.classes, self._labels = self._labelled()
         self.has_names = self.classes != numbered(len(self.classes))
         self.left_out = sum((Counter(shard.left_out) for shard in self._shards), Counter())
 
@@ -105,6 +102,29 @@ class TarShards(Dataset):
                 raise DataError(f"{what}; set data.uncaptioned to skip")
             logger.warning("%s; they are skipped", what)
         return np.flatnonzero(has) if has.any() else np.arange(len(has))
+
+    def _labelled(self) -> tuple[tuple[str, ...], np.ndarray]:
+        """The classes, and the label of each image (n); no classes unless every image has a label.
+
+        Raises:
+            DataError: they are too many to be classes.
+        """
+        where, cure = f"{self._shards[0].shard} and {len(self._shards) - 1} more shards", "; set data.labels to none"
+        labels = np.concatenate([shard.labels for shard in self._shards])
+        has = labels[self._indices] >= 0
+        if not has.all():
+            if has.any():
+                shard, place = self._place(int(self._indices[int(np.argmin(has))]))
+                first = f"the first: {shard.shard}: {shard.key(place)}"
+                logger.warning("%d of %d images have no label, %s; none is used", (~has).sum(), len(has), first)
+            return (), labels
+        if not any(shard.names for shard in self._shards):
+            return classes_of(labels, where, cure)
+        names = in_order(name for shard in self._shards for name in shard.classes.values())
+        if len(names) > MOST_IDS:
+            raise DataError(f"{where}: the labels are {len(names)} different names: they are no classes{cure}")
+        places = {name: number for number, name in enumerate(names)}
+        return names, np.concatenate([_renumbered(shard, places) for shard in self._shards])
 
     def _place(self, own: int) -> tuple[TarIndex, int]:
         """The shard of an image, and its place there."""
@@ -154,3 +174,9 @@ class TarShards(Dataset):
         if text[0] >= 0 and column is None:
             return lines(shard.content(text), "(.txt)")
         return json_captions(shard.content(table), "(.json)", column) if table[0] >= 0 else []
+
+
+def _renumbered(shard: TarIndex, places: Mapping[str, int]) -> np.ndarray:
+    """A shard's labels (n) by the places of all names; -1 stays."""
+    own, where = np.unique(shard.labels, return_inverse=True)
+    return np.array([places[shard.classes[label]] if label >= 0 else -1 for label in own.tolist()], np.int64)[where]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from pixelflow.sweep.plan import FILE, Plan
-from pixelflow.sweep.tasks import Task, tasks_of
+from pixelflow.sweep.task import Task
+from pixelflow.sweep.tasks import tasks_of
 
 
 class Agenda:

@@ -20,7 +20,8 @@ from pixelflow.sweep.executors import Executor, Local
 from pixelflow.sweep.executors.base import Ending, Worker
 from pixelflow.sweep.plan import FILE, Plan
 from pixelflow.sweep.study import JOURNAL, settle
-from pixelflow.sweep.tasks import Evaluation, State, Task
+from pixelflow.sweep.task import State, Task
+from pixelflow.sweep.tasks import Evaluation
 
 Say = Callable[[str], None]
 

@@ -128,7 +128,7 @@ def _differs(column: Column) -> bool:
 
 
 def _summary(results: Results) -> str:
-    done = sum(bool(row.results) for row in results.rows)
+    done = sum(bool(row.results) and not row.failure for row in results.rows)
     weights = results.run or f"{results.trainings} training{'s' * (results.trainings != 1)}"
     return (
         f"{done} of {len(results.rows)} points done, from {weights}. {_search(results)}"

@@ -27,7 +27,7 @@ class Row:
     macs_per_image: float
     """Of the evaluations that were made; what the plan counts where that is not known."""
     results: list[dict[str, Any]]
-    """Of one metric each, as `Measurement.measure` gives them; empty where the point is not done."""
+    """Of one metric each, as `Measurement.measure` gives them, without those that failed; empty before any is had."""
     failure: str | None
     images: Path
 
@@ -168,7 +168,7 @@ def shown_path(path: str) -> str:
 
 
 def _row(number: int, point: Planned, task: Evaluation) -> Row:
-    result = task.result if task.is_done else {"seconds_per_image": None, "results": []}
+    result = task.measured
     macs = result.get("macs_per_image") or task.cell.cost.sample_macs  # results of former versions have none
     seconds = result["seconds_per_image"]
     return Row(number, point, task.cell, seconds, macs, result["results"], task.failure, task.images)

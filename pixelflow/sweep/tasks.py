@@ -6,6 +6,7 @@
            trainings/KEY/run/     a run folder, like any other
            cells/KEY/images/      what was generated; evaluation.json says how it was measured
            */KEY/result.json      there as soon as the part is done, and never written again
+           cells/KEY/partial.json  what was measured where a metric failed
            */KEY/failed.json      why it failed; the next `pixelflow sweep` tries again
            */KEY/log.txt          everything it printed
 
@@ -21,19 +22,14 @@ import logging
 import shutil
 import statistics
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from enum import Enum
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-import torch
 from pydantic import BaseModel
 
 from pixelflow.core.device import choose_device
-from pixelflow.core.errors import DataError, UsageError
-from pixelflow.core.files import remove
-from pixelflow.core.records import Kind, LaterFormatError
+from pixelflow.core.records import Kind
 from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.evaluate import records
@@ -44,10 +40,10 @@ from pixelflow.generation.draw import Drawn
 from pixelflow.generation.orders import Source
 from pixelflow.planning import costs
 from pixelflow.run import Run
-from pixelflow.sweep.claims import Claim
 from pixelflow.sweep.keys import cell_key, run_key, training_key
 from pixelflow.sweep.plan import Cell, Plan
 from pixelflow.sweep.settings import CELLS, TRAININGS
+from pixelflow.sweep.task import AGAIN, Task
 from pixelflow.training.parallel import Parallel
 from pixelflow.training.session import train
 from pixelflow.training.stopping import StopSignals
@@ -58,8 +54,6 @@ SEED = 0
 """Of the first image of every cell, so that cells can be compared image by image."""
 
 
-_AGAIN = "the next pixelflow sweep does it again"
-FAILED = Kind("the record of a failure", _AGAIN)
 DRAWN = Kind("a record of what drawing costs", "remove it")
 
 
@@ -78,128 +72,10 @@ class _Measured(BaseModel):
     results: list[_Figures]
 
 
-class State(Enum):
-    """How far a task is."""
-
-    DONE = "done"
-    FAILED = "failed"
-    RUNNING = "running"
-    OPEN = "open"
-
-
-class Task(ABC):
-    """A training or an evaluation."""
-
-    kind: ClassVar[Kind]
-    """Of its result."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.log = folder / "log.txt"
-        self._result = folder / "result.json"
-        self._failed = folder / "failed.json"
-        self.claim = Claim(folder)
-
-    @property
-    @abstractmethod
-    def what(self) -> str:
-        """Its name for people."""
-
-    def forget_damage(self) -> None:
-        """Let it be done again where its result is not as it was written."""
-        try:
-            _ = self.is_done and self.result
-        except LaterFormatError:
-            raise
-        except DataError as error:
-            logger.warning("%s", error)
-            self._result.unlink(missing_ok=True)
-
-    @property
-    @abstractmethod
-    def key(self) -> str:
-        """The name that its folder has if it is done by the code that is here; see `keys`."""
-
-    @property
-    def needs(self) -> Task | None:
-        """The task that must be done before."""
-        return None
-
-    @abstractmethod
-    def perform(self, device: str | None) -> dict[str, Any]:
-        """Do it, or go on with it; returns its result."""
-
-    @property
-    def is_done(self) -> bool:
-        return self._result.is_file()
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether nothing else must be done first."""
-        return self.needs is None or self.needs.is_done
-
-    @property
-    def result(self) -> dict[str, Any]:
-        """What `perform` returned; raises DataError where somebody damaged it."""
-        return self.kind.read(self._result)
-
-    @property
-    def failure(self) -> str | None:
-        """Why it failed, itself or what it needs."""
-        if self.is_done:
-            return None
-        if self._failed.is_file():
-            try:
-                return str(FAILED.read(self._failed)["error"])
-            except DataError as error:
-                return str(error)
-        return f"{self.needs.what} failed" if self.needs is not None and self.needs.failure is not None else None
-
-    @property
-    @abstractmethod
-    def progress(self) -> str:
-        """How far it is, while it runs; empty where that is not known yet."""
-
-    @property
-    def state(self) -> State:
-        if self.is_done:
-            return State.DONE
-        if self.failure is not None:
-            return State.FAILED
-        return State.RUNNING if self.claim.is_held else State.OPEN
-
-    def fail(self, why: str) -> None:
-        """Record that it failed."""
-        FAILED.write(self._failed, {"error": why, "log": str(self.log)})
-
-    def forget_failure(self) -> None:
-        """Let it be tried again."""
-        self._failed.unlink(missing_ok=True)
-
-    def finish(self, device: str | None) -> None:
-        """Do it and record the result; the caller has claimed it."""
-        self._check_plugins()
-        for draft in list(self.folder.rglob(".*.part")):  # of a process that was killed while writing
-            remove(draft)
-        threads = torch.get_num_threads()
-        try:
-            result = self.perform(device)
-        finally:  # a spec may have its training use others, and the next task must not depend on this one
-            torch.set_num_threads(threads)
-        self.kind.write(self._result, result)
-
-    def _check_plugins(self) -> None:
-        """Raise UsageError where the code of a plugin is not the one that the task's name was made of."""
-        if self.key != self.folder.name:
-            raise UsageError(
-                f"{self.what}: a plugin is not the one that the sweep was planned with; run the sweep's command again"
-            )
-
-
 class Training(Task):
     """One training, shared by all points that need its weights."""
 
-    kind = Kind("the result of a training", _AGAIN, _Trained)
+    kind = Kind("the result of a training", AGAIN, _Trained)
 
     def __init__(self, folder: Path, spec: ExperimentSpec) -> None:
         super().__init__(folder)
@@ -253,12 +129,13 @@ class Trained(Training):
 class Evaluation(Task):
     """One cell: images from a training, measured against its data."""
 
-    kind = Kind("the result of an evaluation", _AGAIN, _Measured)
+    kind = Kind("the result of an evaluation", AGAIN, _Measured)
 
     def __init__(self, folder: Path, cell: Cell, training: Training, label: str) -> None:
         super().__init__(folder)
         self.cell, self.training, self.label = cell, training, label
         self.images = folder / "images"
+        self._partial = folder / "partial.json"
 
     @property
     def what(self) -> str:
@@ -290,9 +167,23 @@ class Evaluation(Task):
         measurement = Measurement.of_run(generation, self.images, spec.evaluation, reference_for(spec, data))
         outcomes = list(measurement.measure(measurement.compared(self.folder, choose_device(device))))
         measurement.record(self.folder, outcomes)
+        measured = {**spent, "results": records.results_of(outcomes)}
+        self.kind.write(self._partial, measured)
         records.check(outcomes)
+        self._partial.unlink()
         shutil.rmtree(self.folder / "features", ignore_errors=True)  # the result is final, and cells are many
-        return {**spent, "results": records.results_of(outcomes)}
+        return measured
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        """The result; where a metric failed, those of the others; raises DataError where somebody damaged it."""
+        if self.is_done:
+            return self.result
+        return self.kind.read(self._partial) if self._partial.is_file() else {"seconds_per_image": None, "results": []}
+
+    def forget_failure(self) -> None:
+        super().forget_failure()
+        self._partial.unlink(missing_ok=True)
 
     def _draw(self, generation: Generation) -> dict[str, float | None]:
         """Seconds and MAC an image, medians over batches since the last stop; None if a stop kept them from note."""

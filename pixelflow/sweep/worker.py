@@ -20,7 +20,7 @@ from pixelflow.core import terminal
 from pixelflow.core.errors import PixelflowError, PreemptedError
 from pixelflow.sweep.agenda import Agenda
 from pixelflow.sweep.study import advance
-from pixelflow.sweep.tasks import Task
+from pixelflow.sweep.task import Task
 
 _POLL = 0.2
 """Seconds between looks at what other workers have done."""

@@ -144,7 +144,7 @@ def test_plan_of_the_tiny_spec(tiny_file, capsys):
 def test_plan_says_how_long_captions_are_taken_to_be(tiny_file, capsys, words, tokens):
     text = f"conditioners=[{{type: bytes, dim: 16, heads: 2, max_bytes: 64, words: {words}}}]"
     shown = output(capsys, "plan", str(tiny_file), "data=shapes", text)
-    assert f"Captions count as {tokens} tokens, the most that is read of one" in shown
+    assert f"\nCaptions count as {tokens} tokens, the most that is read of one" in shown
     assert "Captions" not in output(capsys, "plan", str(tiny_file))
 
 

@@ -87,3 +87,15 @@ def test_data_without_a_readable_picture(spec, capsys):
     code, _, err = call(capsys, spec, "data={type: captioned_folder, root: pictures}")
     assert code == 65
     assert "none of the 10 pictures looked at can be read; unreadable: 10: pictures/" in err
+
+
+def test_pictures_that_are_there_stay(spec, capsys):
+    """Also those of the command itself: the second is another file, and a name that is given must be free."""
+    change = "data={type: captioned_folder, root: pictures}"
+    assert [call(capsys, spec, change)[1].split()[-1] for _ in range(2)] == ["tiny-data.png", "tiny-data-2.png"]
+    own = Path("own.png")
+    own.write_bytes(b"mine")
+    code, _, err = call(capsys, spec, change, "--out", own)
+    assert code == 73
+    assert "own.png: is there already, and nothing is replaced; choose another --out" in err
+    assert own.read_bytes() == b"mine"

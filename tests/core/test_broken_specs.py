@@ -244,22 +244,23 @@ SYNTAX = {
     f"a: {'[' * 60}{']' * 60}": "exp.yaml:1:54 is nested more than 50 levels deep",
     f"a: {'[' * 20_000}": "exp.yaml:1:54 is nested more than 50 levels deep",
     "".join(
-        f"key{index}: 1\n" for index in range(90_000)
-    ): "exp.yaml:25000:1 is part 50001 of the document; this is no",
+        f"key{index}: 1\n" for index in range(60_000)
+    ): "exp.yaml:25000:11 is part 50001 of the document; this is no",
     "a: \x07": "exp.yaml:1:4 holds the control character 0x07; is this a text file?",
 }
 
 OVERRIDES = {
     "data={type: image_folder, root: 2024}": (
         "override 'data={type: image_folder, root: 2024}' data.root: "
-        "needs the path of a file or folder, not 2024; put it in quotes"
+        "needs the path of a file or folder, not 2024; put it in quotes: '2024', and \"'2024'\" on a command line"
     ),
     "evaluation.reference=[a]": (
         "override 'evaluation.reference=[a]' evaluation.reference: needs the path of a file or folder, not a list"
     ),
     "evaluation.reference=%d": (
         "override 'evaluation.reference=%d':1:2 is not valid YAML: "
-        "found character '%' that cannot start any token; put the text in quotes"
+        "found character '%' that cannot start any token; "
+        "put the text in quotes ('...', and \"'...'\" on a command line)"
     ),
     "training.lr=1": "override 'training.lr=1' training.lr: unknown key; did you mean 'learning_rate'?",
     "lr=1": "override 'lr=1' lr: unknown key; did you mean 'training.learning_rate'?",

@@ -84,6 +84,42 @@ def test_without_captions_and_with_some_labels(tmp_path):
     assert (read(dataset).label, read(dataset).caption) == (None, None)
 
 
+def labelled(names, start=0):
+    for index, name in enumerate(names, start):
+        yield f"{index}.png", picture()
+        yield f"{index}.cls", name
+
+
+def test_names_in_cls_are_classes(tmp_path):
+    """Over shards that hold different ones, in either spelling of Unicode; numbers among them are names too."""
+    first = write_tar(tmp_path / "a.tar", labelled([b"dog\n", b"cat", "caf\u00e9".encode()]))
+    second = write_tar(tmp_path / "b.tar", labelled(["cafe\u0301".encode(), b"cat"], 3))
+    third = write_tar(tmp_path / "c.tar", labelled([b"7"], 5))
+    for _ in range(2):  # by the index that is kept, too
+        dataset = opened([first, second, third])
+        assert dataset.classes == ("7", "caf\u00e9", "cat", "dog")
+        assert dataset.has_names
+        assert [dataset.classes[read(dataset, index).label] for index in range(6)] == [
+            "dog",
+            "cat",
+            "caf\u00e9",
+            "caf\u00e9",
+            "cat",
+            "7",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("label", "why"), [(b"", "it is empty"), (b"a\nb", "several lines"), (b"x" * 257, "more than 256 bytes")]
+)
+def test_what_is_no_label_is_named_and_none_is_used(tmp_path, caplog, label, why):
+    shard = write_tar(tmp_path / "a.tar", labelled([b"cat", label, b"dog"]))
+    with caplog.at_level(logging.WARNING):
+        assert opened(shard).classes == ()
+    assert why in caplog.text
+    assert f"1 of 3 images have no label, the first: {shard}: 1; none is used" in caplog.text
+
+
 def test_images_without_captions_are_refused_or_skipped(tmp_path, caplog):
     shard = write_tar(tmp_path / "a.tar", [*samples(2), ("dark/9.png", picture())])
     with pytest.raises(DataError, match=r"1 of 3 images have no caption, the first: .*a\.tar: dark/9; set data"):
@@ -142,7 +178,7 @@ def test_hostile_members_are_counted_named_and_never_read(tmp_path, caplog):
         (special("4.png", tarfile.LNKTYPE, "000000.png"), None),
         (special("5.png", tarfile.CHRTYPE), None),
         (special("6.png", tarfile.FIFOTYPE), None),
-        ("7.cls", b"__import__('os')"),
+        ("7.cls", b"caf\xe9"),
         ("8.txt", b"x" * ((1 << 20) + 1)),
         ("000000.PNG", picture("green")),
         (special("folder", tarfile.DIRTYPE), None),
@@ -160,7 +196,7 @@ def test_hostile_members_are_counted_named_and_never_read(tmp_path, caplog):
     assert "a.tar: 10 members are not read: /etc/0.png (its path leaves the archive); ../1.png" in caplog.messages[0]
     assert caplog.messages[0].endswith("and 7 more")
     refused = scan(shard).refused
-    reasons = ["path leaves"] * 3 + ["a link"] * 2 + ["special file"] * 2 + ["whole number", "larger than", "several"]
+    reasons = ["path leaves"] * 3 + ["a link"] * 2 + ["special file"] * 2 + ["is not UTF-8", "larger than", "several"]
     assert all(reason in said for said, reason in zip(refused, reasons, strict=True))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tar", "a.tar.index.safetensors", "secret.png"]
 

@@ -129,6 +129,24 @@ def test_names_are_no_markup(plan_of, tmp_path):
     assert r"\<b\>\&\|x" in (folder / "report.md").read_text()
 
 
+def test_a_metric_that_fails_does_not_hide_the_others(plan_of, tmp_path):
+    """And the point is not done: the same command tries it again."""
+    too_many = "[{type: frechet, extractor: {type: pixels_pca, components: 100}}, label_agreement]"
+    text = f"points: [{{sampling.steps: 1}}, {{evaluation.metrics: {too_many}}}]"
+    plan, folder = plan_of(text), tmp_path / "sweeps" / "quick"
+    plan.write(folder)
+    work(folder, "cpu")
+    assert "1 of 2 points done" in write_report(plan, folder).read_text()
+    with (folder / "report.csv").open() as file:
+        row = list(csv.DictReader(file))[1]
+    assert row["failure"].startswith("frechet")
+    assert float(row["label_agreement: agreement"]) >= 0
+    assert not row["frechet, pixels_pca: distance"]
+    (cell,) = (task for task in tasks_of(plan, folder) if task.failure)
+    cell.forget_failure()
+    assert cell.measured["results"] == []
+
+
 def test_a_search_shows_its_course_and_its_best(plan_of, tmp_path):
     from pixelflow.sweep.study import settle
 

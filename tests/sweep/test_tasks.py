@@ -16,7 +16,8 @@ from pixelflow.sweep import crew
 from pixelflow.sweep.executors import Local
 from pixelflow.sweep.plan import Plan
 from pixelflow.sweep.points import read_sweep
-from pixelflow.sweep.tasks import Evaluation, State, Task, Training, tasks_of
+from pixelflow.sweep.task import State, Task
+from pixelflow.sweep.tasks import Evaluation, Training, tasks_of
 from pixelflow.sweep.worker import work
 from tests.sweep.conftest import STEPS
 

@@ -61,7 +61,10 @@ def test_runs_in_one_picture_and_a_run_in_its_folder(tmp_path, capsys, monkeypat
     alone, both = (np.asarray(Image.open(name).convert("RGB")) for name in ("one/loss.png", "both.png"))
     assert alone.shape == both.shape
     assert (alone != both).any()
-    assert call(capsys, "one", "two") == (0, "loss.png\n")
+    assert [call(capsys, "one", "two") for _ in range(2)] == [(0, "loss.png\n"), (0, "loss-2.png\n")]
+    code, told = call(capsys, "one", "--out", "both.png")
+    assert (code, told.count("\n")) == (73, 1)
+    assert "both.png: is there already, and nothing is replaced" in told
 
 
 def test_a_run_without_losses_is_one_line(tmp_path, capsys):
