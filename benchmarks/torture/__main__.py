@@ -17,7 +17,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from benchmarks.torture import deaths, disks, flips, given, hostile, load, wrong
+from benchmarks.torture import deaths, disks, flips, given, hostile, interrupted, load, wrong
 from benchmarks.torture.trials import Row
 
 Inject = Callable[[Row, Path], None]
@@ -44,6 +44,7 @@ def faults(quick: bool) -> dict[str, Inject]:
         "signals: no workers": partial(deaths.signals, count=few(30, 1), processes=1, workers=0),
         "signals: two workers": partial(deaths.signals, count=few(20, 1), processes=1, workers=2),
         "signals: two processes": partial(deaths.signals, count=few(15, 1), processes=2, workers=0),
+        "kills and signals: sample, eval, sweep": partial(interrupted.others, count=few(8, 1)),
         "crowd: 50 workers, ten killed": partial(deaths.sweep_of_many, workers=few(50, 2)),
         "load": partial(load.load, scale=1.0 if not quick else 0.01),
     }

@@ -146,7 +146,7 @@ def _contents(random: Random, good: bytes) -> Iterator[Callable[[Path], object]]
         yield lambda path, content=content: path.write_bytes(content)
 
 
-def _made(place: Path) -> Path:
+def made_for_text(place: Path) -> Path:
     """Runs, a drawing and statistics."""
     spec(place)
     text = (place / "tiny.yaml").read_text().replace("name: tiny", "name: text").replace("class_label", "bytes")
@@ -166,7 +166,7 @@ def _made(place: Path) -> Path:
 
 def files(row: Row, place: Path, count: int) -> None:
     """`count` contents of each file: the command does without it, or refuses it in one line."""
-    made = _made(place / "made")
+    made = made_for_text(place / "made")
     for name, given in FILES.items():
         row_of(row, made, place / "own", name, given, count)
 

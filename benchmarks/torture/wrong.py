@@ -71,27 +71,28 @@ from pixelflow.core.interfaces import Sampler
 class Own(Sampler):
     '''A step of Euler.'''
     order = 1
+    evaluations_per_step = 1
     class Params(Sampler.Params):
         type: Literal["NAME.own"] = "NAME.own"
         {field}
     {body}
 
 @hookimpl
-def pixelflow_components():
+def register_components():
     return [Own]
 """
-INTEGRATE = """def integrate(self, velocity, x, points, white):
+INTEGRATE = """def integrate(self, field, x, points, noise):
         for now, then in zip(points[:-1], points[1:]):
             {step}
         return x
 """
-RIGHT = INTEGRATE.format(step="x = x + (then - now) * velocity(x, now)")
+RIGHT = INTEGRATE.format(step="x = x + (then - now) * field(x, now)")
 
 HOOK = """
 from pixelflow.core.hookspecs import hookimpl
 
 @hookimpl
-def pixelflow_components({arguments}):
+def register_components({arguments}):
     {body}
 """
 
@@ -109,10 +110,10 @@ BROKEN: dict[str, str] = {
     "hook returns none": HOOK.format(arguments="", body="return None"),
     "hook returns text": HOOK.format(arguments="", body="return ['x']"),
     "hook raises": HOOK.format(arguments="", body="raise ValueError"),
-    "hook misspelt": HOOK.replace("components", "componets").format(arguments="", body="return []"),
+    "hook misspelt": HOOK.replace("register_components", "register_componets").format(arguments="", body="return []"),
     "hook takes arguments": HOOK.format(arguments="other", body="return []"),
     "no hook": "x = 1",
-    "hook is no function": "pixelflow_components = 7",
+    "hook is no function": "register_components = 7",
     "takes a built-in's name": SAMPLER.replace("NAME.own", "euler").format(field="", body=RIGHT),
     "no method": SAMPLER.format(field="", body="pass"),
     "no params": SAMPLER.format(field="", body=RIGHT).replace('        type: Literal["NAME.own"] = "NAME.own"\n', ""),
@@ -131,14 +132,17 @@ BROKEN: dict[str, str] = {
 
 
 def plugins(row: Row, place: Path, count: int) -> None:
-    """A broken plugin is named in one line, and what does not need it goes on."""
+    """A broken plugin is named in one line, and what does not need it goes on; one like them that is whole passes."""
+    spec(place / "whole")
+    site = _installed(place / "whole", "acme", SAMPLER.format(field="", body=RIGHT))
+    whole = run(["check-plugin", "acme"], place / "whole", _beside(site), seconds=120)
+    assert whole.code == 0, whole.said
     for index, (what, code) in enumerate(list(BROKEN.items())[:count]):
         own = place / f"plugin{index}"
         spec(own)
         site = _installed(own, f"acme{index}", code)
-        more = {"PYTHONPATH": f"{Path(__file__).parents[2]}:{site}"}
-        done = run(["validate", "tiny.yaml"], own, more, seconds=40)
-        checked = run(["check-plugin", f"acme{index}"], own, more, seconds=90)
+        done = run(["validate", "tiny.yaml"], own, _beside(site), seconds=90)
+        checked = run(["check-plugin", f"acme{index}"], own, _beside(site), seconds=120)
         name = f"acme{index}" in done.said + checked.said
         is_right = name and (done.code == 0 or refused_in_one_line(done) or what == "leaves the process")
         is_right &= "\x1b[31m" not in done.said and (checked.code != 0 or what in ("prints", "leaves a thread"))
@@ -148,6 +152,11 @@ def plugins(row: Row, place: Path, count: int) -> None:
             f"{what}: {done.code} {checked.code} {done.said[-200:]} | {checked.said[-300:]}",
         )
         shutil.rmtree(own)
+
+
+def _beside(site: Path) -> dict[str, str]:
+    """Variables by which the plugins of a folder are found."""
+    return {"PYTHONPATH": f"{Path(__file__).parents[2]}:{site}", "PIXELFLOW_PLUGIN_TIMEOUT": "10"}
 
 
 def _installed(own: Path, name: str, code: str) -> Path:
