@@ -11,13 +11,17 @@ from pixelflow.core.errors import StoppedError
 from pixelflow.core.hookspecs import hookimpl
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from pixelflow.core.component import Component
     from pixelflow.core.history import Step
+    from pixelflow.core.spec import ExperimentSpec
     from pixelflow.run import Run
+    from pixelflow.training.loop import Callback
 
 __version__ = "0.1.0"
-__all__ = ["StoppedError", "__version__", "hookimpl", "load"]
+__all__ = ["StoppedError", "__version__", "hookimpl", "load", "read_spec", "register", "train"]
 
 
 def load(run: str | Path, *, step: Step | None = None, weights: str = "ema", device: str | None = None) -> Run:
@@ -39,3 +43,61 @@ def load(run: str | Path, *, step: Step | None = None, weights: str = "ema", dev
     from pixelflow.run import Run
 
     return Run.open(Path(run).expanduser(), step=step, weights=weights, device=device)
+
+
+def read_spec(path: str | Path, *overrides: str, name: str | None = None) -> ExperimentSpec:
+    """The validated spec of a file, or one that comes with pixelflow by its name, such as ``"digits"``.
+
+    Args:
+        overrides: changes, such as ``"training.steps=100"``.
+        name: of the run, in place of the spec's.
+
+    Raises:
+        MissingInputError: there is no such file, and no such spec.
+        SpecError: a line for every problem.
+    """
+    from pathlib import Path
+
+    from pixelflow.core.shipped import read_spec
+
+    return read_spec(Path(path).expanduser(), overrides, name)
+
+
+def train(
+    spec: ExperimentSpec, *, out: str | Path = "runs", device: str | None = None, callbacks: Sequence[Callback] = ()
+) -> Run:
+    """Train a spec in ``out/<its name>`` as ``pixelflow train`` does, or go on with the run there; returns it, opened.
+
+    Args:
+        callbacks: each is called as ``callback(step, state)`` after every step, with the trained ``state.model``, its
+            average ``state.ema.model`` and more. What it raises ends the training, and the state is saved first.
+
+    Raises:
+        PixelflowError: see `pixelflow.training.session.train`.
+    """
+    from pathlib import Path
+
+    from pixelflow.training.distributed import joined
+    from pixelflow.training.session import train
+    from pixelflow.training.stopping import StopSignals
+
+    with StopSignals() as signals, joined(device) as parallel:
+        finished = train(spec, Path(out).expanduser() / spec.name, parallel, signals, callbacks)
+    return load(finished.path, device=device)
+
+
+def register(cls: type[Component]) -> type[Component]:
+    """Let specs name a component of a script or a notebook's cell, as those of plugins; a decorator.
+
+    A cell that runs again replaces it. Components that are handed over as objects are registered by that.
+
+    Raises:
+        TypeError: it is not a complete component.
+        DuplicateNameError: another one has its name.
+    """
+    from pixelflow.core import plugins
+    from pixelflow.core.registry import registry
+
+    plugins.load()
+    registry.hand_over(cls)
+    return cls

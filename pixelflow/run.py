@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from html import escape
 from inspect import Signature, getdoc, signature
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -23,6 +24,7 @@ from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.schedule import TRAIN_TIMESTEPS, Stage
 from pixelflow.core.sizes import Size
 from pixelflow.core.spec import ExperimentSpec
+from pixelflow.core.terminal import printable
 from pixelflow.core.weights import Blank, load_weights, part_of
 from pixelflow.generation.draw import evaluating
 from pixelflow.generation.given import Given, Text, check_width
@@ -61,6 +63,25 @@ class Run:
         """Names of the labels, where they have any."""
         self.source = source
         """Where the weights are from."""
+
+    def __repr__(self) -> str:
+        return f"Run({', '.join(f'{name}: {value}' for name, value in self._facts().items())})"
+
+    def _repr_html_(self) -> str:
+        """A small table, for notebooks."""
+        rows = (f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in self._facts().items())
+        return f"<table>{''.join(rows)}</table>"
+
+    def _facts(self) -> dict[str, str]:
+        height, width = self.spec.image.size
+        return {
+            "name": printable(self.spec.name),
+            "step": f"{self.step:,} ({self.source.weights} weights)",
+            "images": f"{width}x{height}, {self.spec.stages} stages",
+            "drawn from": " and ".join(f"{field}s" for field in sorted(self.reads)) or "noise alone",
+            "parameters": f"{sum(one.numel() for one in self.model.parameters()):,}",
+            "device": str(self.model.device),
+        }
 
     @property
     def step(self) -> int:

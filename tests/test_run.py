@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Literal
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 import pixelflow
 from pixelflow.core import checkpoint
 from pixelflow.core.errors import DataError, MissingInputError, SpecError, UsageError
 from pixelflow.core.interfaces import Sampler
+from pixelflow.core.plugin_use import codes
+from pixelflow.core.registry import DuplicateNameError
 from pixelflow.core.runfolder import RunFolder
+from pixelflow.guidance.classifier_free import ConstantGuidance
 from pixelflow.run import Run
 from pixelflow.samplers.euler import Euler
 from tests.conftest import make_run, make_spec
@@ -219,8 +224,6 @@ def test_sample_names_what_does_not_fit(run: Run, arguments, error, message: str
 
 
 def test_components_are_given_by_name_block_params_or_number(run: Run):
-    from pixelflow.guidance.classifier_free import ConstantGuidance
-
     two = run.sample(labels=1, guidance=2.0)
     assert torch.equal(two, run.sample(labels=1, guidance={"type": "constant", "scale": 2.0}))
     assert torch.equal(two, run.sample(labels=1, guidance=ConstantGuidance.Params(scale=2.0)))
@@ -255,11 +258,9 @@ class Still(Sampler):
 @pytest.mark.parametrize(
     ("sampler", "said"),
     [
-        (Still, "Still is not a registered sampler: let a plugin's register_components return it"),
-        (Still(Still.Params()), "Still is not a registered sampler"),
-        (Still.Params(), "no sampler is called 'mine.still'"),
-        (Euler, r"needs the name 'euler', a block, or Euler\.Params"),
         (print, "needs the name of a sampler"),
+        (ConstantGuidance, "no sampler is called 'constant'"),
+        (Sampler, "Sampler does not define integrate"),
     ],
 )
 def test_what_python_hands_over_in_place_of_a_name_is_explained_in_a_line(run: Run, sampler, said: str):
@@ -267,6 +268,60 @@ def test_what_python_hands_over_in_place_of_a_name_is_explained_in_a_line(run: R
         run.sample(labels=1, sampler=sampler)
     assert "\n" not in str(caught.value)
     assert "discriminator" not in str(caught.value)
+
+
+def in_a_cell(speed: float) -> type[Sampler]:
+    """The class that a notebook's cell defines each time it runs."""
+
+    class Mine(Sampler):
+        order, evaluations_per_step = 1, 1
+
+        class Params(Sampler.Params):
+            type: Literal["mine.cell"] = "mine.cell"
+            shift: float = 0.0
+
+        params: Params
+
+        def integrate(self, field, x, points, noise):
+            return x + speed * field(x, points[0]) + self.params.shift
+
+    return Mine
+
+
+def test_components_are_handed_over_and_defined_again(run: Run):
+    still = run.sample(labels=1, sampler=Still)
+    assert torch.equal(run.sample(labels=1, sampler=Still(Still.Params())), still)
+    assert torch.equal(run.sample(labels=1, sampler=Still.Params()), still)
+    slow, fast = in_a_cell(0.5), in_a_cell(2.0)
+    first = run.sample(labels=1, sampler=slow)
+    assert torch.equal(run.sample(labels=1, sampler="mine.cell"), first)
+    second = run.draw(labels=1, sampler=fast)
+    assert not torch.equal(second.images, first)
+    assert torch.equal(run.sample(labels=1, sampler={"type": "mine.cell"}), second.images)
+    shifted = run.draw(labels=1, sampler=fast.Params(shift=0.25))
+    assert not torch.equal(shifted.images, second.images)
+    assert shifted.order.model_dump(mode="json")["sampling"]["sampler"] == {"type": "mine.cell", "shift": 0.25}
+    assert codes(slow.Params()) == {}, "it is not what the name stands for any more"
+    assert list(codes(fast.Params())["plugins"]) == ["sampler mine.cell of this session"]
+    with pytest.raises(SpecError, match="shift"):
+        run.sample(labels=1, sampler={"type": "mine.cell", "shift": "far"})
+    again = make_spec("sampling.sampler={type: mine.cell, shift: 1.0}")
+    assert type(again.sampling.sampler) is fast.Params
+    with pytest.raises(DuplicateNameError, match="'euler' is already taken by pixelflow"):
+        pixelflow.register(type("Euler", (Euler,), {"Params": type("Params", (Euler.Params,), {})}))
+
+
+def test_runs_and_results_show_themselves(run: Run):
+    assert repr(run).startswith("Run(name: ")
+    assert "step: 7 (ema weights), images: 16x16, 2 stages, drawn from: labels" in repr(run)
+    assert run._repr_html_().count("<tr>") == 6
+    assert "<b>" not in Run(run.spec.model_copy(update={"name": "<b>"}), run.model, (), run.source)._repr_html_()
+    drawn = run.draw(labels=[1, 2], steps=[2, 3], guidance=2.0)
+    assert repr(drawn) == "Result(2 images of 16x16, 10 NFE each (4 + 6 by stage))"
+    with Image.open(io.BytesIO(drawn._repr_png_())) as picture:
+        assert picture.format == "PNG"
+        assert picture.width > 32
+    assert [picture.size for picture in run.images(labels=[1, 2], steps=1)] == [(16, 16)] * 2
 
 
 def test_params_of_what_is_registered_are_taken(run: Run):

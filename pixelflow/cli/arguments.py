@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -86,23 +85,10 @@ Rewriter = Annotated[
 
 
 def read_spec(path: Path, overrides: list[str] | None, run: str | None = None) -> ExperimentSpec:
-    """The validated spec with overrides applied, and renamed if `run` is given.
+    """See `pixelflow.core.shipped.read_spec`."""
+    from pixelflow.core.shipped import read_spec
 
-    Raises:
-        MissingInputError: there is no such file, and no shipped spec of this name.
-        SpecError: a line for every problem.
-    """
-    from pixelflow.core import reading, shipped
-    from pixelflow.core.errors import SpecError
-    from pixelflow.core.spec import ExperimentSpec
-
-    document = reading.read_document(shipped.found(path))
-    if isinstance(document.data, dict) and "base" in document.data and "cascade" not in document.data:
-        raise SpecError(f"{path}: is a sweep of experiments; run it with  pixelflow sweep {path}")
-    document = reading.override(document, overrides or ())
-    if run is not None:
-        document = reading.override(document, [f"name={json.dumps(run)}"], f"--run {run}")
-    return reading.validate(ExperimentSpec, document)
+    return read_spec(path, overrides or (), run)
 
 
 def component(text: str | None, option: str) -> Any:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
+import uuid
 from typing import Any
 
 from pixelflow.core import plugins
 from pixelflow.core.component import ComponentParams, components
 from pixelflow.core.plugins import Plugin
-from pixelflow.core.registry import registry
+from pixelflow.core.registry import SESSION, registry
 
 
 def owner(params: ComponentParams) -> Plugin | None:
@@ -31,10 +34,25 @@ def used(*values: Any) -> dict[Plugin, list[str]]:
     return {plugin: sorted(set(names)) for plugin, names in sorted(found.items(), key=lambda each: each[0].name)}
 
 
+def _source_of(cls: type) -> str:
+    """The hash of a class's source; of one that was typed where no source is kept, a new one each time."""
+    try:
+        return hashlib.sha256(inspect.getsource(cls).encode()).hexdigest()
+    except (OSError, TypeError):
+        return uuid.uuid4().hex
+
+
 def codes(*values: Any) -> dict[str, dict[str, str]]:
     """``{"plugins": {name: code}}`` of the plugins that these settings use, to go into a record; {} without any.
 
     Where no plugin is involved nothing is added, so that what earlier versions kept is still found.
     """
     found = {plugin.name: plugins.code_of(plugin) for plugin in used(*values)}
+    for params in components(*values):
+        cls = getattr(type(params), "component", None)
+        if cls is None:
+            continue
+        entry = registry.of_kind(cls.kind).get(cls.type_name())
+        if entry is not None and entry.cls is cls and entry.origin == SESSION:
+            found[f"{cls.kind} {cls.type_name()} of {SESSION}"] = _source_of(cls)
     return {"plugins": found} if found else {}

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn, get_args
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidatorFunctionWrapHandler
+from pydantic import (
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    ValidatorFunctionWrapHandler,
+)
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from pixelflow.core.absent import Absent, dumped, stand_in
@@ -22,6 +29,10 @@ class Entry:
     cls: type[Component]
     origin: str
     """``pixelflow`` for built-ins, else the plugin's name and version."""
+
+
+SESSION = "this session"
+"""Origin of components that Python hands over."""
 
 
 class DuplicateNameError(ValueError):
@@ -42,6 +53,19 @@ class Registry:
         if taken is not None:
             raise DuplicateNameError(f"the {cls.kind} name {name!r} is already taken by {taken.origin}")
         self._entries[cls.kind][name] = Entry(cls, origin)
+
+    def hand_over(self, cls: type[Component]) -> None:
+        """Register what Python hands over: a class of a script or a notebook's cell, in place of its former definition.
+
+        Raises TypeError on what is not a component, DuplicateNameError where another one has the name.
+        """
+        _check_component(cls)
+        own = self._entries.setdefault(cls.kind, {})
+        taken = own.get(cls.type_name())
+        if taken is None or (taken.origin == SESSION and _place(taken.cls) == _place(cls)):
+            own[cls.type_name()] = Entry(cls, SESSION)
+        elif taken.cls is not cls:
+            raise DuplicateNameError(f"the {cls.kind} name {cls.type_name()!r} is already taken by {taken.origin}")
 
     def remove(self, kind: str, name: str) -> None:
         """Take a component out again, before any spec could name it."""
@@ -76,7 +100,38 @@ def _check_component(cls: Any) -> None:
         raise TypeError(f'{cls.__qualname__}.Params needs a field  type: Literal["{name}"] = "{name}"')
 
 
+def _place(cls: type) -> tuple[str, str]:
+    """Where a class is defined; a cell that runs again defines another class in the same place."""
+    return cls.__module__, cls.__qualname__
+
+
 registry = Registry()
+
+
+def params_of(value: Any) -> Any:
+    """The settings of a component that Python hands over: of a class (its defaults), an instance, or they themselves.
+
+    What is not registered is, from here on. Any other value is returned as it is.
+
+    Raises:
+        TypeError, DuplicateNameError: see `Registry.hand_over`.
+    """
+    made_of = type(value).component if isinstance(value, ComponentParams) and not isinstance(value, Absent) else value
+    cls = made_of if isinstance(made_of, type) else type(made_of)
+    if not issubclass(cls, Component):
+        return value
+    registry.hand_over(cls)
+    if isinstance(value, ComponentParams):
+        return value
+    return value.params if isinstance(value, Component) else {"type": cls.type_name()}
+
+
+def _dumped(
+    known: Mapping[str, type[Component]], value: Any, dump: SerializerFunctionWrapHandler, info: SerializationInfo
+) -> Any:
+    """Serialise a slot's value; what was handed over after the schema was made serialises itself."""
+    is_known = isinstance(value, Absent) or known.get(value.component.type_name()) is value.component
+    return dumped(value, dump) if is_known else value.model_dump(mode=info.mode)
 
 
 @dataclass(frozen=True)
@@ -94,12 +149,14 @@ class Slot:
         from pixelflow.core import plugins
 
         plugins.load()
-        choices = {
-            name: handler.generate_schema(entry.cls.Params) for name, entry in registry.of_kind(self.kind).items()
-        }
+        known = {name: entry.cls for name, entry in registry.of_kind(self.kind).items()}
+        choices = {name: handler.generate_schema(cls.Params) for name, cls in known.items()}
         union = core_schema.tagged_union_schema(choices, discriminator="type", strict=True)
+        written = core_schema.wrap_serializer_function_ser_schema(
+            partial(_dumped, known), is_field_serializer=False, info_arg=True, schema=union
+        )
         return core_schema.no_info_wrap_validator_function(
-            self._validated, union, serialization=core_schema.wrap_serializer_function_ser_schema(dumped, schema=union)
+            partial(self._validated, known), union, serialization=written
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
@@ -110,9 +167,19 @@ class Slot:
             choices.append({**usual, "required": [name for name in usual["required"] if name != "type"]})
         return {"anyOf": choices}
 
-    def _validated(self, value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    def _validated(
+        self, known: Mapping[str, type[Component]], value: Any, validate: ValidatorFunctionWrapHandler
+    ) -> Any:
+        """The settings; `known` were there when the schema was made, later ones validate themselves."""
         block = self._expand(value)
-        return block if isinstance(block, Absent) else validate(block)
+        if isinstance(block, Absent):
+            return block
+        name = block["type"] if isinstance(block, dict) else block.component.type_name()
+        entry = registry.of_kind(self.kind).get(name)
+        if entry is None or known.get(name) is entry.cls:
+            return validate(block)
+        given = block if isinstance(block, dict) else block.model_dump()
+        return entry.cls.Params.model_validate(given)
 
     def _expand(self, value: Any) -> Any:
         """Turn a bare name into a block, and name what is registered when the type is missing or unknown."""
@@ -124,24 +191,18 @@ class Slot:
             return self._known(value)
         if value is None or isinstance(value, (bool, int, float, list, tuple)):
             raise problem(f"needs the name of a {self.kind}, or a block with 'type', not {shown(value)}")
-        if not isinstance(value, Absent):
-            self._check_object(value)
-        return value
+        return value if isinstance(value, Absent) else self._handed_over(value)
 
-    def _check_object(self, value: Any) -> None:
-        """Refuse what Python may hand over in place of a name or a block: all but the Params of what is registered."""
-        made_of = value.component if isinstance(value, ComponentParams) else value
-        cls = made_of if isinstance(made_of, type) else type(made_of)
-        if not issubclass(cls, Component):
+    def _handed_over(self, value: Any) -> Any:
+        """What Python may hand over in place of a name or a block: a component of the kind, its class or its Params."""
+        try:
+            found = params_of(value)
+        except (TypeError, DuplicateNameError) as error:
+            raise problem(str(error)) from None
+        kind = found.component.kind if isinstance(found, ComponentParams) else getattr(value, "kind", None)
+        if not isinstance(found, (ComponentParams, dict)) or kind != self.kind:
             raise problem(f"needs the name of a {self.kind}, or a block with 'type', not {shown(value)}")
-        entry = registry.of_kind(self.kind).get(cls.type_name())
-        if entry is None or entry.cls is not cls:
-            raise problem(
-                f"{cls.__qualname__} is not a registered {self.kind}: let a plugin's register_components return it "
-                "(pixelflow new-plugin writes one), or name one that is there"
-            )
-        if not isinstance(value, ComponentParams):
-            raise problem(f"needs the name {cls.type_name()!r}, a block, or {cls.__qualname__}.Params(...)")
+        return found
 
     def _known(self, block: dict[str, Any]) -> Any:
         """The block, if its type is registered, or what may stand in for it."""

@@ -11,6 +11,7 @@ from pixelflow.core.component import ComponentParams
 from pixelflow.core.errors import UsageError
 from pixelflow.core.interfaces import Guidance
 from pixelflow.core.plugin_use import codes
+from pixelflow.core.registry import params_of
 from pixelflow.core.sizes import Size
 from pixelflow.core.spec import ExperimentSpec, SamplingSpec
 
@@ -117,6 +118,10 @@ def _changed(own: Any, value: Any) -> Any:
     """Plain data, as YAML would give them; naming the component that is there already keeps its settings."""
     if isinstance(value, str):
         return own if isinstance(own, dict) and own["type"] == value else value
+    try:
+        value = params_of(value)
+    except (TypeError, ValueError):
+        return value  # which the slot refuses, and says why
     if isinstance(value, ComponentParams):
         return value.model_dump(mode="json")
     return list(value) if isinstance(value, Sequence) else value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 
 import torch
@@ -29,13 +29,23 @@ from pixelflow.training.reporting import Events, Progress, events, make_progress
 from pixelflow.training.state import TrainState
 from pixelflow.training.stopping import Stop, StopSignals
 
+Callback = Callable[[int, TrainState], object]
+"""``callback(step, state)``, called after every step; what it raises ends the training, after a save."""
+
 
 class Trainer:
     """Carries a run from where its checkpoints leave it to its last step."""
 
     def __init__(
-        self, run: RunFolder, spec: ExperimentSpec, dataset: Dataset, parallel: Parallel, signals: StopSignals
+        self,
+        run: RunFolder,
+        spec: ExperimentSpec,
+        dataset: Dataset,
+        parallel: Parallel,
+        signals: StopSignals,
+        callbacks: Sequence[Callback] = (),
     ) -> None:
+        self.callbacks = callbacks
         self.run, self.spec, self.settings = run, spec, spec.training
         self.dataset, self.parallel, self.signals = trained_on(dataset, spec), parallel, signals
         self.state = TrainState.begin(spec, parallel.device, run.checkpoints)
@@ -118,6 +128,8 @@ class Trainer:
                 began = time.perf_counter()
                 self.step(self._read(stream), began)
                 progress.advance(self.state.step)
+                for callback in self.callbacks:
+                    callback(self.state.step, self.state)
                 if self._is_due(self.settings.log_every):
                     self._report(progress, written)
                 if self._is_due(self.settings.save_every) or self.evaluations.are_at(self.state.step):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -24,7 +24,7 @@ from pixelflow.core.spec import ExperimentSpec
 from pixelflow.core.surveys import told
 from pixelflow.training import initial, rates
 from pixelflow.training.known_classes import with_classes_of
-from pixelflow.training.loop import Trainer
+from pixelflow.training.loop import Callback, Trainer
 from pixelflow.training.parallel import Parallel
 from pixelflow.training.stopping import Stop, StopSignals
 
@@ -67,8 +67,13 @@ _LESS_MEMORY = (
 )
 
 
-def train(spec: ExperimentSpec, folder: Path, parallel: Parallel, signals: StopSignals) -> RunFolder:
+def train(
+    spec: ExperimentSpec, folder: Path, parallel: Parallel, signals: StopSignals, callbacks: Sequence[Callback] = ()
+) -> RunFolder:
     """Train `spec` in `folder` up to its last step, from the newest checkpoint if there is one.
+
+    Args:
+        callbacks: called after every step, in this process.
 
     Raises:
         UsageError: the folder holds a run of another spec, or is being trained by another process; or the batch
@@ -92,7 +97,7 @@ def train(spec: ExperimentSpec, folder: Path, parallel: Parallel, signals: StopS
     if not checkpoint.steps(folder / "checkpoints"):
         initial.check(spec)
     with opened(folder, spec, dataset.classes, parallel) as run, memory_for("training", _LESS_MEMORY):
-        trainer = Trainer(run, spec, dataset, parallel, signals)
+        trainer = Trainer(run, spec, dataset, parallel, signals, callbacks)
         step, is_finished = trainer.state.step, trainer.is_finished
         parallel.wait()  # is_finished looks for pictures that the first process may now draw
         if is_finished:

@@ -17,10 +17,12 @@ PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 def test_the_pages_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     make_run(tmp_path / "runs" / "digits", make_spec())
     monkeypatch.chdir(tmp_path)
-    session: dict[str, Any] = {}
+    session: dict[str, Any] = {"__name__": "__main__"}
     for example in re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.M | re.S):
-        exec(compile(example, PAGE.name, "exec"), session)
+        exec(compile(example, PAGE.name, "exec", dont_inherit=True), session)
     assert torch.equal(session["images"], session["drawn"].images)
     assert [picture.size for picture in session["pictures"]] == [(16, 16)] * 3
     assert torch.equal(session["filled"][..., :8], session["known"][..., :8])
     assert session["finished"] is None
+    assert session["mine"].shape == (1, 1, 16, 16)
+    assert (session["steps"], session["quick"].step) == ([1, 2, 3], 3)
