@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pixelflow.core.errors import StoppedError
 from pixelflow.core.hookspecs import hookimpl
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pixelflow.training.loop import Callback
 
 __version__ = "0.1.0"
-__all__ = ["StoppedError", "__version__", "hookimpl", "load", "read_spec", "register", "train"]
+__all__ = ["StoppedError", "__version__", "hookimpl", "load", "measure", "read_spec", "register", "train"]
 
 
 def load(run: str | Path, *, step: Step | None = None, weights: str = "ema", device: str | None = None) -> Run:
@@ -84,6 +84,32 @@ def train(
     with StopSignals() as signals, joined(device) as parallel:
         finished = train(spec, Path(out).expanduser() / spec.name, parallel, signals, callbacks)
     return load(finished.path, device=device)
+
+
+def measure(
+    run: Run, *overrides: str, seed: int = 0, out: str | Path | None = None, **sampling: Any
+) -> list[dict[str, Any]]:
+    """Draw images from a run and measure them as ``pixelflow eval`` does; a dictionary for each metric.
+
+    Stopped and called again, it goes on where it was.
+
+    Args:
+        overrides: changes of evaluation, sampling and data, such as ``"evaluation.metrics=[frechet]"``.
+        seed: of the first image.
+        out: a folder; by default one in the run's ``evaluations``.
+        sampling: ``steps``, ``sampler``, ``guidance`` and ``grid``, as `Run.sample` takes them.
+
+    Returns:
+        what the record, ``evaluation.json``, has of each metric: ``metric``, ``values``, ``intervals``, ``recipe`` ...
+
+    Raises:
+        PixelflowError: a metric fails (the others are recorded), or a setting does not fit.
+    """
+    from pathlib import Path
+
+    from pixelflow.evaluate.of_run import evaluate
+
+    return evaluate(run, overrides, sampling, seed, None if out is None else Path(out).expanduser())
 
 
 def register(cls: type[Component]) -> type[Component]:

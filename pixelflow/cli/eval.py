@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from pixelflow.evaluate.inputs import Reference
     from pixelflow.evaluate.measurement import Measurement
     from pixelflow.evaluate.records import Outcome
-    from pixelflow.run import Run
 
 
 def eval(
@@ -87,17 +86,14 @@ def eval(
 
     target = choose_device(device)
     if (source / "spec.yaml").is_file():
-        from pixelflow.evaluate.generated import Generation, captions_for
+        from pixelflow.evaluate.of_run import asked_for, changed_spec
         from pixelflow.run import Run
 
         run = Run.open(source, step=step, weights=weights, device=device)
         changes = [*(overrides or ()), *([f"evaluation.images={images}"] if images else [])]
         sampling = sampling_changes(steps=steps, sampler=sampler, guidance=guidance, grid=grid)
-        spec = _changed(source, run, [*changes, *_chosen(reference)], sampling)
-        data = _data(spec) if spec.evaluation.reference is None or "caption" in run.reads else None
-        count = spec.evaluation.images
-        captions = captions_for(run, count, data) if data is not None else None
-        generation = Generation(run, spec.sampling, count, seed, captions)
+        spec = changed_spec(source, run, [*changes, *_chosen(reference)], sampling)
+        generation, data = asked_for(run, spec, seed)
         folder = out or source / "evaluations" / generation.digest
         check_writable(folder)
         measurement = _of_run(generation, folder, spec, data, save_statistics)
@@ -131,31 +127,6 @@ def _beside_pictures(source: Path, measurement: Measurement) -> Path:
         if pictures is not None and pictures.is_dir() and below.resolve().is_relative_to(pictures.resolve()):
             below = pictures.resolve().parent
     return below / "evaluations" / f"{printable(source.resolve().stem)}-{measurement.digest}"
-
-
-def _changed(source: Path, run: Run, overrides: list[str], sampling: Mapping[str, Any]) -> ExperimentSpec:
-    """The run's spec with what an evaluation may change.
-
-    Raises:
-        SpecError, UsageError: a value or a key that does not fit.
-    """
-    from pixelflow.core import reading
-    from pixelflow.core.errors import UsageError
-    from pixelflow.core.runfolder import RunFolder
-    from pixelflow.generation.settings import changed_sampling, whole_key
-
-    folder = RunFolder(source)
-    changed = folder.validate(reading.override(folder.document, [whole_key(text) for text in overrides]))
-    own = {"evaluation": run.spec.evaluation, "sampling": run.spec.sampling, "data": run.spec.data}
-    if changed.model_copy(update=own) != run.spec:
-        raise UsageError("of a trained run only evaluation.*, sampling.* and data.* can be changed")
-    return changed.model_copy(update={"sampling": changed_sampling(changed, sampling)})
-
-
-def _data(spec: ExperimentSpec) -> Dataset:
-    from pixelflow.evaluate.inputs import plain_dataset
-
-    return plain_dataset(spec)
 
 
 def _chosen(reference: Path | None) -> list[str]:

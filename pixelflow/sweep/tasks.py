@@ -33,9 +33,10 @@ from pixelflow.core.records import Kind
 from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.evaluate import records
-from pixelflow.evaluate.generated import Generation, captions_for
-from pixelflow.evaluate.inputs import plain_dataset, reference_for
+from pixelflow.evaluate.generated import Generation
+from pixelflow.evaluate.inputs import reference_for
 from pixelflow.evaluate.measurement import Measurement, prepare
+from pixelflow.evaluate.of_run import asked_for
 from pixelflow.generation.draw import Drawn
 from pixelflow.generation.orders import Source
 from pixelflow.planning import costs
@@ -159,10 +160,7 @@ class Evaluation(Task):
         spec = self.cell.spec
         prepare(spec.evaluation, choose_device(device))
         run = self.training.opened(device)
-        data = plain_dataset(spec) if spec.evaluation.reference is None or "caption" in run.reads else None
-        count = spec.evaluation.images
-        captions = None if data is None else captions_for(run, count, data)
-        generation = Generation(run, spec.sampling, count, SEED, captions)
+        generation, data = asked_for(run, spec, SEED)
         spent = self._draw(generation)
         measurement = Measurement.of_run(generation, self.images, spec.evaluation, reference_for(spec, data))
         outcomes = list(measurement.measure(measurement.compared(self.folder, choose_device(device))))

@@ -16,7 +16,9 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+import pixelflow
 from pixelflow.cli.app import main
+from pixelflow.core.errors import UsageError
 from tests.conftest import make_run, make_spec
 
 METRICS = "evaluation.metrics=[{type: frechet, extractor: {type: pixels_pca, components: 8}}, label_agreement]"
@@ -67,6 +69,18 @@ def test_a_run_is_measured_against_its_data(run, capsys):
     assert agreement["values"]["accuracy_on_real"] > 0.97
     for name in ("distance", "distance between real halves", "ratio", "agreement", "accuracy on real"):
         assert name in printed
+
+
+def test_python_measures_what_the_command_measures(run, capsys, tmp_path):
+    assert call(run, "--images", 20, "--guidance", 2.5, METRICS) == 0
+    body = recorded(capsys.readouterr().out)
+    opened = pixelflow.load(run)
+    found = pixelflow.measure(opened, "evaluation.images=20", METRICS, guidance=2.5, out=tmp_path / "out")
+    assert found == body["results"]
+    assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["subject"] == body["subject"]
+    assert opened.model.training is False
+    with pytest.raises(UsageError, match="only evaluation"):
+        pixelflow.measure(opened, "backbone.depth=1")
 
 
 def test_the_images_are_those_of_the_api(run, capsys):

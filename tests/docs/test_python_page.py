@@ -15,7 +15,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 
 
 def test_the_pages_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    make_run(tmp_path / "runs" / "digits", make_spec())
+    make_run(tmp_path / "runs" / "digits", make_spec(), classes=tuple("0123456789"))
     monkeypatch.chdir(tmp_path)
     session: dict[str, Any] = {"__name__": "__main__"}
     for example in re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.M | re.S):
@@ -25,4 +25,5 @@ def test_the_pages_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert torch.equal(session["filled"][..., :8], session["known"][..., :8])
     assert session["finished"] is None
     assert session["mine"].shape == (1, 1, 16, 16)
+    assert session["results"][0]["values"].keys() >= {"agreement"}
     assert (session["steps"], session["quick"].step) == ([1, 2, 3], 3)
