@@ -22,7 +22,7 @@ from torch import Tensor
 
 from pixelflow.core.errors import DataError, MissingInputError, PixelflowError, first_line
 from pixelflow.core.files import read_bytes, remove, sync, sync_folder, write_through, writing
-from pixelflow.core.records import LARGEST, LaterFormatError
+from pixelflow.core.records import LARGEST, later
 
 MANIFEST = "manifest.json"
 STATE = "state.json"
@@ -228,7 +228,7 @@ def _read_manifest(path: Path, step: int) -> dict[str, str]:
     if not intact:
         raise DataError(f"{path / MANIFEST}: is missing or damaged")
     if number > _FORMAT:
-        raise LaterFormatError(str(path), number, _FORMAT)
+        raise later(str(path), number, _FORMAT)
     return sums
 
 

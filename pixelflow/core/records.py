@@ -35,9 +35,11 @@ LARGEST = 1 << 30
 class LaterFormatError(DataError):
     """A file that a later version of pixelflow wrote."""
 
-    def __init__(self, where: str, number: object = None, newest: int | None = None) -> None:
-        known = f": is of format {number}, and this version of pixelflow knows those up to {newest}"
-        super().__init__(where if newest is None else f"{where}{known}; use the version that wrote it")
+
+def later(where: str, number: object, newest: int) -> LaterFormatError:
+    """The refusal of the file `where`, whose format this version does not know yet."""
+    known = f"this version of pixelflow knows those up to {newest}"
+    return LaterFormatError(f"{where}: is of format {number}, and {known}; use the version that wrote it")
 
 
 def only_sealed(body: Body) -> Body:
@@ -109,7 +111,7 @@ class Kind:
         if found.get(HASH) != digest({key: value for key, value in found.items() if key != HASH}):
             raise DataError(f"{where}: is damaged or was changed (its hash does not fit); {self.cure}")
         if not isinstance(number, int) or not 2 <= number <= self.format:
-            raise LaterFormatError(where, number, self.format)
+            raise later(where, number, self.format)
         return number, {key: value for key, value in found.items() if key not in (FORMAT, HASH)}
 
 
@@ -162,7 +164,7 @@ def unseal_text(text: str, where: str, cure: str, newest: int) -> int:
     if not (number.isascii() and number.isdigit() and len(number) < 9) or seal_text(body, int(number)) != text:
         raise DataError(f"{where}: is damaged or was changed (its hash does not fit); {cure}")
     if not 2 <= int(number) <= newest:
-        raise LaterFormatError(where, number, newest)
+        raise later(where, number, newest)
     return int(number)
 
 

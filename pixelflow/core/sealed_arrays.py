@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pixelflow.core.errors import DataError, first_line
 from pixelflow.core.files import opened
-from pixelflow.core.records import FORMAT, HASH, LARGEST, LaterFormatError, digest
+from pixelflow.core.records import FORMAT, HASH, LARGEST, digest, later
 
 _NEWEST = 2
 
@@ -73,7 +73,7 @@ def _digest(number: str, arrays: Mapping[str, NDArray[Any]]) -> str:
 
 def _refuse_later(number: str, where: str) -> None:
     if number != str(_NEWEST):
-        raise LaterFormatError(where, number, _NEWEST)
+        raise later(where, number, _NEWEST)
 
 
 def seal_safetensors(content: bytes) -> bytes:
