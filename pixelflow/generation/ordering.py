@@ -12,9 +12,12 @@ from pixelflow.core.model import FlowModel
 from pixelflow.core.sizes import Size
 from pixelflow.core.spec import ExperimentSpec, SamplingSpec
 from pixelflow.generation.labels import Labels, repeated
-from pixelflow.generation.orders import LAST_SEED, MOST_IMAGES, Order, Source
+from pixelflow.generation.orders import MOST_IMAGES, Order, Source
 from pixelflow.generation.rewriting import chosen, rewritten
 from pixelflow.generation.settings import check_negatives, check_weak, checked_size
+
+_SEEDS = 2**63
+"""Seeds are below it, as derived ones are (`core.seeds.derive`), and as torch takes them."""
 
 
 class Drawable(Protocol):
@@ -123,9 +126,9 @@ def _seeds(wish: Wish, total: int) -> tuple[int, ...]:
     seeds = range(wish.seed, wish.seed + total) if wish.seeds is None else [operator.index(one) for one in wish.seeds]
     if len(seeds) != total or not seeds:
         raise UsageError(f"{total} images need {total} seeds, not {len(seeds)}")
-    outside = [seed for seed in (min(seeds), max(seeds)) if not 0 <= seed <= LAST_SEED + MOST_IMAGES]
+    outside = [seed for seed in (min(seeds), max(seeds)) if not 0 <= seed < _SEEDS]
     if outside:
-        raise UsageError(f"seed {outside[0]} is outside 0 to {LAST_SEED}")
+        raise UsageError(f"seed {outside[0]} is outside 0 to {_SEEDS - 1}")
     return tuple(seeds)
 
 

@@ -14,7 +14,6 @@ from pixelflow.generation.rewriting import Rewriting
 
 MOST_IMAGES = 10_000_000
 """In one order: each has a seed of its own in memory."""
-LAST_SEED = 2**62
 
 
 class Source(Settings):

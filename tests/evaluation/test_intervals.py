@@ -39,6 +39,8 @@ class Noise:
     """Gaussian images."""
 
     params = Flat.Params()
+    classes = ()
+    has_names = False
 
     def __init__(self, count: int, seed: int, mean: float) -> None:
         self.fingerprint = f"{count} {seed} {mean}"
