@@ -12,6 +12,7 @@ from distributions import Site
 from every_kind import SLOTS, add_every_kind, choices
 
 from pixelflow.cli.app import main
+from pixelflow.core.records import FORMAT, HASH
 from pixelflow.core.runfolder import RunFolder
 from tests.conftest import TINY, make_run, make_spec
 
@@ -114,10 +115,15 @@ def test_a_resume_appends_what_it_goes_on_with(site, tmp_path):
     assert history[0]["plugins"]["all"]["source_sha256"] == history[1]["plugins"]["all"]["source_sha256"]
 
 
+def unsealed(file):
+    """A record as earlier versions wrote it, without format and hash."""
+    return {key: value for key, value in json.loads(file.read_text()).items() if key not in (FORMAT, HASH)}
+
+
 def test_other_versions_of_packages_are_noted_too(tmp_path):
     run = RunFolder(make_run(tmp_path / "run", make_spec()))
     file = run.path / "environment.json"
-    body = json.loads(file.read_text())
+    body = unsealed(file)
     body["packages"]["torch"] = "1.0"
     file.write_text(json.dumps(body))
     (told,) = run.note_resume(7, make_spec())
@@ -217,7 +223,7 @@ def test_an_evaluation_names_what_it_lacks(orphans, tmp_path, capsys, key):
 def test_a_run_of_an_earlier_version_names_it_too(orphans, tmp_path, capsys):
     """It lists the installed plugins, and not what they brought."""
     run = shutil.copytree(orphans / "sampling.sampler", tmp_path / "run")
-    body = json.loads((run / "environment.json").read_text())
+    body = unsealed(run / "environment.json")
     (run / "environment.json").write_text(json.dumps({**body, "plugins": ["all (dist_all 1.2)"]}))
     code, told = answer(capsys, "sample", str(run), "--count", "1")
     assert code == 69
