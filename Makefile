@@ -35,7 +35,7 @@ bench: $(READY)
 	$(BIN)/pixelflow train specs/shapes_t2i.yaml
 	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
 
-# Faults injected for real: half an hour on two cores; docs/reliability.md holds the table.
+# Faults injected for real, which takes long; docs/reliability.md holds the table.
 torture: $(READY)
 	$(BIN)/python -m benchmarks.torture
 

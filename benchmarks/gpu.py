@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -109,7 +110,10 @@ def main(arguments: Sequence[str] | None = None) -> Bench:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(0)
     torch._dynamo.config.recompile_limit = 64  # each stage and batch size is a layout of its own
-    bench = Bench(device, given.tiny, given.brief, time.monotonic() + given.seconds, given.out)
+    is_tiny = given.tiny or device.type == "cpu"
+    if is_tiny and not given.tiny:
+        print("there is no GPU here: every part runs with a small network, as with --tiny", flush=True)
+    bench = Bench(device, is_tiny, given.brief, time.monotonic() + given.seconds, given.out)
     bench.peak = speed.matmul_peak("bfloat16", device)
     for name in given.parts.split(","):
         PARTS[name](bench)
@@ -278,6 +282,13 @@ def sampling(bench: Bench) -> None:
         for size in sizes:
             bench.attempt("sampling", f"eager, batch {size}", 30, partial(_sampled, bench, model, spec, "eager", size))
     model.bfloat16()
+    if not bench.brief:
+        what = "16-bit weights"
+        for size in (sizes[0], sizes[-1]):
+            bench.attempt("sampling", f"{what}, batch {size}", 30, partial(_sampled, bench, model, spec, what, size))
+        for size in sizes[:-1] if is_gpu else ():
+            call = partial(_graphed, bench, model, spec, "graphs", size)
+            bench.attempt("sampling", f"graphs, batch {size}", 20, call)
     for part in model.backbone.compiled_parts:
         part.compile()
     for name in BACKENDS[:2] if is_gpu else ("flash",):
@@ -433,6 +444,21 @@ def training(bench: Bench) -> None:
         bench.attempt("training", what, 40, partial(_trained, bench, what, 3 * size, "grouped", True, True))
 
 
+@contextmanager
+def chosen_kernel(name: str) -> Iterator[None]:
+    """One kernel for packed attention."""
+    before = os.environ.get(attention.BACKEND_VARIABLE)
+    os.environ[attention.BACKEND_VARIABLE] = name
+    attention._kernel.cache_clear()
+    try:
+        yield
+    finally:
+        os.environ.pop(attention.BACKEND_VARIABLE)
+        if before is not None:
+            os.environ[attention.BACKEND_VARIABLE] = before
+        attention._kernel.cache_clear()
+
+
 def _trained(
     bench: Bench, what: str, size: int, kernel: str, compiled: bool = False, checkpointing: bool = False
 ) -> None:
@@ -443,15 +469,10 @@ def _trained(
     if compiled:
         for part in model.backbone.compiled_parts:
             part.compile()
-    attention._kernel.cache_clear()
-    chosen, attention.choose_kernel = attention.choose_kernel, lambda *_: kernel
     if bench.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    try:
+    with chosen_kernel(kernel):
         measured = speed.training_speed(model, spec, CLASSES, bench.peak, repeats=5)
-    finally:
-        attention.choose_kernel = chosen
-        attention._kernel.cache_clear()
     shown = f"{measured.images_per_second:.1f} images/s, {measured.share:.1%} of the peak"
     if bench.device.type == "cuda":
         plan = costs(spec)

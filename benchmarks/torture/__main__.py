@@ -1,6 +1,6 @@
 """Inject every fault and print what became of the work: ``python -m benchmarks.torture [--quick] [--rows kills,npz]``.
 
-Without --quick it takes about half an hour on two cores. It ends with 1 if a row is not clean.
+Without --quick it takes long. It ends with 1 if a row is not clean.
 """
 
 from __future__ import annotations

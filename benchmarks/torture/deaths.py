@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 
@@ -66,31 +66,24 @@ class Campaign:
 
 def kills(row: Row, place: Path, count: int, processes: int, workers: int) -> None:
     """Kill (SIGKILL) a training, or one of its processes; the same command goes on at once."""
-    campaign = Campaign(place, processes, workers)
-    for random in seeds(row.fault, count):
-        before = campaign.step
-        outcome = campaign.hit(signal.SIGKILL, random)
-        worst = max(outcome, key=lambda one: (one.is_hung, one.is_ugly, one.code not in (0, 74, -9)))
-        is_refused = any(one.code not in (0, 74, -signal.SIGKILL) for one in outcome)
-        verdict = verdict_of(worst, not is_refused and campaign.step >= before, "lost")
-        if all(one.code == 0 for one in outcome):
-            if verdict == "survived" and weights_of(campaign.run) != campaign.wanted:
-                verdict = "silent"
-            shutil.rmtree(campaign.run)
-        row.count(verdict, f"{[one.code for one in outcome]} at step {before}: {worst.said[-300:]}")
-    _finish(row, campaign)
+    _hits(row, Campaign(place, processes, workers), count, {signal.SIGKILL: {0, 74, -signal.SIGKILL}})
 
 
 def signals(row: Row, place: Path, count: int, processes: int, workers: int) -> None:
     """SIGTERM, SIGINT and SIGHUP at random moments: saved, and the same command goes on from there."""
-    campaign = Campaign(place, processes, workers)
+    common = {74, 75, 130} if processes > 1 else set()
+    allowed = {number: codes | common for number, codes in EXPECTED.items()}
+    _hits(row, Campaign(place, processes, workers), count, allowed)
+
+
+def _hits(row: Row, campaign: Campaign, count: int, allowed: Mapping[signal.Signals, set[int]]) -> None:
+    """Each signal in turn, with the codes that may follow it; nothing that was saved is lost."""
     for index, random in enumerate(seeds(row.fault, count)):
-        number = list(EXPECTED)[index % len(EXPECTED)]
+        number, codes = list(allowed.items())[index % len(allowed)]
         before = campaign.step
         outcome = campaign.hit(number, random)
         worst = max(outcome, key=lambda one: (one.is_hung, one.is_ugly))
-        allowed = EXPECTED[number] | {75, 130, 74} if processes > 1 else EXPECTED[number]
-        is_right = all(one.code in allowed for one in outcome) and campaign.step >= before
+        is_right = all(one.code in codes for one in outcome) and campaign.step >= before
         verdict = verdict_of(worst, is_right, "lost")
         if all(one.code == 0 for one in outcome):
             if verdict == "survived" and weights_of(campaign.run) != campaign.wanted:

@@ -81,6 +81,8 @@ class Parallel:
 
     def any(self, flag: bool) -> bool:
         """Whether any process says so; all of them get the same answer."""
+        if self.size == 1:  # nobody to ask, and a device need not be waited for
+            return flag
         raised = torch.tensor(float(flag), device=self.device)
         self.sum(raised)
         return bool(raised.item())
