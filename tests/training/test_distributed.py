@@ -65,7 +65,8 @@ def ended(processes: list[subprocess.Popen]) -> list[tuple[int, str]]:
 @pytest.mark.slow
 def test_two_processes_train_stop_together_and_resume_bitwise(tmp_path):
     options = ("training.steps=120", "training.save_every=50", "image.size=8")
-    assert [code for code, _ in ended(start(tmp_path, "whole", *options))] == [0, 0]
+    whole = ended(start(tmp_path, "whole", *options))
+    assert [code for code, _ in whole] == [0, 0], whole
     processes = start(tmp_path, "parts", *options)
     assert processes[0].stderr is not None
     while "step 5/" not in (line := processes[0].stderr.readline()):
@@ -75,7 +76,7 @@ def test_two_processes_train_stop_together_and_resume_bitwise(tmp_path):
     (stopped,) = checkpoint.steps(tmp_path / "parts" / "checkpoints")
     assert 5 <= stopped < 120
     (first, said), (second, silence) = ended(start(tmp_path, "parts", *options))
-    assert (first, second) == (0, 0)
+    assert (first, second) == (0, 0), said + silence
     assert f"continuing after step {stopped}" in said
     assert "step" not in silence
     a, b = (checkpoint.load(tmp_path / name / "checkpoints", parts=PARTS).tensors for name in ("whole", "parts"))
