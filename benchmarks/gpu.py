@@ -29,7 +29,6 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 import pixelflow
-from pixelflow import speed
 from pixelflow.core import attention, reading
 from pixelflow.core.assembly import build_dataset, build_model
 from pixelflow.core.condition import Condition
@@ -37,9 +36,10 @@ from pixelflow.core.model import FlowModel
 from pixelflow.core.packing import layout_of
 from pixelflow.core.query import Output, Query
 from pixelflow.core.spec import ExperimentSpec
-from pixelflow.core.weights import Blank
+from pixelflow.costs import speed
+from pixelflow.costs.planning import costs
 from pixelflow.official.exchange import import_release
-from pixelflow.planning import costs
+from pixelflow.runs.weights import Blank
 from pixelflow.training.loader import batches
 from tests.golden.published import publish
 

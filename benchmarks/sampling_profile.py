@@ -17,11 +17,11 @@ import torch
 
 from pixelflow.core import document, plugins, reading
 from pixelflow.core.assembly import build_model
-from pixelflow.core.device import choose_device
 from pixelflow.core.model import FlowModel
 from pixelflow.core.registry import registry
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.generation.draw import draw
+from pixelflow.system.device import choose_device
 
 SPEC = """
 name: profile

@@ -20,8 +20,8 @@ from torch import Tensor
 import pixelflow
 from pixelflow.core.assembly import build_plan
 from pixelflow.core.cascade import Cascade
-from pixelflow.core.generate import SeededNoise, generate
 from pixelflow.core.interfaces import Sampler
+from pixelflow.core.sampling import SeededNoise, generate
 from pixelflow.core.schedule import Stage
 from pixelflow.data.shapes.dataset import Shapes
 from pixelflow.data.shapes.judge import scores
@@ -29,8 +29,8 @@ from pixelflow.data.shapes.scenes import Scene
 from pixelflow.data.shapes.wording import worded
 from pixelflow.data.shapes.world import COUNTS, OPPOSITES, SHAPES, TASKS
 from pixelflow.generation.draw import evaluating
+from pixelflow.generation.run import Run
 from pixelflow.generation.settings import changed_sampling
-from pixelflow.run import Run
 
 GUIDANCE = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 STEPS = (2, 4, 8, 15, 30)

@@ -20,8 +20,8 @@ from pixelflow.core.component import ComponentParams
 from pixelflow.core.interfaces import Sampler
 from pixelflow.core.registry import registry
 from pixelflow.generation.draw import draw as draw_batches
+from pixelflow.generation.run import Run
 from pixelflow.generation.settings import changed_sampling
-from pixelflow.run import Run
 
 FOLDER = Path(__file__).parent / "results"
 REFERENCE_STEPS = 200

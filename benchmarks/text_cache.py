@@ -15,9 +15,10 @@ from statistics import median
 
 import torch
 
-from pixelflow.core import reading, torchvision_compat
+from pixelflow.core import reading
 from pixelflow.core.assembly import build_dataset, build_model, resolve
 from pixelflow.core.spec import ExperimentSpec
+from pixelflow.system import torchvision_compat
 from pixelflow.training.caching import cache_text
 from pixelflow.training.loader import Batch, grouped
 from pixelflow.training.objective import WorkMaker, build_objective

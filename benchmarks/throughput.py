@@ -15,7 +15,7 @@ from pixelflow.core import reading
 from pixelflow.core.assembly import build_model
 from pixelflow.core.model import FlowModel
 from pixelflow.core.spec import ExperimentSpec
-from pixelflow.speed import matmul_peak, sampling_speed, training_speed
+from pixelflow.costs.speed import matmul_peak, sampling_speed, training_speed
 
 ROOT = Path(__file__).parent.parent
 CLASSES = 10

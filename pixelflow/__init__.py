@@ -7,25 +7,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pixelflow.core.errors import StoppedError
 from pixelflow.core.hookspecs import hookimpl
+from pixelflow.system.errors import StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from pixelflow.core.component import Component
-    from pixelflow.core.history import Step
     from pixelflow.core.spec import ExperimentSpec
-    from pixelflow.run import Run
+    from pixelflow.generation.run import Run
+    from pixelflow.runs.history import Step
     from pixelflow.training.loop import Callback
 
 __version__ = "0.1.0"
-__all__ = ["StoppedError", "__version__", "hookimpl", "load", "measure", "read_spec", "register", "train"]
+__all__ = ["StoppedError", "__version__", "evaluate", "hookimpl", "load", "read_spec", "register", "train"]
 
 
 def load(run: str | Path, *, step: Step | None = None, weights: str = "ema", device: str | None = None) -> Run:
-    """Open a run folder for sampling; see `pixelflow.run.Run`.
+    """Open a run folder for sampling; see `pixelflow.generation.run.Run`.
 
     Args:
         run: the folder that ``pixelflow train`` wrote.
@@ -40,7 +40,7 @@ def load(run: str | Path, *, step: Step | None = None, weights: str = "ema", dev
     """
     from pathlib import Path
 
-    from pixelflow.run import Run
+    from pixelflow.generation.run import Run
 
     return Run.open(Path(run).expanduser(), step=step, weights=weights, device=device)
 
@@ -86,7 +86,7 @@ def train(
     return load(finished.path, device=device)
 
 
-def measure(
+def evaluate(
     run: Run, *overrides: str, seed: int = 0, out: str | Path | None = None, **sampling: Any
 ) -> list[dict[str, Any]]:
     """Draw images from a run and measure them as ``pixelflow eval`` does; a dictionary for each metric.
@@ -107,9 +107,9 @@ def measure(
     """
     from pathlib import Path
 
-    from pixelflow.evaluate.of_run import evaluate
+    from pixelflow.evaluation import of_run
 
-    return evaluate(run, overrides, sampling, seed, None if out is None else Path(out).expanduser())
+    return of_run.evaluate(run, overrides, sampling, seed, None if out is None else Path(out).expanduser())
 
 
 def register(cls: type[Component]) -> type[Component]:

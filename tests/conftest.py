@@ -12,11 +12,12 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from pixelflow.core import checkpoint, reading
+from pixelflow.core import reading
 from pixelflow.core.assembly import build_model
 from pixelflow.core.model import FlowModel
-from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec
+from pixelflow.runs import checkpoint
+from pixelflow.runs.runfolder import RunFolder
 
 torch.set_num_threads(1)
 # How long an example takes says more of what else the machine does than of the code.

@@ -17,7 +17,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from pixelflow.core.errors import PixelflowError
+from pixelflow.system.errors import PixelflowError
 
 
 class Ending(Enum):

@@ -10,15 +10,16 @@ import numpy as np
 import torch
 
 from pixelflow.conditioners import token_cache
-from pixelflow.core import checkpoint
 from pixelflow.core.interfaces import BadSample
-from pixelflow.core.runfolder import ENVIRONMENT, RunFolder
 from pixelflow.data.tar_index import TarIndex
-from pixelflow.evaluate.records import EVALUATION
-from pixelflow.evaluation import classifier, features, statistics
+from pixelflow.evaluation import features, statistics
+from pixelflow.evaluation.records import EVALUATION
 from pixelflow.generation.gallery import SAMPLES
-from pixelflow.sweep.plan import Plan
-from pixelflow.sweep.tasks import tasks_of
+from pixelflow.metrics import classifier
+from pixelflow.runs import checkpoint
+from pixelflow.runs.runfolder import ENVIRONMENT, RunFolder
+from pixelflow.sweep.points.plan import Plan
+from pixelflow.sweep.work.tasks import tasks_of
 from tests import looks
 from tests.flips import Subject
 

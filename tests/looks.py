@@ -10,16 +10,16 @@ import torch
 
 from pixelflow.conditioners import token_cache
 from pixelflow.conditioners.token_cache import TokenCache, key_of
-from pixelflow.core import checkpoint
-from pixelflow.core.runfolder import RunFolder
 from pixelflow.data.tar_index import TarIndex
-from pixelflow.evaluate.records import EVALUATION
-from pixelflow.evaluation.classifier import read
 from pixelflow.evaluation.features import _read
+from pixelflow.evaluation.records import EVALUATION
 from pixelflow.evaluation.statistics import SavedStatistics
 from pixelflow.generation.gallery import read_order
-from pixelflow.sweep.plan import Plan
-from pixelflow.sweep.results import read_results
+from pixelflow.metrics.classifier import read
+from pixelflow.runs import checkpoint
+from pixelflow.runs.runfolder import RunFolder
+from pixelflow.sweep.points.plan import Plan
+from pixelflow.sweep.report.results import read_results
 
 
 def run(folder: Path) -> Any:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pixelflow.core.runfolder import RunFolder
-from pixelflow.run import Run
-from pixelflow.sweep.plan import Plan
+from pixelflow.generation.run import Run
+from pixelflow.runs.runfolder import RunFolder
+from pixelflow.sweep.points.plan import Plan
 from tests import looks
 
 FORMAT_1 = Path(__file__).parent / "formats" / "1"
@@ -74,7 +74,7 @@ def test_a_sweep_of_format_1_opens(kept):
 
 
 def test_a_run_whose_spec_was_changed_by_hand_says_what_to_do(kept):
-    from pixelflow.core.errors import DataError
+    from pixelflow.system.errors import DataError
 
     run = RunFolder(kept / "run")
     run.write_spec(run.read_spec())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from pixelflow.core import torchvision_compat
+from pixelflow.system import torchvision_compat
 
 SENTENCES = [
     "a red circle above a blue square",

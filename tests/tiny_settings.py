@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from pixelflow.evaluation.classifier import About, Network, save
+from pixelflow.metrics.classifier import About, Network, save
 from tests.tiny_encoders import make_chat_model, make_clip, make_dinov2, make_t5
 from tests.tiny_inception import make_inception
 

@@ -23,10 +23,10 @@ from pixelflow.backbones.layers import (
 from pixelflow.backbones.transformer import Transformer, blocks_cost
 from pixelflow.core.attention import self_attention
 from pixelflow.core.condition import Condition
-from pixelflow.core.errors import UsageError
 from pixelflow.core.interfaces import Cost
 from pixelflow.core.packing import ImageLayout, Joint, Layout, packed, patchify
 from pixelflow.core.problems import problem
+from pixelflow.system.errors import UsageError
 
 
 class SwiGLU(nn.Module):

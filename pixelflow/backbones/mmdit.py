@@ -21,9 +21,9 @@ from pixelflow.backbones.layers import (
 from pixelflow.backbones.transformer import Transformer, blocks_cost
 from pixelflow.core.attention import joint_attention
 from pixelflow.core.condition import Condition
-from pixelflow.core.errors import UsageError
 from pixelflow.core.interfaces import Cost
 from pixelflow.core.packing import ImageLayout, Joint, Layout, packed
+from pixelflow.system.errors import UsageError
 
 
 class Stream(StartsAsIdentity):

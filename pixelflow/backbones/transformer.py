@@ -26,9 +26,9 @@ from pixelflow.backbones.layers import (
     rope_of,
 )
 from pixelflow.core.condition import Condition
-from pixelflow.core.errors import SpecError, UsageError
 from pixelflow.core.interfaces import Backbone, Cost, Output, Query
 from pixelflow.core.packing import Group, ImageLayout, Layout, layout_of, patchify, unpatchify
+from pixelflow.system.errors import SpecError, UsageError
 
 
 class Block(StartsAsIdentity):

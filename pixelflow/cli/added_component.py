@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pixelflow.core.errors import MissingInputError, UsageError
+from pixelflow.system.errors import MissingInputError, UsageError
 
 _RETURN = re.compile(r"^(\s+)return \[(.*)\]$", re.MULTILINE)
 

@@ -21,8 +21,8 @@ from typer.core import TyperCommand
 
 from pixelflow import __version__
 from pixelflow.cli.leaving import leave_within_seconds
-from pixelflow.core import terminal
-from pixelflow.core.errors import (
+from pixelflow.system import terminal
+from pixelflow.system.errors import (
     CannotWriteError,
     MissingDependencyError,
     MissingInputError,
@@ -105,7 +105,7 @@ def _function(name: str) -> Callable[..., Any]:
 
 def _at_home(value: Any) -> Any:
     """A path with its ``~`` written out, which shells leave in ``--out=~/runs``; anything else as it is."""
-    from pixelflow.core.files import at_home
+    from pixelflow.system.files import at_home
 
     if not isinstance(value, Path):
         return value
@@ -141,7 +141,7 @@ for _name in COMMANDS:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and exit with its code; see `pixelflow.core.errors`."""
+    """Run one command and exit with its code; see `pixelflow.system.errors`."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     ordered = ["--debug"] * debug + [argument for argument in given if argument != "--debug"]
@@ -164,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _report(error: Exception, arguments: Sequence[str]) -> int:
     """Print what went wrong on stderr, a line for each problem; return the exit code."""
-    from pixelflow.core.memory import is_out_of_memory, lack_of_files
+    from pixelflow.system.memory import is_out_of_memory, lack_of_files
 
     code, message = _BUG, f"{type(error).__name__}: {error}"
     if isinstance(error, PixelflowError):
@@ -193,7 +193,7 @@ def _report(error: Exception, arguments: Sequence[str]) -> int:
 
 
 def _foreign() -> str | None:
-    from pixelflow.core.distribution import foreign
+    from pixelflow.system.distribution import foreign
 
     return foreign()
 

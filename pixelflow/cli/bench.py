@@ -23,12 +23,12 @@ from pixelflow.cli.arguments import (
     sampling_changes,
 )
 from pixelflow.cli.tables import percent, quantity, table
-from pixelflow.core.errors import UsageError
-from pixelflow.core.terminal import tell
+from pixelflow.system.errors import UsageError
+from pixelflow.system.terminal import tell
 
 if TYPE_CHECKING:
-    from pixelflow.run import Run
-    from pixelflow.speed import SamplingSpeed, TrainingSpeed
+    from pixelflow.costs.speed import SamplingSpeed, TrainingSpeed
+    from pixelflow.generation.run import Run
 
 
 def bench(
@@ -49,10 +49,10 @@ def bench(
     The peak is that of the best square product, measured in the same run. Encoding captions and writing files are left
     out; training is measured with the images at hand.
     """
-    from pixelflow.core.files import check_free
+    from pixelflow.costs.speed import matmul_peak, sampling_speeds, training_speed
+    from pixelflow.generation.run import Run
     from pixelflow.generation.settings import changed_sampling
-    from pixelflow.run import Run
-    from pixelflow.speed import matmul_peak, sampling_speeds, training_speed
+    from pixelflow.system.files import check_free
 
     if out is not None:
         check_free(out)
@@ -106,8 +106,8 @@ def _training(speed: TrainingSpeed) -> str:
 def _write(
     file: Path, run: Run, peaks: Mapping[str, float], sampled: Sequence[SamplingSpeed], trained: TrainingSpeed
 ) -> None:
-    from pixelflow.core.environment import environment
-    from pixelflow.core.files import write_text
+    from pixelflow.runs.environment import environment
+    from pixelflow.system.files import write_text
 
     body: dict[str, Any] = {
         "run": run.source.model_dump(mode="json"),

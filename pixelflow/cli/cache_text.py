@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pixelflow.cli.arguments import Device, Overrides, SpecFile, read_spec
-from pixelflow.core.terminal import say, tell
+from pixelflow.system.terminal import say, tell
 
 
 def cache_text(
@@ -15,7 +15,7 @@ def cache_text(
 
     The captions go to the folders that the conditioners' 'cache' names; the same command again goes on.
     """
-    from pixelflow.core.device import choose_device
+    from pixelflow.system.device import choose_device
     from pixelflow.training.caching import cache_text as fill
 
     for done in fill(read_spec(spec, overrides), choose_device(device), say):

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pixelflow.core.errors import DataError, MissingInputError, SpecError, UsageError
-from pixelflow.core.terminal import tell
+from pixelflow.system.errors import DataError, MissingInputError, SpecError, UsageError
+from pixelflow.system.terminal import tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

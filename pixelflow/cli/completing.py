@@ -70,8 +70,8 @@ def _paths(incomplete: str, is_wanted: Callable[[Path], bool]) -> list[str]:
 
 def _components() -> dict[str, list[str]]:
     """Kind -> names. They are remembered, as finding them imports torch, until pixelflow or a plugin changes."""
-    from pixelflow.core.cache import cache_folder
-    from pixelflow.core.files import write_text
+    from pixelflow.system.cache import cache_folder
+    from pixelflow.system.files import write_text
 
     key = _installed()
     file = cache_folder("completion") / "components.json"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pixelflow.cli import completing
-from pixelflow.core.terminal import tell
+from pixelflow.system.terminal import tell
 
 if TYPE_CHECKING:
     from pixelflow.core.registry import Entry
@@ -38,7 +38,7 @@ def components(
 def _unknown(kind: str, kinds: list[str]) -> Exception:
     import difflib
 
-    from pixelflow.core.errors import UsageError
+    from pixelflow.system.errors import UsageError
 
     near = difflib.get_close_matches(kind, kinds, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""

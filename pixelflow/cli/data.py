@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pixelflow.cli.arguments import Overrides, SpecFile, read_spec
-from pixelflow.core.terminal import tell
+from pixelflow.system.terminal import tell
 
 
 def data(
@@ -26,10 +26,10 @@ def data(
     Nothing is replaced.
     """
     from pixelflow.core.assembly import build_dataset
-    from pixelflow.core.errors import DataError
-    from pixelflow.core.files import check_free, free_name
-    from pixelflow.core.surveys import told
+    from pixelflow.data.surveys import told
     from pixelflow.generation.pictures import write_png
+    from pixelflow.system.errors import DataError
+    from pixelflow.system.files import check_free, free_name
     from pixelflow.training.looking import look as look_at
 
     read = read_spec(spec, overrides)

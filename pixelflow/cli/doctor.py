@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pixelflow import __version__
 from pixelflow.cli.tables import quantity
-from pixelflow.core.terminal import tell
+from pixelflow.system.terminal import tell
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +40,7 @@ def doctor() -> None:
 
 
 def _versions(broken: Mapping[str, str]) -> list[str]:
-    from pixelflow.core.distribution import DISTRIBUTION, foreign
+    from pixelflow.system.distribution import DISTRIBUTION, foreign
 
     packages = sorted({package for package, _, extra in _requirements() if not extra}, key=str.lower)
     stranger = foreign()
@@ -74,7 +74,7 @@ def _requirements() -> list[tuple[str, str, str]]:
 
 def _requirement_lines() -> list[str]:
     """From the installed package, or from the sources it runs from."""
-    from pixelflow.core.distribution import DISTRIBUTION
+    from pixelflow.system.distribution import DISTRIBUTION
 
     try:
         return metadata.requires(DISTRIBUTION) or []
@@ -123,7 +123,7 @@ def _attention() -> list[str]:
 
 def _kernels(device: str, dtype: torch.dtype) -> list[str]:
     from pixelflow.core.attention import available_kernels, choose_kernel
-    from pixelflow.core.errors import PixelflowError
+    from pixelflow.system.errors import PixelflowError
 
     try:
         chosen = choose_kernel(device, dtype)

@@ -24,17 +24,17 @@ from pixelflow.cli.arguments import (
 )
 from pixelflow.cli.progress import bars
 from pixelflow.cli.tables import table
-from pixelflow.core.terminal import say, tell
+from pixelflow.system.terminal import say, tell
 
 if TYPE_CHECKING:
     import torch
 
     from pixelflow.core.interfaces import Dataset
     from pixelflow.core.spec import ExperimentSpec
-    from pixelflow.evaluate.generated import Generation
-    from pixelflow.evaluate.inputs import Reference
-    from pixelflow.evaluate.measurement import Measurement
-    from pixelflow.evaluate.records import Outcome
+    from pixelflow.evaluation.generated import Generation
+    from pixelflow.evaluation.inputs import Reference
+    from pixelflow.evaluation.measurement import Measurement
+    from pixelflow.evaluation.records import Outcome
 
 
 def eval(
@@ -80,14 +80,14 @@ def eval(
     evaluation.bootstrap=100 sampling.batch_size=8; settings of sampling need not name their block. Nothing is written
     into a folder of pictures, and no result takes the place of another one.
     """
-    from pixelflow.core.device import choose_device
-    from pixelflow.core.files import check_writable
-    from pixelflow.evaluate import records
+    from pixelflow.evaluation import records
+    from pixelflow.system.device import choose_device
+    from pixelflow.system.files import check_writable
 
     target = choose_device(device)
     if (source / "spec.yaml").is_file():
-        from pixelflow.evaluate.of_run import asked_for, changed_spec
-        from pixelflow.run import Run
+        from pixelflow.evaluation.of_run import asked_for, changed_spec
+        from pixelflow.generation.run import Run
 
         run = Run.open(source, step=step, weights=weights, device=device)
         changes = [*(overrides or ()), *([f"evaluation.images={images}"] if images else [])]
@@ -120,7 +120,7 @@ def eval(
 
 def _beside_pictures(source: Path, measurement: Measurement) -> Path:
     """Where the results of images in files go: ``evaluations/NAME-DIGEST`` here, but never among pictures."""
-    from pixelflow.core.terminal import printable
+    from pixelflow.system.terminal import printable
 
     below = Path()
     for pictures in (source, measurement.spec.reference):
@@ -132,7 +132,7 @@ def _beside_pictures(source: Path, measurement: Measurement) -> Path:
 def _chosen(reference: Path | None) -> list[str]:
     """The option as a change of the spec."""
     from pixelflow.core import shipped
-    from pixelflow.evaluate.inputs import REFERENCE, check_reference
+    from pixelflow.evaluation.inputs import REFERENCE, check_reference
 
     if reference is None:
         return []
@@ -153,8 +153,8 @@ def _of_run(
     generation: Generation, folder: Path, spec: ExperimentSpec, data: Dataset | None, statistics: Path | None
 ) -> Measurement:
     """Draw the images, with a progress bar, and set them against the reference, else the data."""
-    from pixelflow.evaluate.inputs import reference_for
-    from pixelflow.evaluate.measurement import Measurement, prepare
+    from pixelflow.evaluation.inputs import reference_for
+    from pixelflow.evaluation.measurement import Measurement, prepare
 
     prepare(spec.evaluation, generation.run.model.device)
     real = reference_for(spec, data)
@@ -173,7 +173,7 @@ def _of_run(
 
 
 def _refuse_for_files(source: Path, options: dict[str, Any]) -> None:
-    from pixelflow.core.errors import MissingInputError, UsageError
+    from pixelflow.system.errors import MissingInputError, UsageError
 
     if not source.exists():
         raise MissingInputError(f"{source}: there is no such run, folder or npz")
@@ -184,9 +184,9 @@ def _refuse_for_files(source: Path, options: dict[str, Any]) -> None:
 
 def _of_files(images: Path, overrides: list[str], device: torch.device) -> Measurement:
     from pixelflow.core import reading
-    from pixelflow.core.errors import UsageError
-    from pixelflow.evaluate.inputs import FileEvaluation, open_images, open_reference
-    from pixelflow.evaluate.measurement import Measurement, prepare
+    from pixelflow.evaluation.inputs import FileEvaluation, open_images, open_reference
+    from pixelflow.evaluation.measurement import Measurement, prepare
+    from pixelflow.system.errors import UsageError
 
     document = reading.override(reading.Document("settings", {}), overrides)
     spec = reading.validate(FileEvaluation, document).evaluation

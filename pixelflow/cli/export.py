@@ -24,11 +24,11 @@ from pixelflow.cli.arguments import (
     sampling_changes,
 )
 from pixelflow.cli.progress import bars
-from pixelflow.core.errors import UsageError
-from pixelflow.core.terminal import tell
+from pixelflow.system.errors import UsageError
+from pixelflow.system.terminal import tell
 
 if TYPE_CHECKING:
-    from pixelflow.export.layout import Layout
+    from pixelflow.generation.exports.layout import Layout
 
 
 def export(
@@ -60,11 +60,11 @@ def export(
 
     Stopped and started again, it goes on where it was. Every run draws a prompt's images from the same seeds.
     """
-    from pixelflow.core.files import check_writable
-    from pixelflow.export.drawing import Export
+    from pixelflow.generation.exports.drawing import Export
     from pixelflow.generation.rewriting import chosen
+    from pixelflow.generation.run import Run
     from pixelflow.generation.settings import changed_sampling
-    from pixelflow.run import Run
+    from pixelflow.system.files import check_writable
 
     changes = sampling_changes(steps=steps, sampler=sampler, guidance=guidance, grid=grid)
     layout = _layout(benchmark)
@@ -85,9 +85,9 @@ def export(
 
 def _layout(name: str) -> Layout:
     """The layout of a benchmark; raises UsageError on an unknown one."""
-    from pixelflow.export.dpg import DPGBench
-    from pixelflow.export.geneval import GenEval
-    from pixelflow.export.t2i_compbench import T2ICompBench
+    from pixelflow.generation.exports.dpg import DPGBench
+    from pixelflow.generation.exports.geneval import GenEval
+    from pixelflow.generation.exports.t2i_compbench import T2ICompBench
 
     layouts: dict[str, Layout] = {"geneval": GenEval(), "dpg": DPGBench(), "t2i-compbench": T2ICompBench()}
     if name not in layouts:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pixelflow.cli.arguments import CheckpointStep, RunPath, Weights
-from pixelflow.core.terminal import tell
+from pixelflow.system.terminal import tell
 
 
 def export_official(
@@ -18,9 +18,9 @@ def export_official(
     weights: Weights = "ema",
 ) -> None:
     """Write a run in the form in which PixelFlow's authors publish their models."""
-    from pixelflow.core.runfolder import RunFolder
-    from pixelflow.core.weights import part_of
     from pixelflow.official.exchange import export_release
+    from pixelflow.runs.runfolder import RunFolder
+    from pixelflow.runs.weights import part_of
 
     folder = RunFolder(run)
     done = export_release(folder, target, step=folder.step_of(step), part=part_of(weights))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pixelflow.core.terminal import tell
+from pixelflow.system.terminal import tell
 
 
 def import_official(

@@ -13,7 +13,7 @@ for name in sys.argv[2:]:
     print(f"\\n{sys.argv[1]}{name}", flush=True)
     try:
         if name in ("torchvision", "cleanfid", "open_clip", "transformers"):
-            from pixelflow.core import torchvision_compat
+            from pixelflow.system import torchvision_compat
             torchvision_compat.make_importable()  # as all of pixelflow does before what imports it
         importlib.import_module(name)
     except BaseException as error:

@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from pixelflow.cli import completing
-from pixelflow.core.errors import CannotWriteError, UsageError
-from pixelflow.core.terminal import tell
+from pixelflow.system.errors import CannotWriteError, UsageError
+from pixelflow.system.terminal import tell
 
 KINDS = {"digits": "digits", "pictures": "pictures", "captions": "captions", "shapes": "shapes_t2i"}
 """What can be begun -> the shipped spec that is copied."""
@@ -39,8 +39,8 @@ def init(
     """
     from pixelflow.cli.schema import write_schema
     from pixelflow.core import reading, shipped
-    from pixelflow.core.files import write_text
     from pixelflow.core.spec import ExperimentSpec
+    from pixelflow.system.files import write_text
 
     source = shipped.specs()[KINDS[_checked(kind)]]
     file = out or Path(f"{kind}.yaml")

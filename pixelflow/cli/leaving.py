@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 
-from pixelflow.core import terminal
+from pixelflow.system import terminal
 
 _PATIENCE = 5.0
 """Seconds that such threads have to come to an end."""

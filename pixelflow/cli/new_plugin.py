@@ -16,8 +16,8 @@ import typer
 
 from pixelflow.cli import completing
 from pixelflow.cli.added_component import free_number, module_name, numbered, with_component
-from pixelflow.core.errors import CannotWriteError, UsageError
-from pixelflow.core.terminal import tell
+from pixelflow.system.errors import CannotWriteError, UsageError
+from pixelflow.system.terminal import tell
 
 SKELETON = Path(__file__).with_name("skeleton")
 
@@ -65,7 +65,7 @@ def new_plugin(
 
 def files(name: str, kind: str) -> dict[str, str]:
     """The plugin's files: path -> text."""
-    from pixelflow.core.distribution import DISTRIBUTION
+    from pixelflow.system.distribution import DISTRIBUTION
 
     package, module = _package(name), _skeleton(name, kind)
     words = {
@@ -89,7 +89,7 @@ def files(name: str, kind: str) -> dict[str, str]:
 
 def _add(folder: Path, name: str, kind: str) -> str:
     """Write one more component into a plugin's folder; returns its type. The plugin's test runs over all of them."""
-    from pixelflow.core.files import write_text
+    from pixelflow.system.files import write_text
 
     package = _package(name)
     number = free_number(folder / package, kind)

@@ -8,11 +8,11 @@ import typer
 
 from pixelflow.cli.arguments import Overrides, SpecFile, read_spec
 from pixelflow.cli.tables import duration, percent, quantity, table
-from pixelflow.core.terminal import tell
+from pixelflow.system.terminal import tell
 
 if TYPE_CHECKING:
     from pixelflow.core.spec import ExperimentSpec
-    from pixelflow.planning import Costs
+    from pixelflow.costs.planning import Costs
 
 
 def plan(
@@ -23,7 +23,7 @@ def plan(
     ] = None,
 ) -> None:
     """Show what a spec will cost. Allocates no weights."""
-    from pixelflow.planning import costs
+    from pixelflow.costs.planning import costs
 
     found = costs(read_spec(spec, overrides))
     speed = tflops * 1e12 if tflops else None

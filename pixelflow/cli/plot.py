@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pixelflow.cli import completing
-from pixelflow.core.terminal import tell
+from pixelflow.system.terminal import tell
 
 
 def plot(
@@ -24,9 +24,9 @@ def plot(
 
     Nothing but a run's own loss.png is replaced.
     """
-    from pixelflow.core.errors import MissingDependencyError
-    from pixelflow.core.files import check_free, free_name
-    from pixelflow.core.runfolder import RunFolder
+    from pixelflow.runs.runfolder import RunFolder
+    from pixelflow.system.errors import MissingDependencyError
+    from pixelflow.system.files import check_free, free_name
     from pixelflow.training import curves
 
     found = curves.courses([RunFolder(run).path for run in runs])

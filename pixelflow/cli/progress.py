@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pixelflow.core.terminal import printable, tell
+from pixelflow.system.terminal import printable, tell
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -41,7 +41,7 @@ def bars() -> Iterator[Bars]:
     from rich.console import Console
     from rich.progress import Progress
 
-    from pixelflow.core.gauge import Countdown
+    from pixelflow.system.gauge import Countdown
 
     console = Console(stderr=True)
     # Standard output is left alone: it may be a file, while rich would lead it to the bars' terminal.

@@ -25,13 +25,13 @@ from pixelflow.cli.arguments import (
     sampling_changes,
 )
 from pixelflow.cli.progress import bars
-from pixelflow.core.terminal import tell
+from pixelflow.system.terminal import tell
 
 if TYPE_CHECKING:
     from pixelflow.generation.gallery import Gallery
     from pixelflow.generation.orders import Order
+    from pixelflow.generation.run import Run
     from pixelflow.generation.weaker import Weaker
-    from pixelflow.run import Run
 
 _DEFAULT_COUNT = 16
 
@@ -86,8 +86,8 @@ def sample(
     """
     from pixelflow.generation.ordering import Wish, ordered
     from pixelflow.generation.prompt_files import read_prompts
+    from pixelflow.generation.run import Run
     from pixelflow.generation.settings import changed_sampling, read_size
-    from pixelflow.run import Run
 
     if repeat is not None:
         opened, weak_run, order = _recorded(repeat, run, device)
@@ -118,8 +118,8 @@ def _recorded(record: Path, run: Path, device: str | None) -> tuple[Run, Run | N
     """What a record holds, with its very weights opened."""
     from pixelflow.generation.gallery import read_order
     from pixelflow.generation.labels import check_recorded
+    from pixelflow.generation.run import Run
     from pixelflow.generation.settings import changed_sampling
-    from pixelflow.run import Run
 
     order = read_order(record)
     device = device or order.device
@@ -137,8 +137,8 @@ def _draw(run: Run, weak: Weaker | None, order: Order, out: Path | None, columns
     Args:
         is_new: whether to draw in any case.
     """
-    from pixelflow.core.files import check_writable
     from pixelflow.generation.gallery import Gallery, holds, place_for
+    from pixelflow.system.files import check_writable
 
     folder = out or place_for(Path(run.source.run) / "samples", None if is_new else order)
     if not is_new and holds(folder, order):
@@ -151,10 +151,10 @@ def _draw(run: Run, weak: Weaker | None, order: Order, out: Path | None, columns
 
 def _draw_into(gallery: Gallery, run: Run, weak: Weaker | None, order: Order, columns: int | None) -> None:
 
-    from pixelflow.core.environment import environment
     from pixelflow.generation.draw import draw
     from pixelflow.generation.gallery import Record
     from pixelflow.generation.pictures import columns_of
+    from pixelflow.runs.environment import environment
 
     count, size = len(order.seeds), order.sampling.batch_size
     began = time.perf_counter()
@@ -192,8 +192,8 @@ def _draw_into(gallery: Gallery, run: Run, weak: Weaker | None, order: Order, co
 
 def _export(run: Run, weak: Weaker | None, order: Order, folder: Path, npz: Path) -> None:
     """Draw into a folder what is not there yet, then write all of it into one file."""
-    from pixelflow.core.errors import UsageError
     from pixelflow.generation.npz_export import NpzExport
+    from pixelflow.system.errors import UsageError
 
     if npz.suffix != ".npz":
         raise UsageError(f"--npz {npz}: the file's name must end in .npz")

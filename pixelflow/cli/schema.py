@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pixelflow.core.terminal import say, tell
+from pixelflow.system.terminal import say, tell
 
 
 def schema(
@@ -29,7 +29,7 @@ def write_schema(file: Path) -> None:
     Raises:
         CannotWriteError: the file is there and holds anything else, or the system refuses.
     """
-    from pixelflow.core.files import check_free, write_text
+    from pixelflow.system.files import check_free, write_text
 
     if not _is_schema(file):
         check_free(file)

@@ -13,13 +13,13 @@ import typer
 
 from pixelflow.cli import completing
 from pixelflow.cli.tables import duration, percent, quantity, table
-from pixelflow.core.terminal import say, tell
+from pixelflow.system.terminal import say, tell
 
 if TYPE_CHECKING:
-    from pixelflow.sweep.executors import Executor
-    from pixelflow.sweep.forecast import Forecast
-    from pixelflow.sweep.search import Search
-    from pixelflow.sweep.settings import SweepSettings
+    from pixelflow.sweep.points.search import Search
+    from pixelflow.sweep.points.settings import SweepSettings
+    from pixelflow.sweep.work.executors import Executor
+    from pixelflow.sweep.work.forecast import Forecast
 
 
 def sweep(
@@ -48,10 +48,10 @@ def sweep(
     In place of FILE:  status DIR  shows how far a sweep is,  report DIR  writes its report anew.
     """
     from pixelflow.core import shipped
-    from pixelflow.sweep.crew import run
-    from pixelflow.sweep.forecast import forecast
-    from pixelflow.sweep.plan import FILE, Plan
-    from pixelflow.sweep.points import read_sweep
+    from pixelflow.sweep.points.plan import FILE, Plan
+    from pixelflow.sweep.points.points import read_sweep
+    from pixelflow.sweep.work.crew import run
+    from pixelflow.sweep.work.forecast import forecast
 
     sweep = read_sweep(shipped.found(file))
     plan = Plan.of(*sweep)
@@ -63,7 +63,7 @@ def sweep(
     if dry_run:
         tell(*_shown(forecast(plan, folder), "points").split("\n"))
         return
-    from pixelflow.sweep.report import write_report
+    from pixelflow.sweep.report.report import write_report
 
     carrier = _executor(sweep.settings, executor, workers)
     try:
@@ -78,7 +78,7 @@ def sweep(
 @contextmanager
 def _stopped_by_sigterm(folder: Path) -> Iterator[None]:
     """Within, SIGTERM raises PreemptedError: workers are then told to stop, and the report is written."""
-    from pixelflow.core.errors import PreemptedError
+    from pixelflow.system.errors import PreemptedError
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise PreemptedError(f"{folder}: stopped; the same command goes on")
@@ -93,7 +93,7 @@ def _stopped_by_sigterm(folder: Path) -> Iterator[None]:
 def _executor(settings: SweepSettings, wanted: str | None, workers: int | None) -> Executor:
     """The file's executor with what the command line changes; raises SpecError."""
     from pixelflow.core import reading
-    from pixelflow.sweep.settings import ExecutorSettings
+    from pixelflow.sweep.points.settings import ExecutorSettings
 
     if wanted is None or wanted == settings.executor.type:
         chosen: Executor = settings.executor
@@ -105,7 +105,7 @@ def _executor(settings: SweepSettings, wanted: str | None, workers: int | None) 
 
 def _space(search: Search) -> str:
     """What a search is for and what it varies; its points are not known before it runs."""
-    from pixelflow.sweep.space import described
+    from pixelflow.sweep.points.space import described
 
     rows = [(key, described(parameter)) for key, parameter in search.parameters.items()]
     aim = f"{search.trials} trials by {search.sampler}, to {search.objective.direction} {search.objective.title} over"
@@ -113,7 +113,7 @@ def _space(search: Search) -> str:
 
 
 def _shown(points: list[Forecast], what: str) -> str:
-    from pixelflow.sweep.forecast import SHARE, peak
+    from pixelflow.sweep.work.forecast import SHARE, peak
 
     rows = [("point", "parameters", "GMAC/image", "PFLOP to train", "to do", "time")]
     rows += [

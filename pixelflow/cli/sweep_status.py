@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pixelflow.cli.tables import table
-from pixelflow.core.terminal import tell
+from pixelflow.system.terminal import tell
 
 if TYPE_CHECKING:
-    from pixelflow.sweep.task import Task
+    from pixelflow.sweep.work.task import Task
 
 
 def sweep_status(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A sweep's folder, e.g. sweeps/digits_steps.")],
 ) -> None:
     """Show how far a sweep is: its trainings and points, and why any of them failed."""
-    from pixelflow.sweep.plan import Plan
-    from pixelflow.sweep.tasks import Training, cells_of, tasks_of
+    from pixelflow.sweep.points.plan import Plan
+    from pixelflow.sweep.work.tasks import Training, cells_of, tasks_of
 
     plan = Plan.read(folder)
     tasks = tasks_of(plan, folder)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pixelflow.cli.arguments import Device, Overrides, SpecFile, read_spec
-from pixelflow.core.terminal import tell
+from pixelflow.system.terminal import tell
 
 
 def train(

@@ -9,7 +9,7 @@ import typer
 
 from pixelflow.cli.arguments import Device, Overrides, SpecFile, read_spec
 from pixelflow.cli.progress import bars
-from pixelflow.core.terminal import say, tell
+from pixelflow.system.terminal import say, tell
 
 
 def train_extractor(
@@ -23,9 +23,9 @@ def train_extractor(
 
     It sees up to 50,000 images; its accuracy is had on a tenth of each class, which it is not trained on.
     """
-    from pixelflow.core.device import choose_device
-    from pixelflow.core.files import check_free
-    from pixelflow.evaluation.classifier import save
+    from pixelflow.metrics.classifier import save
+    from pixelflow.system.device import choose_device
+    from pixelflow.system.files import check_free
     from pixelflow.training.classifier import ClassifierTraining, train_classifier
 
     check_free(out)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pixelflow.cli.arguments import Overrides, SpecFile, read_spec
-from pixelflow.core.terminal import tell
+from pixelflow.system.terminal import tell
 
 
 def validate(spec: SpecFile, overrides: Overrides = None) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pixelflow.core.errors import UsageError
+from pixelflow.system.errors import UsageError
 
 PAD = -1
 """Stands where a row has no token."""

@@ -10,8 +10,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from pixelflow.core.condition import Condition
-from pixelflow.core.errors import DataError, UsageError
 from pixelflow.core.interfaces import Conditioner, Dataset
+from pixelflow.system.errors import DataError, UsageError
 
 
 class ClassLabel(Conditioner):

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from pixelflow.conditioners.captions import trimmed
 from pixelflow.conditioners.frozen import FrozenText
-from pixelflow.core import torchvision_compat
 from pixelflow.core.condition import Condition
-from pixelflow.core.distribution import install
-from pixelflow.core.errors import DataError, MissingDependencyError, MissingInputError
-from pixelflow.core.files import read_bytes
 from pixelflow.core.problems import problem
-from pixelflow.core.records import LARGEST
+from pixelflow.system import torchvision_compat
+from pixelflow.system.distribution import install
+from pixelflow.system.errors import DataError, MissingDependencyError, MissingInputError
+from pixelflow.system.files import read_bytes
+from pixelflow.system.records import LARGEST
 
 _CONFIG, _WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 

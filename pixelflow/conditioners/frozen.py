@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from pixelflow.conditioners import token_cache
 from pixelflow.conditioners.captions import PAD, Rows, checked, shown
 from pixelflow.conditioners.token_cache import TokenCache
-from pixelflow.core import pretrained
 from pixelflow.core.component import ComponentParams
 from pixelflow.core.condition import Condition
-from pixelflow.core.errors import DataError, PixelflowError, UsageError
 from pixelflow.core.interfaces import Conditioner, Dataset
+from pixelflow.system import pretrained
+from pixelflow.system.errors import DataError, PixelflowError, UsageError
 
 logger = logging.getLogger(__name__)
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from pixelflow.conditioners.captions import trimmed
 from pixelflow.conditioners.frozen import FrozenText
-from pixelflow.core.errors import DataError, MissingInputError, first_line
-from pixelflow.core.files import read_bytes
-from pixelflow.core.huggingface import transformers_for
-from pixelflow.core.records import LARGEST
+from pixelflow.system.errors import DataError, MissingInputError, first_line
+from pixelflow.system.files import read_bytes
+from pixelflow.system.huggingface import transformers_for
+from pixelflow.system.records import LARGEST
 
 _KNOWN_DIMS = {
     "google/flan-t5-small": 512,

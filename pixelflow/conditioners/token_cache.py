@@ -25,9 +25,9 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from pixelflow.core.errors import DataError, first_line
-from pixelflow.core.files import write_bytes, writing
-from pixelflow.core.records import Body, Kind
+from pixelflow.system.errors import DataError, first_line
+from pixelflow.system.files import write_bytes, writing
+from pixelflow.system.records import Body, Kind
 
 _ENCODER = "encoder.json"
 _AGAIN = "delete it and run pixelflow cache-text again"

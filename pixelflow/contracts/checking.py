@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from pixelflow.core.errors import MissingDependencyError, MissingInputError
+from pixelflow.system.errors import MissingDependencyError, MissingInputError
 
 Check = Callable[[Any], None]
 """``check(params)``; its docstring's first line is the promise that it checks."""

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from pixelflow.contracts.checking import Check, expect, expect_close, expect_gradient, expect_like
 from pixelflow.contracts.partners import built_in
 from pixelflow.core.condition import Condition
-from pixelflow.core.errors import UsageError
 from pixelflow.core.interfaces import Backbone, Conditioner, Query
+from pixelflow.system.errors import UsageError
 
 _PATCHES = (2, 2)
 _CONTEXT = 12

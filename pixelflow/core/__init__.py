@@ -1,1 +1,1 @@
-"""The theory and the contract; imports nothing of pixelflow outside core."""
+"""The theory and the contract; imports nothing of pixelflow but ``system``."""

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ConfigDict, PrivateAttr
 
 from pixelflow.core.component import ComponentParams, Settings, components
-from pixelflow.core.errors import MissingDependencyError
+from pixelflow.system.errors import MissingDependencyError
 
 Find = Callable[[str, str], str | None]
 """``find(kind, name)``: the distribution that brought a component, "" where that is not known, None to refuse it."""

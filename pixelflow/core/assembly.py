@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 
 from pixelflow.core.cascade import Cascade
-from pixelflow.core.errors import DataError, SpecError
-from pixelflow.core.generate import Plan
 from pixelflow.core.interfaces import Backbone, Conditioner, Dataset, Sample
 from pixelflow.core.model import FlowModel
 from pixelflow.core.renoising import NotLinearError
+from pixelflow.core.sampling import Plan
 from pixelflow.core.spec import ExperimentSpec, SamplingSpec
+from pixelflow.system.errors import DataError, SpecError
 
 _LOOKED_AT = 20
 """Elements among which the first readable one is looked for."""

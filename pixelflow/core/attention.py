@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from pixelflow.core.errors import MissingDependencyError, UsageError
 from pixelflow.core.packing import Joint, Layout, Padding, Span
+from pixelflow.system.errors import MissingDependencyError, UsageError
 
 BACKEND_VARIABLE = "PIXELFLOW_ATTENTION"
 

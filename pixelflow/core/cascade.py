@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from pixelflow.core import renoising
-from pixelflow.core.errors import UsageError
 from pixelflow.core.interfaces import Downsampler, Upsampler
 from pixelflow.core.schedule import Stage, make_stages
+from pixelflow.system.errors import UsageError
 
 _MIN_NOISE = 0.05
 """Floor on the noise level when dividing by it; only the last stage's end comes below."""

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pixelflow.core.errors import DataError
+from pixelflow.system.errors import DataError
 
 _SHOWN = 10
 """Classes that a message names."""

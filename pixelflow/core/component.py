@@ -14,8 +14,8 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, ValidatorFunctionWrapHandler, field_validator
 from pydantic_core import CoreSchema
 
-from pixelflow.core.files import at_home
 from pixelflow.core.problems import problem, shown
+from pixelflow.system.files import at_home
 
 Count = Annotated[int, Field(ge=1, lt=2**31)]
 """A number of things, at least one."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from pixelflow.core.errors import SpecError
+from pixelflow.system.errors import SpecError
 
 Key = tuple[str | int, ...]
 

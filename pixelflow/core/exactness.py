@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from pixelflow.core.cascade import Cascade
 from pixelflow.core.component import ComponentParams
 from pixelflow.core.condition import Condition
-from pixelflow.core.generate import Plan, generate
 from pixelflow.core.interfaces import (
     Backbone,
     Branches,
@@ -35,6 +34,7 @@ from pixelflow.core.interfaces import (
     Velocity,
 )
 from pixelflow.core.model import FlowModel
+from pixelflow.core.sampling import Plan, generate
 from pixelflow.core.schedule import Stage
 
 SLOPE_TOLERANCE = 0.2

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from pixelflow.core.cascade import Cascade
 from pixelflow.core.condition import Condition
-from pixelflow.core.errors import UsageError
 from pixelflow.core.interfaces import Backbone, Conditioner, Prediction
 from pixelflow.core.query import Output, Query
 from pixelflow.core.schedule import Stage
+from pixelflow.system.errors import UsageError
 
 
 class FlowModel(nn.Module):

@@ -19,9 +19,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-from pixelflow.core import terminal
-from pixelflow.core.cache import cache_folder
-from pixelflow.core.errors import PixelflowError
+from pixelflow.system import terminal
+from pixelflow.system.cache import cache_folder
+from pixelflow.system.errors import PixelflowError
 
 TIMEOUT_VARIABLE = "PIXELFLOW_PLUGIN_TIMEOUT"
 """Environment variable with the seconds after which a plugin's import is given up."""

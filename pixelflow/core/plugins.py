@@ -36,7 +36,7 @@ BUILT_INS = (
     "pixelflow.samplers",
     "pixelflow.guidance",
     "pixelflow.data",
-    "pixelflow.evaluation",
+    "pixelflow.metrics",
     "pixelflow.rewriters",
 )
 

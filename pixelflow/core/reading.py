@@ -14,9 +14,9 @@ from pydantic import BaseModel, ValidationError
 from pixelflow.core import shipped, wording
 from pixelflow.core.component import Settings
 from pixelflow.core.document import Document, Key, parse, parse_value
-from pixelflow.core.errors import MissingInputError, SpecError
 from pixelflow.core.problems import shown
-from pixelflow.core.streams import read_start
+from pixelflow.system.errors import MissingInputError, SpecError
+from pixelflow.system.streams import read_start
 
 __all__ = ["Document", "dump", "override", "parse", "parse_value", "read_document", "validate"]
 

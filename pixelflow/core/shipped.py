@@ -37,8 +37,8 @@ def read_spec(path: Path, overrides: Sequence[str] = (), run: str | None = None)
         SpecError: a line for every problem.
     """
     from pixelflow.core import reading
-    from pixelflow.core.errors import SpecError
     from pixelflow.core.spec import ExperimentSpec
+    from pixelflow.system.errors import SpecError
 
     document = reading.read_document(found(path))
     if isinstance(document.data, dict) and "base" in document.data and "cascade" not in document.data:

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from pixelflow.core.errors import DataError
-from pixelflow.core.files import is_plain_file
+from pixelflow.system.errors import DataError
+from pixelflow.system.files import is_plain_file
 
 _COLUMNS = ("text", "caption", "captions", "prompt")
 """Where a table's captions are looked for."""

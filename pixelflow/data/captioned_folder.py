@@ -10,14 +10,14 @@ from typing import ClassVar, Literal
 
 import torch
 
-from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import BadSample, Dataset, Sample, Survey
 from pixelflow.core.sizes import Size
-from pixelflow.core.terminal import printable
 from pixelflow.data.caption_tables import BadCaptionError
 from pixelflow.data.captions import TABLES, Captions, drawn
 from pixelflow.data.framing import FramedParams
 from pixelflow.data.image_folder import ImageFolder
+from pixelflow.system.errors import DataError
+from pixelflow.system.terminal import printable
 
 logger = logging.getLogger(__name__)
 

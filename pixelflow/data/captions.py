@@ -16,11 +16,11 @@ from pathlib import Path
 
 import torch
 
-from pixelflow.core.errors import DataError
-from pixelflow.core.files import is_plain_file
-from pixelflow.core.terminal import printable
 from pixelflow.data.caption_tables import MAX_BYTES, BadCaptionError, cell_captions, column_of, rows_of
 from pixelflow.data.listing import Listing, plain
+from pixelflow.system.errors import DataError
+from pixelflow.system.files import is_plain_file
+from pixelflow.system.terminal import printable
 
 TABLES = ("metadata.jsonl", "metadata.csv")
 

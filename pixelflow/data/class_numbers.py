@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelflow.core.classes import numbered
-from pixelflow.core.errors import DataError
+from pixelflow.system.errors import DataError
 
 MOST_CLASSES = 1 << 15
 """Numbers below it are classes, with those between them that have no image; ImageNet-21k has 21,841."""

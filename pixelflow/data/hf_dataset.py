@@ -9,10 +9,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from pixelflow.core.distribution import install
-from pixelflow.core.errors import DataError, MissingDependencyError, MissingInputError, first_line
-from pixelflow.core.files import opened, read_bytes
 from pixelflow.data.rows import Table, TableDataset, TooManyError, UnreadableRowError
+from pixelflow.system.distribution import install
+from pixelflow.system.errors import DataError, MissingDependencyError, MissingInputError, first_line
+from pixelflow.system.files import opened, read_bytes
 
 _ROWS = 1000
 """That are read at a time, to find the labels."""

@@ -14,13 +14,13 @@ from typing import ClassVar, Literal
 import torch
 
 from pixelflow.core.classes import in_order
-from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import BadSample, Dataset, Sample, Survey
 from pixelflow.core.sizes import Size
-from pixelflow.core.terminal import printable
 from pixelflow.data import decoding
 from pixelflow.data.framing import FramedParams, Framing, surveyed
 from pixelflow.data.listing import listed, plain
+from pixelflow.system.errors import DataError
+from pixelflow.system.terminal import printable
 
 
 class ImageFolder(Dataset):

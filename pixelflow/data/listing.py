@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pixelflow.core.errors import DataError, MissingInputError
 from pixelflow.data import decoding
+from pixelflow.system.errors import DataError, MissingInputError
 
 _TEXT = ".txt"
 _TABLES = ("metadata.jsonl", "metadata.csv")

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pixelflow.core.classes import numbered
-from pixelflow.core.errors import DataError, MissingInputError, first_line
-from pixelflow.core.files import is_plain_file
 from pixelflow.core.interfaces import BadSample, Dataset, Sample, Survey
 from pixelflow.data.class_numbers import MOST_IDS, classes_of
 from pixelflow.data.framing import FramedParams, Framing
+from pixelflow.system.errors import DataError, MissingInputError, first_line
+from pixelflow.system.files import is_plain_file
 
 IMAGES, LABELS = "arr_0", "arr_1"
 """Names of the images (n h w c), 8 bits, and of their labels (n), in ADM's files (arXiv 2105.05233)."""

@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pixelflow.core.distribution import install
-from pixelflow.core.errors import DataError, MissingDependencyError, first_line
 from pixelflow.data.patterns import Patterns, matching
 from pixelflow.data.rows import Table, TableDataset, TooManyError, UnreadableRowError
+from pixelflow.system.distribution import install
+from pixelflow.system.errors import DataError, MissingDependencyError, first_line
 
 logger = logging.getLogger(__name__)
 

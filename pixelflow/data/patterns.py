@@ -10,9 +10,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from pixelflow.core.errors import MissingInputError
-from pixelflow.core.files import is_plain_file
 from pixelflow.core.problems import problem
+from pixelflow.system.errors import MissingInputError
+from pixelflow.system.files import is_plain_file
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")

@@ -15,8 +15,6 @@ import numpy as np
 import torch
 
 from pixelflow.core.classes import in_order, numbered
-from pixelflow.core.errors import DataError, first_line
-from pixelflow.core.files import is_plain_file
 from pixelflow.core.interfaces import BadSample, Dataset, Sample, Survey
 from pixelflow.core.sizes import Size
 from pixelflow.data import decoding
@@ -25,6 +23,8 @@ from pixelflow.data.captions import drawn, usable
 from pixelflow.data.class_numbers import MOST_IDS, classes_of
 from pixelflow.data.decoding import UnreadableImageError
 from pixelflow.data.framing import FramedParams, Framing, surveyed
+from pixelflow.system.errors import DataError, first_line
+from pixelflow.system.files import is_plain_file
 
 _IMAGES = ("image", "img", "jpg", "png", "webp")
 _LABELS = ("label", "labels", "cls")

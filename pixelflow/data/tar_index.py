@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
 from pixelflow.core.classes import in_order, is_number
-from pixelflow.core.errors import CannotWriteError, DataError, MissingInputError
-from pixelflow.core.files import read_bytes, write_bytes, writing
-from pixelflow.core.sealed_arrays import check_safetensors, parsing, seal_safetensors
 from pixelflow.data import decoding
 from pixelflow.data.tar_scan import NOWHERE, scan
+from pixelflow.system.errors import CannotWriteError, DataError, MissingInputError
+from pixelflow.system.files import read_bytes, write_bytes, writing
+from pixelflow.system.sealed_arrays import check_safetensors, parsing, seal_safetensors
 
 logger = logging.getLogger(__name__)
 

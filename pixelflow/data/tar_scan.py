@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from pixelflow.core.errors import DataError, first_line
 from pixelflow.data import decoding
 from pixelflow.data.caption_tables import MAX_BYTES
 from pixelflow.data.listing import plain
+from pixelflow.system.errors import DataError, first_line
 
 _BLOCK = 512
 _LARGEST_LABEL = 256

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from pixelflow.core.classes import in_order, numbered
-from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import BadSample, Dataset, Sample, Survey
 from pixelflow.core.sizes import Size
 from pixelflow.data import decoding
@@ -25,6 +24,7 @@ from pixelflow.data.decoding import UnreadableImageError
 from pixelflow.data.framing import FramedParams, Framing, surveyed
 from pixelflow.data.patterns import Patterns, matching
 from pixelflow.data.tar_index import TarIndex
+from pixelflow.system.errors import DataError
 
 logger = logging.getLogger(__name__)
 

@@ -13,13 +13,12 @@ import torch
 from torch import Tensor
 
 import pixelflow
-from pixelflow.core.errors import DataError
-from pixelflow.core.files import write_text, writing
 from pixelflow.core.interfaces import Array, Extractor
 from pixelflow.core.plugin_use import codes
 from pixelflow.evaluation.features import Features
 from pixelflow.evaluation.sources import Source
 from pixelflow.evaluation.statistics import Statistics
+from pixelflow.system.files import write_text, writing
 
 Progress = Callable[[str, int, int], None]
 """``progress(what, done, total)`` while features are extracted."""
@@ -144,9 +143,3 @@ def _claimed(below: Path, recipe: dict[str, Any]) -> Path:
     if not (folder / "recipe.json").is_file():
         write_text(folder / "recipe.json", text)
     return folder
-
-
-def check_enough(count: int, least: int, what: str) -> None:
-    """Raise DataError unless there are at least so many images; `what` names whose they are and what for."""
-    if count < least:
-        raise DataError(f"{what} needs {least} images, not {count}")

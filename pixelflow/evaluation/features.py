@@ -21,11 +21,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pixelflow.core.errors import DataError
-from pixelflow.core.files import write_bytes
 from pixelflow.core.interfaces import Array, BadSample
-from pixelflow.core.sealed_arrays import npz_bytes, parsing, read_npz
 from pixelflow.evaluation.sources import Source
+from pixelflow.system.errors import DataError
+from pixelflow.system.files import write_bytes
+from pixelflow.system.sealed_arrays import npz_bytes, parsing, read_npz
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from pixelflow.core.interfaces import Array, Comparison, Extractor, ImageSource
 from pixelflow.evaluation.comparison import FeatureComparison
-from pixelflow.evaluation.distances import moments
+from pixelflow.metrics.distances import moments
 
 Figures = dict[str, float]
 

@@ -11,11 +11,12 @@ from typing import Protocol
 
 import torch
 
-from pixelflow.core import seeds, surveys
-from pixelflow.core.bad_samples import Tally
-from pixelflow.core.errors import DataError
+from pixelflow.core import seeds
 from pixelflow.core.interfaces import BadSample, Dataset, ImageBatch, ImageSource, Sample
 from pixelflow.core.plugin_use import codes
+from pixelflow.data import surveys
+from pixelflow.data.bad_samples import Tally
+from pixelflow.system.errors import DataError
 
 _BATCH = 64
 

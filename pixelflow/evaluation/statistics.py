@@ -17,13 +17,13 @@ from typing import Any, Protocol
 import numpy as np
 
 import pixelflow
-from pixelflow.core.bad_samples import Tally
-from pixelflow.core.errors import DataError, PixelflowError
-from pixelflow.core.files import check_free, write_bytes
 from pixelflow.core.interfaces import Array, Extractor, ImageBatch
 from pixelflow.core.plugin_use import codes
-from pixelflow.core.sealed_arrays import npz_bytes, read_npz
+from pixelflow.data.bad_samples import Tally
 from pixelflow.evaluation.sources import Part
+from pixelflow.system.errors import DataError, PixelflowError
+from pixelflow.system.files import check_free, write_bytes
+from pixelflow.system.sealed_arrays import npz_bytes, read_npz
 
 _RECIPE, _IDENTITY = "recipe", "identity"
 _LARGEST = 1 << 31

@@ -11,17 +11,17 @@ import torch
 from torch import Tensor
 
 from pixelflow.core.assembly import build_plan
-from pixelflow.core.errors import UsageError
-from pixelflow.core.generate import OnStep, SeededNoise, WeakModel, generate
 from pixelflow.core.interfaces import NoiseSource
-from pixelflow.core.memory import memory_for
 from pixelflow.core.model import FlowModel
+from pixelflow.core.sampling import OnStep, SeededNoise, WeakModel, generate
 from pixelflow.core.schedule import Stage
 from pixelflow.core.sizes import Size
 from pixelflow.core.spec import ExperimentSpec, SamplingSpec
 from pixelflow.generation.prompts import Prompt, condition_for
 from pixelflow.generation.settings import checked_size
 from pixelflow.generation.weaker import Weaker
+from pixelflow.system.errors import UsageError
+from pixelflow.system.memory import memory_for
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def draw_request(
     """What was requested, in batches of ``sampling.batch_size``; see `draw`.
 
     Args:
-        on_step: called after every step of every batch; see `pixelflow.core.generate.OnStep`.
+        on_step: called after every step of every batch; see `pixelflow.core.sampling.OnStep`.
 
     Raises:
         UsageError: the weaker model has another cascade.

@@ -16,12 +16,12 @@ from torch import Tensor
 from pixelflow.core import reading
 from pixelflow.core.component import Settings
 from pixelflow.core.document import Document
-from pixelflow.core.errors import DataError, NonFiniteError, PixelflowError, UsageError
-from pixelflow.core.files import check_free, is_free, locked_if_free, writing
-from pixelflow.core.records import Kind
 from pixelflow.generation.draw import Drawn, mean_evaluations
 from pixelflow.generation.orders import Order
 from pixelflow.generation.pictures import CAPTION_CELL, CELL, filmstrip, grid, to_pil
+from pixelflow.system.errors import DataError, NonFiniteError, PixelflowError, UsageError
+from pixelflow.system.files import check_free, is_free, locked_if_free, writing
+from pixelflow.system.records import Kind
 
 RECORD = "samples.json"
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from torch import Tensor
 
-from pixelflow.core.errors import UsageError
 from pixelflow.core.model import FlowModel
 from pixelflow.core.sizes import Size
 from pixelflow.core.spec import ExperimentSpec
@@ -18,6 +17,7 @@ from pixelflow.generation.ordering import Wish
 from pixelflow.generation.orders import Order
 from pixelflow.generation.prompts import Prompt, context
 from pixelflow.generation.weaker import Weaker
+from pixelflow.system.errors import UsageError
 
 Text = str | Sequence[str] | Tensor
 """Captions, or their embeddings (b n d) as the run's text encoder gives them."""

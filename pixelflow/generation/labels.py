@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from pixelflow.core.classes import is_number, places, shown
-from pixelflow.core.errors import UsageError
+from pixelflow.system.errors import UsageError
 
 Labels = int | str | Sequence[int | str] | Tensor
 

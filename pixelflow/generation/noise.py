@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from pixelflow.core.errors import UsageError
-from pixelflow.core.generate import GivenNoise, SeededNoise
 from pixelflow.core.interfaces import NoiseSource
+from pixelflow.core.sampling import GivenNoise, SeededNoise
+from pixelflow.system.errors import UsageError
 
 
 def checked_noise(noise: Sequence[Tensor], channels: int, stages: int) -> list[Tensor]:

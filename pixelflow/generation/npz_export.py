@@ -14,8 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pixelflow.core.errors import DataError
-from pixelflow.core.files import check_free, draft_of, sync, writing
 from pixelflow.core.model import FlowModel
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.data.npz import CLASSES, IMAGES, LABELS
@@ -24,6 +22,8 @@ from pixelflow.generation.numbered import NumberedImages
 from pixelflow.generation.orders import Order
 from pixelflow.generation.settings import code_behind
 from pixelflow.generation.weaker import Weaker
+from pixelflow.system.errors import DataError
+from pixelflow.system.files import check_free, draft_of, sync, writing
 
 
 @dataclass(frozen=True)

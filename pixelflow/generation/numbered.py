@@ -10,11 +10,11 @@ from typing import Any
 
 from PIL import Image
 
-from pixelflow.core.errors import CannotWriteError, NonFiniteError
-from pixelflow.core.files import check_free, draft_of, locked, remove_drafts, write_text, writing
 from pixelflow.generation.draw import Drawn
 from pixelflow.generation.gallery import AT_WORK
 from pixelflow.generation.pictures import to_pil
+from pixelflow.system.errors import CannotWriteError, NonFiniteError
+from pixelflow.system.files import check_free, draft_of, locked, remove_drafts, write_text, writing
 
 _RECIPE = "recipe.json"
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from pixelflow.core.errors import UsageError
 from pixelflow.core.model import FlowModel
 from pixelflow.core.sizes import Size
 from pixelflow.core.spec import ExperimentSpec, SamplingSpec
@@ -15,6 +14,7 @@ from pixelflow.generation.labels import Labels, repeated
 from pixelflow.generation.orders import MOST_IMAGES, Order, Source
 from pixelflow.generation.rewriting import chosen, rewritten
 from pixelflow.generation.settings import check_negatives, check_weak, checked_size
+from pixelflow.system.errors import UsageError
 
 _SEEDS = 2**63
 """Seeds are below it, as derived ones are (`core.seeds.derive`), and as torch takes them."""

@@ -14,7 +14,7 @@ from einops import rearrange
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from pixelflow.core.files import write_bytes, writing
+from pixelflow.system.files import write_bytes, writing
 
 CELL, CAPTION_CELL = 64, 128
 """Sides of cells that hold a name, or a caption."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pixelflow.core.errors import DataError, MissingInputError
-from pixelflow.core.streams import read_start
+from pixelflow.system.errors import DataError, MissingInputError
+from pixelflow.system.streams import read_start
 
 _LARGEST = 1 << 28
 """Bytes; ten million captions have about so many."""

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from pixelflow.core.condition import Condition
-from pixelflow.core.errors import UsageError
 from pixelflow.core.interfaces import Conditioner
 from pixelflow.core.model import FlowModel
+from pixelflow.system.errors import UsageError
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from pixelflow.core.errors import StoppedError
-from pixelflow.core.generate import OnStep
 from pixelflow.core.model import FlowModel
+from pixelflow.core.sampling import OnStep
 from pixelflow.core.spec import SamplingSpec
 from pixelflow.generation.draw import Drawn, Request, draw_request, mean_evaluations
 from pixelflow.generation.orders import Order
 from pixelflow.generation.pictures import CAPTION_CELL, CELL, columns_of, grid, to_pil
+from pixelflow.system.errors import StoppedError
 
 _SHOWN = 100
 """Most images in the picture of a result."""

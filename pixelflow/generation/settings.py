@@ -8,12 +8,12 @@ from typing import Any
 
 from pixelflow.core import absent, reading
 from pixelflow.core.component import ComponentParams
-from pixelflow.core.errors import UsageError
 from pixelflow.core.interfaces import Guidance
 from pixelflow.core.plugin_use import codes
 from pixelflow.core.registry import params_of
 from pixelflow.core.sizes import Size
 from pixelflow.core.spec import ExperimentSpec, SamplingSpec
+from pixelflow.system.errors import UsageError
 
 
 def changed_sampling(

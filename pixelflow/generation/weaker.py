@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 from pixelflow.core.classes import Match, match, shown
 from pixelflow.core.condition import Condition
-from pixelflow.core.errors import UsageError
 from pixelflow.core.model import FlowModel
 from pixelflow.generation.prompts import Prompt
+from pixelflow.system.errors import UsageError
 
 logger = logging.getLogger(__name__)
 

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from pixelflow.core.errors import UsageError
 from pixelflow.core.interfaces import Extractor, Term
 from pixelflow.core.work import Answer
 from pixelflow.objectives.extracting import AnyExtractor, differentiable
+from pixelflow.system.errors import UsageError
 
 _PROBE = 32
 """Pixels of an image that tells how many channels an extractor has."""

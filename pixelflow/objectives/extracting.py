@@ -6,9 +6,9 @@ from typing import Annotated
 
 import torch
 
-from pixelflow.core.errors import UsageError
 from pixelflow.core.interfaces import Extractor
 from pixelflow.core.registry import Slot
+from pixelflow.system.errors import UsageError
 
 AnyExtractor = Annotated[Extractor.Params, Slot("extractor")]
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from pixelflow.run import Run
+    from pixelflow.generation.run import Run
 
 
 def replay(run: Run, noise: Sequence[Tensor], **asked: Any) -> Tensor:

@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from pixelflow.core.errors import DataError, MissingInputError
-from pixelflow.core.files import opened
+from pixelflow.system.errors import DataError, MissingInputError
+from pixelflow.system.files import opened
 
 _DTYPES = {
     "FloatStorage": torch.float32,

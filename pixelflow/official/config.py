@@ -16,13 +16,13 @@ from pixelflow.conditioners.t5 import T5
 from pixelflow.core import reading
 from pixelflow.core.component import Settings
 from pixelflow.core.document import Document
-from pixelflow.core.errors import UsageError
 from pixelflow.core.problems import problem
 from pixelflow.core.schedule import TRAIN_TIMESTEPS
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.objectives.velocity import VelocityPrediction
 from pixelflow.operators.bilinear import BilinearDown
 from pixelflow.operators.nearest import NearestUp
+from pixelflow.system.errors import UsageError
 
 _GAMMA = -1 / 3
 """Correlation of the renoising noise inside 2x2 blocks; the only one that is exact for nearest upsampling."""

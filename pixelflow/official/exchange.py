@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 
 from pixelflow.backbones.dit import DiT
-from pixelflow.core import checkpoint
 from pixelflow.core.assembly import build_network
-from pixelflow.core.errors import CannotWriteError, DataError, MissingInputError
-from pixelflow.core.files import draft_of, write_text, writing
-from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.official.archive import Archive, StoredTensor, state_dicts
 from pixelflow.official.config import class_count, config_text, read_config, spec_of, text_channels
 from pixelflow.official.weights import Shape, Table, from_official, misfits, name_table, to_official
+from pixelflow.runs import checkpoint
+from pixelflow.runs.runfolder import RunFolder
+from pixelflow.system.errors import CannotWriteError, DataError, MissingInputError
+from pixelflow.system.files import draft_of, write_text, writing
 
 CONFIG = "config.yaml"
 WEIGHTS = "model.pt"

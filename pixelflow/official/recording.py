@@ -24,15 +24,15 @@ import torch
 from torch import Tensor
 
 from pixelflow.core.condition import Condition
-from pixelflow.core.errors import UsageError
 from pixelflow.core.model import FlowModel
 from pixelflow.core.schedule import Stage
 from pixelflow.generation.draw import evaluating
 from pixelflow.generation.prompts import condition_for
+from pixelflow.generation.run import Run
 from pixelflow.guidance.classifier_free import StagewiseGuidance
-from pixelflow.run import Run
 from pixelflow.samplers.adaptive import AdaptiveSolver
 from pixelflow.samplers.dopri5 import Dopri5
+from pixelflow.system.errors import UsageError
 
 _TABLE_END = 0.999
 """tau of the last entry in the release's table of times."""

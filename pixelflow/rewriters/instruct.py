@@ -11,10 +11,10 @@ from typing import Any, Literal
 import torch
 from pydantic import Field
 
-from pixelflow.core import pretrained
-from pixelflow.core.errors import DataError, first_line
-from pixelflow.core.huggingface import transformers_for
 from pixelflow.core.interfaces import Rewriter
+from pixelflow.system import pretrained
+from pixelflow.system.errors import DataError, first_line
+from pixelflow.system.huggingface import transformers_for
 
 _FILES = ("config.json", "*.safetensors", "tokenizer*.json")
 

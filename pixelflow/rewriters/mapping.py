@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 import torch
 
-from pixelflow.core.errors import DataError
-from pixelflow.core.files import read_bytes
 from pixelflow.core.interfaces import Rewriter
+from pixelflow.system.errors import DataError
+from pixelflow.system.files import read_bytes
 
 _LARGEST = 1 << 28
 """Bytes of the file."""

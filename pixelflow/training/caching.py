@@ -16,11 +16,11 @@ from pixelflow.conditioners.captions import checked
 from pixelflow.conditioners.frozen import FrozenText
 from pixelflow.conditioners.token_cache import TokenCache, key_of
 from pixelflow.core.assembly import build_dataset
-from pixelflow.core.errors import UsageError
-from pixelflow.core.files import locked
 from pixelflow.core.interfaces import Dataset
 from pixelflow.core.spec import ExperimentSpec
-from pixelflow.core.surveys import told
+from pixelflow.data.surveys import told
+from pixelflow.system.errors import UsageError
+from pixelflow.system.files import locked
 
 _BATCH = 32
 """Captions that are encoded together."""

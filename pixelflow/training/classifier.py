@@ -10,14 +10,14 @@ from torch import Tensor
 
 from pixelflow.core import seeds
 from pixelflow.core.assembly import build_dataset
-from pixelflow.core.bad_samples import Tally
 from pixelflow.core.component import Count, Settings
-from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import BadSample, Dataset
 from pixelflow.core.spec import ExperimentSpec
-from pixelflow.core.surveys import told
-from pixelflow.evaluation.classifier import About, Network, prepared
-from pixelflow.evaluation.splits import held_out, some
+from pixelflow.data.bad_samples import Tally
+from pixelflow.data.surveys import told
+from pixelflow.metrics.classifier import About, Network, prepared
+from pixelflow.metrics.splits import held_out, some
+from pixelflow.system.errors import DataError
 
 _HELD_OUT = 10
 """One in so many images, of each class as well, is kept for the accuracy."""

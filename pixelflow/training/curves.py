@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pixelflow.core.errors import DataError
-from pixelflow.core.files import write_bytes
+from pixelflow.system.errors import DataError
+from pixelflow.system.files import write_bytes
 
 logger = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ import torch
 import torch.distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
-from pixelflow.core import terminal
-from pixelflow.core.device import choose_device
-from pixelflow.core.errors import LostPeerError, PixelflowError, UsageError, first_line
+from pixelflow.system import terminal
+from pixelflow.system.device import choose_device
+from pixelflow.system.errors import LostPeerError, PixelflowError, UsageError, first_line
 from pixelflow.training.parallel import Parallel
 from pixelflow.training.peers import Peers
 from pixelflow.training.stopping import killable

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pixelflow.core import history
-from pixelflow.core.history import Evaluated
 from pixelflow.core.interfaces import Dataset
 from pixelflow.core.model import FlowModel
-from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec
+from pixelflow.runs import history
+from pixelflow.runs.history import Evaluated
+from pixelflow.runs.runfolder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +29,7 @@ class Evaluations:
         self._run, self._spec = run, spec
         self._settings = spec.evaluation
         if self._settings.every is not None:
-            from pixelflow.evaluate.measurement import prepare
+            from pixelflow.evaluation.measurement import prepare
 
             prepare(self._settings, torch.device("cpu"))
 
@@ -61,7 +61,7 @@ class Evaluations:
 
         No randomness of the training is touched, so that weights do not depend on evaluations.
         """
-        from pixelflow.evaluate.in_training import evaluate_model
+        from pixelflow.evaluation.in_training import evaluate_model
 
         folder = self._run.evaluations / f"step-{step:08d}"
         results = evaluate_model(model, self._spec, self._data, folder, step=step, classes=self._run.classes)
@@ -69,7 +69,7 @@ class Evaluations:
 
     @cached_property
     def _data(self) -> Dataset:
-        from pixelflow.evaluate.inputs import plain_dataset
+        from pixelflow.evaluation.inputs import plain_dataset
 
         return plain_dataset(self._spec)
 

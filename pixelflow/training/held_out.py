@@ -15,17 +15,17 @@ from torch import Tensor
 
 from pixelflow.core import seeds
 from pixelflow.core.assembly import build_dataset
-from pixelflow.core.bad_samples import Tally
 from pixelflow.core.classes import match
-from pixelflow.core.errors import DataError
-from pixelflow.core.history import History
 from pixelflow.core.interfaces import BadSample, Dataset, Sample, StageGroup, Work
 from pixelflow.core.learner import Learner
 from pixelflow.core.model import FlowModel
 from pixelflow.core.spec import ExperimentSpec, HeldOutSpec
+from pixelflow.data.bad_samples import Tally
 from pixelflow.data.renumbered import Renumbered
 from pixelflow.data.subset import Subset
 from pixelflow.generation.draw import evaluating
+from pixelflow.runs.history import History
+from pixelflow.system.errors import DataError
 from pixelflow.training.loader import grouped
 
 

@@ -14,17 +14,17 @@ from typing import Literal
 
 from torch import Tensor
 
-from pixelflow.core import checkpoint
 from pixelflow.core.classes import places, shown
 from pixelflow.core.component import ComponentParams
-from pixelflow.core.errors import MissingInputError, UsageError
 from pixelflow.core.interfaces import Backbone, Conditioner
 from pixelflow.core.model import FlowModel
-from pixelflow.core.records import Kind
-from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec, InitSpec
 from pixelflow.generation.orders import Source
-from pixelflow.run import Run
+from pixelflow.generation.run import Run
+from pixelflow.runs import checkpoint
+from pixelflow.runs.runfolder import RunFolder
+from pixelflow.system.errors import MissingInputError, UsageError
+from pixelflow.system.records import Kind
 
 INHERITED = Kind("what a run took from another", "nothing needs it, remove it")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pixelflow.core.classes import match, shown
-from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import Conditioner, Dataset
-from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.data.renumbered import Renumbered
+from pixelflow.runs.runfolder import RunFolder
+from pixelflow.system.errors import DataError
 
 
 def with_classes_of(run: RunFolder, dataset: Dataset, say: Callable[[str], None]) -> Dataset:

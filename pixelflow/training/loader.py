@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from pixelflow.core import seeds
-from pixelflow.core.bad_samples import Tally
-from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import BadSample, Dataset, Sample
+from pixelflow.data.bad_samples import Tally
+from pixelflow.system.errors import DataError
 from pixelflow.training.workers import read_ahead
 
 _LISTED = 1 << 16

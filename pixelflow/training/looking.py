@@ -10,10 +10,10 @@ from PIL.Image import Image
 from torch import Tensor
 
 from pixelflow.core import seeds
-from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import BadSample, Dataset, Sample
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.generation.pictures import CAPTION_CELL, CELL, mixed_grid
+from pixelflow.system.errors import DataError
 
 _NAMED = 5
 """Classes, and unreadable pictures, that are named."""

@@ -9,11 +9,12 @@ from contextlib import closing
 import torch
 from torch import Tensor
 
-from pixelflow.core import checkpoint, seeds
-from pixelflow.core.errors import CannotWriteError, NonFiniteError, PixelflowError
+from pixelflow.core import seeds
 from pixelflow.core.interfaces import Dataset, Work
-from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec
+from pixelflow.runs import checkpoint
+from pixelflow.runs.runfolder import RunFolder
+from pixelflow.system.errors import CannotWriteError, NonFiniteError, PixelflowError
 from pixelflow.training import metrics
 from pixelflow.training.curves import Curves
 from pixelflow.training.evaluations import Evaluations

@@ -1,4 +1,4 @@
-"""The averages that a line of metrics holds; `pixelflow.core.history` keeps the lines."""
+"""The averages that a line of metrics holds; `pixelflow.runs.history` keeps the lines."""
 
 from __future__ import annotations
 

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from pixelflow.core import seeds
-from pixelflow.core.errors import DataError, UsageError
 from pixelflow.core.interfaces import Objective, StageGroup, Work
 from pixelflow.core.learner import FrozenLearner, Learner
 from pixelflow.core.model import FlowModel
 from pixelflow.core.schedule import Stage
 from pixelflow.core.spec import ExperimentSpec
-from pixelflow.run import Run
+from pixelflow.generation.run import Run
+from pixelflow.system.errors import DataError, UsageError
 from pixelflow.training.loader import Alike, Batch
 
 

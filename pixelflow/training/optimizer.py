@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from pixelflow.core.errors import UsageError
 from pixelflow.core.interfaces import Backbone
 from pixelflow.core.spec import TrainingSpec
+from pixelflow.system.errors import UsageError
 
 
 def trained(model: nn.Module) -> dict[str, nn.Parameter]:

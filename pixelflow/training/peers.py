@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from pixelflow.core import terminal
-from pixelflow.core.errors import LostPeerError
+from pixelflow.system import terminal
+from pixelflow.system.errors import LostPeerError
 
 _GRACE = 5.0
 """Seconds in which a process may end by itself after another has; a common end is not everybody's at the same time."""

@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from pixelflow.core.errors import UsageError
 from pixelflow.core.interfaces import Conditioner, Dataset, Sample
 from pixelflow.core.model import FlowModel
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.generation.labels import label_indices, repeated
+from pixelflow.system.errors import UsageError
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pixelflow.core.errors import UsageError
 from pixelflow.core.spec import TrainingSpec
+from pixelflow.system.errors import UsageError
 
 _SETTINGS = ("steps", "learning_rate", "warmup", "decay", "decay_end", "phases")
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pixelflow.core import terminal
-from pixelflow.core.distribution import install
-from pixelflow.core.errors import MissingDependencyError
-from pixelflow.core.terminal import printable
+from pixelflow.system import terminal
+from pixelflow.system.distribution import install
+from pixelflow.system.errors import MissingDependencyError
+from pixelflow.system.terminal import printable
 
 _SOON = 1.0
 """Seconds of training from which its speed is told."""
@@ -51,7 +51,7 @@ class Bar(Progress):
         from rich.console import Console
         from rich.progress import Progress as RichProgress
 
-        from pixelflow.core.gauge import Gauge
+        from pixelflow.system.gauge import Gauge
 
         console = Console(stderr=True)
         self._bar = RichProgress(Gauge(console), console=console)

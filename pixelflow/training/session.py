@@ -13,15 +13,16 @@ from typing import Any
 
 import torch
 
-from pixelflow.core import checkpoint, terminal
 from pixelflow.core.assembly import build_dataset, resolve
-from pixelflow.core.errors import PreemptedError, UsageError
-from pixelflow.core.history import History
 from pixelflow.core.interfaces import Dataset
-from pixelflow.core.memory import memory_for
-from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec
-from pixelflow.core.surveys import told
+from pixelflow.data.surveys import told
+from pixelflow.runs import checkpoint
+from pixelflow.runs.history import History
+from pixelflow.runs.runfolder import RunFolder
+from pixelflow.system import terminal
+from pixelflow.system.errors import PreemptedError, UsageError
+from pixelflow.system.memory import memory_for
 from pixelflow.training import initial, rates
 from pixelflow.training.known_classes import with_classes_of
 from pixelflow.training.loop import Callback, Trainer

@@ -9,15 +9,16 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pixelflow.core import checkpoint, seeds
+from pixelflow.core import seeds
 from pixelflow.core.assembly import build_model
-from pixelflow.core.ema import Ema
-from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import Objective
-from pixelflow.core.journal import Position
 from pixelflow.core.model import FlowModel
 from pixelflow.core.spec import ExperimentSpec
-from pixelflow.core.weights import Blank
+from pixelflow.runs import checkpoint
+from pixelflow.runs.ema import Ema
+from pixelflow.runs.weights import Blank
+from pixelflow.system.errors import DataError
+from pixelflow.system.journal import Position
 from pixelflow.training.metrics import Window
 from pixelflow.training.objective import build_objective, own_weights
 from pixelflow.training.optimizer import Optimizer, make_optimizer, trained

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from pixelflow.core import terminal
-from pixelflow.core.errors import LostPeerError
+from pixelflow.system import terminal
+from pixelflow.system.errors import LostPeerError
 
 REQUESTS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGINT") if hasattr(signal, name))
 """The signals that ask training to stop; Windows has no SIGHUP."""

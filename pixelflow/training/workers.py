@@ -23,8 +23,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from pixelflow.core.errors import DataError, OutOfMemoryError
-from pixelflow.core.memory import is_out_of_memory
+from pixelflow.system.errors import DataError, OutOfMemoryError
+from pixelflow.system.memory import is_out_of_memory
 from pixelflow.training.stopping import REQUESTS
 
 Order = TypeVar("Order")

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from pixelflow.core.attention import grouped_attention, joint_attention
-from pixelflow.core.errors import UsageError
 from pixelflow.core.packing import Joint, Layout, layout_of, packed
+from pixelflow.system.errors import UsageError
 from tests.conftest import lively_model, make_spec
 
 CPU = torch.device("cpu")

@@ -12,7 +12,7 @@ import pytest
 
 import pixelflow
 from pixelflow.cli import app as application
-from pixelflow.core import errors
+from pixelflow.system import errors
 
 ROOT = Path(pixelflow.__file__).parents[1]
 

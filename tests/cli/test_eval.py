@@ -18,7 +18,7 @@ from sklearn.datasets import load_digits
 
 import pixelflow
 from pixelflow.cli.app import main
-from pixelflow.core.errors import UsageError
+from pixelflow.system.errors import UsageError
 from tests.conftest import make_run, make_spec
 
 METRICS = "evaluation.metrics=[{type: frechet, extractor: {type: pixels_pca, components: 8}}, label_agreement]"
@@ -75,17 +75,17 @@ def test_python_measures_what_the_command_measures(run, capsys, tmp_path):
     assert call(run, "--images", 20, "--guidance", 2.5, METRICS) == 0
     body = recorded(capsys.readouterr().out)
     opened = pixelflow.load(run)
-    found = pixelflow.measure(opened, "evaluation.images=20", METRICS, guidance=2.5, out=tmp_path / "out")
+    found = pixelflow.evaluate(opened, "evaluation.images=20", METRICS, guidance=2.5, out=tmp_path / "out")
     assert found == body["results"]
     assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["subject"] == body["subject"]
     assert opened.model.training is False
     with pytest.raises(UsageError, match="only evaluation"):
-        pixelflow.measure(opened, "backbone.depth=1")
+        pixelflow.evaluate(opened, "backbone.depth=1")
 
 
 def test_the_images_are_those_of_the_api(run, capsys):
     from pixelflow.generation.pictures import to_uint8
-    from pixelflow.run import Run
+    from pixelflow.generation.run import Run
 
     assert call(run, "--images", 20, "--seed", 5, METRICS) == 0
     folder = run / "evaluations"
@@ -225,14 +225,14 @@ def test_intervals_stay_within_the_bounds_of_the_metric(run, monkeypatch, capsys
     assert call(run, "--images", 20, FRECHET, "evaluation.bootstrap=20") == 0
     (free,) = recorded(capsys.readouterr().out)["results"]
     low, high = free["intervals"]["distance"]
-    monkeypatch.setattr("pixelflow.evaluation.frechet.Frechet.bounds", (0.0, (low + high) / 2))
+    monkeypatch.setattr("pixelflow.metrics.frechet.Frechet.bounds", (0.0, (low + high) / 2))
     assert call(run, "--images", 20, FRECHET, "evaluation.bootstrap=20") == 0
     (bounded,) = recorded(capsys.readouterr().out)["results"]
     assert bounded["intervals"]["distance"] == [low, (low + high) / 2]
 
 
 def test_what_was_extracted_is_not_extracted_again(run, monkeypatch, capsys):
-    from pixelflow.evaluation.random_conv import RandomConv
+    from pixelflow.metrics.random_conv import RandomConv
 
     assert call(run, "--images", 20, FRECHET) == 0
     first = recorded(capsys.readouterr().out)["results"]
@@ -389,7 +389,7 @@ def test_a_metric_that_fails_does_not_lose_the_figures_of_the_others(run, tmp_pa
 
 
 def test_an_error_that_nobody_foresaw_does_not_lose_the_others_either(run, monkeypatch, capsys):
-    from pixelflow.evaluation.label_agreement import LabelAgreement
+    from pixelflow.metrics.label_agreement import LabelAgreement
 
     def broken(self, images):
         raise ZeroDivisionError("by nothing")
@@ -438,7 +438,7 @@ def test_no_record_of_another_evaluation_is_replaced_in_a_folder_that_is_named(d
 
 
 def test_a_result_survives_when_its_metric_fails_later(run, monkeypatch, capsys):
-    from pixelflow.evaluation.frechet import Frechet
+    from pixelflow.metrics.frechet import Frechet
 
     assert call(run, "--images", 20, METRICS) == 0
     before = recorded(capsys.readouterr().out)["results"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pixelflow.cli import doctor, importing
-from pixelflow.core import distribution
+from pixelflow.system import distribution
 
 BROKEN = {
     "raises": ("raise ImportError('no such\\nlibrary')", "ImportError: no such library"),

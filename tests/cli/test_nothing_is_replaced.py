@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pixelflow.cli.app import main
-from pixelflow.core.files import locked
+from pixelflow.system.files import locked
 from tests.conftest import TINY, make_run, make_spec
 
 KEPT = "is there already, and nothing is replaced; choose another"

@@ -83,7 +83,7 @@ def test_a_place_that_cannot_be_written_is_known_before_anything_is_drawn(comman
         (tmp_path / "prompts.jsonl").write_text('{"prompt": "a cat", "tag": "x"}\n')
         command = (*command, "--prompts", str(tmp_path / "prompts.jsonl"))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("pixelflow.core.generate.generate", lambda *drawn, **more: pytest.fail("it draws"))
+        patched.setattr("pixelflow.core.sampling.generate", lambda *drawn, **more: pytest.fail("it draws"))
         patched.setattr("pixelflow.generation.draw.generate", lambda *drawn, **more: pytest.fail("it draws"))
         code, said = refused(capsys, *command, str(run), "--out", f"{__file__}/below")
     assert code == 73

@@ -15,11 +15,11 @@ from PIL import Image
 
 import pixelflow
 from pixelflow.cli.app import main
-from pixelflow.core import checkpoint
-from pixelflow.core.runfolder import RunFolder
 from pixelflow.generation.draw import Drawn
 from pixelflow.generation.gallery import Gallery
 from pixelflow.generation.pictures import to_pil
+from pixelflow.runs import checkpoint
+from pixelflow.runs.runfolder import RunFolder
 from tests.conftest import make_run, make_spec
 
 

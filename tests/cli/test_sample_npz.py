@@ -10,8 +10,8 @@ from PIL import Image
 
 import pixelflow
 from pixelflow.cli.app import main
-from pixelflow.core.files import locked
 from pixelflow.generation.pictures import to_uint8
+from pixelflow.system.files import locked
 from tests.conftest import make_run, make_spec
 
 

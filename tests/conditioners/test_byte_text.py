@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pixelflow.conditioners.byte_text import ByteText, by_word, word_hashes
-from pixelflow.core.errors import UsageError
+from pixelflow.system.errors import UsageError
 
 
 def encoder(**changes) -> ByteText:

@@ -11,9 +11,9 @@ import torch
 
 from pixelflow.conditioners.clip_text import ClipText
 from pixelflow.conditioners.t5 import T5
-from pixelflow.core import torchvision_compat
-from pixelflow.core.errors import DataError, MissingDependencyError, MissingInputError, UsageError
 from pixelflow.data.digits import Digits
+from pixelflow.system import torchvision_compat
+from pixelflow.system.errors import DataError, MissingDependencyError, MissingInputError, UsageError
 from tests.tiny_encoders import SENTENCES
 
 DIGITS = Digits.Params().build(height=8, width=8, channels=1)

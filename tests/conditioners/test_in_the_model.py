@@ -8,11 +8,11 @@ import torch
 from pixelflow.core import reading
 from pixelflow.core.assembly import build_model, resolve
 from pixelflow.core.condition import Condition
-from pixelflow.core.ema import Ema
-from pixelflow.core.errors import DataError, SpecError
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.data.digits import Digits
 from pixelflow.data.shapes.dataset import Shapes
+from pixelflow.runs.ema import Ema
+from pixelflow.system.errors import DataError, SpecError
 from tests.conftest import lively_model, make_spec
 
 BYTES = "{type: bytes, dim: 24, depth: 1, heads: 2, max_bytes: 48}"

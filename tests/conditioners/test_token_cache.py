@@ -12,8 +12,8 @@ from pixelflow.conditioners import token_cache
 from pixelflow.conditioners.clip_text import ClipText
 from pixelflow.conditioners.t5 import T5
 from pixelflow.conditioners.token_cache import TokenCache, key_of, write_shard
-from pixelflow.core.errors import DataError, MissingDependencyError
 from pixelflow.data.digits import Digits
+from pixelflow.system.errors import DataError, MissingDependencyError
 from tests.tiny_encoders import SENTENCES
 
 DIGITS = Digits.Params().build(height=8, width=8, channels=1)

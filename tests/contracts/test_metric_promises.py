@@ -19,7 +19,7 @@ from tests.tiny_settings import make_settings
 plugins.load()
 CPU = torch.device("cpu")
 LARGE = ("inception_pytorch", "pytorch_fid")
-"""Their network has one size only; tests/evaluation/test_pytorch_fid.py tries them."""
+"""Their network has one size only; tests/metrics/test_pytorch_fid.py tries them."""
 EXTRACTORS = {name: entry for name, entry in registry.of_kind("extractor").items() if name not in LARGE}
 METRICS = {name: entry for name, entry in registry.of_kind("metric").items() if name not in LARGE}
 

@@ -16,8 +16,8 @@ from pixelflow.core.attention import (
     self_attention,
     xformers_mask,
 )
-from pixelflow.core.errors import MissingDependencyError, UsageError
 from pixelflow.core.packing import Layout, layout_of
+from pixelflow.system.errors import MissingDependencyError, UsageError
 
 HEADS, HEAD_DIM = 2, 8
 

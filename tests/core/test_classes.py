@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pixelflow.core.classes import in_order, match, shown
-from pixelflow.core.errors import DataError
+from pixelflow.system.errors import DataError
 
 
 def test_numbers_sort_as_numbers_and_before_text():

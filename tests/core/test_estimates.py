@@ -8,8 +8,8 @@ from einops import rearrange
 
 from pixelflow.core import plugins
 from pixelflow.core.cascade import Cascade, noise_level
-from pixelflow.core.errors import UsageError
 from pixelflow.core.registry import registry
+from pixelflow.system.errors import UsageError
 
 plugins.load()
 PAIRS = [(down, up) for up in registry.of_kind("upsampler") for down in registry.of_kind("downsampler")]

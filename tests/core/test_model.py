@@ -12,11 +12,11 @@ from pixelflow.backbones.transformer import Transformer
 from pixelflow.conditioners.class_label import ClassLabel
 from pixelflow.core.cascade import Cascade
 from pixelflow.core.condition import Condition
-from pixelflow.core.errors import SpecError, UsageError
 from pixelflow.core.model import FlowModel
 from pixelflow.objectives.velocity import VelocityPrediction
 from pixelflow.operators.bilinear import BilinearDown
 from pixelflow.operators.nearest import NearestUp
+from pixelflow.system.errors import SpecError, UsageError
 
 TEXT = 10
 

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pixelflow.core import plugins, reading
-from pixelflow.core.errors import SpecError
 from pixelflow.core.registry import registry
 from pixelflow.core.spec import ExperimentSpec
+from pixelflow.system.errors import SpecError
 from tests.conftest import TINY, make_spec
 
 plugins.load()

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pixelflow.core.errors import SpecError
 from pixelflow.core.sizes import fitting_size, nearest_multiples, sizes_of
+from pixelflow.system.errors import SpecError
 from tests.conftest import make_spec
 
 UNITS = st.sampled_from([1, 2, 4, 8, 12, 32])

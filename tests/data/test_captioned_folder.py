@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import BadSample, Sample
 from pixelflow.data.captioned_folder import CaptionedFolder
+from pixelflow.system.errors import DataError
 
 
 def picture(path, colour="red"):

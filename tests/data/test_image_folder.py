@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from pydantic import ValidationError
 
-from pixelflow.core.errors import DataError, MissingInputError
 from pixelflow.core.interfaces import BadSample, Sample
 from pixelflow.data.image_folder import ImageFolder, image_files, sizes_of
+from pixelflow.system.errors import DataError, MissingInputError
 from tests.data.bad_images import write_bad_images
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from pixelflow.core.errors import DataError, MissingInputError
 from pixelflow.data.npz import IMAGES, Npz, NpzArray, image_shape
+from pixelflow.system.errors import DataError, MissingInputError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 6, 8, 3), dtype=np.uint8)
 

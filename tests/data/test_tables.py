@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from pixelflow.core.errors import DataError, MissingDependencyError, MissingInputError
 from pixelflow.core.interfaces import BadSample, Sample
 from pixelflow.data import parquet as parquet_module
 from pixelflow.data import rows as rows_module
 from pixelflow.data.hf_dataset import HfDataset
 from pixelflow.data.parquet import Parquet
+from pixelflow.system.errors import DataError, MissingDependencyError, MissingInputError
 from pixelflow.training.loader import batches
 from tests.data.tars import picture
 

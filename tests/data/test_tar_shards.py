@@ -19,12 +19,12 @@ from pydantic import ValidationError
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from pixelflow.core.errors import CannotWriteError, DataError, MissingInputError
 from pixelflow.core.interfaces import BadSample, Sample
 from pixelflow.data import tar_index, tar_shards
 from pixelflow.data.patterns import expanded
 from pixelflow.data.tar_scan import scan
 from pixelflow.data.tar_shards import TarShards
+from pixelflow.system.errors import CannotWriteError, DataError, MissingInputError
 from pixelflow.training.loader import batches
 from tests.data.tars import picture, samples, write_tar
 

@@ -11,8 +11,8 @@ import yaml
 from pixelflow.core import plugins, reading
 from pixelflow.core.registry import registry
 from pixelflow.core.spec import ExperimentSpec
-from pixelflow.evaluation.inception import INCEPTION
-from pixelflow.evaluation.inception_pytorch import PT_INCEPTION
+from pixelflow.metrics.inception import INCEPTION
+from pixelflow.metrics.inception_pytorch import PT_INCEPTION
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "evaluation.md").read_text()

@@ -12,15 +12,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import Extractor
 from pixelflow.data.digits import Digits
 from pixelflow.data.image_folder import ImageFolder
 from pixelflow.evaluation.comparison import FeatureComparison
 from pixelflow.evaluation.features import SHARD, Features
-from pixelflow.evaluation.pixels_pca import PixelsPca
-from pixelflow.evaluation.random_conv import RandomConv
 from pixelflow.evaluation.sources import DatasetSource
+from pixelflow.metrics.pixels_pca import PixelsPca
+from pixelflow.metrics.random_conv import RandomConv
+from pixelflow.system.errors import DataError
 
 CPU = torch.device("cpu")
 

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from pixelflow.core.interfaces import Extractor, Sample
 from pixelflow.evaluation.comparison import FeatureComparison
-from pixelflow.evaluation.distances import frechet, frechet_to
 from pixelflow.evaluation.intervals import Watched, intervals
 from pixelflow.evaluation.sources import DatasetSource
+from pixelflow.metrics.distances import frechet, frechet_to
 
 CPU = torch.device("cpu")
 

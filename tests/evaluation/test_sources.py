@@ -7,9 +7,9 @@ import logging
 import pytest
 from PIL import Image
 
-from pixelflow.core.errors import DataError
 from pixelflow.data.image_folder import ImageFolder
 from pixelflow.evaluation.sources import DatasetSource
+from pixelflow.system.errors import DataError
 from tests.data.bad_images import write_bad_images
 
 

@@ -12,18 +12,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from pixelflow.core.errors import CannotWriteError, DataError, MissingInputError
 from pixelflow.core.interfaces import Extractor
 from pixelflow.data.digits import Digits
 from pixelflow.evaluation import statistics
 from pixelflow.evaluation.comparison import FeatureComparison
-from pixelflow.evaluation.distances import frechet
-from pixelflow.evaluation.frechet import Frechet
-from pixelflow.evaluation.label_agreement import LabelAgreement
-from pixelflow.evaluation.pixels_pca import PixelsPca
-from pixelflow.evaluation.random_conv import RandomConv
 from pixelflow.evaluation.sources import DatasetSource
 from pixelflow.evaluation.statistics import AdmStatistics, Entry, NoImages, SavedStatistics, in_file
+from pixelflow.metrics.distances import frechet
+from pixelflow.metrics.frechet import Frechet
+from pixelflow.metrics.label_agreement import LabelAgreement
+from pixelflow.metrics.pixels_pca import PixelsPca
+from pixelflow.metrics.random_conv import RandomConv
+from pixelflow.system.errors import CannotWriteError, DataError, MissingInputError
 
 CPU = torch.device("cpu")
 CONV = RandomConv.Params(width=8)

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from pixelflow.core import plugins
-from pixelflow.core.errors import OutOfMemoryError, UsageError
-from pixelflow.core.generate import SeededNoise
 from pixelflow.core.registry import registry
+from pixelflow.core.sampling import SeededNoise
 from pixelflow.generation.draw import Request, draw, draw_request
 from pixelflow.generation.prompts import Prompt
 from pixelflow.generation.weaker import Weaker
+from pixelflow.system.errors import OutOfMemoryError, UsageError
 from tests.conftest import lively_model, make_spec
 
 plugins.load()
@@ -111,7 +111,7 @@ def test_kept_stages_have_the_brightness_of_the_images():
     states = []
     drawn = next(draw(model, spec, {"label": [1]}, [0], keep_stages=True))
     from pixelflow.core.assembly import build_plan
-    from pixelflow.core.generate import SeededNoise, generate
+    from pixelflow.core.sampling import SeededNoise, generate
 
     condition, null = model.condition(model.prepare({"label": [1]})), model.condition(model.null(1))
     noise = SeededNoise([0], model.device)

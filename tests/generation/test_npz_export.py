@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from pixelflow.core.errors import CannotWriteError, DataError, NonFiniteError
 from pixelflow.generation.draw import Drawn
 from pixelflow.generation.npz_export import write_npz
 from pixelflow.generation.numbered import NumberedImages
+from pixelflow.system.errors import CannotWriteError, DataError, NonFiniteError
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (10, 6, 8, 3), dtype=np.uint8)
 

@@ -8,10 +8,10 @@ from torch import Tensor
 
 import pixelflow
 from pixelflow.core import plugins
-from pixelflow.core.errors import StoppedError, UsageError
 from pixelflow.core.interfaces import Sampler
 from pixelflow.core.registry import registry
-from pixelflow.run import Run
+from pixelflow.generation.run import Run
+from pixelflow.system.errors import StoppedError, UsageError
 from tests.conftest import make_run, make_spec
 
 plugins.load()
@@ -104,7 +104,7 @@ class Secret(Sampler):
 
 def test_a_sampler_that_hands_over_no_steps_is_seen_at_the_end_of_each_stage(run: Run):
     from pixelflow.core.condition import Condition
-    from pixelflow.core.generate import Plan, SeededNoise, generate
+    from pixelflow.core.sampling import Plan, SeededNoise, generate
     from pixelflow.guidance.classifier_free import NoGuidance
     from pixelflow.samplers.grids import UniformGrid
 

@@ -12,7 +12,7 @@ from torch import nn
 import pixelflow
 from pixelflow.cli.app import main
 from pixelflow.generation.gallery import read_order
-from pixelflow.run import Run
+from pixelflow.generation.run import Run
 from tests.conftest import make_run, make_spec
 
 

@@ -12,15 +12,15 @@ from torch import Tensor
 
 from pixelflow.core.assembly import build_cascade
 from pixelflow.core.condition import Condition
-from pixelflow.core.errors import UsageError
 from pixelflow.core.interfaces import Conditioner
 from pixelflow.core.model import FlowModel
 from pixelflow.generation.labels import label_indices, repeated
 from pixelflow.generation.orders import Source
 from pixelflow.generation.prompt_files import read_prompts
 from pixelflow.generation.prompts import Prompt, condition_for, context
+from pixelflow.generation.run import Run
 from pixelflow.generation.settings import changed_sampling
-from pixelflow.run import Run
+from pixelflow.system.errors import UsageError
 from tests.conftest import make_spec
 
 CLASSES = ("cat", "dog", "owl")

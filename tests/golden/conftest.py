@@ -17,8 +17,8 @@ from torch import Tensor
 
 import pixelflow
 from pixelflow.core.schedule import Stage
+from pixelflow.generation.run import Run
 from pixelflow.official.exchange import import_release
-from pixelflow.run import Run
 from tests.golden.published import publish
 
 HERE = Path(__file__).parent

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from pixelflow.core.errors import UsageError
 from pixelflow.core.packing import layout_of, patchify
 from pixelflow.core.query import Query
 from pixelflow.core.schedule import Stage
 from pixelflow.official import replay
+from pixelflow.system.errors import UsageError
 from tests.golden.conftest import Golden
 
 STAGES = range(4)

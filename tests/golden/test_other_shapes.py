@@ -13,8 +13,8 @@ from pixelflow.core.document import parse
 from pixelflow.core.schedule import make_stages
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.generation.orders import Source
+from pixelflow.generation.run import Run
 from pixelflow.official.weights import name_table, to_official
-from pixelflow.run import Run
 from tests.golden.plain import Plain, schedule
 
 TOLERANCE = 1e-4

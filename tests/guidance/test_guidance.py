@@ -8,11 +8,11 @@ from torch import Tensor
 
 from pixelflow.core import plugins
 from pixelflow.core.cascade import Cascade
-from pixelflow.core.errors import UsageError
-from pixelflow.core.generate import Plan, SeededNoise, StageBranches, WeakModel, generate
 from pixelflow.core.registry import registry
+from pixelflow.core.sampling import Plan, SeededNoise, StageBranches, WeakModel, generate
 from pixelflow.guidance.apg import limited, projected
 from pixelflow.guidance.cfg_zero_star import best_scale
+from pixelflow.system.errors import UsageError
 from tests.conftest import lively_model, make_spec
 
 plugins.load()

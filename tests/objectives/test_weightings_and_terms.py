@@ -7,11 +7,12 @@ import math
 import pytest
 import torch
 
-from pixelflow.core import checkpoint, plugins
+from pixelflow.core import plugins
 from pixelflow.core.assembly import build_model
-from pixelflow.core.errors import MissingInputError, UsageError
 from pixelflow.core.registry import registry
 from pixelflow.core.schedule import make_stages
+from pixelflow.runs import checkpoint
+from pixelflow.system.errors import MissingInputError, UsageError
 from pixelflow.training.objective import WorkMaker, build_objective, own_weights, teacher_of
 from tests.conftest import lively_model, make_run, make_spec
 from tests.training.test_objective import make_batch
@@ -167,7 +168,7 @@ def _asking(params, run):
 
 
 def test_the_average_can_be_the_second_network():
-    from pixelflow.core.ema import Ema
+    from pixelflow.runs.ema import Ema
 
     spec = make_spec()
     model = lively_model(spec)

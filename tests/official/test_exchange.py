@@ -18,13 +18,20 @@ import yaml
 from torch import Tensor
 
 import pixelflow
-from pixelflow.core import checkpoint
 from pixelflow.core.assembly import build_model
-from pixelflow.core.errors import CannotWriteError, DataError, MissingInputError, PixelflowError, SpecError, UsageError
-from pixelflow.core.runfolder import RunFolder
 from pixelflow.official.config import read_config, spec_of
 from pixelflow.official.exchange import export_release, import_release
 from pixelflow.official.weights import name_table, to_official
+from pixelflow.runs import checkpoint
+from pixelflow.runs.runfolder import RunFolder
+from pixelflow.system.errors import (
+    CannotWriteError,
+    DataError,
+    MissingInputError,
+    PixelflowError,
+    SpecError,
+    UsageError,
+)
 
 NETWORK: dict[str, Any] = {
     "num_attention_heads": 2,

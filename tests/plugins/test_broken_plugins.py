@@ -166,7 +166,7 @@ def test_a_spec_still_validates_and_names_the_broken_owner(site, tiny_file):
     code = f"""
 from pathlib import Path
 from pixelflow.core import reading
-from pixelflow.core.errors import SpecError
+from pixelflow.system.errors import SpecError
 from pixelflow.core.spec import ExperimentSpec
 document = reading.read_document(Path({str(tiny_file)!r}))
 reading.validate(ExperimentSpec, document)

@@ -80,7 +80,7 @@ SAMPLED = """
 import torch
 from pathlib import Path
 from pixelflow.core import assembly, reading
-from pixelflow.core.generate import SeededNoise, generate
+from pixelflow.core.sampling import SeededNoise, generate
 from pixelflow.core.spec import ExperimentSpec
 spec = reading.validate(ExperimentSpec, reading.read_document(Path("named.yaml")))
 model = assembly.build_model(spec).eval()

@@ -12,8 +12,8 @@ from distributions import Site
 from every_kind import SLOTS, add_every_kind, choices
 
 from pixelflow.cli.app import main
-from pixelflow.core.records import FORMAT, HASH
-from pixelflow.core.runfolder import RunFolder
+from pixelflow.runs.runfolder import RunFolder
+from pixelflow.system.records import FORMAT, HASH
 from tests.conftest import TINY, make_run, make_spec
 
 NAMES = """
@@ -21,7 +21,7 @@ import json, sys
 from pixelflow.core.assembly import build_dataset
 from pixelflow.evaluation.sources import DatasetSource
 from pixelflow.generation.settings import code_behind
-from pixelflow.sweep.keys import cell_key, training_key
+from pixelflow.sweep.points.keys import cell_key, training_key
 from tests.conftest import make_spec
 spec = make_spec(*json.loads(sys.argv[1]))
 print(json.dumps({
@@ -134,8 +134,8 @@ def test_other_versions_of_packages_are_noted_too(tmp_path):
 
 PLANNED = """
 from pathlib import Path
-from pixelflow.sweep.plan import Plan
-from pixelflow.sweep.points import read_sweep
+from pixelflow.sweep.points.plan import Plan
+from pixelflow.sweep.points.points import read_sweep
 Plan.of(*read_sweep(Path("sweep.yaml"))).write(Path("sweeps/quick"))
 """
 
@@ -149,7 +149,7 @@ def test_a_worker_with_another_plugin_than_the_plan_refuses(site, tmp_path):
     )
     assert site.run("-c", PLANNED, cwd=tmp_path).returncode == 0
     edit(site)
-    work = "from pathlib import Path\nfrom pixelflow.sweep.worker import work\nwork(Path('sweeps/quick'), None)"
+    work = "from pathlib import Path\nfrom pixelflow.sweep.work.worker import work\nwork(Path('sweeps/quick'), None)"
     assert site.run("-c", work, cwd=tmp_path).returncode == 0
     (failed,) = (tmp_path / "sweeps/trainings").glob("*/failed.json")
     assert "a plugin is not the one that the sweep was planned with" in failed.read_text()

@@ -7,8 +7,8 @@ import logging
 import pytest
 import torch
 
-from pixelflow.core.errors import DataError, MissingDependencyError, MissingInputError
 from pixelflow.rewriters.instruct import Instruct
+from pixelflow.system.errors import DataError, MissingDependencyError, MissingInputError
 from tests.tiny_encoders import make_chat_model
 
 

@@ -7,8 +7,8 @@ import json
 import pytest
 import torch
 
-from pixelflow.core.errors import DataError, MissingInputError
 from pixelflow.rewriters.mapping import Mapping
+from pixelflow.system.errors import DataError, MissingInputError
 
 LINES = [{"prompt": "a dog", "rewritten": "a brown dog"}, {"prompt": "Würfel", "rewritten": "zwölf rote Würfel"}]
 

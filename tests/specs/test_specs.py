@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pixelflow.core import checkpoint, reading
-from pixelflow.core.runfolder import RunFolder
+from pixelflow.core import reading
 from pixelflow.core.spec import ExperimentSpec, InitSpec
+from pixelflow.runs import checkpoint
+from pixelflow.runs.runfolder import RunFolder
 from pixelflow.training import initial
 
 SPECS = Path(__file__).parents[2] / "specs"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pixelflow.sweep.plan import Plan
-from pixelflow.sweep.points import read_sweep
+from pixelflow.sweep.points.plan import Plan
+from pixelflow.sweep.points.points import read_sweep
 from tests.conftest import TINY
 
 QUICK = """

@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from pixelflow.core.errors import PreemptedError
-from pixelflow.sweep import claims
-from pixelflow.sweep.claims import Claim
+from pixelflow.sweep.work import claims
+from pixelflow.sweep.work.claims import Claim
+from pixelflow.system.errors import PreemptedError
 
 FORK = multiprocessing.get_context("fork")
 

@@ -9,11 +9,11 @@ import time
 
 import pytest
 
-from pixelflow.core.errors import MissingDependencyError, PixelflowError, SpecError, UsageError
-from pixelflow.sweep import crew
-from pixelflow.sweep.executors import Local, Ray, Slurm
-from pixelflow.sweep.points import read_sweep
-from pixelflow.sweep.tasks import Training, tasks_of
+from pixelflow.sweep.points.points import read_sweep
+from pixelflow.sweep.work import crew
+from pixelflow.sweep.work.executors import Local, Ray, Slurm
+from pixelflow.sweep.work.tasks import Training, tasks_of
+from pixelflow.system.errors import MissingDependencyError, PixelflowError, SpecError, UsageError
 from tests.sweep.test_tasks import stamps
 
 GRID = "axes: {sampling.steps: [1, 2, 3], sampling.guidance.scale: [1.0, 2.0], seed: [1, 2, 3]}\n"
@@ -97,7 +97,7 @@ def test_jobs_of_slurm_through_submitit(plan_of, tmp_path):
 
 
 def test_workers_that_always_die_are_no_endless_loop(plan_of, tmp_path):
-    from pixelflow.sweep.executors.base import Ending, Executor, Worker
+    from pixelflow.sweep.work.executors.base import Ending, Executor, Worker
 
     class Dying(Worker):
         ending = Ending("was lost")

@@ -15,8 +15,8 @@ from pydantic import TypeAdapter
 from pixelflow.core import plugins, spec
 from pixelflow.core.component import Settings
 from pixelflow.core.registry import registry
-from pixelflow.sweep import keys
-from pixelflow.sweep.keys import cell_key, telling, title, training_key
+from pixelflow.sweep.points import keys
+from pixelflow.sweep.points.keys import cell_key, telling, title, training_key
 from tests.conftest import make_spec
 
 ONLY_SAMPLING = ("sampling.steps=9", "sampling.guidance.type=none", "evaluation.images=17", "name=other")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pixelflow import planning
 from pixelflow.core.assembly import build_network
-from pixelflow.core.errors import DataError, MissingInputError
-from pixelflow.sweep.plan import Plan
+from pixelflow.costs import planning
+from pixelflow.sweep.points.plan import Plan
+from pixelflow.system.errors import DataError, MissingInputError
 
 
 def test_points_share_trainings_and_cells(plan_of):
@@ -30,7 +30,7 @@ def test_a_plan_comes_back_from_its_folder(plan_of, tmp_path):
 
 
 def test_costs_are_those_of_the_plan_command(plan_of):
-    from pixelflow.planning import costs
+    from pixelflow.costs.planning import costs
 
     plan = plan_of()
     for cell in plan.cells.values():

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixelflow.sweep import plots
-from pixelflow.sweep.plots import Labels, Mark, Series
+from pixelflow.sweep.report import plots
+from pixelflow.sweep.report.plots import Labels, Mark, Series
 
 LABELS = Labels("distance <&>", "steps")
 NUMBERS = st.floats(-1e6, 1e6, allow_nan=False, width=32)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pixelflow.core.errors import MissingInputError, SpecError
-from pixelflow.sweep.points import MOST_POINTS, read_sweep
+from pixelflow.sweep.points.points import MOST_POINTS, read_sweep
+from pixelflow.system.errors import MissingInputError, SpecError
 
 
 def points(path):

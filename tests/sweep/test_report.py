@@ -11,12 +11,12 @@ from html.parser import HTMLParser
 
 import pytest
 
-from pixelflow.core.files import write_text
-from pixelflow.sweep.plan import Plan
-from pixelflow.sweep.report import write_report
-from pixelflow.sweep.results import Column, read_results
-from pixelflow.sweep.tasks import tasks_of
-from pixelflow.sweep.worker import work
+from pixelflow.sweep.points.plan import Plan
+from pixelflow.sweep.report.report import write_report
+from pixelflow.sweep.report.results import Column, read_results
+from pixelflow.sweep.work.tasks import tasks_of
+from pixelflow.sweep.work.worker import work
+from pixelflow.system.files import write_text
 
 MIXED = """
 points:
@@ -148,7 +148,7 @@ def test_a_metric_that_fails_does_not_hide_the_others(plan_of, tmp_path):
 
 
 def test_a_search_shows_its_course_and_its_best(plan_of, tmp_path):
-    from pixelflow.sweep.study import settle
+    from pixelflow.sweep.work.study import settle
 
     text = """
 search: {metric: frechet, trials: 3, parameters: {sampling.steps: {low: 1, high: 9}, sampling.sampler: [euler, heun]}}

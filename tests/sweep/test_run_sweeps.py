@@ -7,12 +7,12 @@ import json
 import pytest
 
 from pixelflow.cli.app import main
-from pixelflow.core.errors import SpecError
-from pixelflow.sweep.plan import Plan
-from pixelflow.sweep.points import read_sweep
-from pixelflow.sweep.report import write_report
-from pixelflow.sweep.tasks import tasks_of
-from pixelflow.sweep.worker import work
+from pixelflow.sweep.points.plan import Plan
+from pixelflow.sweep.points.points import read_sweep
+from pixelflow.sweep.report.report import write_report
+from pixelflow.sweep.work.tasks import tasks_of
+from pixelflow.sweep.work.worker import work
+from pixelflow.system.errors import SpecError
 from tests.conftest import make_run, make_spec
 
 HEAD = """

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pixelflow.core.errors import SpecError
-from pixelflow.sweep.points import read_sweep
-from pixelflow.sweep.space import Range, corners
+from pixelflow.sweep.points.points import read_sweep
+from pixelflow.sweep.points.space import Range, corners
+from pixelflow.system.errors import SpecError
 
 SPACE = """
 search:

@@ -9,14 +9,14 @@ import time
 
 import pytest
 
-from pixelflow.core.errors import DataError, MissingDependencyError, SpecError
-from pixelflow.evaluation.frechet import Frechet
-from pixelflow.sweep import crew
-from pixelflow.sweep.executors import Local
-from pixelflow.sweep.plan import Plan
-from pixelflow.sweep.study import JOURNAL, settle
-from pixelflow.sweep.tasks import cells_of, tasks_of
-from pixelflow.sweep.worker import work
+from pixelflow.metrics.frechet import Frechet
+from pixelflow.sweep.points.plan import Plan
+from pixelflow.sweep.work import crew
+from pixelflow.sweep.work.executors import Local
+from pixelflow.sweep.work.study import JOURNAL, settle
+from pixelflow.sweep.work.tasks import cells_of, tasks_of
+from pixelflow.sweep.work.worker import work
+from pixelflow.system.errors import DataError, MissingDependencyError, SpecError
 from tests.sweep.test_tasks import FORK, litter, stamps
 
 SEARCH = """
@@ -115,7 +115,7 @@ def test_one_seed_gives_one_course(begun, plan_of, tmp_path, sampler):
 
 def propose_without_working(folder) -> None:
     """Ask for a trial and mark what it needs as done, as if somebody had done it."""
-    from pixelflow.sweep.study import advance
+    from pixelflow.sweep.work.study import advance
 
     advance(Plan.read(folder), folder)
     for task in tasks_of(Plan.read(folder), folder):
@@ -176,7 +176,7 @@ def test_trials_that_cannot_wait_for_each_other_are_not_asked_for(begun):
     asked: list[int] = []
 
     def ask() -> None:
-        from pixelflow.sweep.study import advance
+        from pixelflow.sweep.work.study import advance
 
         for _ in range(5):
             advance(Plan.read(folder), folder)

@@ -9,8 +9,8 @@ import pytest
 from pixelflow.cli.app import main
 from pixelflow.core import reading
 from pixelflow.core.spec import ExperimentSpec
-from pixelflow.sweep.keys import training_key
-from pixelflow.sweep.points import read_sweep
+from pixelflow.sweep.points.keys import training_key
+from pixelflow.sweep.points.points import read_sweep
 
 SWEEPS = Path(__file__).parents[2] / "specs" / "sweeps"
 FILES = sorted(SWEEPS.glob("*.yaml"))

@@ -11,14 +11,14 @@ import time
 
 import pytest
 
-from pixelflow.core.errors import FailedTasksError, PixelflowError
-from pixelflow.sweep import crew
-from pixelflow.sweep.executors import Local
-from pixelflow.sweep.plan import Plan
-from pixelflow.sweep.points import read_sweep
-from pixelflow.sweep.task import State, Task
-from pixelflow.sweep.tasks import Evaluation, Training, tasks_of
-from pixelflow.sweep.worker import work
+from pixelflow.sweep.points.plan import Plan
+from pixelflow.sweep.points.points import read_sweep
+from pixelflow.sweep.work import crew
+from pixelflow.sweep.work.executors import Local
+from pixelflow.sweep.work.task import State, Task
+from pixelflow.sweep.work.tasks import Evaluation, Training, tasks_of
+from pixelflow.sweep.work.worker import work
+from pixelflow.system.errors import FailedTasksError, PixelflowError
 from tests.sweep.conftest import STEPS
 
 FORK = multiprocessing.get_context("fork")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from pixelflow.sweep.executors import Local
-from pixelflow.sweep.tasks import Evaluation, tasks_of
-from pixelflow.sweep.worker import work
+from pixelflow.sweep.work.executors import Local
+from pixelflow.sweep.work.tasks import Evaluation, tasks_of
+from pixelflow.sweep.work.worker import work
 
 
 def test_a_worker_has_as_many_threads_whatever_the_number_of_workers(tmp_path, monkeypatch):

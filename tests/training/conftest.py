@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from pixelflow.core.runfolder import RunFolder
+from pixelflow.runs.runfolder import RunFolder
 from pixelflow.training.parallel import Parallel
 from pixelflow.training.session import train
 from pixelflow.training.stopping import StopSignals

@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pixelflow.core import checkpoint, seeds
+from pixelflow.core import seeds
 from pixelflow.core.assembly import build_dataset
-from pixelflow.core.errors import PreemptedError, SpecError
 from pixelflow.core.sizes import sizes_of
 from pixelflow.data.image_folder import ImageFolder
-from pixelflow.evaluate.inputs import plain_dataset
-from pixelflow.run import Run
+from pixelflow.evaluation.inputs import plain_dataset
+from pixelflow.generation.run import Run
+from pixelflow.runs import checkpoint
+from pixelflow.system.errors import PreemptedError, SpecError
 from pixelflow.training.loader import Batch, batches, grouped
 from pixelflow.training.objective import WorkMaker, build_objective
 from tests.conftest import lively_model, make_spec

@@ -14,8 +14,8 @@ import pixelflow
 from pixelflow.cli.app import main
 from pixelflow.conditioners import t5, token_cache
 from pixelflow.conditioners.frozen import FrozenText
-from pixelflow.core import pretrained
-from pixelflow.core.files import locked
+from pixelflow.system import pretrained
+from pixelflow.system.files import locked
 from pixelflow.training import caching
 from tests.tiny_encoders import make_clip, make_t5
 from tests.training.conftest import lines_of

@@ -12,13 +12,13 @@ import torch
 
 from pixelflow.cli.app import main
 from pixelflow.contracts.partners import Held
-from pixelflow.core.errors import DataError, MissingInputError
 from pixelflow.core.interfaces import ImageBatch
 from pixelflow.data.digits import Digits
-from pixelflow.evaluation.classifier import ClassifierFeatures, prepared, read, save
-from pixelflow.evaluation.classifier_agreement import ClassifierAgreement
-from pixelflow.evaluation.frechet import Frechet
 from pixelflow.evaluation.sources import DatasetSource
+from pixelflow.metrics.classifier import ClassifierFeatures, prepared, read, save
+from pixelflow.metrics.classifier_agreement import ClassifierAgreement
+from pixelflow.metrics.frechet import Frechet
+from pixelflow.system.errors import DataError, MissingInputError
 from pixelflow.training.classifier import ClassifierTraining, train_classifier
 from tests.conftest import make_spec
 

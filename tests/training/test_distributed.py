@@ -14,11 +14,11 @@ import torch
 import torch.distributed.run
 
 from pixelflow.cli.app import main
-from pixelflow.core import checkpoint
 from pixelflow.core.assembly import build_dataset
-from pixelflow.core.errors import UsageError
-from pixelflow.core.runfolder import RunFolder
 from pixelflow.core.spec import ExperimentSpec
+from pixelflow.runs import checkpoint
+from pixelflow.runs.runfolder import RunFolder
+from pixelflow.system.errors import UsageError
 from pixelflow.training.distributed import joined
 from pixelflow.training.loader import batches
 from pixelflow.training.loop import Trainer

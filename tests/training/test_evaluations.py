@@ -10,11 +10,11 @@ import pytest
 import torch
 
 import pixelflow
-from pixelflow.core import checkpoint, history
-from pixelflow.core.errors import DataError, MissingDependencyError, MissingInputError, PreemptedError
-from pixelflow.core.history import Evaluated
 from pixelflow.data.digits import Digits
-from pixelflow.evaluate import in_training
+from pixelflow.evaluation import in_training
+from pixelflow.runs import checkpoint, history
+from pixelflow.runs.history import Evaluated
+from pixelflow.system.errors import DataError, MissingDependencyError, MissingInputError, PreemptedError
 from pixelflow.training.evaluations import Evaluations
 from tests.training.conftest import lines_of
 from tests.training.test_resume import PARTS, assert_same

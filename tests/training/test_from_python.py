@@ -33,5 +33,5 @@ def test_training_calls_back_and_what_is_raised_loses_nothing(tmp_path: Path):
 def test_specs_are_read_as_the_command_reads_them():
     spec = pixelflow.read_spec("digits", "training.steps=7", name="mine")
     assert (spec.name, spec.training.steps) == ("mine", 7)
-    with pytest.raises(pixelflow.core.errors.SpecError, match="stepz"):
+    with pytest.raises(pixelflow.system.errors.SpecError, match="stepz"):
         pixelflow.read_spec("digits", "training.stepz=7")

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from pixelflow.core import checkpoint
 from pixelflow.core.assembly import build_dataset
-from pixelflow.core.errors import DataError, SpecError
+from pixelflow.runs import checkpoint
+from pixelflow.system.errors import DataError, SpecError
 from pixelflow.training.held_out import HeldOutLoss, trained_on
 from pixelflow.training.loader import batches
 from tests.conftest import lively_model, make_spec

@@ -7,11 +7,11 @@ import json
 import pytest
 import torch
 
-from pixelflow.core import checkpoint
 from pixelflow.core.assembly import build_model
-from pixelflow.core.errors import MissingInputError, PixelflowError, UsageError
 from pixelflow.core.model import FlowModel
-from pixelflow.run import Run
+from pixelflow.generation.run import Run
+from pixelflow.runs import checkpoint
+from pixelflow.system.errors import MissingInputError, PixelflowError, UsageError
 from pixelflow.training.initial import Inherited, check, former_run, inherit
 from tests.conftest import make_run, make_spec
 from tests.training.conftest import lines_of

@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from pixelflow.core import checkpoint
-from pixelflow.core.errors import DataError, UsageError
-from pixelflow.core.runfolder import RunFolder
 from pixelflow.data import image_folder
+from pixelflow.runs import checkpoint
+from pixelflow.runs.runfolder import RunFolder
+from pixelflow.system.errors import DataError, UsageError
 from tests.training.conftest import Trained
 
 LABELLED = "conditioners=[class_label]"

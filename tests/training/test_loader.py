@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pixelflow.core.component import ComponentParams
-from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import BadSample, Dataset, Sample
 from pixelflow.data.image_folder import ImageFolder
+from pixelflow.system.errors import DataError
 from pixelflow.training.loader import Batch, batches
 from tests.data.bad_images import write_bad_images
 

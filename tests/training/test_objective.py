@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pixelflow.core import seeds
 from pixelflow.core.assembly import build_model
-from pixelflow.core.errors import DataError
+from pixelflow.system.errors import DataError
 from pixelflow.training.loader import Batch, grouped
 from pixelflow.training.objective import WorkMaker, build_objective, stages_of
 from tests.conftest import make_spec

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from pixelflow.core.assembly import build_model
-from pixelflow.core.ema import Ema, decay_at
-from pixelflow.core.errors import UsageError
+from pixelflow.runs.ema import Ema, decay_at
+from pixelflow.system.errors import UsageError
 from pixelflow.training.optimizer import (
     Optimizer,
     clip_gradients,

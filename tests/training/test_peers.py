@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from pixelflow.core import checkpoint
-from pixelflow.core.errors import LostPeerError, UsageError
+from pixelflow.runs import checkpoint
+from pixelflow.system.errors import LostPeerError, UsageError
 from pixelflow.training.distributed import joined
 from tests.conftest import TINY
 from tests.training.test_distributed import free_port
@@ -191,7 +191,7 @@ def test_a_process_ends_on_a_signal_though_another_stands_still(start, number):
 def test_what_one_of_several_cannot_read_is_said_and_the_state_saved(start, tmp_path):
     """The first has nothing to complain of and learns it from the second."""
     broken = """
-from pixelflow.core.errors import DataError
+from pixelflow.system.errors import DataError
 from pixelflow.data import digits
 sample = digits.Digits.sample
 def failing(self, index, generator, count=[0]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pixelflow.core.assembly import build_dataset
-from pixelflow.core.errors import UsageError
+from pixelflow.system.errors import UsageError
 from pixelflow.training.previews import Previews
 from tests.conftest import lively_model, make_spec
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from pixelflow.core.errors import SpecError, UsageError
+from pixelflow.system.errors import SpecError, UsageError
 from pixelflow.training.rates import rate_at
 from tests.conftest import make_spec
 from tests.training.conftest import lines_of

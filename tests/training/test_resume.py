@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 from torch.overrides import TorchFunctionMode
 
-from pixelflow.core import checkpoint
-from pixelflow.core.errors import PreemptedError, UsageError
-from pixelflow.core.runfolder import RunFolder
+from pixelflow.runs import checkpoint
+from pixelflow.runs.runfolder import RunFolder
+from pixelflow.system.errors import PreemptedError, UsageError
 from pixelflow.training.loop import Trainer
 from pixelflow.training.state import TrainState
 from tests.training.conftest import lines_of

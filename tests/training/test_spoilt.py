@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from pixelflow.core import checkpoint
-from pixelflow.core.errors import NonFiniteError
+from pixelflow.runs import checkpoint
+from pixelflow.system.errors import NonFiniteError
 from pixelflow.training import loop
 from tests.conftest import TINY
 from tests.training.test_resume import PARTS, assert_same
@@ -55,7 +55,7 @@ def test_a_spoilt_checkpoint_costs_time_and_nothing_else(trained, caplog):
 
 KILLED = """
 import os
-from pixelflow.core import files
+from pixelflow.system import files
 original = files.write_through
 def write_through(path, content):
     original(path, content)

@@ -13,9 +13,12 @@ import pytest
 import torch
 from PIL import Image
 
-from pixelflow.core import checkpoint
 from pixelflow.core.assembly import build_model
-from pixelflow.core.errors import (
+from pixelflow.core.interfaces import BadSample
+from pixelflow.data.digits import Digits
+from pixelflow.generation import draw as drawing
+from pixelflow.runs import checkpoint
+from pixelflow.system.errors import (
     CannotWriteError,
     DataError,
     MissingDependencyError,
@@ -24,9 +27,6 @@ from pixelflow.core.errors import (
     PreemptedError,
     UsageError,
 )
-from pixelflow.core.interfaces import BadSample
-from pixelflow.data.digits import Digits
-from pixelflow.generation import draw as drawing
 from pixelflow.training.loop import Trainer
 from pixelflow.training.previews import Previews
 from pixelflow.training.stopping import Stop, StopSignals

@@ -16,10 +16,11 @@ import pytest
 import torch
 from PIL import Image
 
-from pixelflow.core import checkpoint, seeds
-from pixelflow.core.errors import DataError, OutOfMemoryError
+from pixelflow.core import seeds
 from pixelflow.data.digits import Digits
 from pixelflow.data.image_folder import ImageFolder
+from pixelflow.runs import checkpoint
+from pixelflow.system.errors import DataError, OutOfMemoryError
 from pixelflow.training import loader
 from tests.conftest import TINY
 from tests.training.test_loader import Numbers, same, take

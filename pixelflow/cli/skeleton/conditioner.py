@@ -11,8 +11,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from pixelflow.core.condition import Condition
-from pixelflow.core.errors import UsageError
 from pixelflow.core.interfaces import Conditioner
+from pixelflow.system.errors import UsageError
 
 
 class BagOfWords(Conditioner):

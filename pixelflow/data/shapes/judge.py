@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from pixelflow.core.errors import DataError
 from pixelflow.data.shapes.rendering import Array, coverage
 from pixelflow.data.shapes.scenes import SIZES
 from pixelflow.data.shapes.wording import understood
 from pixelflow.data.shapes.world import COLOURS, SHAPES, TASKS, Thing
+from pixelflow.system.errors import DataError
 
 _SATURATED = 0.25
 """Difference of a pixel's channels from which on it belongs to a thing; grounds are grey."""

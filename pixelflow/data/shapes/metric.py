@@ -8,9 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import Comparison, ImageSource, Metric
 from pixelflow.data.shapes.judge import scores
+from pixelflow.system.errors import DataError
 
 
 class ShapesJudge(Metric):

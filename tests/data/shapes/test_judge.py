@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from pixelflow.contracts.partners import Held
-from pixelflow.core.errors import DataError
 from pixelflow.core.interfaces import ImageBatch
 from pixelflow.data.shapes.dataset import Shapes
 from pixelflow.data.shapes.judge import is_right, read, scores
 from pixelflow.data.shapes.metric import ShapesJudge
 from pixelflow.data.shapes.wording import understood
 from pixelflow.data.shapes.world import TASKS
+from pixelflow.system.errors import DataError
 
 SIZES = [(32, 32), (64, 64), (32, 48), (96, 40)]
 

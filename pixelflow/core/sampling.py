@@ -1,0 +1,237 @@
+"""Generation: noise at the coarsest stage, integrate, upsample and renoise, again, up to full size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from pixelflow.core.cascade import noise_level
+from pixelflow.core.condition import Condition
+from pixelflow.core.interfaces import Grid, Guidance, NoiseSource, Sampler, Upsampler, Velocity
+from pixelflow.core.model import FlowModel
+from pixelflow.core.schedule import Stage
+from pixelflow.system.errors import UsageError
+
+
+@dataclass
+class Evaluations:
+    """Network evaluations spent, counted per image: a guided evaluation counts as two."""
+
+    by_stage: list[float] = field(default_factory=list)
+
+    @property
+    def total(self) -> float:
+        return sum(self.by_stage)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to integrate: solver, times, guidance, and steps for each stage."""
+
+    sampler: Sampler
+    grid: Grid
+    guidance: Guidance
+    steps: Sequence[int]
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the network; the state stays as it is."""
+
+
+@dataclass(frozen=True)
+class WeakModel:
+    """A weaker model of the same cascade, for autoguidance, with the condition as its own conditioners give it."""
+
+    model: FlowModel
+    condition: Condition
+
+
+class SeededNoise:
+    """White noise from one seed an image, the same whatever the batch or device."""
+
+    def __init__(self, seeds: Sequence[int], device: torch.device) -> None:
+        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self._device = device
+
+    def white(self, channels: int, height: int, width: int) -> Tensor:
+        shape = (channels, height, width)
+        return torch.stack([torch.randn(shape, generator=g) for g in self._generators]).to(self._device)
+
+    def renoising(self, up: Upsampler, channels: int, height: int, width: int) -> Tensor:
+        return up.shape_noise(self.white(channels, height, width))
+
+
+class GivenNoise:
+    """Recorded noise, one tensor a stage: white at the start, then the unit-scale renoising noise."""
+
+    def __init__(self, noise: Sequence[Tensor], device: torch.device) -> None:
+        self._noise = iter(noise)
+        self._device = device
+
+    def white(self, channels: int, height: int, width: int) -> Tensor:
+        noise = next(self._noise, None)
+        if noise is None:
+            raise UsageError("the given noise has fewer tensors than this generation draws")
+        if tuple(noise.shape[1:]) != (channels, height, width):
+            raise UsageError(
+                f"the given noise has shape {tuple(noise.shape)} where (b {channels} {height} {width}) is needed"
+            )
+        return noise.to(self._device)
+
+    def renoising(self, up: Upsampler, channels: int, height: int, width: int) -> Tensor:
+        return self.white(channels, height, width)
+
+
+class StageBranches:
+    """The evaluations of one stage (see `interfaces.Branches`), counted."""
+
+    def __init__(
+        self,
+        model: FlowModel,
+        stage: Stage,
+        condition: Condition,
+        null: Condition | None,
+        weak: WeakModel | None = None,
+        precision: Literal["float32", "bfloat16"] = "float32",
+    ) -> None:
+        self.stage = stage
+        self.spent = 0
+        self._model, self._weak = model, weak
+        self._condition, self._given_null = condition, null
+        self._is_half = precision == "bfloat16"
+
+    @property
+    def _null(self) -> Condition:
+        if self._given_null is None:
+            raise UsageError("this guidance needs a null condition; give uncond_text (and uncond_mask)")
+        return self._given_null
+
+    @cached_property
+    def _pair(self) -> Condition:
+        return Condition.batched([self._null, self._condition])
+
+    def conditional(self, x: Tensor, tau: float) -> Tensor:
+        return self._evaluate(self._model, x, tau, self._condition)
+
+    def unconditional(self, x: Tensor, tau: float) -> Tensor:
+        return self._evaluate(self._model, x, tau, self._null)
+
+    def both(self, x: Tensor, tau: float) -> tuple[Tensor, Tensor]:
+        null, conditional = self._evaluate(self._model, torch.cat([x, x]), tau, self._pair).chunk(2)
+        self.spent += 1
+        return null, conditional
+
+    def weak(self, x: Tensor, tau: float) -> Tensor:
+        if self._weak is None:
+            raise UsageError("this guidance needs a second, weaker run")
+        return self._evaluate(self._weak.model, x, tau, self._weak.condition)
+
+    def clean_estimate(self, x: Tensor, velocity: Tensor, tau: float) -> Tensor:
+        return self._model.cascade.clean_estimate(x, velocity, tau, self.stage)
+
+    def velocity_from_clean(self, x: Tensor, clean: Tensor, tau: float) -> Tensor:
+        return self._model.cascade.velocity_from_clean(x, clean, tau, self.stage)
+
+    def _evaluate(self, model: FlowModel, x: Tensor, tau: float, condition: Condition) -> Tensor:
+        self.spent += 1
+        times = torch.full((x.shape[0],), tau, device=x.device, dtype=x.dtype)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self._is_half):
+            return model([x], [self.stage], [times], condition)[0]
+
+
+class StageField:
+    """A guided velocity with what stochastic samplers ask of it (see `interfaces.Field`)."""
+
+    def __init__(self, velocity: Velocity, model: FlowModel, stage: Stage, on_step: OnStep | None = None) -> None:
+        self._velocity, self._model, self._stage, self._on_step = velocity, model, stage, on_step
+        self._last: tuple[Tensor, Tensor, float] | None = None
+        self._steps = 0
+
+    def __call__(self, x: Tensor, tau: float) -> Tensor:
+        velocity = self._velocity(x, tau)
+        self._last = x, velocity, tau
+        return velocity
+
+    def clean_estimate(self) -> Tensor | None:
+        """The clean image that the last velocity implies; None where the operators do not allow to tell it."""
+        try:
+            return None if self._last is None else self._model.cascade.clean_estimate(*self._last, self._stage)
+        except UsageError:
+            return None
+
+    def noise_estimate(self, x: Tensor, velocity: Tensor, tau: float) -> Tensor:
+        return self._model.cascade.noise_estimate(x, velocity, tau, self._stage)
+
+    def noise_level(self, tau: float) -> float:
+        return float(noise_level(self._stage, tau))
+
+    def stepped(self, x: Tensor, tau: float) -> Tensor:
+        self._steps += 1
+        if self._on_step is None or self._last is None:
+            return x
+        changed = self._on_step(self._stage, tau, x, self._last[1])
+        if changed is None or changed is x:
+            return x
+        if changed.shape != x.shape:
+            raise UsageError(f"on_step returned a state of shape {tuple(changed.shape)} in place of {tuple(x.shape)}")
+        return changed.to(x)
+
+    def finished(self, x: Tensor, tau: float) -> Tensor:
+        """The stage's last state; handed over here for a solver that hands over none of its steps."""
+        return x if self._steps else self.stepped(x, tau)
+
+
+OnStep = Callable[[Stage, float, Tensor, Tensor], Tensor | None]
+"""``on_step(stage, tau, state, velocity)``, called after every step of a solver.
+
+``state`` (b c h w) of a batch, at the stage's resolution, is what the step led to at ``tau``; ``velocity`` likewise is
+the last one that was evaluated on the way. Returns the state to go on from, or None for the same; may raise
+`StoppedError` to end the generation.
+"""
+
+
+@torch.no_grad()
+def generate(
+    model: FlowModel,
+    plan: Plan,
+    condition: Condition,
+    null: Condition | None,
+    noise: NoiseSource,
+    shape: tuple[int, int, int],
+    weak: WeakModel | None = None,
+    on_stage: Callable[[Stage, Tensor, Callable[[], Tensor | None]], None] | None = None,
+    on_step: OnStep | None = None,
+) -> tuple[Tensor, Evaluations]:
+    """Images (b c h w) before clipping, and the evaluations that they took.
+
+    Args:
+        condition, null: of all images: what is asked for, and what guidance leads away from (if it does).
+        shape: (c h w) of the finished images.
+        on_stage: called with every finished stage, its state, and a function for the clean image it was heading for.
+        on_step: called after every step, which it may change; see `OnStep`.
+
+    Raises:
+        UsageError: `on_step` returns a state of another shape.
+    """
+    channels, height, width = shape
+    spent = Evaluations()
+    x = torch.empty(0)
+    with torch.autocast(model.device.type, enabled=False):  # so that 16-bit weights are cast once, not at each step
+        for stage in model.cascade.stages:
+            size = model.cascade.size(stage, height, width)
+            if stage.index == 0:
+                x = noise.white(channels, *size)
+            else:
+                x = model.cascade.renoise(x, stage, noise.renoising(model.cascade.up, channels, *size))
+            branches = StageBranches(model, stage, condition, null, weak, plan.precision)
+            velocity = StageField(plan.guidance.guide(branches), model, stage, on_step)
+            points = plan.grid.points(plan.steps[stage.index])
+            x = plan.sampler.integrate(velocity, x, points, partial(noise.white, channels, *size))
+            x = velocity.finished(x, points[-1])
+            spent.by_stage.append(branches.spent)
+            if on_stage is not None:
+                on_stage(stage, x, velocity.clean_estimate)
+    return x, spent

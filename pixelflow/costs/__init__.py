@@ -1,0 +1,1 @@
+"""What a spec costs: arithmetic and memory by counting, speed by measuring."""

@@ -1,1 +1,0 @@
-"""Evaluations: images of a run or from files, beside real ones, measured and recorded."""

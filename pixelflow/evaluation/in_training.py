@@ -1,0 +1,68 @@
+"""Evaluating a model while it is trained."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pixelflow.core.interfaces import Dataset
+from pixelflow.core.model import FlowModel
+from pixelflow.core.spec import ExperimentSpec
+from pixelflow.evaluation import records
+from pixelflow.evaluation.generated import Generation, captions_for
+from pixelflow.evaluation.inputs import reference_for
+from pixelflow.evaluation.measurement import Measurement
+from pixelflow.generation.draw import evaluating
+from pixelflow.generation.orders import Source
+from pixelflow.generation.run import Run
+
+logger = logging.getLogger(__name__)
+
+
+def evaluate_model(
+    model: FlowModel, spec: ExperimentSpec, data: Dataset, folder: Path, *, step: int, classes: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Draw images by the spec's sampling block and measure them by its evaluation block.
+
+    Args:
+        model: with the averaged weights; left as it was.
+        spec: resolved.
+        data: of the spec, without augmentation; see `plain_dataset`.
+        classes: names of the labels, in the run's order, which may not be that of the data.
+        folder: of all that is written there only the record is left.
+
+    Returns:
+        The result of each metric, as the record has it; the first of its ``values`` is the main one. Of a metric that
+        fails, other than the first, the log and the record tell why.
+
+    Raises:
+        DataError, NonFiniteError, CannotWriteError: the images cannot be measured by the first metric, which decides
+            what is best, or not be drawn or written.
+    """
+    _clear(folder)
+    with evaluating(model):
+        source = Source(run=spec.name, step=step, weights="ema", sha256="")
+        run = Run(spec, model, classes, source)
+        count = spec.evaluation.images
+        generation = Generation(run, spec.sampling, count, 0, captions_for(run, count, data))
+        for _ in generation.draw_into(folder / "images"):
+            pass
+        reference = reference_for(spec, data)
+        measurement = Measurement.of_run(generation, folder / "images", spec.evaluation, reference)
+        outcomes = list(measurement.measure(measurement.compared(folder, model.device)))
+    measurement.record(folder, outcomes)
+    _clear(folder)
+    records.check(outcomes[:1])
+    for outcome in outcomes:
+        if outcome.error is not None:
+            logger.warning("evaluation at step %d: %s", step, outcome.reason)
+    return records.results_of(outcomes)
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an evaluation makes on the way."""
+    for scratch in ("images", "features"):
+        shutil.rmtree(folder / scratch, ignore_errors=True)

@@ -1,0 +1,65 @@
+"""Evaluating a run: its spec with what an evaluation may change, the images to draw, and all of it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pixelflow.core import reading
+from pixelflow.core.interfaces import Dataset
+from pixelflow.core.spec import ExperimentSpec
+from pixelflow.evaluation import records
+from pixelflow.evaluation.generated import Generation, captions_for
+from pixelflow.evaluation.inputs import plain_dataset, reference_for
+from pixelflow.evaluation.measurement import Measurement, prepare
+from pixelflow.generation.run import Run
+from pixelflow.generation.settings import changed_sampling, whole_key
+from pixelflow.runs.runfolder import RunFolder
+from pixelflow.system.errors import UsageError
+from pixelflow.system.files import check_writable
+
+
+def changed_spec(folder: Path, run: Run, overrides: Sequence[str], sampling: Mapping[str, Any]) -> ExperimentSpec:
+    """The run's spec with what an evaluation may change.
+
+    Args:
+        folder: the run's.
+        sampling: see `changed_sampling`; applied last.
+
+    Raises:
+        SpecError, UsageError: a value or a key that does not fit.
+    """
+    kept = RunFolder(folder)
+    changed = kept.validate(reading.override(kept.document, [whole_key(text) for text in overrides]))
+    own = {"evaluation": run.spec.evaluation, "sampling": run.spec.sampling, "data": run.spec.data}
+    if changed.model_copy(update=own) != run.spec:
+        raise UsageError("of a trained run only evaluation.*, sampling.* and data.* can be changed")
+    return changed.model_copy(update={"sampling": changed_sampling(changed, sampling)})
+
+
+def asked_for(run: Run, spec: ExperimentSpec, seed: int) -> tuple[Generation, Dataset | None]:
+    """The images that an evaluation by this spec draws, and the spec's data, where they are needed."""
+    data = plain_dataset(spec) if spec.evaluation.reference is None or "caption" in run.reads else None
+    count = spec.evaluation.images
+    captions = None if data is None else captions_for(run, count, data)
+    return Generation(run, spec.sampling, count, seed, captions), data
+
+
+def evaluate(
+    run: Run, overrides: Sequence[str], sampling: Mapping[str, Any], seed: int, out: Path | None
+) -> list[dict[str, Any]]:
+    """See `pixelflow.measure`."""
+    spec, device = changed_spec(Path(run.source.run), run, overrides, sampling), run.model.device
+    generation, data = asked_for(run, spec, seed)
+    folder = out or Path(run.source.run) / "evaluations" / generation.digest
+    check_writable(folder)
+    prepare(spec.evaluation, device)
+    real = reference_for(spec, data)
+    for _ in generation.draw_into(folder / "images"):
+        pass
+    measurement = Measurement.of_run(generation, folder / "images", spec.evaluation, real)
+    outcomes = list(measurement.measure(measurement.compared(folder, device)))
+    measurement.record(folder, outcomes)
+    records.check(outcomes)
+    return records.results_of(outcomes)

@@ -1,0 +1,119 @@
+"""What came of an evaluation, and where it is kept: no evaluation takes the place of another one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from pixelflow.core.interfaces import Metric
+from pixelflow.system.errors import PixelflowError, first_line
+from pixelflow.system.files import writing
+from pixelflow.system.records import Kind
+
+log = logging.getLogger(__name__)
+
+
+class _Result(BaseModel):
+    settings: dict[str, Any]
+
+
+class _Record(BaseModel):
+    results: list[_Result]
+
+
+EVALUATION = Kind("a record of an evaluation", "it is left as it is, and not believed", _Record)
+
+_FIRST = "evaluation.json"
+_DIGEST = "evaluation"
+"""Key of a record, for what tells its evaluation from others."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one metric: its result, or why there is none."""
+
+    metric: Metric
+    result: Mapping[str, Any] | None = None
+    """As it goes into the record."""
+    error: Exception | None = None
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """For the record."""
+        if self.result is not None:
+            return dict(self.result)
+        return {
+            "metric": self.metric.title,
+            "settings": self.metric.params.model_dump(mode="json"),
+            "values": {},
+            "error": self.reason,
+        }
+
+    @property
+    def reason(self) -> str:
+        """Why there is no result, with the metric's name."""
+        error = self.error
+        assert error is not None
+        text = str(error) if isinstance(error, PixelflowError) else f"{type(error).__name__}: {first_line(error)}"
+        return text if self.metric.type_name() in text else f"{self.metric.title}: {text}"
+
+
+def results_of(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """The results of the metrics that did not fail."""
+    return [outcome.told for outcome in outcomes if outcome.result is not None]
+
+
+def check(outcomes: Sequence[Outcome]) -> None:
+    """Raise for the metrics that failed: one error with a line for each, or the first that nobody foresaw as it is."""
+    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    for error in errors:
+        if not isinstance(error, PixelflowError):
+            raise error
+    if errors:
+        raise type(errors[0])(*(outcome.reason for outcome in outcomes if outcome.error is not None))
+
+
+def digest_of(told: Mapping[str, Any]) -> str:
+    """A short name of all that decides on the figures."""
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def write(folder: Path, digest: str, body: Mapping[str, Any], outcomes: Sequence[Outcome]) -> Path:
+    """Write a record as ``evaluation.json``, or as ``evaluation-DIGEST.json`` where another evaluation has that name.
+
+    An earlier record of the same evaluation is replaced; of a metric that failed, its result is kept.
+
+    Raises:
+        CannotWriteError: the system refuses.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    file = _place(folder, digest)
+    known = _read(file)["results"] if file.exists() else []
+    before = {json.dumps(one["settings"]): one for one in known if "error" not in one}
+    told = [outcome.told for outcome in outcomes]
+    results = [before.get(json.dumps(one["settings"]), one) if "error" in one else one for one in told]
+    EVALUATION.write(file, {**body, _DIGEST: digest, "results": results})
+    return file
+
+
+def _place(folder: Path, digest: str) -> Path:
+    first, own = folder / _FIRST, folder / f"evaluation-{digest}.json"
+    is_free = not first.exists() or _read(first).get(_DIGEST) == digest
+    return first if is_free and not own.exists() else own
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """A record as far as it is one; somebody else's file, or a damaged one, has no digest and no results."""
+    try:
+        return EVALUATION.read(file)
+    except PixelflowError as error:
+        log.warning("%s", error)
+        return {"results": []}

@@ -1,0 +1,39 @@
+"""Comparing generated images with data."""
+
+from pixelflow.core.component import Component
+from pixelflow.core.hookspecs import hookimpl
+
+
+@hookimpl
+def register_components() -> list[type[Component]]:
+    from pixelflow.metrics.adm_fid import AdmFid
+    from pixelflow.metrics.adm_inception import AdmInception
+    from pixelflow.metrics.adm_sfid import AdmSfid
+    from pixelflow.metrics.classifier import ClassifierFeatures
+    from pixelflow.metrics.classifier_agreement import ClassifierAgreement
+    from pixelflow.metrics.clean_fid import CleanFid
+    from pixelflow.metrics.clean_resized import CleanResized
+    from pixelflow.metrics.clip import Clip
+    from pixelflow.metrics.clip_fid import ClipFid
+    from pixelflow.metrics.clip_score import ClipScore
+    from pixelflow.metrics.cmmd import Cmmd
+    from pixelflow.metrics.dinov2 import Dinov2
+    from pixelflow.metrics.fd_dinov2 import FdDinov2
+    from pixelflow.metrics.fid import Fid
+    from pixelflow.metrics.frechet import Frechet
+    from pixelflow.metrics.inception import InceptionPool
+    from pixelflow.metrics.inception_pytorch import PytorchInception
+    from pixelflow.metrics.inception_score import InceptionScore
+    from pixelflow.metrics.kid import Kid
+    from pixelflow.metrics.label_agreement import LabelAgreement
+    from pixelflow.metrics.pixels_pca import PixelsPca
+    from pixelflow.metrics.precision_recall import PrecisionRecall
+    from pixelflow.metrics.pytorch_fid import PytorchFid
+    from pixelflow.metrics.random_conv import RandomConv
+
+    return [
+        *(Frechet, CleanFid, Fid, PytorchFid, Kid, AdmFid, AdmSfid, InceptionScore, PrecisionRecall),
+        *(ClipFid, ClipScore, Cmmd, FdDinov2, LabelAgreement, ClassifierAgreement),
+        *(RandomConv, PixelsPca, ClassifierFeatures, CleanResized),
+        *(InceptionPool, PytorchInception, AdmInception, Clip, Dinov2),
+    ]

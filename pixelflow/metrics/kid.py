@@ -1,0 +1,62 @@
+"""KID by clean-fid's protocol (Binkowski et al., arXiv 1801.01401), with subsets that a seed fixes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from pixelflow.core.interfaces import Comparison, Metric
+from pixelflow.metrics.distances import check_enough
+from pixelflow.metrics.inception import InceptionFile, InceptionPool
+from pixelflow.metrics.kernels import unbiased_mmd2
+
+
+class Kid(Metric):
+    """The mean over random subsets of the unbiased discrepancy in pool_3, by the cubic kernel; and its deviation.
+
+    Unlike FID it does not depend on the number of images, apart from its noise; it may come out negative.
+    """
+
+    figures = ("kid", "deviation_over_subsets")
+
+    class Params(InceptionFile, Metric.Params):
+        type: Literal["kid"] = "kid"
+        mode: Literal["clean", "legacy_tensorflow"] = "clean"
+        """clean-fid's name for how images are resized; numbers of two modes must not be compared."""
+        subsets: int = Field(default=100, ge=1)
+        """Random subsets of each side over which the mean is taken."""
+        subset_size: int = Field(default=1000, ge=2)
+        """Images in a subset; fewer where a side has fewer."""
+        seed: int = Field(default=0, ge=0)
+        """Fixes the subsets."""
+
+    params: Params
+
+    def __init__(self, params: Params, *, device: torch.device) -> None:
+        super().__init__(params)
+
+    @property
+    def title(self) -> str:
+        return f"{self.type_name()}, {self.params.mode}{self.params.note}"
+
+    @property
+    def extractor(self) -> InceptionPool.Params:
+        return InceptionPool.Params(mode=self.params.mode, **self.params.file)
+
+    @property
+    def protocol(self) -> str:
+        return f"clean-fid, mode {self.params.mode}"
+
+    def compute(self, images: Comparison) -> dict[str, float]:
+        found, real = images.features(self.extractor)
+        size = min(len(found), len(real), self.params.subset_size)
+        check_enough(size, 2, "KID, on each side,")
+        draw = np.random.default_rng(self.params.seed)
+        values = [
+            unbiased_mmd2(*(side[draw.choice(len(side), size, replace=False)] for side in (found, real)))
+            for _ in range(self.params.subsets)
+        ]
+        return {"kid": float(np.mean(values)), "deviation_over_subsets": float(np.std(values))}

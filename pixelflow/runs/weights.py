@@ -1,0 +1,72 @@
+"""Putting saved weights into a model that was made without drawing any, with every name and shape checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from pixelflow.system.errors import DataError, UsageError
+from pixelflow.core.model import FlowModel
+
+_FILLS = {
+    Tensor.uniform_, Tensor.normal_, Tensor.zero_, Tensor.fill_,
+    nn.init.uniform_, nn.init.normal_, nn.init.constant_, nn.init.kaiming_uniform_, nn.init.kaiming_normal_,
+}  # fmt: skip
+"""What initialisers end in; of torch's own, some reach a mode whole, the others by the tensor methods they call."""
+_SHOWN = 3
+"""Names of each kind in an error."""
+
+
+_PARTS = {"ema": "ema", "raw": "model"}
+
+
+def part_of(weights: str) -> str:
+    """The part of a checkpoint that holds these weights; raises UsageError on unknown ones."""
+    if weights not in _PARTS:
+        raise UsageError(f"weights {weights!r} are unknown; use one of: {', '.join(_PARTS)}")
+    return _PARTS[weights]
+
+
+class Blank(TorchFunctionMode):
+    """Within, modules leave the values of new parameters to chance: for a model whose weights are loaded next.
+
+    Only filling a parameter is skipped, so buffers, saved or not, are what they always are.
+    """
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        given = dict(kwargs or {})
+        target = args[0] if args else given.get("tensor")
+        return target if func in _FILLS and isinstance(target, nn.Parameter) else func(*args, **given)
+
+
+def load_weights(model: FlowModel, weights: Mapping[str, Tensor], source: str) -> None:
+    """Make weights the model's own, all or none, without copying those that have the model's dtype.
+
+    Raises:
+        DataError: names or shapes differ; one line with some of each kind.
+    """
+    own = model.state_dict()
+    misshapen = [
+        f"{name} {tuple(weights[name].shape)} instead of {tuple(own[name].shape)}"
+        for name in own
+        if name in weights and weights[name].shape != own[name].shape
+    ]
+    faults = {
+        "missing": [name for name in own if name not in weights],
+        "unknown": [name for name in weights if name not in own],
+        "of another shape": misshapen,
+    }
+    found = "; ".join(f"{kind}: {_some(names)}" for kind, names in faults.items() if names)
+    if found:
+        raise DataError(f"{source}: the weights do not fit the spec of the run ({found})")
+    model.load_state_dict({name: weights[name].to(tensor.dtype) for name, tensor in own.items()}, assign=True)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

@@ -1,0 +1,1 @@
+"""What a sweep does: its file, the space, the points and their names."""

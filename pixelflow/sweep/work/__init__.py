@@ -1,0 +1,1 @@
+"""Who does it: tasks, claims, workers and executors."""

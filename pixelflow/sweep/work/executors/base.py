@@ -1,0 +1,69 @@
+"""What carries a sweep's workers: an executor starts them and says what became of them.
+
+A worker is `pixelflow.sweep.work.worker.work` on the sweep's folder, wherever it runs; claims keep workers apart.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pixelflow.core.component import Count, Settings
+from pixelflow.sweep.work.claims import Claim
+from pixelflow.system.errors import PixelflowError
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a worker ended."""
+
+    death: str | None = None
+    """What it died of, as in "the worker ..."; None if nothing was left to do."""
+    error: PixelflowError | None = None
+    """What it had to say, which concerns the whole sweep."""
+
+
+class Worker(ABC):
+    """A worker at work."""
+
+    @property
+    @abstractmethod
+    def ending(self) -> Ending | None:
+        """How it ended; None while it works."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Tell it to stop; does not wait."""
+
+    @abstractmethod
+    def wait(self) -> None:
+        """Wait until a worker that was told to stop has done so."""
+
+    def held(self, claim: Claim) -> bool:
+        """Whether it was the last to hold this claim, as far as this can be known."""
+        return False
+
+
+class Executor(Settings, ABC):
+    """Settings of an executor."""
+
+    type: str
+    """Name of the executor."""
+    workers: Count | None = None
+    """Workers at a time."""
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Whatever workers need around them; raises MissingDependencyError where a package is not installed."""
+        yield
+
+    @abstractmethod
+    def count(self, most: int) -> int:
+        """How many workers to start, where there is work for `most`."""
+
+    @abstractmethod
+    def hire(self, folder: Path, index: int, count: int) -> Worker:
+        """Start worker `index` of `count` on a sweep's folder."""

@@ -1,0 +1,79 @@
+"""Workers on this machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from pixelflow.core.component import Count
+from pixelflow.sweep.work.claims import Claim
+from pixelflow.sweep.work.executors.base import Ending, Executor, Worker
+from pixelflow.system.errors import PixelflowError, PreemptedError
+
+_PATIENCE = 30.0
+"""Seconds in which a worker that is told to stop must have saved its training."""
+
+
+class LocalWorker(Worker):
+    """A process and the file that it prints to outside of tasks."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.process = process
+        self._log = log
+
+    @property
+    def ending(self) -> Ending | None:
+        code = self.process.poll()
+        if not code:
+            return None if code is None else Ending()
+        if code < 0:
+            return Ending(f"was killed by signal {-code}")
+        printed = self._log.read_text("utf-8", errors="replace").splitlines() or ["it printed nothing"]
+        for kind in PixelflowError.__subclasses__():
+            if kind.exit_code == code and kind is not PreemptedError:
+                return Ending(f"ended with code {code}", kind(printed[-1].removeprefix("pixelflow: ")))
+        return Ending(f"ended with code {code}: {printed[-1]}")
+
+    def stop(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
+    def wait(self) -> None:
+        try:
+            self.process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+    def held(self, claim: Claim) -> bool:
+        return claim.was_held_by(self.process.pid)
+
+
+class Local(Executor):
+    """Processes of this machine; by default one a GPU, else one."""
+
+    type: Literal["local"] = "local"
+    threads: Count = 1
+    """CPU threads of a worker. Last digits of figures hang on it, so it never follows from the number of workers."""
+
+    def count(self, most: int) -> int:
+        return min(self.workers or torch.cuda.device_count() or 1, most)
+
+    def hire(self, folder: Path, index: int, count: int) -> LocalWorker:
+        gpus = torch.cuda.device_count()
+        device = [f"cuda:{index % gpus}"] if gpus else []
+        log = folder / f"worker-{index}.txt"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "pixelflow.sweep.work.worker", str(folder), *device],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "OMP_NUM_THREADS": str(self.threads)},
+                start_new_session=True,  # Ctrl-C is for the command, which then tells its workers
+            )
+        return LocalWorker(process, log)

@@ -1,0 +1,110 @@
+"""Workers as jobs of SLURM, through submitit, on machines that share the sweep's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from pixelflow.core.component import Count
+from pixelflow.sweep.work.executors.base import Ending, Executor, Worker
+from pixelflow.system.distribution import install
+from pixelflow.system.errors import MissingDependencyError, UsageError
+
+if TYPE_CHECKING:
+    from submitit.helpers import DelayedSubmission
+
+
+class Shift:
+    """What a job does. Before its time is over submitit asks for a checkpoint and queues it again."""
+
+    def __call__(self, folder: Path) -> None:
+        from pixelflow.sweep.work.worker import work
+
+        work(folder, None)
+
+    def checkpoint(self, folder: Path) -> DelayedSubmission:
+        """The same once more: it goes on with what is there."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self, folder)
+
+
+class SlurmWorker(Worker):
+    """A job."""
+
+    def __init__(self, job: Any) -> None:
+        self._job = job
+
+    @property
+    def ending(self) -> Ending | None:
+        if not self._job.done():
+            return None
+        error = self._job.exception()
+        return Ending() if error is None else Ending(f"was lost as job {self._job.job_id} ({_last_line(error)})")
+
+    def stop(self) -> None:
+        self._job.cancel(check=False)
+
+    def wait(self) -> None:
+        """The scheduler ends it in its own time; its claims end with it."""
+
+
+class Slurm(Executor):
+    """Jobs of SLURM; by default one."""
+
+    type: Literal["slurm"] = "slurm"
+    cluster: Literal["slurm", "local"] = "slurm"
+    """``local`` runs the jobs on this machine, to try the settings."""
+    minutes: Count = 240
+    """Time of a job; one that is not through is queued again."""
+    partition: str | None = None
+    """Where jobs are queued; by default the cluster's own choice."""
+    cpus: Count = 4
+    """Cores of a job."""
+    gpus: int = Field(default=0, ge=0)
+    """GPUs of a job."""
+    memory: float | None = Field(default=None, gt=0)
+    """Memory of a job in GB; by default the cluster's own choice."""
+    options: dict[str, Any] = Field(default={})
+    """Further options of sbatch, by name: ``{account: mine, constraint: a100}``."""
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        try:
+            import submitit  # noqa: F401 - before anything starts
+        except ImportError:
+            raise MissingDependencyError(f"executor slurm needs the package submitit: {install('slurm')}") from None
+        yield
+
+    def count(self, most: int) -> int:
+        return min(self.workers or 1, most)
+
+    def hire(self, folder: Path, index: int, count: int) -> SlurmWorker:
+        executor = self._executor(folder / "slurm")
+        return SlurmWorker(executor.submit(Shift(), folder.resolve()))
+
+    def _executor(self, logs: Path) -> Any:
+        import submitit
+
+        try:
+            executor = submitit.AutoExecutor(logs, cluster=self.cluster)
+        except RuntimeError as error:
+            raise UsageError(f"executor slurm: {_last_line(error)}; is this a machine of the cluster?") from None
+        executor.update_parameters(
+            name=f"pixelflow-{logs.parent.name}",
+            timeout_min=self.minutes,
+            cpus_per_task=self.cpus,
+            gpus_per_node=self.gpus,
+            slurm_additional_parameters=self.options,
+            **{"slurm_partition": self.partition} if self.partition else {},
+            **{"mem_gb": self.memory} if self.memory else {},
+        )
+        return executor
+
+
+def _last_line(error: BaseException) -> str:
+    return ([line for line in str(error).splitlines() if line.strip()] or [type(error).__name__])[-1].strip()

@@ -1,0 +1,98 @@
+"""A worker: takes one task after the other until none is left.
+
+``python -m pixelflow.sweep.work.worker DIR [DEVICE]``. Any number may work on one folder, also from several commands.
+A worker ends with whoever started it: when its standard input closes, it stops as on SIGTERM.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pixelflow.sweep.work.agenda import Agenda
+from pixelflow.sweep.work.study import advance
+from pixelflow.sweep.work.task import Task
+from pixelflow.system import terminal
+from pixelflow.system.errors import PixelflowError, PreemptedError
+
+_POLL = 0.2
+"""Seconds between looks at what other workers have done."""
+
+
+def work(folder: Path, device: str | None) -> None:
+    """Do what can be done, until every task is done or failed, and a search has asked for its last trial.
+
+    Raises:
+        PreemptedError: SIGTERM came while training; the state is saved.
+        SpecError: the evaluation does not give what is searched for.
+    """
+    agenda = Agenda(folder)
+    while (left := agenda.left) or agenda.plan.trials_left:
+        if not any(_attempted(task, device) for task in left) and not advance(agenda.plan, folder):
+            time.sleep(_POLL)
+
+
+def _attempted(task: Task, device: str | None) -> bool:
+    """Try to do a task; False where that must wait, or somebody else is at it."""
+    if not task.is_ready:
+        return False
+    with task.claim.held() as is_mine:
+        if not is_mine or task.is_done or task.failure is not None:
+            return False
+        with _logged(task.log):
+            try:
+                task.finish(device)
+            except PreemptedError:
+                raise
+            except Exception as error:
+                terminal.say(*traceback.format_exc().splitlines())
+                task.fail(str(error) if isinstance(error, PixelflowError) else f"{type(error).__name__}: {error}")
+    return True
+
+
+@contextmanager
+def _logged(file: Path) -> Iterator[None]:
+    """Standard output and error go to a file, also those of native code."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    before = os.dup(1), os.dup(2)
+    with file.open("ab") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for target, kept in enumerate(before, start=1):
+            os.dup2(kept, target)
+            os.close(kept)
+
+
+def _end_with_parent() -> None:
+    """Wait until standard input closes, which it does when the parent is gone."""
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def main(arguments: list[str]) -> None:
+    """Work on a folder."""
+    terminal.catch_log()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        work(Path(arguments[0]), arguments[1] if len(arguments) > 1 else None)
+    except PixelflowError as error:
+        terminal.say(*(f"pixelflow: {line}" for line in error.lines))
+        os._exit(error.exit_code)
+    os._exit(0)  # at once: the interpreter's own end would stumble over the thread that still reads
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
