@@ -49,5 +49,5 @@ $(BASE): pyproject.toml constraints.txt
 	touch $@
 
 $(READY): $(BASE)
-	$(PIP_INSTALL) --editable '.[dev,fid,clip,t5,tensorboard,xformers]'
+	$(PIP_INSTALL) --editable '.[dev,fid,clip,t5,perceptual,tensorboard,xformers]'
 	touch $@

@@ -49,7 +49,7 @@ def asked_for(run: Run, spec: ExperimentSpec, seed: int) -> tuple[Generation, Da
 def evaluate(
     run: Run, overrides: Sequence[str], sampling: Mapping[str, Any], seed: int, out: Path | None
 ) -> list[dict[str, Any]]:
-    """See `pixelflow.measure`."""
+    """See `pixelflow.evaluate`."""
     spec, device = changed_spec(Path(run.source.run), run, overrides, sampling), run.model.device
     generation, data = asked_for(run, spec, seed)
     folder = out or Path(run.source.run) / "evaluations" / generation.digest

@@ -80,6 +80,22 @@ def check(outcomes: Sequence[Outcome]) -> None:
         raise type(errors[0])(*(outcome.reason for outcome in outcomes if outcome.error is not None))
 
 
+def figures(evaluations: Path) -> dict[str, float]:
+    """``"frechet, random_conv: distance (2,000 images)"`` -> figure, of all records in a run's folder of evaluations.
+
+    Of several, that of the latest training step counts, and of these the newest record.
+    """
+    found: dict[str, float] = {}
+    files = evaluations.glob("*/evaluation*.json")
+    records = [(file.stat().st_mtime, result) for file in files for result in _read(file)["results"]]
+    for _, result in sorted(records, key=lambda one: (one[1].get("recipe", {}).get("step") or 0, one[0])):
+        images = result.get("recipe", {}).get("images")
+        behind = "" if images is None else f" ({images:,} images)"
+        for name, value in result.get("values", {}).items():
+            found[f"{result['metric']}: {name}{behind}"] = value
+    return found
+
+
 def digest_of(told: Mapping[str, Any]) -> str:
     """A short name of all that decides on the figures."""
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:10]

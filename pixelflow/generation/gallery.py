@@ -20,7 +20,7 @@ from pixelflow.generation.draw import Drawn, mean_evaluations
 from pixelflow.generation.orders import Order
 from pixelflow.generation.pictures import CAPTION_CELL, CELL, filmstrip, grid, to_pil
 from pixelflow.system.errors import DataError, NonFiniteError, PixelflowError, UsageError
-from pixelflow.system.files import check_free, is_free, locked_if_free, writing
+from pixelflow.system.files import LOCK, check_free, is_free, locked_if_free, writing
 from pixelflow.system.records import Kind
 
 RECORD = "samples.json"
@@ -28,7 +28,7 @@ RECORD = "samples.json"
 SAMPLES = Kind("a record of samples", f"give the {RECORD} of earlier samples, or draw them anew")
 AT_WORK = "another process draws into this folder; wait for it, or choose another --out"
 
-_DRAFT, _LOCK = ".unfinished", ".lock"
+_DRAFT = ".unfinished"
 GRID, STAGES = "grid.png", "stages.png"
 """Sheets beside the images."""
 NUMBERED = re.compile(r"\d{6,}\.png")
@@ -111,7 +111,7 @@ class Gallery:
         with writing(self.folder):
             self._draft.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
-            if not stack.enter_context(locked_if_free(self._draft / _LOCK)):
+            if not stack.enter_context(locked_if_free(self._draft / LOCK)):
                 raise UsageError(f"{self.folder}: {AT_WORK}")
             stack.callback(shutil.rmtree, self._draft, ignore_errors=True)
             if (self._draft / RECORD).exists():
@@ -131,7 +131,7 @@ class Gallery:
     def _clear(self) -> None:
         """Remove what one that was killed before left hidden."""
         for path in self._draft.iterdir():
-            if path.name != _LOCK:
+            if path.name != LOCK:
                 path.unlink()
 
     def add(self, drawn: Drawn) -> None:
@@ -175,7 +175,7 @@ class Gallery:
         """Move a whole drawing to where it belongs, the record last: a kill on the way is made good by the next."""
         with writing(self.folder):
             for path in sorted(self._draft.iterdir(), key=lambda path: (path.name == RECORD, path.name)):
-                if path.name != _LOCK:
+                if path.name != LOCK:
                     path.replace(self.folder / path.name)
 
     def _save(self, picture: Image, name: str) -> None:

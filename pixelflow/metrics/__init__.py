@@ -18,6 +18,7 @@ def register_components() -> list[type[Component]]:
     from pixelflow.metrics.clip_score import ClipScore
     from pixelflow.metrics.cmmd import Cmmd
     from pixelflow.metrics.dinov2 import Dinov2
+    from pixelflow.metrics.efficientnet import EfficientNetLite0
     from pixelflow.metrics.fd_dinov2 import FdDinov2
     from pixelflow.metrics.fid import Fid
     from pixelflow.metrics.frechet import Frechet
@@ -34,6 +35,6 @@ def register_components() -> list[type[Component]]:
     return [
         *(Frechet, CleanFid, Fid, PytorchFid, Kid, AdmFid, AdmSfid, InceptionScore, PrecisionRecall),
         *(ClipFid, ClipScore, Cmmd, FdDinov2, LabelAgreement, ClassifierAgreement),
-        *(RandomConv, PixelsPca, ClassifierFeatures, CleanResized),
+        *(RandomConv, PixelsPca, EfficientNetLite0, ClassifierFeatures, CleanResized),
         *(InceptionPool, PytorchInception, AdmInception, Clip, Dinov2),
     ]

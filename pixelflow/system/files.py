@@ -17,6 +17,9 @@ from filelock import FileLock, Timeout
 
 from pixelflow.system.errors import CannotWriteError, DataError, MissingInputError, UsageError
 
+LOCK = ".lock"
+"""File in a folder whose lock keeps other processes out of it."""
+
 
 def at_home(path: Path) -> Path:
     """The path with ``~`` or ``~user`` at its beginning written out; raises ValueError where there is no such home."""
@@ -229,7 +232,7 @@ def locked(folder: Path, refusal: str) -> Iterator[None]:
         UsageError: another process holds it.
         CannotWriteError: the folder cannot be written.
     """
-    with locked_if_free(folder / ".lock") as is_mine:
+    with locked_if_free(folder / LOCK) as is_mine:
         if not is_mine:
             raise UsageError(f"{folder}: {refusal}")
         yield
