@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pixelflow.core.hookspecs import hookimpl
+from pixelflow.core.version import __version__
 from pixelflow.system.errors import StoppedError
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from pixelflow.runs.history import Step
     from pixelflow.training.loop import Callback
 
-__version__ = "0.1.0"
 __all__ = ["StoppedError", "__version__", "evaluate", "hookimpl", "load", "read_spec", "register", "train"]
 
 
@@ -58,7 +58,7 @@ def read_spec(path: str | Path, *overrides: str, name: str | None = None) -> Exp
     """
     from pathlib import Path
 
-    from pixelflow.core.shipped import read_spec
+    from pixelflow.core.spec_files import read_spec
 
     return read_spec(Path(path).expanduser(), overrides, name)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -29,8 +30,11 @@ LAYERS = (
 )
 """Rooms of the package, lowest first. A room imports only from lower layers, so that nothing goes in circles."""
 
+SWEEP_LAYERS = ("executors", "points", "work", "report")
+"""Rooms within `pixelflow.sweep`, lowest first."""
+
 LONGEST_FILE = 350
-LIGHT = (["system", "errors"], ["system", "terminal"])
+LIGHT = (["core", "version"], ["system", "errors"], ["system", "printing"], ["system", "terminal"])
 HEAVY = {"torch", "torchvision", "torchdiffeq", "numpy", "scipy", "sklearn", "cleanfid", "transformers", "xformers",
          "open_clip", "PIL", "rich", "einops", "safetensors", "pluggy", "yaml", "pydantic"}  # fmt: skip
 
@@ -79,6 +83,45 @@ def test_imports_point_one_way(file):
         if other in (home, "__init__"):
             continue
         assert layer(other) < layer(home), f"{file}:{line} {home} must not import {other}"
+
+
+def module(file: Path) -> str:
+    """``pixelflow.core.spec``; a package has the name of its folder."""
+    parts = ("pixelflow", *file.relative_to(PACKAGE).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module(file): file for file in FILES}
+
+
+def own_modules(name: str) -> set[str]:
+    """The modules of pixelflow that one of them imports anywhere: at the top, in functions, for types."""
+    named = {imported for _, imported in imports(MODULES[name])}
+    return {whole if whole in MODULES else whole.rpartition(".")[0] for whole in named} & MODULES.keys() - {name}
+
+
+@pytest.mark.parametrize("home", sorted({room(file) for file in FILES}))
+def test_no_circles_within_a_room(home):
+    modules = [name for name, file in MODULES.items() if room(file) == home]
+    try:
+        graphlib.TopologicalSorter({name: own_modules(name).intersection(modules) for name in modules}).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(f"modules import each other in a circle: {' <- '.join(error.args[1])}")
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.count(".") >= 2 and ".sweep." in name])
+def test_imports_within_the_sweep_point_one_way(name):
+    home = SWEEP_LAYERS.index(name.split(".")[2])
+    for other in own_modules(name):
+        parts = other.split(".")
+        if parts[1] == "sweep" and len(parts) > 2:
+            assert SWEEP_LAYERS.index(parts[2]) <= home, f"{name} must not import {other}"
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.count(".")])
+def test_nothing_imports_the_top_of_the_package(name):
+    """It opens runs and trains, so that whoever imports it depends on all rooms."""
+    assert "pixelflow" not in own_modules(name)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))

@@ -19,8 +19,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from pixelflow import __version__
 from pixelflow.cli.leaving import leave_within_seconds
+from pixelflow.core.version import __version__
 from pixelflow.system import terminal
 from pixelflow.system.errors import (
     CannotWriteError,

@@ -85,8 +85,8 @@ Rewriter = Annotated[
 
 
 def read_spec(path: Path, overrides: list[str] | None, run: str | None = None) -> ExperimentSpec:
-    """See `pixelflow.core.shipped.read_spec`."""
-    from pixelflow.core.shipped import read_spec
+    """See `pixelflow.core.spec_files.read_spec`."""
+    from pixelflow.core.spec_files import read_spec
 
     return read_spec(path, overrides or (), run)
 

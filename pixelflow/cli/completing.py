@@ -90,7 +90,7 @@ def _installed() -> list[str]:
     """What decides on the components: this version and the plugins'."""
     from importlib import metadata
 
-    from pixelflow import __version__
+    from pixelflow.core.version import __version__
 
     plugins = metadata.entry_points(group="pixelflow")
     versions = {f"{entry.name} {entry.dist.name} {entry.dist.version}" for entry in plugins if entry.dist}

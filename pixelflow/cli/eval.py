@@ -120,7 +120,7 @@ def eval(
 
 def _beside_pictures(source: Path, measurement: Measurement) -> Path:
     """Where the results of images in files go: ``evaluations/NAME-DIGEST`` here, but never among pictures."""
-    from pixelflow.system.terminal import printable
+    from pixelflow.system.printing import printable
 
     below = Path()
     for pictures in (source, measurement.spec.reference):

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pixelflow.system.terminal import printable, tell
+from pixelflow.system.printing import printable
+from pixelflow.system.terminal import tell
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

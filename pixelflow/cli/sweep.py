@@ -16,9 +16,9 @@ from pixelflow.cli.tables import duration, percent, quantity, table
 from pixelflow.system.terminal import say, tell
 
 if TYPE_CHECKING:
+    from pixelflow.sweep.executors import Executor
     from pixelflow.sweep.points.search import Search
     from pixelflow.sweep.points.settings import SweepSettings
-    from pixelflow.sweep.work.executors import Executor
     from pixelflow.sweep.work.forecast import Forecast
 
 

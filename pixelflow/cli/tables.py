@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pixelflow.system.terminal import printable
+from pixelflow.system.printing import printable
 
 _PREFIXES = ("", "K", "M", "G", "T", "P", "E")
 

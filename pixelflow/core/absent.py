@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ConfigDict, PrivateAttr
 
+from pixelflow.core import plugins
 from pixelflow.core.component import ComponentParams, Settings, components
 from pixelflow.system.errors import MissingDependencyError
 
@@ -95,8 +96,6 @@ def dumped(value: Any, dump: Callable[[Any], Any]) -> Any:
 
 
 def _whereabouts(name: str, owner: str) -> str:
-    from pixelflow.core import plugins
-
     plugin = owner.rpartition(" ")[0]
     here = [one.distribution for one in plugins.third_party() if plugin and one.distribution.startswith(f"{plugin} ")]
     note = plugins.failure_note(name)

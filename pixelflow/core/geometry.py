@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from pixelflow.core.component import Count, Settings
 from pixelflow.core.interfaces import Downsampler, Upsampler
 from pixelflow.core.problems import problem, shown
-from pixelflow.core.registry import Slot
+from pixelflow.core.slots import Slot
 
 AnyDownsampler = Annotated[Downsampler.Params, Slot("downsampler")]
 AnyUpsampler = Annotated[Upsampler.Params, Slot("upsampler")]

@@ -40,7 +40,7 @@ class Learner(nn.Module):
             else self._guided(work, prepared, until, taps, guidance)
         )
         kept = dict(zip(taps, features, strict=True))
-        return Answer(work, [velocity.float() for velocity in velocities], kept, self.model.cascade)
+        return Answer(work, [velocity.float() for velocity in velocities], kept, self.model.cascade.clean_estimate)
 
     def conditions(self, work: Work) -> Sequence[Tensor]:
         """What its conditioners made of the batch's labels and captions: one (b ...) each."""

@@ -29,8 +29,8 @@ from pixelflow.core.interfaces import (
 )
 from pixelflow.core.interfaces.training import AnyPrediction
 from pixelflow.core.problems import problem
-from pixelflow.core.registry import Slot
 from pixelflow.core.sizes import Size, nearest_multiples, sizes_of
+from pixelflow.core.slots import Slot
 from pixelflow.core.teacher import RunWeights
 
 AnyBackbone = Annotated[Backbone.Params, Slot("backbone")]

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ValidationError
 
 from pixelflow.core.document import Document, Key, dotted, shortened
 from pixelflow.core.problems import shown
-from pixelflow.core.registry import Slot, registry
+from pixelflow.core.registry import registry
+from pixelflow.core.slots import Slot
 
 _SHOWN = 20
 """Problems that are told of; nobody mends more at a time."""

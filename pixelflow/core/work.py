@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from pixelflow.core import seeds
 from pixelflow.core.schedule import Stage
-
-if TYPE_CHECKING:
-    from pixelflow.core.cascade import Cascade
 
 
 @dataclass(frozen=True)
@@ -85,13 +81,14 @@ class Answer:
     """One (n c h_s w_s) a group, float32."""
     features: dict[int, list[Tensor]]
     """Tap -> one (n d rows cols) a group."""
-    cascade: Cascade
+    clean_estimate: Callable[[Tensor, Tensor, Tensor, Stage], Tensor]
+    """States (n c h_s w_s), velocities and times (n 1 1 1) of a stage -> clean images; see `Cascade.clean_estimate`."""
 
     @cached_property
     def clean(self) -> list[Tensor]:
         """The clean images that states and velocities imply: one (n c h_s w_s) a group."""
         with torch.autocast(self.velocities[0].device.type, enabled=False):
             return [
-                self.cascade.clean_estimate(group.states, velocity, group.tau.view(-1, 1, 1, 1), group.stage)
+                self.clean_estimate(group.states, velocity, group.tau.view(-1, 1, 1, 1), group.stage)
                 for group, velocity in zip(self.work.groups, self.velocities, strict=True)
             ]

@@ -17,7 +17,7 @@ from pixelflow.data.captions import TABLES, Captions, drawn
 from pixelflow.data.framing import FramedParams
 from pixelflow.data.image_folder import ImageFolder
 from pixelflow.system.errors import DataError
-from pixelflow.system.terminal import printable
+from pixelflow.system.printing import printable
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from pixelflow.data.caption_tables import MAX_BYTES, BadCaptionError, cell_capti
 from pixelflow.data.listing import Listing, plain
 from pixelflow.system.errors import DataError
 from pixelflow.system.files import is_plain_file
-from pixelflow.system.terminal import printable
+from pixelflow.system.printing import printable
 
 TABLES = ("metadata.jsonl", "metadata.csv")
 

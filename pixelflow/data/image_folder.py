@@ -20,7 +20,7 @@ from pixelflow.data import decoding
 from pixelflow.data.framing import FramedParams, Framing, surveyed
 from pixelflow.data.listing import listed, plain
 from pixelflow.system.errors import DataError
-from pixelflow.system.terminal import printable
+from pixelflow.system.printing import printable
 
 
 class ImageFolder(Dataset):

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import pixelflow
 from pixelflow.core.interfaces import Array, Extractor
 from pixelflow.core.plugin_use import codes
+from pixelflow.core.version import __version__
 from pixelflow.evaluation.features import Features
 from pixelflow.evaluation.sources import Source
 from pixelflow.evaluation.statistics import Statistics
@@ -100,7 +100,7 @@ class FeatureComparison:
             "fitted_on": self.reference.identity,
             "extractor": params.identity,
             "weights_sha256": fitted.extractor.weights_sha256,
-            "pixelflow": pixelflow.__version__,
+            "pixelflow": __version__,
             **codes(params),
         }
         title = f"{params.component.type_name()} of {what} images"

@@ -20,7 +20,7 @@ from typing import Any
 from pixelflow.core.sizes import Size
 from pixelflow.data.image_folder import channels_of, image_files, sizes_of
 from pixelflow.generation.gallery import GRID, NUMBERED, RECORD, STAGES
-from pixelflow.system.terminal import printable
+from pixelflow.system.printing import printable
 
 _LOOKED_AT = 1000
 """Images whose sizes are compared."""

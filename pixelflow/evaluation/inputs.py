@@ -22,7 +22,7 @@ from pixelflow.evaluation.folders import Pictures
 from pixelflow.evaluation.sources import DatasetSource, Source
 from pixelflow.evaluation.statistics import NoImages, Statistics, in_file
 from pixelflow.system.errors import DataError, MissingInputError, UsageError
-from pixelflow.system.terminal import printable
+from pixelflow.system.printing import printable
 
 Shape = tuple[int, int, int]
 """Channels, height and width."""

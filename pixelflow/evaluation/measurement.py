@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-import pixelflow
 from pixelflow.core.interfaces import Extractor, Metric
 from pixelflow.core.plugin_use import codes
 from pixelflow.core.spec import EvaluationSpec
+from pixelflow.core.version import __version__
 from pixelflow.evaluation import records, statistics
 from pixelflow.evaluation.comparison import FeatureComparison, Progress, silent
 from pixelflow.evaluation.generated import Generation
@@ -138,7 +138,7 @@ class Measurement:
     def record(self, folder: Path, outcomes: Sequence[Outcome]) -> Path:
         """Write what was measured, of what, against what and how; returns the file, of which see `records.write`."""
         body = {
-            "pixelflow": pixelflow.__version__,
+            "pixelflow": __version__,
             "subject": {**self.subject, **_counts(self.generated)},
             "reference": {**self.reference.told, **_counts(self.reference.source)},
             "notes": list(self.notes),

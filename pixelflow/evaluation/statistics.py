@@ -16,9 +16,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-import pixelflow
 from pixelflow.core.interfaces import Array, Extractor, ImageBatch
 from pixelflow.core.plugin_use import codes
+from pixelflow.core.version import __version__
 from pixelflow.data.bad_samples import Tally
 from pixelflow.evaluation.sources import Part
 from pixelflow.system.errors import DataError, PixelflowError
@@ -184,7 +184,7 @@ def save(file: Path, entries: Sequence[Entry], told: Mapping[str, Any], identity
     kept = [one for one in _earlier(file, identity) if (one.extractor, one.weights_sha256) not in made]
     entries = [*entries, *kept]
     own = [{"extractor": dict(entry.extractor), "weights_sha256": entry.weights_sha256} for entry in entries]
-    recipe = {"pixelflow": pixelflow.__version__, **told, _IDENTITY: identity, "extractors": own}
+    recipe = {"pixelflow": __version__, **told, _IDENTITY: identity, "extractors": own}
     arrays: dict[str, Any] = {_RECIPE: np.array(json.dumps(recipe, ensure_ascii=False))}
     arrays |= {f"mean_{place}": entry.mean for place, entry in enumerate(entries)}
     arrays |= {f"covariance_{place}": entry.covariance for place, entry in enumerate(entries)}

@@ -10,7 +10,7 @@ import torch
 from pixelflow.core import reading
 from pixelflow.core.component import Settings
 from pixelflow.core.interfaces import Rewriter
-from pixelflow.core.registry import Slot
+from pixelflow.core.slots import Slot
 
 
 class Choice(Settings):

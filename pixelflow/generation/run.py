@@ -34,7 +34,7 @@ from pixelflow.runs.runfolder import RunFolder
 from pixelflow.runs.weights import Blank, load_weights, part_of
 from pixelflow.system.device import choose_device
 from pixelflow.system.errors import DataError, UsageError
-from pixelflow.system.terminal import printable
+from pixelflow.system.printing import printable
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -10,8 +10,8 @@ from pixelflow.core import absent, reading
 from pixelflow.core.component import ComponentParams
 from pixelflow.core.interfaces import Guidance
 from pixelflow.core.plugin_use import codes
-from pixelflow.core.registry import params_of
 from pixelflow.core.sizes import Size
+from pixelflow.core.slots import params_of
 from pixelflow.core.spec import ExperimentSpec, SamplingSpec
 from pixelflow.system.errors import UsageError
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from pixelflow.core.interfaces import Branches, Guidance, Velocity
 from pixelflow.core.problems import problem
-from pixelflow.core.registry import Slot
 from pixelflow.core.schedule import TRAIN_TIMESTEPS, Stage
+from pixelflow.core.slots import Slot
 
 
 class IntervalGuidance(Guidance):

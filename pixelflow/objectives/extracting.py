@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 
 from pixelflow.core.interfaces import Extractor
-from pixelflow.core.registry import Slot
+from pixelflow.core.slots import Slot
 from pixelflow.system.errors import UsageError
 
 AnyExtractor = Annotated[Extractor.Params, Slot("extractor")]

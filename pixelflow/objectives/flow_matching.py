@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pixelflow.core.interfaces import Objective, Term, Weighting
 from pixelflow.core.problems import problem
-from pixelflow.core.registry import Slot
+from pixelflow.core.slots import Slot
 from pixelflow.core.work import Work
 
 AnyWeighting = Annotated[Weighting.Params, Slot("weighting")]

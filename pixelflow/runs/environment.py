@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
-import pixelflow
+from pixelflow.core.version import __version__
 from pixelflow.core import plugins
 from pixelflow.core.plugin_use import used
 
@@ -25,7 +25,7 @@ def environment(classes: Sequence[str], *settings: Any) -> dict[str, Any]:
         settings: of whose components the plugins count; others may be installed, and do not matter.
     """
     return {
-        "pixelflow": pixelflow.__version__,
+        "pixelflow": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: version for name in _PACKAGES if (version := _version(name)) is not None},

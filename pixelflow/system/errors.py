@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pixelflow.system.terminal import printable
+from pixelflow.system.printing import printable
 
 
 class PixelflowError(Exception):

@@ -1,32 +1,15 @@
-"""The one place that writes to a terminal or a log: nothing that comes from data or names can control either.
-
-Escape sequences, line breaks within a name, characters that turn the direction of writing and bytes that are no text
-are shown as Python writes them (``\\x1b``, ``\\n``, ``\\u202e``).
-"""
+"""The one place that writes to a terminal or a log: nothing that comes from data or names can control either."""
 
 from __future__ import annotations
 
 import logging
 import os
 import sys
-import unicodedata
 from collections.abc import Sequence
 from typing import TextIO
 
-
-def printable(text: str) -> str:
-    """`text` on one line, with what is not printable written out; doing so twice changes nothing more."""
-    return text if text.isprintable() else "".join(one if _is_harmless(one) else _written_out(one) for one in text)
-
-
-def _is_harmless(character: str) -> bool:
-    return character.isprintable() or unicodedata.category(character) == "Zs"
-
-
-def _written_out(character: str) -> str:
-    if "\udc80" <= character <= "\udcff":  # a byte of a file name that is no text
-        return f"\\x{ord(character) - 0xDC00:02x}"
-    return character.encode("unicode_escape", "backslashreplace").decode("ascii")
+from pixelflow.system.errors import CannotWriteError
+from pixelflow.system.printing import printable
 
 
 def tell(*lines: str) -> None:
@@ -35,8 +18,6 @@ def tell(*lines: str) -> None:
     Raises:
         CannotWriteError: nobody can read it: the disk is full, the reader is gone.
     """
-    from pixelflow.system.errors import CannotWriteError
-
     try:
         _write(sys.stdout, lines)
     except (OSError, ValueError) as error:

@@ -14,7 +14,7 @@ from typing import Any
 from pixelflow.system import terminal
 from pixelflow.system.distribution import install
 from pixelflow.system.errors import MissingDependencyError
-from pixelflow.system.terminal import printable
+from pixelflow.system.printing import printable
 
 _SOON = 1.0
 """Seconds of training from which its speed is told."""

@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from pixelflow.cli.app import main
+from pixelflow.sweep.executors.local import LocalWorker
 from pixelflow.sweep.work.crew import Crew
-from pixelflow.sweep.work.executors.local import LocalWorker
 from tests.conftest import TINY
 
 HEAD = """

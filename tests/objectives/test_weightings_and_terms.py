@@ -90,9 +90,9 @@ def test_the_perceptual_term_of_the_true_velocity_is_zero():
     model = build_model(spec)
     work = WorkMaker(model, spec)(make_batch(spec, 6), 3)
     term = registry.of_kind("term")["perceptual"].cls.Params().build(device=torch.device("cpu"), tap_widths=())
-    perfect = Answer(work, [group.targets for group in work.groups], {}, model.cascade)
+    perfect = Answer(work, [group.targets for group in work.groups], {}, model.cascade.clean_estimate)
     assert torch.cat(term(perfect)).abs().max() < 1e-6
-    wrong = Answer(work, [group.targets + 0.5 for group in work.groups], {}, model.cascade)
+    wrong = Answer(work, [group.targets + 0.5 for group in work.groups], {}, model.cascade.clean_estimate)
     assert torch.cat(term(wrong)).min() > 1e-4
 
 

@@ -9,10 +9,11 @@ import time
 
 import pytest
 
+from pixelflow.sweep.executors import Local, Ray, Slurm
 from pixelflow.sweep.points.points import read_sweep
 from pixelflow.sweep.work import crew
-from pixelflow.sweep.work.executors import Local, Ray, Slurm
 from pixelflow.sweep.work.tasks import Training, tasks_of
+from pixelflow.sweep.work.worker import work
 from pixelflow.system.errors import MissingDependencyError, PixelflowError, SpecError, UsageError
 from tests.sweep.test_tasks import stamps
 
@@ -83,7 +84,7 @@ def test_what_a_worker_says_at_its_end_is_what_the_command_says(tmp_path, monkey
         "#!/bin/sh\necho a search\necho \"pixelflow: frechet gives no 'speed'\"\nexit 78\n"
     )
     (tmp_path / "python").chmod(0o755)
-    worker = Local().hire(tmp_path, 0, 1)
+    worker = Local().hire(work, tmp_path, 0, 1)
     worker.process.wait()
     assert isinstance(worker.ending.error, SpecError)
     assert str(worker.ending.error) == "frechet gives no 'speed'"
@@ -97,7 +98,7 @@ def test_jobs_of_slurm_through_submitit(plan_of, tmp_path):
 
 
 def test_workers_that_always_die_are_no_endless_loop(plan_of, tmp_path):
-    from pixelflow.sweep.work.executors.base import Ending, Executor, Worker
+    from pixelflow.sweep.executors.base import Ending, Executor, Worker
 
     class Dying(Worker):
         ending = Ending("was lost")
@@ -112,7 +113,7 @@ def test_workers_that_always_die_are_no_endless_loop(plan_of, tmp_path):
         def count(self, most: int) -> int:
             return 1
 
-        def hire(self, folder, index, count) -> Worker:
+        def hire(self, job, folder, index, count) -> Worker:
             return Dying()
 
     with pytest.raises(PixelflowError, match="workers die before they do anything: the last was lost"):

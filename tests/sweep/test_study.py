@@ -10,9 +10,9 @@ import time
 import pytest
 
 from pixelflow.metrics.frechet import Frechet
+from pixelflow.sweep.executors import Local
 from pixelflow.sweep.points.plan import Plan
 from pixelflow.sweep.work import crew
-from pixelflow.sweep.work.executors import Local
 from pixelflow.sweep.work.study import JOURNAL, settle
 from pixelflow.sweep.work.tasks import cells_of, tasks_of
 from pixelflow.sweep.work.worker import work

@@ -11,10 +11,10 @@ import time
 
 import pytest
 
+from pixelflow.sweep.executors import Local
 from pixelflow.sweep.points.plan import Plan
 from pixelflow.sweep.points.points import read_sweep
 from pixelflow.sweep.work import crew
-from pixelflow.sweep.work.executors import Local
 from pixelflow.sweep.work.task import State, Task
 from pixelflow.sweep.work.tasks import Evaluation, Training, tasks_of
 from pixelflow.sweep.work.worker import work

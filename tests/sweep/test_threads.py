@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from pixelflow.sweep.work.executors import Local
+from pixelflow.sweep.executors import Local
 from pixelflow.sweep.work.tasks import Evaluation, tasks_of
 from pixelflow.sweep.work.worker import work
 
@@ -16,7 +16,7 @@ def test_a_worker_has_as_many_threads_whatever_the_number_of_workers(tmp_path, m
     (tmp_path / "sweep.json").write_text("{}")
     started = []
     for count in (1, 2):
-        worker = Local().hire(tmp_path, 0, count)
+        worker = Local().hire(work, tmp_path, 0, count)
         lines = Path(f"/proc/{worker.process.pid}/environ").read_bytes().split(b"\0")
         told = dict(line.split(b"=", 1) for line in lines if b"=" in line)
         started.append(told[b"OMP_NUM_THREADS"])

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pixelflow.system import terminal
 from pixelflow.system.errors import DataError, SpecError
-from pixelflow.system.terminal import printable
+from pixelflow.system.printing import printable
 from tests.conftest import TINY
 from tests.test_structure import FILES, PACKAGE
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from pixelflow.core.component import Component, ComponentParams
 from pixelflow.core.interfaces.network import Prediction, Times
 from pixelflow.core.problems import problem
-from pixelflow.core.registry import Slot
 from pixelflow.core.schedule import Stage
+from pixelflow.core.slots import Slot
 from pixelflow.core.teacher import Teacher
 from pixelflow.core.work import Answer, Work
 

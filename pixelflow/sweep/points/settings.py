@@ -23,8 +23,8 @@ from pydantic import Field, field_validator, model_validator
 from pixelflow.core.component import Count, Settings
 from pixelflow.core.problems import problem
 from pixelflow.core.spec import ExperimentSpec
+from pixelflow.sweep.executors import AnyExecutor, Local
 from pixelflow.sweep.points.space import Changes, SearchSettings, Values
-from pixelflow.sweep.work.executors import AnyExecutor, Local
 
 TRAININGS, CELLS = "trainings", "cells"
 """Folders beside those of the sweeps."""

@@ -13,12 +13,12 @@ from string import Template
 
 from PIL import Image
 
-import pixelflow
+from pixelflow.core.version import __version__
 from pixelflow.sweep.points.plan import Plan
 from pixelflow.sweep.report import charts, samples
 from pixelflow.sweep.report.results import Column, Results, Row, Value, read_results
 from pixelflow.system.files import write_bytes, write_text, writing
-from pixelflow.system.terminal import printable
+from pixelflow.system.printing import printable
 
 Plots = Mapping[str, Mapping[str, str]]
 """Title of a group -> name of a plot -> SVG."""
@@ -130,10 +130,7 @@ def _differs(column: Column) -> bool:
 def _summary(results: Results) -> str:
     done = sum(bool(row.results) and not row.failure for row in results.rows)
     weights = results.run or f"{results.trainings} training{'s' * (results.trainings != 1)}"
-    return (
-        f"{done} of {len(results.rows)} points done, from {weights}. {_search(results)}"
-        f"pixelflow {pixelflow.__version__}."
-    )
+    return f"{done} of {len(results.rows)} points done, from {weights}. {_search(results)}pixelflow {__version__}."
 
 
 def _search(results: Results) -> str:

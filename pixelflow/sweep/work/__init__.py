@@ -1,1 +1,1 @@
-"""Who does it: tasks, claims, workers and executors."""
+"""Who does it: tasks, claims and workers."""

@@ -13,13 +13,14 @@ import torch
 from pixelflow.core import reading
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.evaluation.measurement import prepare
+from pixelflow.sweep.executors import Executor, Local
+from pixelflow.sweep.executors.base import Ending, Worker
 from pixelflow.sweep.points.plan import FILE, Plan
 from pixelflow.sweep.work.agenda import Agenda
-from pixelflow.sweep.work.executors import Executor, Local
-from pixelflow.sweep.work.executors.base import Ending, Worker
 from pixelflow.sweep.work.study import JOURNAL, settle
 from pixelflow.sweep.work.task import State, Task
 from pixelflow.sweep.work.tasks import Evaluation
+from pixelflow.sweep.work.worker import work
 from pixelflow.system.errors import FailedTasksError, PixelflowError
 from pixelflow.system.files import check_free
 
@@ -105,12 +106,13 @@ class Crew:
             ending = worker.ending
             if ending is not None and ending.death is not None:
                 self._blame(worker, ending, ending.death, tasks)
-                self.workers[index] = self.executor.hire(self.folder, index, len(self.workers))
+                self.workers[index] = self.executor.hire(work, self.folder, index, len(self.workers))
         return any(ending is None or ending.death is not None for ending in (one.ending for one in self.workers))
 
     def _blame(self, worker: Worker, ending: Ending, death: str, tasks: list[Task]) -> None:
         """Record the task at which a worker died."""
-        undone = [task for task in tasks if not task.is_done and worker.held(task.claim)]
+        pid = worker.pid
+        undone = [task for task in tasks if pid and not task.is_done and task.claim.was_held_by(pid)]
         self.deaths += not undone
         if not undone and ending.error is not None:
             raise ending.error
@@ -128,7 +130,7 @@ def _employed(executor: Executor, folder: Path, count: int) -> Iterator[Crew]:
     crew = Crew(executor, folder, [])
     try:
         for index in range(count):
-            crew.workers.append(executor.hire(folder, index, count))
+            crew.workers.append(executor.hire(work, folder, index, count))
         yield crew
     finally:
         working = [worker for worker in crew.workers if worker.ending is None]

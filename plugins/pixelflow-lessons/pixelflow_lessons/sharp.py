@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from pixelflow.core.interfaces import Answer, Extractor, Term
-from pixelflow.core.registry import Slot
+from pixelflow.core.slots import Slot
 from pixelflow.objectives.extracting import differentiable
 
 

@@ -1,19 +1,24 @@
 """What carries a sweep's workers: an executor starts them and says what became of them.
 
-A worker is `pixelflow.sweep.work.worker.work` on the sweep's folder, wherever it runs; claims keep workers apart.
+It is handed what a worker does, and knows nothing else of a sweep.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pixelflow.core.component import Count, Settings
-from pixelflow.sweep.work.claims import Claim
 from pixelflow.system.errors import PixelflowError
+
+Job = Callable[[Path, str | None], None]
+"""What a worker does: a function of a module, called with the sweep's folder and a device or None.
+
+``python -m MODULE FOLDER [DEVICE]`` does the same, until its standard input closes.
+"""
 
 
 @dataclass(frozen=True)
@@ -42,9 +47,10 @@ class Worker(ABC):
     def wait(self) -> None:
         """Wait until a worker that was told to stop has done so."""
 
-    def held(self, claim: Claim) -> bool:
-        """Whether it was the last to hold this claim, as far as this can be known."""
-        return False
+    @property
+    def pid(self) -> int | None:
+        """Its process, if that is one of this machine."""
+        return None
 
 
 class Executor(Settings, ABC):
@@ -65,5 +71,5 @@ class Executor(Settings, ABC):
         """How many workers to start, where there is work for `most`."""
 
     @abstractmethod
-    def hire(self, folder: Path, index: int, count: int) -> Worker:
-        """Start worker `index` of `count` on a sweep's folder."""
+    def hire(self, job: Job, folder: Path, index: int, count: int) -> Worker:
+        """Start worker `index` of `count` with a job on a sweep's folder."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from pixelflow.core.component import Count
-from pixelflow.sweep.work.executors.base import Ending, Executor, Worker
+from pixelflow.sweep.executors.base import Ending, Executor, Job, Worker
 from pixelflow.system.distribution import install
 from pixelflow.system.errors import MissingDependencyError, UsageError
 
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
 
 class Shift:
-    """What a job does. Before its time is over submitit asks for a checkpoint and queues it again."""
+    """What SLURM runs. Before its time is over submitit asks for a checkpoint and queues it again."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
 
     def __call__(self, folder: Path) -> None:
-        from pixelflow.sweep.work.worker import work
-
-        work(folder, None)
+        self._job(folder, None)
 
     def checkpoint(self, folder: Path) -> DelayedSubmission:
         """The same once more: it goes on with what is there."""
@@ -83,9 +84,9 @@ class Slurm(Executor):
     def count(self, most: int) -> int:
         return min(self.workers or 1, most)
 
-    def hire(self, folder: Path, index: int, count: int) -> SlurmWorker:
+    def hire(self, job: Job, folder: Path, index: int, count: int) -> SlurmWorker:
         executor = self._executor(folder / "slurm")
-        return SlurmWorker(executor.submit(Shift(), folder.resolve()))
+        return SlurmWorker(executor.submit(Shift(job), folder.resolve()))
 
     def _executor(self, logs: Path) -> Any:
         import submitit

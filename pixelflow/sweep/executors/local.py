@@ -11,8 +11,7 @@ from typing import Literal
 import torch
 
 from pixelflow.core.component import Count
-from pixelflow.sweep.work.claims import Claim
-from pixelflow.sweep.work.executors.base import Ending, Executor, Worker
+from pixelflow.sweep.executors.base import Ending, Executor, Job, Worker
 from pixelflow.system.errors import PixelflowError, PreemptedError
 
 _PATIENCE = 30.0
@@ -49,8 +48,9 @@ class LocalWorker(Worker):
         except subprocess.TimeoutExpired:
             self.process.kill()
 
-    def held(self, claim: Claim) -> bool:
-        return claim.was_held_by(self.process.pid)
+    @property
+    def pid(self) -> int:
+        return self.process.pid
 
 
 class Local(Executor):
@@ -63,13 +63,13 @@ class Local(Executor):
     def count(self, most: int) -> int:
         return min(self.workers or torch.cuda.device_count() or 1, most)
 
-    def hire(self, folder: Path, index: int, count: int) -> LocalWorker:
+    def hire(self, job: Job, folder: Path, index: int, count: int) -> LocalWorker:
         gpus = torch.cuda.device_count()
         device = [f"cuda:{index % gpus}"] if gpus else []
         log = folder / f"worker-{index}.txt"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "pixelflow.sweep.work.worker", str(folder), *device],
+                [sys.executable, "-m", job.__module__, str(folder), *device],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Discriminator, Tag
 
 from pixelflow.core.problems import problem, shown
-from pixelflow.sweep.work.executors.base import Executor
-from pixelflow.sweep.work.executors.local import Local
-from pixelflow.sweep.work.executors.ray_cluster import Ray
-from pixelflow.sweep.work.executors.slurm import Slurm
+from pixelflow.sweep.executors.base import Executor
+from pixelflow.sweep.executors.local import Local
+from pixelflow.sweep.executors.ray_cluster import Ray
+from pixelflow.sweep.executors.slurm import Slurm
 
 __all__ = ["AnyExecutor", "Executor", "Local", "Ray", "Slurm"]
 

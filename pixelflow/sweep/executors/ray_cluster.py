@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from pixelflow.sweep.work.executors.base import Ending, Executor, Worker
+from pixelflow.sweep.executors.base import Ending, Executor, Job, Worker
 from pixelflow.system.distribution import install
 from pixelflow.system.errors import MissingDependencyError, PixelflowError, PreemptedError, UsageError, first_line
 
@@ -87,12 +87,10 @@ class Ray(Executor):
         room = [found.get("CPU", 0) // self.cpus, *([found.get("GPU", 0) // self.gpus] if self.gpus else [])]
         return min(self.workers or max(1, int(min(room))), most)
 
-    def hire(self, folder: Path, index: int, count: int) -> RayWorker:
+    def hire(self, job: Job, folder: Path, index: int, count: int) -> RayWorker:
         import ray
 
-        from pixelflow.sweep.work.worker import work
-
-        task = ray.remote(work).options(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=0, name=f"worker-{index}")
+        task = ray.remote(job).options(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=0, name=f"worker-{index}")
         return RayWorker(task.remote(folder.resolve(), None))
 
 
