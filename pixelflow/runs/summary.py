@@ -1,0 +1,107 @@
+"""What a run has come to, told from its folder alone, and what tells two runs apart. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pixelflow.runs import checkpoint
+from pixelflow.runs.history import Evaluated
+from pixelflow.runs.runfolder import RunFolder
+from pixelflow.system.errors import CannotWriteError, PixelflowError
+from pixelflow.system.files import LOCK, locked_if_free
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One run of a table of runs."""
+
+    path: Path
+    step: int | None = None
+    """Of the newest complete checkpoint; None before the first."""
+    steps: int | None = None
+    """That its spec asks for."""
+    loss: float | None = None
+    """The last one that was logged."""
+    evaluated: Evaluated | None = None
+    """The last evaluation while training."""
+    size: int = 0
+    """Bytes on disk."""
+    is_training: bool = False
+    trouble: str | None = None
+    """Why the folder cannot be read as a run."""
+
+
+def summaries(folder: Path) -> list[Summary]:
+    """Of all runs directly in a folder, by name; a broken one says what is wrong with it."""
+    return [summary(spec.parent) for spec in sorted(folder.glob("*/spec.yaml"))]
+
+
+def summary(path: Path) -> Summary:
+    """What the folder of one run tells; raises nothing for a broken one."""
+    size = size_of(path)
+    try:
+        run = RunFolder(path)
+        training = run.document.data.get("training", {})
+        saved = checkpoint.steps(run.checkpoints)
+        losses = [line["loss"] for line in run.history.lines() if "loss" in line]
+        evaluated = run.history.evaluated
+        return Summary(
+            path,
+            step=max(saved, default=None),
+            steps=training.get("steps"),
+            loss=losses[-1] if losses else None,
+            evaluated=evaluated[-1] if evaluated else None,
+            size=size,
+            is_training=is_training(run),
+        )
+    except (PixelflowError, OSError, AttributeError) as error:
+        lines = error.lines if isinstance(error, PixelflowError) else [str(error)]
+        return Summary(path, size=size, trouble=lines[0])
+
+
+def is_training(run: RunFolder) -> bool:
+    """Whether a process holds the run's lock; where the lock cannot be tried, none of ours can train."""
+    lock = run.path / LOCK
+    if not lock.exists():
+        return False
+    try:
+        with locked_if_free(lock) as is_ours:
+            return not is_ours
+    except CannotWriteError:
+        return False
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files below a folder; what vanishes while it is counted counts nothing."""
+    total = 0
+    for file in folder.rglob("*"):
+        try:
+            found = file.lstat()
+        except OSError:
+            continue
+        total += found.st_size if not file.is_dir() else 0
+    return total
+
+
+def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """(key, value in the first, value in the second) of two specs' documents; None where one has no such key.
+
+    A list is one value, unless both hold as many blocks: then these are compared one by one.
+    """
+    left, right = dict(_leaves(first)), dict(_leaves(second))
+    keys = dict.fromkeys([*left, *right])
+    return [(key, left.get(key), right.get(key)) for key in keys if left.get(key) != right.get(key)]
+
+
+def _leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, below in value.items():
+            yield from _leaves(below, f"{place}.{key}" if place else str(key))
+    elif isinstance(value, list) and any(isinstance(each, Mapping) for each in value):
+        for index, below in enumerate(value):
+            yield from _leaves(below, f"{place}.{index}")
+    else:
+        yield place, value
