@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from pixelflow.cli.new_plugin import CHOICES, files
+from pixelflow.cli.new_plugin import KINDS, files
 from pixelflow.system.distribution import DISTRIBUTION, install
 
 ROOT = Path(__file__).parents[1]
@@ -37,7 +37,7 @@ def test_every_hint_names_the_distribution_and_extras_that_there_are():
     assert install("t5") == "pip install 'pixelflow-toolkit[t5]'"
 
 
-@pytest.mark.parametrize("kind", CHOICES)
+@pytest.mark.parametrize("kind", KINDS)
 def test_new_plugins_ask_for_the_distribution(kind: str):
     assert tomllib.loads(files("acme", kind)["pyproject.toml"])["project"]["dependencies"] == [DISTRIBUTION]
 

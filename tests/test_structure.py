@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import pixelflow
+from pixelflow.core import kinds
 
 PACKAGE = Path(pixelflow.__file__).parent
 FILES = sorted(file for file in PACKAGE.rglob("*.py") if "skeleton" not in file.parts)
@@ -19,7 +20,7 @@ FILES = sorted(file for file in PACKAGE.rglob("*.py") if "skeleton" not in file.
 LAYERS = (
     {"system"},
     {"core"},
-    {"operators", "backbones", "conditioners", "objectives", "samplers", "guidance", "data", "metrics", "rewriters"},
+    {room.rpartition(".")[2] for room in kinds.rooms()},
     {"runs"},
     {"generation"},
     {"official", "evaluation"},
@@ -34,7 +35,11 @@ SWEEP_LAYERS = ("executors", "points", "work", "report")
 """Rooms within `pixelflow.sweep`, lowest first."""
 
 LONGEST_FILE = 350
+<<<<<<< HEAD
 LIGHT = (["core", "version"], ["system", "errors"], ["system", "printing"], ["system", "terminal"])
+=======
+LIGHT = (["system", "errors"], ["system", "terminal"], ["core", "kinds"])
+>>>>>>> 5db05bb (One table of kinds: interface, slot, package, checks and words of each; registry, contracts, new-plugin, components and the docs are driven by it)
 HEAVY = {"torch", "torchvision", "torchdiffeq", "numpy", "scipy", "sklearn", "cleanfid", "transformers", "xformers",
          "open_clip", "PIL", "rich", "einops", "safetensors", "pluggy", "yaml", "pydantic"}  # fmt: skip
 

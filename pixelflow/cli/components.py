@@ -20,29 +20,20 @@ def components(
     ] = None,
 ) -> None:
     """List all components. Every one that a spec can name, with its origin and parameters."""
-    from pixelflow.core import plugins
+    from pixelflow.core import kinds, plugins
     from pixelflow.core.registry import registry
+    from pixelflow.system.errors import UsageError
 
     failures = plugins.failures()
-    kinds = registry.kinds()
-    if kind is not None and kind not in kinds:
-        raise _unknown(kind, kinds)
-    for name in kinds if kind is None else [kind]:
+    known = sorted(kinds.known())
+    if kind is not None and kind not in known:
+        raise UsageError(kinds.unknown(kind, known))
+    for name in known if kind is None else [kind]:
         tell(name, "")
         for entry in registry.of_kind(name).values():
             tell(*_described(entry), "")
     for failure in failures:
         tell(f"broken plugin {failure.plugin}: {failure.reason}")
-
-
-def _unknown(kind: str, kinds: list[str]) -> Exception:
-    import difflib
-
-    from pixelflow.system.errors import UsageError
-
-    near = difflib.get_close_matches(kind, kinds, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return UsageError(f"no kind of component is called {kind!r}{hint} (there are: {', '.join(kinds)})")
 
 
 def _described(entry: Entry) -> list[str]:

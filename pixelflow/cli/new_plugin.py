@@ -6,7 +6,6 @@ the new plugin's name takes the place of ``acme``.
 
 from __future__ import annotations
 
-import difflib
 import re
 from pathlib import Path
 from string import Template
@@ -16,30 +15,13 @@ import typer
 
 from pixelflow.cli import completing
 from pixelflow.cli.added_component import free_number, module_name, numbered, with_component
+from pixelflow.core import kinds
 from pixelflow.system.errors import CannotWriteError, UsageError
 from pixelflow.system.terminal import tell
 
 SKELETON = Path(__file__).with_name("skeleton")
 
-CHOICES = {
-    "backbone": "train SPEC backbone={}",
-    "conditioner": "train SPEC 'conditioners=[{}]'",
-    "dataset": "train SPEC data={}",
-    "downsampler": "train SPEC cascade.down={}",
-    "extractor": "train SPEC 'evaluation.metrics=[{{type: frechet, extractor: {}}}]'",
-    "grid": "train SPEC sampling.grid={}",
-    "guidance": "train SPEC sampling.guidance={}",
-    "metric": "train SPEC 'evaluation.metrics=[{}]'",
-    "objective": "train SPEC objective={}",
-    "prediction": "train SPEC objective.prediction={}",
-    "rewriter": 'sample RUN --prompt "a red circle" --rewriter {}',
-    "sampler": "train SPEC sampling.sampler={}",
-    "term": "train SPEC 'objective.terms=[{}]'",
-    "times": "train SPEC objective.times={}",
-    "upsampler": "train SPEC cascade.up={}",
-    "weighting": "train SPEC objective.weighting={}",
-}
-"""How a component of each kind is used on the command line, quoted for a shell."""
+KINDS = tuple(sorted(kind.name for kind in kinds.BUILT_IN))
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _LONGEST_NAME = 40
@@ -48,7 +30,7 @@ _LONGEST_NAME = 40
 def new_plugin(
     name: Annotated[str, typer.Argument(help="Its name, and the prefix of its components: acme gives acme.something.")],
     kind: Annotated[
-        str, typer.Option(help=f"What it adds: {', '.join(CHOICES)}.", autocompletion=completing.choices(CHOICES))
+        str, typer.Option(help=f"What it adds: {', '.join(KINDS)}.", autocompletion=completing.choices(KINDS))
     ] = "sampler",
     out: Annotated[Path, typer.Option(help="Where its folder is made.")] = Path(),
     add: Annotated[bool, typer.Option("--add", help="Add the component to the plugin that is there already.")] = False,
@@ -77,7 +59,7 @@ def files(name: str, kind: str) -> dict[str, str]:
         "component": _component(kind, module),
         "type": _type(module),
     }
-    words["choice"] = CHOICES[kind].format(words["type"])
+    words["choice"] = kinds.known()[kind].choice(words["type"])
     return {
         f"{package}/{kind}.py": module,
         f"{package}/__init__.py": _filled("__init__.py", words),
@@ -99,7 +81,7 @@ def _add(folder: Path, name: str, kind: str) -> str:
     component, type_name, file = _component(kind, module), _type(module), module_name(kind, number)
     hook = with_component(folder / package / "__init__.py", f"{package}.{file}", component)
     readme = folder / "README.md"
-    told = f"\n{type_name}:\n\n    pixelflow {CHOICES[kind].format(type_name)}\n"
+    told = f"\n{type_name}:\n\n    pixelflow {kinds.known()[kind].choice(type_name)}\n"
     write_text(folder / package / f"{file}.py", module)
     write_text(folder / package / "__init__.py", hook)
     if readme.is_file():
@@ -141,10 +123,8 @@ def _check(name: str, kind: str) -> None:
         )
     if name == "pixelflow" or name.startswith("pixelflow-"):
         raise UsageError(f"leave 'pixelflow' out of the name {name!r}: the folder gets it in front anyway")
-    if kind not in CHOICES:
-        near = difflib.get_close_matches(kind, CHOICES, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise UsageError(f"there is no kind {kind!r}{hint} (there are: {', '.join(CHOICES)})")
+    if kind not in KINDS:
+        raise UsageError(kinds.unknown(kind, KINDS))
 
 
 def _write(folder: Path, contents: dict[str, str]) -> None:

@@ -6,47 +6,18 @@ components, and a plugin's tests can call `check` themselves.
 
 from __future__ import annotations
 
-from pixelflow.contracts import (
-    data,
-    exact,
-    guidance,
-    networks,
-    objectives,
-    operators,
-    rewriters,
-    samplers,
-    settings,
-    training,
-)
+from pixelflow.contracts import settings
 from pixelflow.contracts.checking import Check, ContractError, Outcome, run
+from pixelflow.core import kinds
 from pixelflow.core.component import ComponentParams
 
-__all__ = ["CHECKS", "Check", "ContractError", "Outcome", "check", "checks_of"]
-
-CHECKS: dict[str, tuple[Check, ...]] = {
-    "downsampler": (*operators.DOWN_CHECKS, exact.down_is_exact),
-    "upsampler": (*operators.UP_CHECKS, exact.up_is_exact),
-    "backbone": networks.BACKBONE_CHECKS,
-    "conditioner": networks.CONDITIONER_CHECKS,
-    "prediction": objectives.PREDICTION_CHECKS,
-    "times": objectives.TIMES_CHECKS,
-    "objective": training.OBJECTIVE_CHECKS,
-    "weighting": training.WEIGHTING_CHECKS,
-    "term": training.TERM_CHECKS,
-    "grid": samplers.GRID_CHECKS,
-    "sampler": (*samplers.CHECKS, exact.converges),
-    "guidance": guidance.CHECKS,
-    "dataset": data.DATASET_CHECKS,
-    "extractor": data.EXTRACTOR_CHECKS,
-    "metric": data.METRIC_CHECKS,
-    "rewriter": rewriters.CHECKS,
-}
-"""The checks of each kind, beside those of every component's settings."""
+__all__ = ["Check", "ContractError", "Outcome", "check", "checks_of"]
 
 
 def checks_of(kind: str) -> tuple[Check, ...]:
-    """All checks of a kind; raises KeyError on an unknown one."""
-    return (*settings.CHECKS, *CHECKS[kind])
+    """All checks of a kind, with those of every component's settings; raises KeyError on an unknown kind."""
+    found = [kinds.resolved(reference) for reference in kinds.known()[kind].checks]
+    return (*settings.CHECKS, *(check for each in found for check in (each if isinstance(each, tuple) else (each,))))
 
 
 def check(params: ComponentParams) -> list[Outcome]:

@@ -9,20 +9,13 @@ from typing import Any
 
 from pydantic import ConfigDict, PrivateAttr
 
-from pixelflow.core import plugins
+from pixelflow.core import kinds, plugins
 from pixelflow.core.component import ComponentParams, Settings, components
 from pixelflow.system.errors import MissingDependencyError
 
 Find = Callable[[str, str], str | None]
 """``find(kind, name)``: the distribution that brought a component, "" where that is not known, None to refuse it."""
 
-_CHOICES = {
-    "sampler": "choose another, such as --sampler heun",
-    "grid": "choose another, such as --grid uniform",
-    "guidance": "choose another, such as --guidance constant",
-    "metric": "choose others, such as evaluation.metrics=[frechet]",
-    "extractor": "choose others, such as evaluation.metrics=[frechet]",
-}
 _find: ContextVar[Find | None] = ContextVar("absent", default=None)
 
 
@@ -106,4 +99,4 @@ def _whereabouts(name: str, owner: str) -> str:
 
 
 def _cure(kind: str) -> str:
-    return " or ".join(["install it", *([_CHOICES[kind]] if kind in _CHOICES else [])])
+    return " or ".join(filter(None, ["install it", kinds.known()[kind].instead]))

@@ -19,7 +19,7 @@ from typing import Any
 
 import pluggy
 
-from pixelflow.core import hookspecs
+from pixelflow.core import hookspecs, kinds
 from pixelflow.core.component import ComponentParams
 from pixelflow.core.plugin_source import source_sha256
 from pixelflow.core.plugin_watch import marked, watched
@@ -27,18 +27,6 @@ from pixelflow.core.registry import registry
 
 ENTRY_POINT_GROUP = "pixelflow"
 DISABLE_VARIABLE = "PIXELFLOW_DISABLE_PLUGINS"
-
-BUILT_INS = (
-    "pixelflow.operators",
-    "pixelflow.backbones",
-    "pixelflow.conditioners",
-    "pixelflow.objectives",
-    "pixelflow.samplers",
-    "pixelflow.guidance",
-    "pixelflow.data",
-    "pixelflow.metrics",
-    "pixelflow.rewriters",
-)
 
 
 @dataclass(frozen=True)
@@ -132,7 +120,7 @@ def load() -> pluggy.PluginManager:
 def _load_built_ins(manager: pluggy.PluginManager) -> None:
     if registry.kinds():
         raise RuntimeError("a spec is validated while plugins are still being imported; do that inside a function")
-    for module_name in BUILT_INS:
+    for module_name in kinds.rooms():
         module = importlib.import_module(module_name)
         manager.register(module, module_name)
         for cls in module.register_components():

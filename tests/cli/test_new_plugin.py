@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pixelflow.cli.app import app, main
-from pixelflow.cli.new_plugin import CHOICES, SKELETON
+from pixelflow.cli.new_plugin import KINDS, SKELETON
 
 
 def exit_code(capsys, *arguments):
@@ -22,7 +22,7 @@ def exit_code(capsys, *arguments):
 
 
 def test_there_is_a_skeleton_for_every_choice():
-    assert {path.stem for path in SKELETON.glob("*.py")} == set(CHOICES)
+    assert {path.stem for path in SKELETON.glob("*.py")} == set(KINDS)
 
 
 def test_the_name_takes_the_place_of_the_prefix(tmp_path):

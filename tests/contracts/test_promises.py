@@ -70,7 +70,3 @@ def test_is_kept(kind, name, check, pictures, networks):
     if outcome.status == "not checked":
         pytest.skip(outcome.reason)
     assert outcome.status == "kept", outcome.reason
-
-
-def test_every_kind_has_checks():
-    assert set(registry.kinds()) <= set(contracts.CHECKS)

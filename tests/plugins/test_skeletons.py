@@ -7,10 +7,11 @@ import shlex
 import pytest
 from distributions import Site, pip_install
 
-from pixelflow.cli.new_plugin import CHOICES
+from pixelflow.cli.new_plugin import KINDS
+from pixelflow.core.kinds import known
 
 QUICK = ("sampler", "upsampler", "guidance")
-REST = tuple(kind for kind in CHOICES if kind not in QUICK)
+REST = tuple(kind for kind in KINDS if kind not in QUICK)
 
 
 @pytest.fixture(scope="module", params=[QUICK, pytest.param(REST, marks=pytest.mark.slow)], ids=["common", "rest"])
@@ -39,7 +40,7 @@ def test_check_plugin_finds_every_promise_kept(installed):
 def test_a_spec_can_name_it(installed, tiny_file):
     """The line of the README that says how works as it stands."""
     kinds, site, sources = installed
-    in_specs = [kind for kind in kinds if CHOICES[kind].startswith("train SPEC ")]
+    in_specs = [kind for kind in kinds if known()[kind].command == "train SPEC"]
     readmes = [(sources / f"pixelflow-my-{kind}/README.md").read_text() for kind in in_specs]
     choices = [shlex.split(readme.rpartition("SPEC ")[2]) for readme in readmes]
     for answer in site.pixelflow(*(["validate", str(tiny_file), *choice] for choice in choices)):
