@@ -35,11 +35,10 @@ SWEEP_LAYERS = ("executors", "points", "work", "report")
 """Rooms within `pixelflow.sweep`, lowest first."""
 
 LONGEST_FILE = 350
-<<<<<<< HEAD
-LIGHT = (["core", "version"], ["system", "errors"], ["system", "printing"], ["system", "terminal"])
-=======
-LIGHT = (["system", "errors"], ["system", "terminal"], ["core", "kinds"])
->>>>>>> 5db05bb (One table of kinds: interface, slot, package, checks and words of each; registry, contracts, new-plugin, components and the docs are driven by it)
+LIGHT = (
+    *(["core", "kinds"], ["core", "version"]),
+    *(["system", "errors"], ["system", "printing"], ["system", "terminal"]),
+)
 HEAVY = {"torch", "torchvision", "torchdiffeq", "numpy", "scipy", "sklearn", "cleanfid", "transformers", "xformers",
          "open_clip", "PIL", "rich", "einops", "safetensors", "pluggy", "yaml", "pydantic"}  # fmt: skip
 
