@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,7 +26,7 @@ from pixelflow.cli.arguments import (
     sampling_changes,
 )
 from pixelflow.cli.progress import bars
-from pixelflow.system.terminal import tell
+from pixelflow.system.terminal import say, tell
 
 if TYPE_CHECKING:
     from pixelflow.generation.gallery import Gallery
@@ -137,27 +138,34 @@ def _draw(run: Run, weak: Weaker | None, order: Order, out: Path | None, columns
     Args:
         is_new: whether to draw in any case.
     """
-    from pixelflow.generation.gallery import Gallery, holds, place_for
+    from pixelflow.generation.gallery import Gallery, Subject, holds, place_for
+    from pixelflow.runs.environment import environment
     from pixelflow.system.files import check_writable
 
-    folder = out or place_for(Path(run.source.run) / "samples", None if is_new else order)
+    carried_out = environment(run.classes, run.spec, order.sampling, order.rewriting)
+    subject = Subject(order, carried_out, order.titles(run.classes))
+    folder = out or place_for(Path(run.source.run) / "samples", subject, is_new=is_new)
     if not is_new and holds(folder, order):
         tell(f"these images were drawn before, and are in {folder}")
         return
     check_writable(folder)
-    with Gallery(folder) as gallery:
-        _draw_into(gallery, run, weak, order, columns)
+    with Gallery(folder, subject) as gallery:
+        _draw_into(gallery, run, weak)
+        record = gallery.finish(columns)
+    stages = " + ".join(f"{spent:g}" for spent in record.evaluations)
+    by_stage = f" ({stages} by stage)" if len(record.evaluations) > 1 else ""
+    tell(
+        f"{_images(record.images)} in {record.seconds:.1f} s, {sum(record.evaluations):g} evaluations each{by_stage}: "
+        f"{folder}"
+    )
 
 
-def _draw_into(gallery: Gallery, run: Run, weak: Weaker | None, order: Order, columns: int | None) -> None:
-
+def _draw_into(gallery: Gallery, run: Run, weak: Weaker | None) -> None:
+    """Draw what is not in the gallery yet."""
     from pixelflow.generation.draw import draw
-    from pixelflow.generation.gallery import Record
-    from pixelflow.generation.pictures import columns_of
-    from pixelflow.runs.environment import environment
 
-    count, size = len(order.seeds), order.sampling.batch_size
-    began = time.perf_counter()
+    order = gallery.subject.order
+    count = len(order.seeds)
     drawn = draw(
         run.model,
         run.spec,
@@ -168,26 +176,30 @@ def _draw_into(gallery: Gallery, run: Run, weak: Weaker | None, order: Order, co
         weak=weak,
         null_values=order.null_values,
         size=order.size,
+        first=gallery.images,
     )
-    with bars() as shown:
-        for batch, part in enumerate(drawn, 1):
+    if gallery.images:
+        tell(f"{gallery.images} of {_images(count)} were drawn before")
+    with bars() as shown, _kept(lambda: gallery.images, count):
+        shown("drawing", gallery.images, count)
+        for part in drawn:
             gallery.add(part)
-            shown("drawing", min(batch * size, count), count)
-    seconds = time.perf_counter() - began
-    record = Record(
-        order=order,
-        images=count,
-        evaluations=gallery.evaluations,
-        seconds=round(seconds, 3),
-        environment=environment(run.classes, run.spec, order.sampling, order.rewriting),
-    )
-    gallery.finish(record, order.titles(run.classes), columns or columns_of(order.captions or order.labels or ()))
-    stages = " + ".join(f"{spent:g}" for spent in record.evaluations)
-    by_stage = f" ({stages} by stage)" if len(record.evaluations) > 1 else ""
-    tell(
-        f"{count} image{'s' * (count > 1)} in {seconds:.1f} s, {sum(record.evaluations):g} evaluations each{by_stage}: "
-        f"{gallery.folder}"
-    )
+            shown("drawing", gallery.images, count)
+
+
+@contextmanager
+def _kept(images: Callable[[], int], count: int) -> Iterator[None]:
+    """Say after Ctrl-C what of it is kept."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if images():
+            say(f"{images()} of {_images(count)} are drawn and kept; the same command goes on")
+        raise
+
+
+def _images(count: int) -> str:
+    return f"{count} image{'s' * (count > 1)}"
 
 
 def _export(run: Run, weak: Weaker | None, order: Order, folder: Path, npz: Path) -> None:
@@ -200,12 +212,13 @@ def _export(run: Run, weak: Weaker | None, order: Order, folder: Path, npz: Path
     export = NpzExport(run.model, run.spec, order, folder, weak, run.classes)
     export.check(npz)
     count = len(order.seeds)
-    with bars() as shown:
+    done = 0
+    with bars() as shown, _kept(lambda: done, count):
         for done in export.draw():
             shown("drawing", done, count)
         for done in export.write(npz):
             shown("writing", done, count)
-    tell(f"{count} image{'s' * (count > 1)}: {npz}, and as PNGs in {folder}")
+    tell(f"{_images(count)}: {npz}, and as PNGs in {folder}")
 
 
 def _names(labels: str | None, run: Run) -> list[str] | None:

@@ -75,6 +75,7 @@ def draw(
     weak: Weaker | None = None,
     null_values: Mapping[str, Sequence[Any]] | None = None,
     size: Size | None = None,
+    first: int = 0,
 ) -> Iterator[Drawn]:
     """Images in batches of ``sampling.batch_size``, in the order of the seeds.
 
@@ -89,6 +90,7 @@ def draw(
         weak: a weaker model of the same cascade, for autoguidance.
         null_values: what guidance leads away from, likewise; by default no condition.
         size: height and width, in place of the spec's.
+        first: where to begin, if those before were drawn already.
 
     Raises:
         UsageError: there are not as many values as seeds, or a value that a conditioner does not know; or a size
@@ -96,7 +98,7 @@ def draw(
         OutOfMemoryError: a batch does not fit into memory.
     """
     request = requested(model, spec, values, seeds, weak=weak, null_values=null_values, size=size)
-    return draw_request(model, request, sampling or spec.sampling, keep_stages)
+    return draw_request(model, request, sampling or spec.sampling, keep_stages, first=first)
 
 
 def requested(
@@ -125,6 +127,7 @@ def draw_request(
     sampling: SamplingSpec,
     keep_stages: bool = False,
     on_step: OnStep | None = None,
+    first: int = 0,
 ) -> Iterator[Drawn]:
     """What was requested, in batches of ``sampling.batch_size``; see `draw`.
 
@@ -138,7 +141,7 @@ def draw_request(
     if request.weak is not None and request.weak.model.cascade.stages != model.cascade.stages:
         raise UsageError("the weaker run has another cascade; autoguidance needs the same stages and operators")
     count, size = request.prompt.count, sampling.batch_size
-    parts = [slice(start, min(start + size, count)) for start in range(0, count, size)]
+    parts = [slice(start, min(start + size, count)) for start in range(first, count, size)]
     return (_draw_part(model, request, part, sampling, keep_stages, on_step) for part in parts)
 
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
-from PIL.Image import Image
+from einops import rearrange
+from PIL import Image
 from torch import Tensor
 
 from pixelflow.core import reading
@@ -18,17 +23,17 @@ from pixelflow.core.component import Settings
 from pixelflow.core.document import Document
 from pixelflow.generation.draw import Drawn, mean_evaluations
 from pixelflow.generation.orders import Order
-from pixelflow.generation.pictures import CAPTION_CELL, CELL, filmstrip, grid, to_pil
-from pixelflow.system.errors import DataError, NonFiniteError, PixelflowError, UsageError
+from pixelflow.generation.pictures import CAPTION_CELL, CELL, columns_of, filmstrip, grid, to_pil
+from pixelflow.system.errors import CannotWriteError, DataError, NonFiniteError, PixelflowError, UsageError
 from pixelflow.system.files import LOCK, check_free, is_free, locked_if_free, writing
-from pixelflow.system.records import Kind
+from pixelflow.system.records import Kind, digest
 
 RECORD = "samples.json"
 
 SAMPLES = Kind("a record of samples", f"give the {RECORD} of earlier samples, or draw them anew")
 AT_WORK = "another process draws into this folder; wait for it, or choose another --out"
 
-_DRAFT = ".unfinished"
+_DRAFT, _BEGUN = ".unfinished", "progress.json"
 GRID, STAGES = "grid.png", "stages.png"
 """Sheets beside the images."""
 NUMBERED = re.compile(r"\d{6,}\.png")
@@ -71,40 +76,95 @@ def holds(folder: Path, order: Order) -> bool:
     return False
 
 
-def place_for(samples: Path, order: Order | None) -> Path:
-    """``drawn``, ``drawn-2`` ... in a run's folder of samples: the first that is free.
+class Progress(Settings):
+    """How far an unfinished drawing has come: the first images are there, in whole batches."""
+
+    drawing: str
+    """Hash of all that decides on the images: the order, and the versions and plugins that carry it out."""
+    images: int
+    evaluations: tuple[float, ...]
+    """Network evaluations that each took, by stage; the mean over batches."""
+    seconds: float
+
+
+_PROGRESS = Kind("the progress of a drawing", "remove it, and the drawing begins anew", Progress)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a gallery shows."""
+
+    order: Order
+    environment: Mapping[str, Any]
+    """Versions, platform and plugins that carry the order out."""
+    titles: Sequence[str]
+    """One an image."""
+
+    @cached_property
+    def drawing(self) -> str:
+        """See `Progress.drawing`."""
+        return digest({"order": self.order.model_dump(mode="json"), "environment": dict(self.environment)})
+
+
+def place_for(samples: Path, subject: Subject, *, is_new: bool = False) -> Path:
+    """``drawn``, ``drawn-2`` ... in a run's folder of samples: the first that holds this drawing, or is free.
 
     Args:
-        order: where a folder on the way holds what was drawn by it, that one.
+        is_new: whether one that is finished does not count.
     """
     number = 1
-    while not is_free(folder := samples / ("drawn" if number == 1 else f"drawn-{number}")):
-        if order is not None and holds(folder, order):
-            break
+    while True:
+        folder = samples / ("drawn" if number == 1 else f"drawn-{number}")
+        if is_free(folder):
+            begun = _progress(folder)
+            if begun is None or begun.drawing == subject.drawing:
+                return folder
+        elif not is_new and holds(folder, subject.order):
+            return folder
         number += 1
-    return folder
+
+
+def _progress(folder: Path) -> Progress | None:
+    """How far the unfinished drawing in a folder has come; None if there is none that can be gone on with."""
+    with suppress(PixelflowError):
+        found = Progress.model_validate(_PROGRESS.read(folder / _DRAFT / _BEGUN))
+        if all(_is_there(folder / _DRAFT / _name(index)) for index in range(found.images)):
+            return found
+    return None
+
+
+def _is_there(file: Path) -> bool:
+    """Whether it holds anything: a machine that stopped may leave names of files alone."""
+    return file.is_file() and file.stat().st_size > 0
 
 
 class Gallery:
     """A folder for one drawing: images are written into a hidden one as they come, and `finish` puts them into place.
 
     So a folder holds a whole drawing or none of it, and nothing that was there before is ever replaced. Entered, it
-    keeps other processes out; left without `finish`, it leaves nothing behind.
+    keeps other processes out; left without `finish`, by a stop or a kill, it keeps the whole batches hidden, and the
+    next that is entered for the same drawing goes on behind the `images` that are there.
 
     Raises:
-        CannotWriteError: something is in the folder, or the system refuses.
+        CannotWriteError: something is in the folder, another drawing's images too; or the system refuses.
         UsageError: another process draws into it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._count = 0
-        self._evaluations: list[tuple[int, list[float]]] = []
-        self._shown: list[Tensor] = []
-        self._stages: list[Tensor] = []
-        self._clean: list[Tensor] = []
+    def __init__(self, folder: Path, subject: Subject) -> None:
+        self.folder, self.subject = folder, subject
+        self._progress = Progress(drawing=subject.drawing, images=0, evaluations=(), seconds=0)
         self._draft = folder / _DRAFT
         self._lock = ExitStack()
+
+    @property
+    def images(self) -> int:
+        """How many are there."""
+        return self._progress.images
+
+    @property
+    def evaluations(self) -> tuple[float, ...]:
+        """Network evaluations an image, by stage; the mean over batches."""
+        return self._progress.evaluations
 
     def __enter__(self) -> Self:
         self._check_free()
@@ -113,74 +173,112 @@ class Gallery:
         with ExitStack() as stack:
             if not stack.enter_context(locked_if_free(self._draft / LOCK)):
                 raise UsageError(f"{self.folder}: {AT_WORK}")
-            stack.callback(shutil.rmtree, self._draft, ignore_errors=True)
+            stack.callback(self._leave)
             if (self._draft / RECORD).exists():
                 self._put_into_place()  # what one that was killed on the way had drawn
             self._check_free()
-            self._clear()
+            self._go_on()
+            self._began = time.perf_counter() - self._progress.seconds
             self._lock = stack.pop_all()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._lock.close()
 
+    def _leave(self) -> None:
+        """Remove what nobody can go on with."""
+        if _progress(self.folder) is None and not (self._draft / RECORD).exists():
+            shutil.rmtree(self._draft, ignore_errors=True)
+
     def _check_free(self) -> None:
         if not (self._draft / RECORD).exists():
             check_free(self.folder)
 
-    def _clear(self) -> None:
-        """Remove what one that was killed before left hidden."""
+    def _go_on(self) -> None:
+        """Take over what one that was stopped left of this drawing, and remove what else it left."""
+        begun = _progress(self.folder)
+        if begun is not None and begun.drawing != self._progress.drawing:
+            raise CannotWriteError(
+                f"{self.folder}: holds {begun.images} images of another drawing, which was stopped and goes on by its "
+                f"own command; choose another --out, or remove {self._draft}"
+            )
+        self._progress = begun or self._progress
+        kept = {LOCK, STAGES, _BEGUN, *map(_name, range(self.images))} if begun else {LOCK}
         for path in self._draft.iterdir():
-            if path.name != LOCK:
+            if path.name not in kept:
                 path.unlink()
 
     def add(self, drawn: Drawn) -> None:
-        """Write a batch.
+        """Write the next batch.
 
         Raises:
-            NonFiniteError: an image is not finite.
+            NonFiniteError: an image is not finite; nobody needs to go on with those before it.
         """
         finite = drawn.images.flatten(1).isfinite().all(dim=1)
-        for own_finite, picture in zip(finite.tolist(), to_pil(drawn.images), strict=True):
+        for place, (own_finite, picture) in enumerate(zip(finite.tolist(), to_pil(drawn.images), strict=True)):
             if not own_finite:
+                (self._draft / _BEGUN).unlink(missing_ok=True)
                 raise NonFiniteError(
-                    f"image {self._count} is not finite: the run's weights or the sampling settings diverge; "
+                    f"image {self.images + place} is not finite: the run's weights or the sampling settings diverge; "
                     "try more steps, less guidance or an earlier --step"
                 )
-            self._save(picture, _name(self._count))
-            self._count += 1
-        self._evaluations.append((len(drawn.images), drawn.evaluations))
-        if sum(map(len, self._shown)) < _IN_GRID:
-            self._shown.append(drawn.images)
-        if not self._stages:
-            self._stages = [stage[:_IN_STRIP] for stage in drawn.stages]
-            self._clean = [stage[:_IN_STRIP] for stage in drawn.clean]
+            self._save(picture, _name(self.images + place))
+        if not self.images:
+            stages, clean = ([stage[:_IN_STRIP] for stage in states] for states in (drawn.stages, drawn.clean))
+            self._save(filmstrip(stages, clean=clean, rows=self.subject.titles[: len(stages[-1])]), STAGES)
+        before = [(self.images, self.evaluations)] if self.images else []
+        self._progress = Progress(
+            drawing=self._progress.drawing,
+            images=self.images + len(drawn.images),
+            evaluations=mean_evaluations([*before, (len(drawn.images), drawn.evaluations)]),
+            seconds=time.perf_counter() - self._began,
+        )
+        _PROGRESS.write(self._draft / _BEGUN, self._progress.model_dump(mode="json"))
 
-    @property
-    def evaluations(self) -> tuple[float, ...]:
-        """Network evaluations an image, by stage; the mean over batches."""
-        return mean_evaluations(self._evaluations)
+    def finish(self, columns: int | None = None) -> Record:
+        """Put the images into place, with a grid, a filmstrip and, last, the record.
 
-    def finish(self, record: Record, titles: Sequence[str], columns: int | None) -> None:
-        """Put the images into place, with a grid, a filmstrip and, last, the record."""
-        shown = torch.cat(self._shown)[:_IN_GRID]
-        cell = CAPTION_CELL if record.order.captions else CELL
-        self._save(grid(shown, titles[: len(shown)], columns, cell), GRID)
-        names = titles[: len(self._stages[-1])]
-        self._save(filmstrip(self._stages, clean=self._clean, rows=names), STAGES)
+        Args:
+            columns: of the grid; by default one for each class or caption.
+        """
+        order = self.subject.order
+        record = Record(
+            order=order,
+            images=self.images,
+            evaluations=self.evaluations,
+            seconds=round(self._progress.seconds, 3),
+            environment=dict(self.subject.environment),
+        )
+        count = min(self.images, _IN_GRID)
+        shown = torch.cat([_read(self._draft / _name(index)) for index in range(count)])
+        columns = columns or columns_of(order.captions or order.labels or ())
+        cell = CAPTION_CELL if order.captions else CELL
+        self._save(grid(shown, self.subject.titles[:count], columns, cell), GRID)
         SAMPLES.write(self._draft / RECORD, record.model_dump(mode="json"))
         self._put_into_place()
+        return record
 
     def _put_into_place(self) -> None:
         """Move a whole drawing to where it belongs, the record last: a kill on the way is made good by the next."""
         with writing(self.folder):
+            (self._draft / _BEGUN).unlink(missing_ok=True)
             for path in sorted(self._draft.iterdir(), key=lambda path: (path.name == RECORD, path.name)):
                 if path.name != LOCK:
                     path.replace(self.folder / path.name)
 
-    def _save(self, picture: Image, name: str) -> None:
+    def _save(self, picture: Image.Image, name: str) -> None:
         with writing(self.folder / name):
             picture.save(self._draft / name)
+
+
+def _read(file: Path) -> Tensor:
+    """A picture of the drawing, as the image (1 c h w) in [-1, 1] that gives it."""
+    try:
+        with Image.open(file) as picture:
+            pixels = torch.from_numpy(np.array(picture)).float() / 127.5 - 1
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DataError(f"{file}: cannot be read ({error}); remove it, and the drawing begins anew") from None
+    return pixels[None, None] if pixels.ndim == 2 else rearrange(pixels, "h w c -> 1 c h w")
 
 
 def _name(index: int) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from importlib import metadata
 from pathlib import Path
 
@@ -15,10 +17,11 @@ from PIL import Image
 
 import pixelflow
 from pixelflow.cli.app import main
-from pixelflow.generation.draw import Drawn
-from pixelflow.generation.gallery import Gallery
+from pixelflow.generation.gallery import Gallery, Subject
+from pixelflow.generation.ordering import Wish, ordered
 from pixelflow.generation.pictures import to_pil
 from pixelflow.runs import checkpoint
+from pixelflow.runs.environment import environment
 from pixelflow.runs.runfolder import RunFolder
 from tests.conftest import make_run, make_spec
 
@@ -37,6 +40,14 @@ def sample(*arguments: object) -> int:
 
 def pictures(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.glob("*.png"))}
+
+
+def subject(run: Path, count: int) -> Subject:
+    """What `sample run --count COUNT` draws."""
+    opened = pixelflow.load(run)
+    order = ordered(opened, Wish(count=count), opened.spec.sampling)
+    told = environment(opened.classes, opened.spec, order.sampling, order.rewriting)
+    return Subject(order, told, order.titles(opened.classes))
 
 
 def test_writes_pictures_grid_filmstrip_and_record(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
@@ -195,7 +206,7 @@ def test_another_drawing_is_not_replaced_and_the_same_one_is_not_drawn_again(run
 def test_a_second_process_says_that_the_first_is_at_work(run: Path, tmp_path: Path):
     environment = {**os.environ, "PYTHONPATH": str(Path(pixelflow.__file__).parents[1])}
     command = [sys.executable, "-m", "pixelflow", "sample", str(run), "--count", "4", "--out", str(tmp_path / "out")]
-    with Gallery(tmp_path / "out"):
+    with Gallery(tmp_path / "out", subject(run, 4)):
         second = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert second.returncode == 2
         assert second.stderr == (
@@ -224,7 +235,7 @@ def test_what_a_kill_left_while_it_was_put_into_place_is_made_whole(run: Path, t
             os.dup2(nowhere.fileno(), 1)
         try:
             record = tmp_path / "whole" / "samples.json"
-            gallery = Gallery(tmp_path / "out")
+            gallery = Gallery(tmp_path / "out", subject(run, 3))
             with gallery:
                 for path in sorted((tmp_path / "whole").iterdir()):
                     (gallery._draft / path.name).write_bytes(path.read_bytes())
@@ -315,24 +326,82 @@ def test_bad_input_leaves_nothing_behind(run: Path, tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_interrupted_samples_are_none(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Those that came until then do not look like a set."""
-    out, add = tmp_path / "out", Gallery.add
+def stopped(signal_: signal.Signals, out: Path, *arguments: object, batches: int) -> str:
+    """The command in a process of its own, which gets a signal after so many more batches; what it said."""
+    progress, said = out / ".unfinished" / "progress.json", out.with_suffix(".said")
+    before = progress.read_text() if progress.exists() else ""
+    child = os.fork()
+    if not child:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        descriptor = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(descriptor, 1)
+        os.dup2(descriptor, 2)
+        sys.stdout = sys.stderr = os.fdopen(descriptor, "w", buffering=1)
+        os._exit(sample(*arguments, "--out", out))
+    for _ in range(batches):
+        while (now := progress.read_text() if progress.exists() else "") == before:
+            assert os.waitpid(child, os.WNOHANG) == (0, 0), said.read_text()
+            time.sleep(0.001)
+        before = now
+    os.kill(child, signal_)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code == (130 if signal_ is signal.SIGINT else -signal_)
+    return said.read_text()
 
-    def interrupted(self: Gallery, drawn: Drawn) -> None:
-        add(self, drawn)
-        raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Gallery, "add", interrupted)
-        assert sample(run, "--count", 4, "--seed", 5, "--out", out, "batch_size=2") == 130
-    assert list(out.iterdir()) == []
-    (out / ".unfinished").mkdir()
-    (out / ".unfinished" / "000007.png").write_text("of one that was killed")
-    assert sample(run, "--count", 1, "--out", out) == 0
-    assert sorted(path.name for path in out.iterdir()) == [
-        "000000.png", "grid.png", "samples.json", "stages.png",
-    ]  # fmt: skip
+def test_what_was_stopped_goes_on_to_the_same_bytes(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    """Stopped drawings do not look like a set, and cost only the batch that was being drawn."""
+    out, arguments = tmp_path / "out", (run, "--count", 120, "--seed", 5, "batch_size=7")
+    assert sample(*arguments, "--out", tmp_path / "whole") == 0
+    kept: dict[Path, int] = {}
+    for signal_ in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        said = stopped(signal_, out, *arguments, batches=2)
+        done = json.loads((out / ".unfinished" / "progress.json").read_text())["images"]
+        assert [path.name for path in out.iterdir()] == [".unfinished"]
+        assert {path: path.stat().st_mtime_ns for path in kept} == kept, "nothing is drawn twice"
+        assert done >= len(kept) + 2 * 7
+        kept = {path: path.stat().st_mtime_ns for path in sorted((out / ".unfinished").glob("0*.png"))[:done]}
+        if signal_ is signal.SIGINT:
+            assert said == f"{done} of 120 images are drawn and kept; the same command goes on\n"
+    capsys.readouterr()
+    assert sample(*arguments, "--out", out) == 0
+    assert capsys.readouterr().out.startswith(f"{done} of 120 images were drawn before\n120 images in ")
+    assert pictures(out) == pictures(tmp_path / "whole"), "the grid and the filmstrip too"
+    assert {out / path.name: (out / path.name).stat().st_mtime_ns for path in kept} == {
+        out / path.name: when for path, when in kept.items()
+    }
+    records = [json.loads((folder / "samples.json").read_text()) for folder in (out, tmp_path / "whole")]
+    assert records[0]["evaluations"] == pytest.approx(records[1]["evaluations"])
+    assert not (out / ".unfinished").exists()
+
+
+def test_another_drawing_leaves_a_stopped_one_alone(tmp_path: Path, capsys: pytest.CaptureFixture):
+    run = make_run(tmp_path / "run", make_spec())
+    folder, arguments = run / "samples" / "drawn", (run, "--count", 40, "batch_size=4")
+    stopped(signal.SIGKILL, folder, *arguments, batches=1)
+    left = pictures(folder / ".unfinished")
+    assert sample(run, "--count", 2, "--out", folder) == 73
+    assert "images of another drawing, which was stopped and goes on by its own command" in capsys.readouterr().err
+    assert sample(run, "--count", 2) == 0
+    assert len(pictures(run / "samples" / "drawn-2")) == 4
+    assert pictures(folder / ".unfinished") == left
+    assert sample(*arguments) == 0
+    assert len(pictures(folder)) == 42
+
+
+@pytest.mark.parametrize("damage", ["progress", "picture", "nothing to go on with"])
+def test_what_cannot_be_gone_on_with_is_drawn_anew(run: Path, tmp_path: Path, damage: str):
+    out, arguments = tmp_path / "out", (run, "--count", 40, "batch_size=4")
+    if damage == "nothing to go on with":
+        (out / ".unfinished").mkdir(parents=True)
+        (out / ".unfinished" / "000007.png").write_text("of one that was killed")
+    else:
+        stopped(signal.SIGKILL, out, *arguments, batches=1)
+        file = out / ".unfinished" / ("progress.json" if damage == "progress" else "000001.png")
+        file.write_bytes(b"")
+    assert sample(*arguments, "--out", out) == 0
+    assert len(pictures(out)) == 42
+    assert np.array(Image.open(out / "000001.png")).shape == (16, 16)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"images": 1}', "[" * 100_000])
