@@ -162,3 +162,19 @@ def test_the_demos_commands_need_the_base_install_alone(tmp_path: Path):
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PIXELFLOW_CACHE": str(tmp_path / "cache")}
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists() or not shutil.which("git"), reason="no clone")
+def test_no_source_is_left_out_of_the_repository():
+    """Such as the room `pixelflow/runs`, by a pattern for what training writes."""
+    files = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py") if "build" not in path.parts]
+    listed = "\n".join(str(path.relative_to(ROOT)) for path in files)
+    hidden = subprocess.run(
+        ["git", "check-ignore", "--no-index", "--stdin"],
+        cwd=ROOT,
+        input=listed,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (hidden.returncode, hidden.stdout) == (1, ""), hidden.stderr

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
-from pixelflow.core.version import __version__
 from pixelflow.core import plugins
 from pixelflow.core.plugin_use import used
+from pixelflow.core.version import __version__
 
 _PACKAGES = (
     "torch", "numpy", "einops", "pillow", "pluggy", "pydantic", "safetensors", "scikit-learn", "scipy", "torchdiffeq",

@@ -24,15 +24,15 @@ from typing import Any
 from pydantic import BaseModel
 
 from pixelflow.core import absent, reading
-from pixelflow.runs import checkpoint
-from pixelflow.system import files, records
 from pixelflow.core.classes import numbered
+from pixelflow.core.spec import ExperimentSpec
+from pixelflow.runs import checkpoint
 from pixelflow.runs.environment import changes, environment, plugin_records
+from pixelflow.runs.history import History, Step, best_of
+from pixelflow.system import files, records
 from pixelflow.system.errors import CannotWriteError, DataError, MissingInputError
 from pixelflow.system.files import sync_folder, write_text, writing
-from pixelflow.runs.history import History, Step, best_of
 from pixelflow.system.records import Kind, Migration, only_sealed
-from pixelflow.core.spec import ExperimentSpec
 
 _SPEC = "spec.yaml"
 _ENVIRONMENT = "environment.json"

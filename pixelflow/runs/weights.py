@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from pixelflow.system.errors import DataError, UsageError
 from pixelflow.core.model import FlowModel
+from pixelflow.system.errors import DataError, UsageError
 
 _FILLS = {
     Tensor.uniform_, Tensor.normal_, Tensor.zero_, Tensor.fill_,
