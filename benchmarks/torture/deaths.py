@@ -110,7 +110,7 @@ def sweep_of_many(row: Row, place: Path, workers: int) -> None:
         "axes:\n  training.learning_rate: [1e-3, 2e-3, 3e-3]\n  sampling.steps: [1, 2]\n"
     )
     logs = [place / f"worker{index}" for index in range(workers)]
-    crew = [started(["sweep", "sweep.yaml"], place, log) for log in logs]
+    crew = [started(["sweep", "run", "sweep.yaml"], place, log) for log in logs]
     random = Random(row.fault)
     time.sleep(15)
     for victim in random.sample(crew, workers // 5):
@@ -118,5 +118,5 @@ def sweep_of_many(row: Row, place: Path, workers: int) -> None:
     for worker, log in zip(crew, logs, strict=True):
         done = ended(worker, log, 300)
         row.count(verdict_of(done, done.code in (0, -signal.SIGKILL), "lost"), f"{done.code}: {done.said[-300:]}")
-    last = run(["sweep", "sweep.yaml"], place, seconds=120)
+    last = run(["sweep", "run", "sweep.yaml"], place, seconds=120)
     row.count(verdict_of(last, last.code == 0, "lost"), f"{last.code}: {last.said[-300:]}")

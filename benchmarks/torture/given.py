@@ -90,7 +90,7 @@ FILES: dict[str, Given] = {
     "csv": Given("pictures/metadata.csv", _table, [*TEXT, "--run", "c"]),
     "caption file": Given("pictures/cat/000.txt", lambda path: path.write_text("a cat"), [*TEXT, "--run", "c"]),
     "spec": Given("tiny.yaml", _exists, ["validate", "tiny.yaml"]),
-    "sweep": Given("sweep.yaml", _sweep, ["sweep", "sweep.yaml", "--dry-run"]),
+    "sweep": Given("sweep.yaml", _sweep, ["sweep", "run", "sweep.yaml", "--dry-run"]),
     "prompts": Given(
         "prompts.txt",
         lambda path: path.write_text("a cat\na dog\n"),

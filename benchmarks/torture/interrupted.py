@@ -52,7 +52,7 @@ WORKS = {
         ["eval", "runs/tiny", "--images", "400", "--steps", "20", "evaluation.metrics=[frechet]", "--out", "evaluated"],
         _evaluated,
     ),
-    "sweep": Work(["sweep", "sweep.yaml"], lambda own: sorted((own / "sweeps").rglob("step-*/ema.safetensors"))),
+    "sweep": Work(["sweep", "run", "sweep.yaml"], lambda own: sorted((own / "sweeps").rglob("step-*/ema.safetensors"))),
 }
 SWEEP = (
     "name: two\nbase: tiny.yaml\nset: {training.steps: 6}\naxes:\n  training.seed: [1, 2]\n  sampling.steps: [1, 2]\n"

@@ -57,7 +57,7 @@ def _points(own: Path, scale: float) -> list[str]:
         f"name: many\nbase: tiny.yaml\naxes:\n  training.learning_rate: [{', '.join(rates)}]\n"
         "  sampling.steps: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]\n"
     )
-    return ["sweep", "sweep.yaml", "--dry-run"]
+    return ["sweep", "run", "sweep.yaml", "--dry-run"]
 
 
 def _samples(own: Path, scale: float) -> list[str]:

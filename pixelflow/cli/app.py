@@ -1,7 +1,7 @@
 """The command line: one table of commands, and the one place where errors become a line and an exit code.
 
 A command is the function in ``pixelflow/cli/<name>.py`` that has the file's name; its docstring is its help.
-``pixelflow sweep status`` is the function in ``sweep_status.py``.
+``pixelflow sweep run`` is the function in ``sweep_run.py``.
 These files import torch, plugins and anything else that is slow inside the function, so that ``--help`` is instant.
 """
 
@@ -12,12 +12,11 @@ import functools
 import importlib
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from pixelflow.cli.leaving import leave_within_seconds
 from pixelflow.core.version import __version__
@@ -45,7 +44,6 @@ COMMANDS = (
     "bench",
     "train_extractor",
     "export",
-    "sweep",
     "validate",
     "plan",
     "components",
@@ -58,22 +56,20 @@ COMMANDS = (
 )
 """Files of `pixelflow.cli`, in the order of ``pixelflow --help``; ``new_plugin`` becomes ``new-plugin``."""
 
-VERBS = {"sweep": ("status", "report")}
-"""What may follow a command's name in place of its arguments; each a command of its own."""
-
-_Misuse: Any = typer.BadParameter.__base__
-"""What a command line that cannot be understood raises; typer keeps the class to itself."""
+GROUPS = {"sweep": ("Many experiments from one file, each done once.", ("run", "status", "report"))}
+"""Name of a group of commands -> its help and its commands; ``sweep run`` is `pixelflow.cli.sweep_run`."""
 
 _BUG = 1
 _INTERRUPTED = 130
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
-app = typer.Typer(
-    name="pixelflow",
+_Group = functools.partial(
+    typer.Typer,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
+app = _Group(name="pixelflow")
 
 
 def _show_version(wanted: bool) -> None:
@@ -118,29 +114,13 @@ def _at_home(value: Any) -> Any:
         raise UsageError(str(error)) from None
 
 
-class _WithVerbs(TyperCommand):
-    """A command whose first word may be one of its verbs."""
-
-    verbs: Mapping[str, TyperCommand]
-
-    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **more: Any) -> Any:
-        verb = self.verbs.get(args[0]) if args else None
-        if verb is None:
-            return super().make_context(info_name, args, *rest, **more)
-        return verb.make_context(f"{info_name} {args[0]}", args[1:], *rest, **more)
-
-
-def _with_verbs(command: str, verbs: Sequence[str]) -> type[_WithVerbs]:
-    """The class of a command with these verbs."""
-    below = typer.Typer(rich_markup_mode=None, context_settings=app.info.context_settings)
-    for verb in verbs:
-        below.command(verb)(_function(f"{command}_{verb}"))
-    group: Any = typer.main.get_command(below)
-    return type(command, (_WithVerbs,), {"verbs": group.commands})
-
-
 for _name in COMMANDS:
-    app.command(cls=_with_verbs(_name, VERBS[_name]) if _name in VERBS else None)(_function(_name))
+    app.command()(_function(_name))
+for _name, (_help, _commands) in GROUPS.items():
+    _group = _Group(name=_name, help=_help)
+    for _command in _commands:
+        _group.command(_command)(_function(f"{_name}_{_command}"))
+    app.add_typer(_group)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -173,7 +153,7 @@ def _report(error: Exception, arguments: Sequence[str]) -> int:
     if isinstance(error, PixelflowError):
         terminal.say(*(f"pixelflow: {line}" for line in error.lines))
         return error.exit_code
-    if isinstance(error, _Misuse):
+    if isinstance(error, typer.TyperException):
         code, message = UsageError.exit_code, _misuse(error)
     elif is_out_of_memory(error):
         code, message = OutOfMemoryError.exit_code, "out of memory; lower what is done at a time, such as batch_size"
@@ -201,8 +181,11 @@ def _foreign() -> str | None:
     return foreign()
 
 
-def _misuse(error: Any) -> str:
+def _misuse(error: typer.TyperException) -> str:
     """Typer's message, which names the nearest command or option, as one line with the help that has the rest."""
-    command = error.ctx.command_path if error.ctx else "pixelflow"
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "pixelflow"
     message = error.format_message().rstrip(".")
+    if command == "pixelflow sweep" and message.startswith("No such command") and not message.endswith("?"):
+        message += "; a sweep file is run by  pixelflow sweep run FILE"
     return f"{message}{' See' if message.endswith('?') else '; see'} {command} --help"

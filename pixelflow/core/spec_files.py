@@ -20,7 +20,7 @@ def read_spec(path: Path, overrides: Sequence[str] = (), run: str | None = None)
     """
     document = reading.read_document(shipped.found(path))
     if isinstance(document.data, dict) and "base" in document.data and "cascade" not in document.data:
-        raise SpecError(f"{path}: is a sweep of experiments; run it with  pixelflow sweep {path}")
+        raise SpecError(f"{path}: is a sweep of experiments; run it with  pixelflow sweep run {path}")
     document = reading.override(document, overrides)
     if run is not None:
         document = reading.override(document, [f"name={json.dumps(run)}"], f"--run {run}")

@@ -55,8 +55,8 @@ def test_the_installed_command_is_the_same_function():
 
 
 def test_every_command_has_a_help_of_its_own(capsys):
-    verbs = [[command, verb] for command, some in application.VERBS.items() for verb in some]
-    for name in [*([command.replace("_", "-")] for command in application.COMMANDS), *verbs]:
+    grouped = [[group, command] for group, (_, commands) in application.GROUPS.items() for command in commands]
+    for name in [*([command.replace("_", "-")] for command in application.COMMANDS), *grouped]:
         with pytest.raises(SystemExit) as stopped:
             application.main([*name, "--help"])
         assert stopped.value.code == 0

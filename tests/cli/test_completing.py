@@ -43,7 +43,7 @@ def offered(*words: str) -> list[str]:
     [
         (["tra"], {"train", "train-extractor"}, {"sample"}),
         (["train", "dig"], {"dig.yaml", "digits"}, {"digits_table1", "cifar10"}),
-        (["sweep", "digits_t"], {"digits_table1"}, {"digits"}),
+        (["sweep", "run", "digits_t"], {"digits_table1"}, {"digits"}),
         (["sample", "runs/d"], {"runs/digits", "runs/dogs"}, {"runs/empty"}),
         (["export", "g"], {"geneval"}, {"dpg"}),
         (["init", "p"], {"pictures"}, {"digits"}),

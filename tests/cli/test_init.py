@@ -70,7 +70,7 @@ def test_what_cannot_be_written_is_one_line(arguments: list[str], code: int, sai
 def test_a_shipped_spec_is_found_by_its_name_unless_something_here_has_it(here: Path, capsys):
     assert call(capsys, "validate", "digits", "seed=4")[1].startswith("ok: digits,")
     assert call(capsys, "plan", "shapes_t2i")[0] == 0
-    assert "6 points" in call(capsys, "sweep", "digits_table3a", "--dry-run")[1]
+    assert "6 points" in call(capsys, "sweep", "run", "digits_table3a", "--dry-run")[1]
     assert "did you mean digits?" in call(capsys, "validate", "digitz")[2]
     assert "did you mean" not in call(capsys, "validate", "digits.yaml")[2]
     (here / "digits").write_text("name: mine")

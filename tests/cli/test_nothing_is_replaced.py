@@ -87,7 +87,7 @@ def test_a_sweep_takes_no_folder_of_another_kind(tmp_path: Path, monkeypatch, ca
     picture = tmp_path / "mine" / "report" / "holiday.png"
     picture.parent.mkdir(parents=True)
     Image.new("L", (8, 8)).save(picture)
-    assert call("sweep", "sweep.yaml", "--out", ".") == 73
+    assert call("sweep", "run", "sweep.yaml", "--out", ".") == 73
     assert "mine: is not empty, and nothing is replaced; choose another --out" in capsys.readouterr().err
     assert picture.is_file()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "sweep.yaml", "tiny.yaml"]

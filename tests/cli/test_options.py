@@ -20,8 +20,8 @@ def listed() -> str:
     group: Any = typer.main.get_command(app)
     named = {"pixelflow": group}
     for name, command in group.commands.items():
-        verbs = getattr(command, "verbs", {})
-        named |= {name: command, **{f"{name} {verb}": below for verb, below in verbs.items()}}
+        below = getattr(command, "commands", {})
+        named |= {f"{name} {verb}": one for verb, one in below.items()} or {name: command}
     return "".join(_command(name, command) for name, command in named.items())
 
 

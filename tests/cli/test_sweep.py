@@ -49,7 +49,7 @@ def call(capsys):
 
 def test_a_sweep_from_dry_run_to_report(sweep_file, call, tmp_path):
     file = sweep_file("axes: {sampling.steps: [1, 2]}")
-    code, told, _ = call("sweep", file, "--dry-run")
+    code, told, _ = call("sweep", "run", file, "--dry-run")
     assert code == 0
     assert "train + evaluate" in told
     assert "to do: 1 training of" in told
@@ -57,13 +57,13 @@ def test_a_sweep_from_dry_run_to_report(sweep_file, call, tmp_path):
     assert "~ time: guessed at 30% of this machine's peak of" in told
     assert not (tmp_path / "sweeps").exists()
 
-    code, page, progress = call("sweep", file)
+    code, page, progress = call("sweep", "run", file)
     assert code == 0
     assert page.strip() == "sweeps/quick/report.html"
     assert "3/3 steps 2: done" in progress
 
     file = sweep_file("axes: {sampling.steps: [1, 2, 40]}")
-    code, told, _ = call("sweep", file, "--dry-run")
+    code, told, _ = call("sweep", "run", file, "--dry-run")
     lines = told.splitlines()
     assert [" done" in line for line in lines[1:4]] == [True, True, False]
     assert " evaluate " in lines[3]
@@ -81,7 +81,7 @@ def test_a_sweep_from_dry_run_to_report(sweep_file, call, tmp_path):
 def test_a_search_is_shown_by_its_ranges_before_it_runs(sweep_file, call, tmp_path):
     space = "{sampling.steps: {low: 1, high: 9, log: true}, sampling.sampler.type: [euler, heun]}"
     file = sweep_file(f"search: {{metric: label_agreement, trials: 7, parameters: {space}}}")
-    code, told, _ = call("sweep", file, "--dry-run")
+    code, told, _ = call("sweep", "run", file, "--dry-run")
     assert code == 0
     assert "7 trials by tpe, to maximize label_agreement over" in told
     assert "1 to 9, log" in told
@@ -92,7 +92,7 @@ def test_a_search_is_shown_by_its_ranges_before_it_runs(sweep_file, call, tmp_pa
 
 def test_a_search_ends_with_a_report_of_its_points(sweep_file, call, tmp_path, monkeypatch):
     file = sweep_file(SEARCH)
-    code, page, _ = call("sweep", file)
+    code, page, _ = call("sweep", "run", file)
     assert code == 0
     text = (tmp_path / page.strip()).read_text()
     assert "2 of 2 points done" in text
@@ -100,7 +100,7 @@ def test_a_search_ends_with_a_report_of_its_points(sweep_file, call, tmp_path, m
     code, told, _ = call("sweep", "status", "sweeps/quick")
     assert "tasks are done" in told
     monkeypatch.setitem(sys.modules, "optuna", None)
-    code, _, told = call("sweep", file)
+    code, _, told = call("sweep", "run", file)
     assert code == 69
     assert (
         told.splitlines()[-1] == "pixelflow: a search needs the package optuna: pip install 'pixelflow-toolkit[optuna]'"
@@ -109,12 +109,12 @@ def test_a_search_ends_with_a_report_of_its_points(sweep_file, call, tmp_path, m
 
 def test_an_executor_that_is_not_there_or_not_installed(sweep_file, call, monkeypatch):
     file = sweep_file("axes: {sampling.steps: [1, 2]}")
-    code, _, told = call("sweep", file, "--executor", "rai")
+    code, _, told = call("sweep", "run", file, "--executor", "rai")
     assert code == 78
     assert "did you mean 'ray'?" in told
     for name, package in (("ray", "ray"), ("{type: slurm, workers: 2}", "submitit")):
         monkeypatch.setitem(sys.modules, package, None)
-        code, _, told = call("sweep", file, "--executor", name)
+        code, _, told = call("sweep", "run", file, "--executor", name)
         assert code == 69
         assert "pip install 'pixelflow-toolkit[" in told
 
@@ -125,19 +125,19 @@ def test_sigterm_stops_the_workers_and_leaves_a_report(sweep_file, call, tmp_pat
     monkeypatch.setattr(LocalWorker, "stop", lambda worker: (stopped.append(worker), stop(worker)))
     monkeypatch.setattr(Crew, "attend", lambda crew, tasks: os.kill(os.getpid(), signal.SIGTERM))
     file = sweep_file("axes: {sampling.steps: [1, 2]}")
-    code, _, told = call("sweep", file)
+    code, _, told = call("sweep", "run", file)
     assert code == 75
     assert told.splitlines()[-1] == "pixelflow: sweeps/quick: stopped; the same command goes on"
     assert [worker.ending is None for worker in stopped] == [False]
     assert "0 of 2 points done" in (tmp_path / "sweeps/quick/report.md").read_text()
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
-    assert call("sweep", file)[0] == 0
+    assert call("sweep", "run", file)[0] == 0
 
 
 def test_a_failed_cell_has_its_own_code_and_the_rest_is_done(sweep_file, call):
     file = sweep_file("points: [{sampling.guidance.type: autoguidance}, {}]")
-    code, _, told = call("sweep", file)
+    code, _, told = call("sweep", "run", file)
     assert code == 70
     lines = [line for line in told.splitlines() if line.startswith("pixelflow:")]
     assert "this guidance needs a second, weaker run" in lines[0]
@@ -153,7 +153,7 @@ def test_missing_weights_are_known_before_anything_is_trained(sweep_file, call, 
     file = sweep_file(points)
     for place in (tmp_path / file, tmp_path / "tiny.yaml"):
         place.write_text(place.read_text().replace("label_agreement", "fid"))
-    code, _, told = call("sweep", file)
+    code, _, told = call("sweep", "run", file)
     assert code == 69
     assert "inception-2015-12-05.pt is missing" in told
     assert not (tmp_path / "sweeps" / "trainings").exists()
@@ -162,20 +162,26 @@ def test_missing_weights_are_known_before_anything_is_trained(sweep_file, call, 
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["sweep", "sweep.yml"], 66, "did you mean sweep.yaml?"),
+        (["sweep", "run", "sweep.yml"], 66, "did you mean sweep.yaml?"),
         (["sweep", "status", "."], 66, "is no sweep"),
         (["sweep", "report", "nowhere"], 66, "is no sweep"),
+        (["sweep", "sweep.yaml"], 2, "No such command 'sweep.yaml'; a sweep file is run by  pixelflow sweep run FILE"),
+        (["sweep"], 2, "Missing command; see pixelflow sweep --help"),
         (["sweep", "status"], 2, "Missing argument 'DIR'; see pixelflow sweep status --help"),
         (
-            ["sweep", "tiny.yaml"],
+            ["sweep", "run", "tiny.yaml"],
             78,
             "tiny.yaml: is the spec of one experiment; train it with  pixelflow train tiny.yaml",
         ),
-        (["train", "sweep.yaml"], 78, "sweep.yaml: is a sweep of experiments; run it with  pixelflow sweep sweep.yaml"),
+        (
+            ["train", "sweep.yaml"],
+            78,
+            "sweep.yaml: is a sweep of experiments; run it with  pixelflow sweep run sweep.yaml",
+        ),
         (["plan", "sweep.yaml"], 78, "sweep.yaml: is a sweep of experiments"),
         (["train", "tiny.yaml", "--run", "a b"], 78, "--run a b name: may hold letters, digits"),
         (["train", "tiny.yaml", "--run", ""], 78, "--run  name: may hold letters, digits"),
-        (["sweep", "sweep.yaml"], 78, "sweep.yaml:5:8 sampling.stepz: unknown key; did you mean 'steps'?"),
+        (["sweep", "run", "sweep.yaml"], 78, "sweep.yaml:5:8 sampling.stepz: unknown key; did you mean 'steps'?"),
     ],
 )
 def test_mistakes_are_one_line_with_a_code(sweep_file, call, arguments, code, message):
@@ -189,6 +195,6 @@ def test_mistakes_are_one_line_with_a_code(sweep_file, call, arguments, code, me
 def test_a_point_that_cannot_be_counted_is_named(sweep_file, call):
     data = "{type: image_folder, root: nowhere}"
     file = sweep_file(f"points: [{{seed: 5, data: {data}, conditioners: [class_label]}}]")
-    code, _, told = call("sweep", file, "--dry-run")
+    code, _, told = call("sweep", "run", file, "--dry-run")
     assert code == 66
     assert told.startswith("pixelflow: point seed 5, ")

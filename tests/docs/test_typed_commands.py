@@ -24,8 +24,12 @@ from tests.conftest import make_run
 ROOT = Path(__file__).parents[2]
 READMES = [ROOT / name for name in ("README.md", "benchmarks/README.md", "plugins/README.md")]
 PAGES = sorted([*READMES, *(ROOT / "docs").rglob("*.md")])
-COMMANDS: Any = typer.main.get_command(app).commands
-MISUSE: Any = typer.BadParameter.__base__
+APP: Any = typer.main.get_command(app)
+COMMANDS: dict[str, Any] = {
+    " ".join(filter(None, (name, verb))): one
+    for name, command in APP.commands.items()
+    for verb, one in getattr(command, "commands", {"": command}).items()
+}
 BLOCK = re.compile(r"^```[^\n]*\n(.*?)^```$", re.M | re.S)
 OWN_SPEC = re.compile(r"^```yaml spec\n(.*?)^```$", re.M | re.S)
 IMPORTED = {"official"}
@@ -71,13 +75,19 @@ OWN = {name: text for page in PAGES for name, text in own_specs(page).items()}
 
 def parsed(words: Sequence[str]) -> Any:
     """The arguments as the command gets them; raises what the command line answers with."""
-    verb, *rest = words
-    assert verb in COMMANDS, f"there is no command {verb}"
-    return COMMANDS[verb].make_context(verb, list(rest))
+    name, *rest = split(words)
+    return COMMANDS[name].make_context(name, rest)
 
 
-def options(verb: str) -> set[str]:
-    return {option for parameter in COMMANDS[verb].params for option in parameter.opts}
+def split(words: Sequence[str]) -> list[str]:
+    """The name of a command, of one word or two, and its arguments."""
+    length = next((length for length in (1, 2) if " ".join(words[:length]) in COMMANDS), 0)
+    assert length, f"there is no command {shlex.join(words[:2])}"
+    return [" ".join(words[:length]), *words[length:]]
+
+
+def options(name: str) -> set[str]:
+    return {option for parameter in COMMANDS[name].params for option in parameter.opts}
 
 
 def is_placeholder(name: str) -> bool:
@@ -115,10 +125,11 @@ def test_there_are_commands_to_check():
 def test_is_understood_and_names_what_there_is(command: Command):
     try:
         context = parsed(command.words)
-    except MISUSE:
+    except typer.TyperException:
         assert not command.is_whole, "it is not understood"
-        assert all(word.startswith("-") for word in command.words[1:2])
-        assert {word for word in command.words[1:] if word.startswith("--")} <= options(command.words[0])
+        name, *rest = split(command.words)
+        assert all(word.startswith("-") for word in rest[:1])
+        assert {word for word in rest if word.startswith("--")} <= options(name)
         return
     given = context.params
     overrides = given.get("overrides") or []
@@ -133,7 +144,7 @@ def test_is_understood_and_names_what_there_is(command: Command):
         _layout(given["benchmark"])
     if given.get("rewriter"):
         chosen(given["rewriter"])
-    if context.info_name == "sweep":
+    if context.info_name == "sweep run":
         assert is_placeholder(str(given["file"])) or shipped.found(Path(given["file"])).name or given["file"].is_file()
     run = str(given.get("run") or given.get("source") or "")
     if context.info_name in ("sample", "eval", "bench", "export") and run and (spec := spec_of_run(run)):

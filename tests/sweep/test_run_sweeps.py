@@ -62,7 +62,10 @@ def test_a_base_or_a_run(sweep):
 def test_the_commands_show_it(sweep, capsys):
     """A dry run costs no training, and the status has none."""
     sweep("axes: {sampling.steps: [1]}")
-    runs = {"to do: 0 trainings": ["sweep", "sweep.yaml", "--dry-run"], "report.html": ["sweep", "sweep.yaml"]}
+    runs = {
+        "to do: 0 trainings": ["sweep", "run", "sweep.yaml", "--dry-run"],
+        "report.html": ["sweep", "run", "sweep.yaml"],
+    }
     for told, command in runs.items():
         with pytest.raises(SystemExit) as stopped:
             main(command)

@@ -24,7 +24,7 @@ def specs(name: str):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_dry_run_of_each(path, tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
-        main(["sweep", str(path), "--dry-run", "--out", str(tmp_path / "sweeps")])
+        main(["sweep", "run", str(path), "--dry-run", "--out", str(tmp_path / "sweeps")])
     assert not stopped.value.code
     settings, points, search = read_sweep(path)
     assert settings.name == path.stem

@@ -266,7 +266,7 @@ def test_everything_killed_and_run_again(sweep_file, tmp_path):
     path, out = sweep_file(), tmp_path / "sweeps"
     plan = Plan.of(*read_sweep(path))
     tasks = tasks_of(plan, out / "quick")
-    command = [sys.executable, "-m", "pixelflow", "sweep", str(path), "--workers", "2", "--out", str(out)]
+    command = [sys.executable, "-m", "pixelflow", "sweep", "run", str(path), "--workers", "2", "--out", str(out)]
     lots = random.Random(5)
     for _ in range(4):
         before = stamps(tasks)

@@ -140,7 +140,7 @@ class Plan(Settings):
         if folder.is_file():
             raise MissingInputError(f"{folder}: is a file; give the sweep's folder, such as sweeps/NAME")
         if not file.exists():
-            raise MissingInputError(f"{folder}: is no sweep (it holds no {FILE}); pixelflow sweep makes one")
+            raise MissingInputError(f"{folder}: is no sweep (it holds no {FILE}); pixelflow sweep run makes one")
         with absent.allowed(absent.by_name):  # so that a report outlives the plugins
             return reading.validate(cls, reading.Document(str(file), PLAN.read(file)))
 

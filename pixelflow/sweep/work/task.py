@@ -17,7 +17,7 @@ from pixelflow.system.records import Kind, LaterFormatError
 
 logger = logging.getLogger(__name__)
 
-AGAIN = "the next pixelflow sweep does it again"
+AGAIN = "the next pixelflow sweep run does it again"
 FAILED = Kind("the record of a failure", AGAIN)
 
 

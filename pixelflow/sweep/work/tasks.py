@@ -7,7 +7,7 @@
            cells/KEY/images/      what was generated; evaluation.json says how it was measured
            */KEY/result.json      there as soon as the part is done, and never written again
            cells/KEY/partial.json  what was measured where a metric failed
-           */KEY/failed.json      why it failed; the next `pixelflow sweep` tries again
+           */KEY/failed.json      why it failed; the next `pixelflow sweep run` tries again
            */KEY/log.txt          everything it printed
 
 Sweeps that lie beside each other share trainings and cells: the paper's Tables 3a, 3b and 3c train one model.

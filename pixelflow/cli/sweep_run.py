@@ -1,4 +1,4 @@
-"""``pixelflow sweep``."""
+"""``pixelflow sweep run``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pixelflow.sweep.work.forecast import Forecast
 
 
-def sweep(
+def sweep_run(
     file: Annotated[
         Path,
         typer.Argument(
@@ -44,8 +44,6 @@ def sweep(
 
     Points that differ only in sampling or evaluation share one training. What is finished is found by its content and
     never repeated: the same command goes on after a stop, and does only what is new after a change of the file.
-
-    In place of FILE:  status DIR  shows how far a sweep is,  report DIR  writes its report anew.
     """
     from pixelflow.core import shipped
     from pixelflow.sweep.points.plan import FILE, Plan
