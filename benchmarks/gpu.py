@@ -462,7 +462,9 @@ def chosen_kernel(name: str) -> Iterator[None]:
 def _trained(
     bench: Bench, what: str, size: int, kernel: str, compiled: bool = False, checkpointing: bool = False
 ) -> None:
-    spec = spec_of(bench, f"training.batch_size={size}", f"training.checkpointing={str(checkpointing).lower()}")
+    spec = spec_of(
+        bench, f"training.batch_size={size}", f"training.activation_checkpointing={str(checkpointing).lower()}"
+    )
     torch.compiler.reset()
     began = time.monotonic()
     model = make(bench, spec)

@@ -142,7 +142,7 @@ class Hourglass(Transformer):
             places = tokens * 4 ** (len(channels) - index)
             convolutions = 9 * own**2 * (4 * blocks + 1) + 2 * own**2
             macs += places * (convolutions + 2 * own * coarser) + 4 * blocks * self.width * own
-            kept += places * own * (2 * blocks + 2 if self.checkpointing else 16 * blocks + 2)
+            kept += places * own * (2 * blocks + 2 if self.activation_checkpointing else 16 * blocks + 2)
         macs += self._finest(tokens) * self.channels * side**2 * (1 + 9)
         return Cost(macs, 0.0, kept)
 

@@ -208,7 +208,11 @@ class Transformer(Backbone):
 
     def saving(self, block: nn.Module) -> Callable[..., Any]:
         """The block, recomputed in the backward pass where memory is to be saved."""
-        return partial(checkpoint, block, use_reentrant=False) if self.checkpointing and self.training else block
+        return (
+            partial(checkpoint, block, use_reentrant=False)
+            if self.activation_checkpointing and self.training
+            else block
+        )
 
     @property
     def takes_until(self) -> bool:
@@ -248,7 +252,7 @@ class Transformer(Backbone):
         blocks = self.cost_of_blocks(tokens, context_tokens)
         ends = self.cost_of_ends(tokens, self.patches[stage])
         kept = blocks.activations
-        if self.checkpointing:  # every block's input, and all of the block that is being recomputed
+        if self.activation_checkpointing:  # every block's input, and all of the block that is being recomputed
             inputs = float(tokens * self.width * self.params.depth)
             kept = inputs + max(blocks.activations / self.params.depth, self.largest_block_of_ends(tokens))
         return Cost(blocks.macs + ends.macs, blocks.attention_macs + ends.attention_macs, kept + ends.activations)

@@ -109,8 +109,8 @@ def _sample(costs: Costs, speed: float | None) -> str:
 def _training(costs: Costs, speed: float | None) -> str:
     training = costs.spec.training
     images = training.steps * training.batch_size
-    recomputed = ", recomputed block by block" if training.checkpointing else ""
-    passes = "backward and recomputation" if training.checkpointing else "backward"
+    recomputed = ", recomputed block by block" if training.activation_checkpointing else ""
+    passes = "backward and recomputation" if training.activation_checkpointing else "backward"
     return "\n".join(
         (
             f"Training: {_peta(costs.training_flop)} PFLOP{_time(costs.training_flop, speed)}",

@@ -7,7 +7,7 @@ keyword-only constructor arguments. ``params.build(**wiring)`` makes the compone
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -21,6 +21,10 @@ Count = Annotated[int, Field(ge=1, lt=2**31)]
 """A number of things, at least one."""
 
 
+FormerKey = str | Callable[[Any], Mapping[str, Any]]
+"""What became of a setting: its present name, or a function from its value to the settings that now say the same."""
+
+
 class Settings(BaseModel):
     """Base of every settings model: no unknown keys, no mutation, no infinities, no silent conversions."""
 
@@ -32,6 +36,8 @@ class Settings(BaseModel):
         validate_default=True,
         use_attribute_docstrings=True,
     )
+    former_keys: ClassVar[Mapping[str, FormerKey]] = {}
+    """Settings of earlier versions, each by the name that it had; the oldest name of a setting first."""
 
     @field_validator("*", mode="wrap")
     @classmethod

@@ -39,6 +39,8 @@ class Document:
     places: dict[Key, tuple[int, int]] = field(default_factory=dict)
     overridden: dict[Key, str] = field(default_factory=dict)
     """Keys that an override set, with the place that errors name."""
+    told: set[str] = field(default_factory=set)
+    """Notes that were said already; documents that were made of one another share them."""
 
     def place(self, key: Key) -> str:
         """``file:line:column`` of a key, or of the nearest key around it; for an override the place that it has."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +14,9 @@ from pydantic import BaseModel, ValidationError
 from pixelflow.core import shipped, wording
 from pixelflow.core.component import Settings
 from pixelflow.core.document import Document, Key, parse, parse_value
+from pixelflow.core.former_keys import renamed
 from pixelflow.core.problems import shown
+from pixelflow.system import terminal
 from pixelflow.system.errors import MissingInputError, SpecError
 from pixelflow.system.streams import read_start
 
@@ -75,7 +77,7 @@ def override(document: Document, assignments: Sequence[str], place: str | None =
     data = copy.deepcopy(document.data)
     if data is None and assignments:
         data = {}
-    changed = Document(document.source, data, dict(document.places), dict(document.overridden))
+    changed = Document(document.source, data, dict(document.places), dict(document.overridden), document.told)
     pieces = [_read_assignment(text, place or f"override {text!r}") for text in assignments]
     for path, value, where in sorted(pieces, key=lambda piece: _depth(piece[0])):
         _note(changed, _assign(data, path, value, where), where)
@@ -153,8 +155,23 @@ def _has_type(block: Any, name: Any) -> bool:
     return isinstance(block, dict) and block.get("type") == name
 
 
-def validate(model: type[M], document: Document) -> M:
-    """Build `model` from a document.
+def any_key(key: Key) -> bool:
+    """True: every setting is needed."""
+    return True
+
+
+def validate(
+    model: type[M],
+    document: Document,
+    say: Callable[[str], None] = terminal.say,
+    is_needed: Callable[[Key], bool] = any_key,
+) -> M:
+    """Build `model` from a document, in which settings may have the names of earlier versions.
+
+    Args:
+        say: is told of such names.
+        is_needed: whether the reader makes use of a setting (block, name) or of the whole document, (); where one
+            that is not needed is wrong, the default takes its place.
 
     Raises:
         SpecError: one line for each problem, with its place, key and cure.
@@ -162,10 +179,22 @@ def validate(model: type[M], document: Document) -> M:
     if not isinstance(document.data, dict):
         state = "is empty: it" if document.data is None else "is not a spec: it"
         raise SpecError(f"{document.place(())} {state} needs keys and values, such as  name: my-run")
-    try:
-        return model.model_validate(document.data)
-    except ValidationError as error:
-        raise SpecError(*wording.lines(model, document, error)) from None
+    document = renamed(model, document, say)
+    while True:
+        try:
+            return model.model_validate(document.data)
+        except ValidationError as error:
+            wrong = {key[:2] for key in wording.keys(document, error)}
+            if any(is_needed(key) or not _holds(document.data, key) for key in wrong):
+                raise SpecError(*wording.lines(model, document, error)) from None
+            document = copy.deepcopy(document)
+            for block, name in wrong:
+                del document.data[block][name]
+
+
+def _holds(data: Any, key: Key) -> bool:
+    """Whether plain data hold a key of two parts that can be left out."""
+    return len(key) == 2 and isinstance(data.get(key[0]), dict) and key[1] in data[key[0]]
 
 
 def dump(settings: Settings) -> str:

@@ -73,6 +73,12 @@ class Slot:
             partial(self._validated, known), union, serialization=written
         )
 
+    def params_at(self, data: Any) -> type[ComponentParams] | None:
+        """The settings that a block is validated by; None where its type is unknown."""
+        plugins.load()
+        entry = registry.of_kind(self.kind).get(str(data.get("type", self.usual))) if isinstance(data, dict) else None
+        return entry.cls.Params if entry else None
+
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         union = handler(schema["schema"])
         choices = [{"enum": list(registry.of_kind(self.kind))}, union]

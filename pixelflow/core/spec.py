@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from pixelflow.core import absent
 from pixelflow.core.component import Count, Settings
+from pixelflow.core.document import Document
+from pixelflow.core.former_keys import renamed
 from pixelflow.core.geometry import CascadeSpec, ImageSpec
 from pixelflow.core.interfaces import (
     Backbone,
@@ -32,6 +34,7 @@ from pixelflow.core.problems import problem
 from pixelflow.core.sizes import Size, nearest_multiples, sizes_of
 from pixelflow.core.slots import Slot
 from pixelflow.core.teacher import RunWeights
+from pixelflow.system import terminal
 
 AnyBackbone = Annotated[Backbone.Params, Slot("backbone")]
 AnyConditioner = Annotated[Conditioner.Params, Slot("conditioner")]
@@ -62,13 +65,15 @@ Init = Annotated[InitSpec, BeforeValidator(_run, json_schema_input_type=str | In
 class PhaseSpec(Settings):
     """Another course of the learning rate, from a step on."""
 
+    former_keys: ClassVar = {"decay": "lr_schedule"}
+
     start: int = Field(ge=1)
     """Step from which on it holds; the steps before keep their rates, done or not."""
     learning_rate: float | None = Field(default=None, gt=0)
     """By default the rate of the step before."""
     warmup: int = Field(default=0, ge=0)
     """Steps over which the rate goes there linearly from that of the step before."""
-    decay: Literal["constant", "cosine"] = "constant"
+    lr_schedule: Literal["constant", "cosine"] = "constant"
     """Course after that; cosine falls to 0."""
     decay_end: int | None = Field(default=None, ge=1)
     """Step at which a cosine has fallen to 0; by default where the next phase starts, or after the last step."""
@@ -104,20 +109,27 @@ HeldOut = Annotated[HeldOutSpec, BeforeValidator(_fraction, json_schema_input_ty
 class TrainingSpec(Settings):
     """The optimisation."""
 
+    former_keys: ClassVar = {
+        "decay": "lr_schedule",
+        "clip": "max_grad_norm",
+        "accumulation": "grad_accumulation",
+        "checkpointing": "activation_checkpointing",
+    }
+
     init_from: Init | None = None
     """A run whose weights this one starts from, as far as they fit; its folder, or a block; null starts afresh."""
     steps: Count = 10000
     """Optimizer steps."""
     batch_size: Count = 64
     """Images an optimizer step, over all accumulation steps."""
-    accumulation: Count = 1
+    grad_accumulation: Count = 1
     """Parts into which a batch is split to save memory."""
     optimizer: Literal["adamw", "muon"] = "adamw"
     """muon: Muon for the matrices of hidden linear layers, AdamW for all else, both at ``learning_rate``."""
     learning_rate: float = Field(default=1e-4, gt=0)
     warmup: int = Field(default=0, ge=0)
     """Steps over which the rate rises linearly from 0."""
-    decay: Literal["constant", "cosine"] = "constant"
+    lr_schedule: Literal["constant", "cosine"] = "constant"
     """Course of the rate after the warm-up; cosine falls to 0."""
     decay_end: int | None = Field(default=None, ge=1)
     """Step at which a cosine has fallen to 0; by default where the first phase starts, or after the last step."""
@@ -125,13 +137,13 @@ class TrainingSpec(Settings):
     """Changes of the rate, also of a run that exists: each from a step on that is not done yet."""
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(default=(0.9, 0.999))
     weight_decay: float = Field(default=0.0, ge=0)
-    clip: float | None = Field(default=1.0, gt=0)
+    max_grad_norm: float | None = Field(default=1.0, gt=0)
     """Largest norm of the gradient; null for none."""
     ema: float = Field(default=0.9999, ge=0, lt=1)
     """Decay of the averaged weights. Early on it is at most (1 + step) / (10 + step)."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """bfloat16 runs the network under autocast; weights and optimizer stay in float32."""
-    checkpointing: bool = False
+    activation_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, a third more time."""
     compile: bool = False
     """Compile the backbone with torch.compile."""
@@ -265,8 +277,10 @@ class ExperimentSpec(Settings):
         held_out = self.training.held_out
         if held_out is None or held_out.data is None:
             return self.data
+        own = Document("training.held_out.data", held_out.data)
+        other = renamed(type(self.data), own, terminal.be_silent).data
         try:
-            return type(self.data).model_validate({**self.data.model_dump(mode="json"), **held_out.data})
+            return type(self.data).model_validate({**self.data.model_dump(mode="json"), **other})
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             raise problem(f"{first['msg']}; it may hold what differs from data", *first["loc"]) from None
@@ -300,9 +314,9 @@ class ExperimentSpec(Settings):
         problem.within(("sampling", "guidance"), self.sampling.guidance.check, stages)
         problem.within(("training", "held_out", "data"), self.held_out_data)
         problem.within(("objective",), self.objective.check, stages)
-        batch, parts = self.training.batch_size, self.training.accumulation
+        batch, parts = self.training.batch_size, self.training.grad_accumulation
         if batch % parts:
-            raise problem(f"{parts} does not divide the batch size {batch}", "training", "accumulation")
+            raise problem(f"{parts} does not divide the batch size {batch}", "training", "grad_accumulation")
         return self
 
     def _check_aspect(self) -> None:

@@ -13,9 +13,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from pixelflow.core.document import Document, Key, dotted, shortened
+from pixelflow.core.former_keys import blocks
 from pixelflow.core.problems import shown
-from pixelflow.core.registry import registry
-from pixelflow.core.slots import Slot
 
 _SHOWN = 20
 """Problems that are told of; nobody mends more at a time."""
@@ -69,14 +68,23 @@ class _Fault:
 
 def lines(model: type[BaseModel], document: Document, error: ValidationError) -> list[str]:
     """One line a problem, in the order of the model's fields."""
-    found = error.errors(include_url=False)
-    faults = _without_idle_branches([_fault(document.data, details) for details in found[:_CONSIDERED]])
+    faults = _faults(document, error)
     texts = [
         f"{document.place(fault.key)} {dotted(fault.key)}: {_text(model, document.data, fault, faults)}"
         for fault in faults[:_SHOWN]
     ]
     more = [f"{document.source}: and more than these {_SHOWN}"] if len(faults) > _SHOWN else []
     return [*dict.fromkeys(texts), *more]
+
+
+def keys(document: Document, error: ValidationError) -> list[Key]:
+    """What is wrong, by its place in the document."""
+    return [fault.key for fault in _faults(document, error)]
+
+
+def _faults(document: Document, error: ValidationError) -> list[_Fault]:
+    found = error.errors(include_url=False)
+    return _without_idle_branches([_fault(document.data, details) for details in found[:_CONSIDERED]])
 
 
 def _fault(data: Any, details: Any) -> _Fault:
@@ -177,26 +185,4 @@ def _keys_called(model: type[BaseModel], name: str, prefix: str = "") -> Iterato
 
 def _known_keys(model: type[BaseModel], data: Any, path: Key) -> list[str]:
     """The keys that the block at `path` may have, following the validated types of components."""
-    current: type[BaseModel] | None = model
-    slot: Slot | None = None
-    for part in path:
-        data = data[part]
-        if isinstance(part, str):
-            info = current.model_fields.get(part) if current else None
-            found = [extra for extra in info.metadata if isinstance(extra, Slot)] if info else []
-            annotation = info.annotation if info else None
-            slot = found[0] if found else _slot_in(annotation)
-            current = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
-        if slot and isinstance(data, dict):
-            entry = registry.of_kind(slot.kind).get(str(data.get("type", slot.usual)))
-            current = entry.cls.Params if entry else None
-    return list(current.model_fields) if current else []
-
-
-def _slot_in(annotation: Any) -> Slot | None:
-    """The slot inside a container annotation such as ``tuple[AnyConditioner, ...]``."""
-    for argument in getattr(annotation, "__args__", ()):
-        for extra in getattr(argument, "__metadata__", ()):
-            if isinstance(extra, Slot):
-                return extra
-    return None
+    return next((list(block.model.model_fields) for block in blocks(model, data) if block.key == path), [])

@@ -95,7 +95,7 @@ class Costs:
     def training_flop(self) -> float:
         """The whole training: a backward pass costs two forward passes, recomputation one more."""
         training = self.spec.training
-        passes = 4 if training.checkpointing else 3
+        passes = 4 if training.activation_checkpointing else 3
         return FLOP_PER_MAC * passes * self.forward_macs * training.batch_size * training.steps
 
     def kept_bytes(self, stage: StageCost) -> float:
@@ -106,7 +106,7 @@ class Costs:
     def activation_bytes(self) -> float:
         """The same for the part of a batch that is computed at a time."""
         training = self.spec.training
-        images = training.batch_size / training.accumulation
+        images = training.batch_size / training.grad_accumulation
         return images * sum(stage.share * self.kept_bytes(stage) for stage in self.stages)
 
     @property
@@ -149,7 +149,7 @@ class Counting:
         for stage, patch in zip(cascade.stages, spec.patches, strict=True):
             height, width = cascade.size(stage, *spec.image.size)
             rows, cols = height // patch, width // patch
-            network.backbone.checkpointing = spec.training.checkpointing
+            network.backbone.activation_checkpointing = spec.training.activation_checkpointing
             cost = network.backbone.cost(rows, cols, stage.index, network.context_tokens)
             share = mix[stage.index] / sum(mix)
             stages.append(StageCost(stage, height, width, patch, rows * cols, cost, evaluations[stage.index], share))

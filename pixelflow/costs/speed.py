@@ -140,12 +140,12 @@ def training_speed(
         OutOfMemoryError: memory does not hold a step.
     """
     training, device = spec.training, model.device
-    size = training.batch_size // training.accumulation
+    size = training.batch_size // training.grad_accumulation
     batch = Batch(
         grouped(torch.randn(size, spec.image.channels, *spec.image.size)), dict(example_values(model, classes, size))
     )
     model.train()
-    model.backbone.checkpointing = training.checkpointing
+    model.backbone.activation_checkpointing = training.activation_checkpointing
     objective = build_objective(spec, model, model)
     make_work = WorkMaker(model, spec, teacher=teacher_of(objective))
     optimizer = make_optimizer(model, training, own_weights(objective))

@@ -31,7 +31,8 @@ def changed_spec(folder: Path, run: Run, overrides: Sequence[str], sampling: Map
         SpecError, UsageError: a value or a key that does not fit.
     """
     kept = RunFolder(folder)
-    changed = kept.validate(reading.override(kept.document, [whole_key(text) for text in overrides]))
+    asked = reading.override(kept.document, [whole_key(text) for text in overrides])
+    changed = kept.validate(asked, to_draw=True)
     own = {"evaluation": run.spec.evaluation, "sampling": run.spec.sampling, "data": run.spec.data}
     if changed.model_copy(update=own) != run.spec:
         raise UsageError("of a trained run only evaluation.*, sampling.* and data.* can be changed")

@@ -24,6 +24,7 @@ from pixelflow.core.document import Document
 from pixelflow.generation.draw import Drawn, mean_evaluations
 from pixelflow.generation.orders import Order
 from pixelflow.generation.pictures import CAPTION_CELL, CELL, columns_of, filmstrip, grid, to_pil
+from pixelflow.system import terminal
 from pixelflow.system.errors import CannotWriteError, DataError, NonFiniteError, PixelflowError, UsageError
 from pixelflow.system.files import LOCK, check_free, is_free, locked_if_free, writing
 from pixelflow.system.records import Kind, digest
@@ -65,7 +66,7 @@ def read_order(path: Path) -> Order:
     body = SAMPLES.read(path)
     if "order" not in body:
         raise DataError(f"{path}: is no record; give the {RECORD} of earlier samples")
-    return reading.validate(Record, Document(str(path), body)).order
+    return reading.validate(Record, Document(str(path), body), terminal.be_silent).order
 
 
 def holds(folder: Path, order: Order) -> bool:

@@ -101,7 +101,7 @@ class Run:
         """
         target, part = choose_device(device), part_of(weights)
         folder = RunFolder(path)
-        spec = folder.read_spec()
+        spec = folder.read_spec(to_draw=True)
         found = checkpoint.load(folder.checkpoints, folder.step_of(step), [part])
         with Blank():
             model = build_model(spec)

@@ -80,7 +80,7 @@ def export_release(run: RunFolder, target: Path, *, step: int | None = None, par
         DataError: the checkpoint is damaged.
         CannotWriteError: the target is there already, or the system refuses.
     """
-    spec = run.read_spec()
+    spec = run.read_spec(to_draw=True)
     config = config_text(spec)
     if target.exists():
         raise CannotWriteError(f"{target}: is there already; choose another name or remove it")

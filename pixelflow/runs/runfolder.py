@@ -25,11 +25,13 @@ from pydantic import BaseModel
 
 from pixelflow.core import absent, reading
 from pixelflow.core.classes import numbered
+from pixelflow.core.document import Key
+from pixelflow.core.former_keys import renamed
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.runs import checkpoint
 from pixelflow.runs.environment import changes, environment, plugin_records
 from pixelflow.runs.history import History, Step, best_of
-from pixelflow.system import files, records
+from pixelflow.system import files, records, terminal
 from pixelflow.system.errors import CannotWriteError, DataError, MissingInputError
 from pixelflow.system.files import sync_folder, write_text, writing
 from pixelflow.system.records import Kind, Migration, only_sealed
@@ -41,6 +43,10 @@ _SPEC_CURE = (
     "restore it, for settings are changed on the command line (KEY=VALUE); if you changed it by hand and mean it, "
     "delete the lines that begin with '# pixelflow format' and '# content_sha256'"
 )
+
+
+_OF_TRAINING: tuple[Key, ...] = (("training",), ("objective",), ("data",), ("evaluation",))
+"""Blocks that decide on weights and on measuring, not on what is drawn with these weights."""
 
 
 class Environment(BaseModel):
@@ -160,7 +166,7 @@ class RunFolder:
 
     @property
     def document(self) -> reading.Document:
-        """The resolved spec as it stands in the file.
+        """The resolved spec as it stands in the file, but with today's keys.
 
         Raises:
             DataError: it is not as it was written.
@@ -172,7 +178,7 @@ class RunFolder:
         if isinstance(document.data, dict):
             for step in _SPEC_MIGRATIONS[number - 1 :]:
                 document.data = step(document.data)
-        return document
+        return renamed(ExperimentSpec, document, terminal.be_silent)
 
     def note_resume(self, step: int, spec: ExperimentSpec) -> list[str]:
         """Append to the environment's history what the run goes on with, if it is not what it ran with before.
@@ -191,18 +197,21 @@ class RunFolder:
             ENVIRONMENT.write(self.path / _ENVIRONMENT, {**kept, "history": [*history, entry]})
         return told
 
-    def read_spec(self) -> ExperimentSpec:
-        """The resolved spec; raises as `document`, and SpecError for what does not validate."""
-        return self.validate(self.document)
+    def read_spec(self, *, to_draw: bool = False) -> ExperimentSpec:
+        """The resolved spec; raises as `document` and `validate`."""
+        return self.validate(self.document, to_draw=to_draw)
 
-    def validate(self, document: reading.Document) -> ExperimentSpec:
+    def validate(self, document: reading.Document, *, to_draw: bool = False) -> ExperimentSpec:
         """The run's spec, or that with changes; components whose plugin is not here become `Absent`.
+
+        Args:
+            to_draw: that other settings are unknown here, as those of another version may be, is no matter then.
 
         Raises:
             SpecError: it does not validate.
         """
         with absent.allowed(self._distribution_of):
-            return reading.validate(ExperimentSpec, document)
+            return reading.validate(ExperimentSpec, document, is_needed=_is_drawn_from if to_draw else reading.any_key)
 
     def _distribution_of(self, kind: str, name: str) -> str | None:
         """Which plugin brought a component when the run was trained; see `absent.Find`."""
@@ -234,6 +243,11 @@ class RunFolder:
             UsageError: another process holds it.
         """
         return files.locked(self.path, "another process is training this run; wait for it or stop it")
+
+
+def _is_drawn_from(key: Key) -> bool:
+    """Whether a setting has a part in what images a run draws."""
+    return key[:1] not in _OF_TRAINING or key == ("objective", "prediction")
 
 
 def _write_spec(path: Path, spec: ExperimentSpec) -> None:

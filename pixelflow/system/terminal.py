@@ -33,6 +33,10 @@ def say(*lines: str) -> None:
         _give_up("stderr")
 
 
+def be_silent(*lines: str) -> None:
+    """Say nothing, in the place of `say`."""
+
+
 def _write(stream: TextIO | None, lines: Sequence[str]) -> None:
     if stream is None:  # a process without one
         return

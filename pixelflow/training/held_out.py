@@ -106,7 +106,7 @@ class HeldOutLoss:
         return sums, counts
 
     def _works(self, model: FlowModel) -> Iterator[Work]:
-        size = max(1, self._spec.training.batch_size // self._spec.training.accumulation)
+        size = max(1, self._spec.training.batch_size // self._spec.training.grad_accumulation)
         assert self._images is not None
         for first in range(0, len(self._images), size):
             places = range(first, min(first + size, len(self._images)))

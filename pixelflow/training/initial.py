@@ -111,7 +111,7 @@ def check(spec: ExperimentSpec) -> None:
     folder = RunFolder(spec.training.init_from.run)
     if not checkpoint.steps(folder.checkpoints):
         raise MissingInputError(f"{folder.path}: holds no checkpoint to start from; train it first")
-    former = folder.read_spec()
+    former = folder.read_spec(to_draw=True)
     changed = _differences(former.backbone, spec.backbone)
     if former.image.channels != spec.image.channels:
         changed.append(f"image.channels {former.image.channels} there, {spec.image.channels} here")

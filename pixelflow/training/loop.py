@@ -164,7 +164,7 @@ class Trainer:
         state, step = self.state, self.state.step
         torch.manual_seed(seeds.derive(self.spec.seed, "network", self.parallel.rank, step))  # for dropout and its like
         losses, counts = self._backward(self.work(batch, step), len(batch))
-        norm = clip_gradients(state.trained.values(), self.settings.clip)
+        norm = clip_gradients(state.trained.values(), self.settings.max_grad_norm)
         self._refuse_non_finite(losses, norm.item())
         self._is_whole = False
         state.optimizer.set_rate(rate_at(step, self.settings))
@@ -178,7 +178,7 @@ class Trainer:
     def _backward(self, work: Work, images: int) -> tuple[list[float], list[int]]:
         """Gradients of the mean loss, over all parts and processes; returns the losses' sum and number, by stage."""
         sums = torch.zeros(2, self.spec.stages, device=self.parallel.device)
-        is_half, parts = self.settings.precision == "bfloat16", work.parts(self.settings.accumulation)
+        is_half, parts = self.settings.precision == "bfloat16", work.parts(self.settings.grad_accumulation)
         for index, part in enumerate(parts):
             with self.parallel.summing(self.objective, index, len(parts)):
                 with torch.autocast(self.parallel.device.type, torch.bfloat16, enabled=is_half):
@@ -221,7 +221,7 @@ class Trainer:
         return NonFiniteError(
             what
             + (f" the checkpoint of step {kept} is kept" if kept is not None else " no checkpoint was written yet")
-            + "; try a lower training.learning_rate, a longer training.warmup, a smaller training.clip or "
+            + "; try a lower training.learning_rate, a longer training.warmup, a smaller training.max_grad_norm or "
             "training.precision=float32, under another name (--run NAME)"
         )
 

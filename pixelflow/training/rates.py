@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pixelflow.core.spec import TrainingSpec
 from pixelflow.system.errors import UsageError
 
-_SETTINGS = ("steps", "learning_rate", "warmup", "decay", "decay_end", "phases")
+_SETTINGS = ("steps", "learning_rate", "warmup", "lr_schedule", "decay_end", "phases")
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class _Course:
     """Rate from which the warm-up rises."""
     rate: float
     warmup: int
-    decay: str
+    schedule: str
     end: int
     """Where a cosine has fallen to 0."""
 
@@ -32,7 +32,7 @@ class _Course:
         done = step - self.start
         if done < self.warmup:
             return self.before + (self.rate - self.before) * (done + 1) / self.warmup
-        if self.decay == "constant":
+        if self.schedule == "constant":
             return self.rate
         progress = (done - self.warmup) / max(1, self.end - self.start - self.warmup)
         return self.rate * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
@@ -46,12 +46,12 @@ def rate_at(step: int, training: TrainingSpec) -> float:
 def _courses(training: TrainingSpec) -> Iterator[_Course]:
     starts = [*(phase.start for phase in training.phases), training.steps]
     end = training.decay_end or starts[0]
-    course = _Course(0, 0.0, training.learning_rate, training.warmup, training.decay, end)
+    course = _Course(0, 0.0, training.learning_rate, training.warmup, training.lr_schedule, end)
     yield course
     for phase, following in zip(training.phases, starts[1:], strict=True):
         before = course.at(phase.start - 1)
         rate = before if phase.learning_rate is None else phase.learning_rate
-        course = _Course(phase.start, before, rate, phase.warmup, phase.decay, phase.decay_end or following)
+        course = _Course(phase.start, before, rate, phase.warmup, phase.lr_schedule, phase.decay_end or following)
         yield course
 
 
@@ -73,7 +73,8 @@ def refuse_other_past(run: object, before: TrainingSpec, now: TrainingSpec, done
             raise UsageError(
                 f"{run}: {_changed(before, now)} would change the course of the learning rate in steps that are done "
                 f"(step {step + 1}: {then:.3g} then, {here:.3g} now), so that it jumps; say how it goes on from here: "
-                f"{advice(before, done)} (decay: constant holds it; without learning_rate it starts from {then:.3g})"
+                f"{advice(before, done)} "
+                f"(lr_schedule: constant holds it; without learning_rate it starts from {then:.3g})"
             )
 
 
@@ -82,12 +83,12 @@ def advice(before: TrainingSpec, done: int) -> str:
     current = [course for course in _courses(before) if course.start < done][-1]
     phases = [phase.model_dump(exclude_defaults=True) for phase in before.phases if phase.start < done]
     keeps = ""
-    if current.decay == "cosine" and current.end != done:
+    if current.schedule == "cosine" and current.end != done:
         if phases:
             phases[-1]["decay_end"] = current.end
         else:
             keeps = f"training.decay_end={current.end} "
-    phases.append({"start": done, "learning_rate": before.learning_rate, "decay": "cosine"})
+    phases.append({"start": done, "learning_rate": before.learning_rate, "lr_schedule": "cosine"})
     shown = ("{" + ", ".join(f"{name}: {value}" for name, value in phase.items()) + "}" for phase in phases)
     return f"{keeps}'training.phases=[{', '.join(shown)}]'"
 
@@ -102,7 +103,7 @@ def told(training: TrainingSpec, step: int) -> str | None:
     current = [phase for phase in training.phases if phase.start <= step][-1:]
     coming = [phase for phase in training.phases if phase.start > step][:1]
     shown = [
-        f"from step {phase.start} on {rate_at(phase.start + phase.warmup, training):.3g} ({phase.decay})"
+        f"from step {phase.start} on {rate_at(phase.start + phase.warmup, training):.3g} ({phase.lr_schedule})"
         for phase in (*current, *coming)
     ]
     return f"learning rate: {'; '.join(shown)}" if shown else None

@@ -39,7 +39,7 @@ CHANGEABLE = (
     "evaluation",
     "training.threads",
     "training.workers",
-    "training.checkpointing",
+    "training.activation_checkpointing",
     "training.log_every",
     "training.save_every",
     "training.keep",
@@ -57,14 +57,14 @@ CHANGEABLE = (
 So may the data's paths; see `_places`.
 """
 
-_RATE = {"training.learning_rate", "training.warmup", "training.decay"}
+_RATE = {"training.learning_rate", "training.warmup", "training.lr_schedule"}
 _OTHER_RATE = (
     "; another learning rate from some step on is a phase: training.phases=[{start: STEP, learning_rate: RATE}]"
 )
 _SHOWN = 3
 _LESS_MEMORY = (
-    "set training.checkpointing=true, with which a run can go on; or, for a new run, "
-    "raise training.accumulation or lower training.batch_size"
+    "set training.activation_checkpointing=true, with which a run can go on; or, for a new run, "
+    "raise training.grad_accumulation or lower training.batch_size"
 )
 
 
@@ -88,7 +88,7 @@ def train(
         signals.together()
     if spec.training.threads:
         torch.set_num_threads(spec.training.threads)
-    say = terminal.say if parallel.is_first else _say_nothing
+    say = terminal.say if parallel.is_first else terminal.be_silent
     dataset = build_dataset(spec)
     say(told(dataset))
     if (folder / "spec.yaml").exists():
@@ -158,17 +158,17 @@ def _note_change(run: RunFolder, before: ExperimentSpec, now: ExperimentSpec) ->
 
 
 def _check_shares(spec: ExperimentSpec, parallel: Parallel) -> None:
-    parts = parallel.size * spec.training.accumulation
+    parts = parallel.size * spec.training.grad_accumulation
     if spec.training.batch_size % parts:
         raise UsageError(
             f"training.batch_size {spec.training.batch_size} is not a multiple of {parts} "
-            f"({parallel.size} processes x {spec.training.accumulation} accumulation steps)"
+            f"({parallel.size} processes x {spec.training.grad_accumulation} accumulation steps)"
         )
 
 
 def _further(spec: ExperimentSpec, step: int) -> str:
     """How a finished run is trained further."""
-    decays = [spec.training.decay, *(phase.decay for phase in spec.training.phases)]
+    decays = [spec.training.lr_schedule, *(phase.lr_schedule for phase in spec.training.phases)]
     if decays[-1] == "constant":
         return "to train further, raise training.steps"
     return (
@@ -258,7 +258,3 @@ def _note_resume(run: RunFolder, spec: ExperimentSpec) -> None:
             f"{run.path}: goes on under other versions ({'; '.join(changed[:_SHOWN])}{more}); results may differ from "
             "an uninterrupted run's; noted in environment.json"
         )
-
-
-def _say_nothing(*lines: str) -> None:
-    return None

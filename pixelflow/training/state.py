@@ -59,7 +59,7 @@ class TrainState:
     @classmethod
     def _of(cls, model: FlowModel, spec: ExperimentSpec, device: torch.device) -> TrainState:
         model.to(device).train()
-        model.backbone.checkpointing = spec.training.checkpointing
+        model.backbone.activation_checkpointing = spec.training.activation_checkpointing
         ema = Ema(model, spec.training.ema)
         if spec.training.compile:
             for part in model.backbone.compiled_parts:

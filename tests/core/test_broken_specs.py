@@ -127,8 +127,8 @@ VALUES = {
     last("training: {workers: 1000}"): ["exp.yaml:13:12 training.workers: must be at most 256, not 1000"],
     last("training: {ema: 1}"): ["exp.yaml:13:12 training.ema: must be less than 1, not 1"],
     last("training: {betas: [0.9, 1]}"): ["exp.yaml:13:25 training.betas.1: must be less than 1, not 1"],
-    last("training: {decay: linear}"): [
-        "exp.yaml:13:12 training.decay: must be 'constant' or 'cosine', not the text 'linear'"
+    last("training: {lr_schedule: linear}"): [
+        "exp.yaml:13:12 training.lr_schedule: must be 'constant' or 'cosine', not the text 'linear'"
     ],
     last("objective: {condition_dropout: 2}"): ["exp.yaml:13:13 objective.condition_dropout: must be at most 1, not 2"],
     replaced("channels: 1", "channels: 2"): ["exp.yaml:3:19 image.channels: must be 1 or 3, not 2"],
@@ -203,8 +203,8 @@ VALUES = {
         "exp.yaml:5:1 cascade: give exactly one of 'stages' and 'kickoff'"
     ],
     replaced("  stages: 2\n", ""): ["exp.yaml:5:1 cascade: give exactly one of 'stages' and 'kickoff'"],
-    last("training: {batch_size: 8, accumulation: 3}"): [
-        "exp.yaml:13:27 training.accumulation: 3 does not divide the batch size 8"
+    last("training: {batch_size: 8, grad_accumulation: 3}"): [
+        "exp.yaml:13:27 training.grad_accumulation: 3 does not divide the batch size 8"
     ],
     # several at once, in the order of the model
     replaced("seed: 3", "seed: x\nsead: 1").replace("depth: 2", "depth: 0"): [
@@ -296,7 +296,7 @@ OVERRIDES = {
     "training=3": "override 'training=3' training: needs a block of keys and values, not 3",
     "seed.a=1": "override 'seed.a=1': 'a' lies below 3, which has no parts",
     "name.x=3": "override 'name.x=3' name: needs text, not a block of keys and values",
-    "training.clip.x=3": "override 'training.clip.x=3' training.clip: needs a number, not a block of keys and values",
+    "training.ema.x=3": "override 'training.ema.x=3' training.ema: needs a number, not a block of keys and values",
     "cascade.patch.0=3": "override 'cascade.patch.0=3': '0' lies below 2, which has no parts",
     "image.size=[16,16,1]": "override 'image.size=[16,16,1]' image.size: needs at most 2 entries, not 3",
     "cascade.patch=[2,x]": "override 'cascade.patch=[2,x]' cascade.patch.1: needs a whole number, not the text 'x'",

@@ -51,14 +51,14 @@ def experiments(draw: st.DrawFn) -> dict:
     sizes = [patches] * stages if isinstance(patches, int) else patches
     unit = math.lcm(*(patch << (stages - 1 - stage) for stage, patch in enumerate(sizes)))
     parts = draw(st.integers(1, 8))
-    batch = {"batch_size": parts * draw(st.integers(1, 100)), "accumulation": parts}
+    batch = {"batch_size": parts * draw(st.integers(1, 100)), "grad_accumulation": parts}
     training = {
         "steps": counts,
         "learning_rate": st.floats(1e-300, 1e300),
         "betas": st.lists(below_one, min_size=2, max_size=2),
-        "clip": st.none() | st.floats(1e-6, 1e6),
+        "max_grad_norm": st.none() | st.floats(1e-6, 1e6),
         "ema": below_one,
-        "decay": st.sampled_from(["constant", "cosine"]),
+        "lr_schedule": st.sampled_from(["constant", "cosine"]),
         "compile": st.booleans(),
         "sample_every": st.none() | counts,
     }
@@ -111,7 +111,8 @@ junk = st.recursive(
 PLACES = [
     "name", "seed", "image", "image.size", "image.channels", "data", "data.type", "cascade", "cascade.patch",
     "cascade.kickoff", "cascade.up", "backbone", "backbone.depth", "conditioners", "objective.stage_mix", "training",
-    "training.betas", "training.clip", "sampling.steps", "sampling.sampler", "sampling.guidance.shares", "evaluation",
+    "training.betas", "training.max_grad_norm", "sampling.steps", "sampling.sampler", "sampling.guidance.shares",
+    "evaluation",
 ]  # fmt: skip
 
 

@@ -143,9 +143,10 @@ class Memory(TorchDispatchMode):
 def test_activations_are_the_memory_of_a_real_step(precision, checkpointing, backbone):
     patch = 2 if backbone == "dit" else 4
     spec = make_spec(*WIDE, f"cascade.patch={patch}", f"backbone={BACKBONES[backbone]}", "training.batch_size=8",
-                     f"training.precision={precision}", f"training.checkpointing={checkpointing}")  # fmt: skip
+                     f"training.precision={precision}",
+                     f"training.activation_checkpointing={checkpointing}")  # fmt: skip
     backbone = network(spec).train()
-    backbone.checkpointing = spec.training.checkpointing
+    backbone.activation_checkpointing = spec.training.activation_checkpointing
     for parameter in backbone.parameters():
         parameter.grad = torch.zeros_like(parameter)
     known = {place for one in backbone.parameters() for place in (one.data_ptr(), one.grad.data_ptr())}
@@ -181,7 +182,7 @@ def test_an_adaptive_sampler_is_an_estimate():
 
 
 def test_recomputation_costs_a_forward_pass_and_saves_memory():
-    once, again = costs(make_spec(text=PAPER)), costs(make_spec("training.checkpointing=true", text=PAPER))
+    once, again = costs(make_spec(text=PAPER)), costs(make_spec("training.activation_checkpointing=true", text=PAPER))
     assert again.training_flop == pytest.approx(once.training_flop * 4 / 3)
     assert again.activation_bytes < once.activation_bytes / 12  # 28 blocks of 26 numbers a token and channel
 

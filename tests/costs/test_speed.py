@@ -39,7 +39,7 @@ def test_shares_are_work_over_time_and_peak(guidance):
 
 def test_training_is_measured_on_what_is_computed_at_a_time():
     spec = make_spec(
-        "training.accumulation=2", "conditioners=[{type: class_label, classes: 10}, {type: bytes, dim: 16}]"
+        "training.grad_accumulation=2", "conditioners=[{type: class_label, classes: 10}, {type: bytes, dim: 16}]"
     )
     found = speed.training_speed(lively_model(spec), spec, 10, peak=1e9, repeats=1)
     assert found.batch_size == 4

@@ -36,14 +36,15 @@ QUICK = ("training.log_every=1", "training.sample_every=null", "training.save_ev
 HOURGLASS = (
     "backbone={type: hourglass, depth: 2, heads: 2, head_dim: 16, channels: [16], blocks: 1}", "image.size=16",
     "cascade={stages: 2, patch: [2, 4], up: bilinear}", "objective={prediction: clean, times: logit_normal}",
-    "training.accumulation=2", "training.checkpointing=true", "training.batch_size=12", "training.weight_decay=0.1",
+    "training.grad_accumulation=2", "training.activation_checkpointing=true", "training.batch_size=12",
+    "training.weight_decay=0.1",
 )  # fmt: skip
 TRAININGS: dict[str, tuple[str, tuple[str, ...]]] = {
     "digits": ("digits", ("training.steps=4", "training.batch_size=32")),
     "cifar10": ("cifar10", ("training.steps=3", "training.batch_size=12", "training.warmup=2", "backbone.depth=3")),
     "shapes_t2i": ("shapes_t2i", ("training.steps=3", "training.batch_size=12", "training.warmup=2")),
     "hourglass": ("digits", ("training.steps=3", *HOURGLASS)),
-    "two_processes": ("digits", ("training.steps=3", "training.batch_size=16", "training.accumulation=2")),
+    "two_processes": ("digits", ("training.steps=3", "training.batch_size=16", "training.grad_accumulation=2")),
 }
 """Name -> spec and overrides."""
 

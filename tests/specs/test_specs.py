@@ -46,8 +46,8 @@ def test_the_papers_settings(name: str) -> None:
     spec = spec_of(SPECS / "paper" / f"{name}.yaml")
     assert spec.stages == STAGES[name]
     training = spec.training
-    assert (training.learning_rate, training.decay, training.weight_decay) == (1e-4, "constant", 0)
-    assert (training.clip, training.ema, training.precision) == (1.0, 0.9999, "bfloat16")
+    assert (training.learning_rate, training.lr_schedule, training.weight_decay) == (1e-4, "constant", 0)
+    assert (training.max_grad_norm, training.ema, training.precision) == (1.0, 0.9999, "bfloat16")
     assert spec.backbone.model_dump()["depth"] == 28
 
 

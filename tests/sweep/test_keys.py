@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from pixelflow.core import plugins, spec
 from pixelflow.core.component import Settings
+from pixelflow.core.former_keys import first_name
 from pixelflow.core.registry import registry
 from pixelflow.sweep.points import keys
 from pixelflow.sweep.points.keys import cell_key, telling, title, training_key
@@ -113,7 +114,8 @@ def blocks() -> Iterator[type[Settings]]:
 def added() -> Iterator[tuple[str, str, Any]]:
     """Block, name and default of each setting that is not in the file."""
     for block in blocks():
-        for name, field in block.model_fields.items():
+        for current, field in block.model_fields.items():
+            name = first_name(block, current)
             if name != "type" and not field.is_required() and name not in keys.defaults().get(title(block), {}):
                 kind = TypeAdapter(Annotated[field.annotation, field])
                 value = kind.validate_python(field.get_default(call_default_factory=True))

@@ -105,7 +105,13 @@ def test_the_stream_of_mixed_sizes_starts_at_any_step(workers):
 
 
 def test_a_run_on_mixed_sizes_stops_goes_on_and_draws_any_size(trained, tmp_path, monkeypatch):
-    options = (*ASPECT, "training.steps=4", "training.accumulation=2", "training.sample_every=4", "training.samples=2")
+    options = (
+        *ASPECT,
+        "training.steps=4",
+        "training.grad_accumulation=2",
+        "training.sample_every=4",
+        "training.samples=2",
+    )
     whole = trained("whole", *options)
     with monkeypatch.context() as patch:
         stop_at(patch, 2)

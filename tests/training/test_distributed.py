@@ -86,7 +86,7 @@ def test_two_processes_train_stop_together_and_resume_bitwise(tmp_path):
 
 MIXED = (
     "image={size: 16, channels: 3, max_aspect: 2}", "data={type: shapes, count: 40}", "training.steps=4",
-    "conditioners=[{type: bytes, dim: 16, depth: 1, heads: 2, max_bytes: 64}]", "training.accumulation=2",
+    "conditioners=[{type: bytes, dim: 16, depth: 1, heads: 2, max_bytes: 64}]", "training.grad_accumulation=2",
 )  # fmt: skip
 
 
@@ -112,7 +112,7 @@ def trained_by_hand(spec: ExperimentSpec, folder: Path) -> dict[str, torch.Tenso
         shapes.add(tuple(tuple(group.images.shape for group in share.groups) for share in shares))
         for make, share in zip(makers, shares, strict=True):
             (torch.cat(state.objective(make(share, step))).sum() / 8).backward()
-        clip_gradients(state.trained.values(), spec.training.clip)
+        clip_gradients(state.trained.values(), spec.training.max_grad_norm)
         state.optimizer.step()
         state.optimizer.zero_grad()
     assert any(one != other for one, other in shapes), "the processes are to have different sizes"

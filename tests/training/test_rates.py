@@ -22,7 +22,7 @@ def test_warm_up_rises_linearly_to_the_rate():
 
 
 def test_cosine_falls_from_the_rate_to_nothing():
-    settings = training("training.warmup=2", "training.steps=12", "training.decay=cosine")
+    settings = training("training.warmup=2", "training.steps=12", "training.lr_schedule=cosine")
     assert rate_at(2, settings) == 1
     assert rate_at(7, settings) == pytest.approx(0.5)
     assert rate_at(12, settings) == pytest.approx(0)
@@ -31,13 +31,13 @@ def test_cosine_falls_from_the_rate_to_nothing():
 
 
 def test_a_warm_up_longer_than_the_run_is_allowed():
-    assert rate_at(3, training("training.warmup=100", "training.decay=cosine")) == pytest.approx(0.04)
+    assert rate_at(3, training("training.warmup=100", "training.lr_schedule=cosine")) == pytest.approx(0.04)
 
 
 def test_phases_follow_each_other_and_leave_the_steps_before_alone():
-    before = training("training.steps=10", "training.decay=cosine")
-    phases = "training.phases=[{start: 10, warmup: 2, learning_rate: 0.5}, {start: 15, decay: cosine}]"
-    settings = training("training.steps=20", "training.decay=cosine", phases)
+    before = training("training.steps=10", "training.lr_schedule=cosine")
+    phases = "training.phases=[{start: 10, warmup: 2, learning_rate: 0.5}, {start: 15, lr_schedule: cosine}]"
+    settings = training("training.steps=20", "training.lr_schedule=cosine", phases)
     rates = [rate_at(step, settings) for step in range(20)]
     assert rates[:10] == [rate_at(step, before) for step in range(10)]
     assert rates[10] == pytest.approx((rates[9] + 0.5) / 2)
@@ -46,13 +46,13 @@ def test_phases_follow_each_other_and_leave_the_steps_before_alone():
 
 
 def test_a_phase_without_a_rate_holds_the_last_one():
-    settings = training("training.steps=20", "training.decay=cosine", "training.phases=[{start: 10}]")
+    settings = training("training.steps=20", "training.lr_schedule=cosine", "training.phases=[{start: 10}]")
     assert {rate_at(step, settings) for step in range(10, 20)} == {rate_at(9, settings)}
     assert rate_at(9, settings) > 0
 
 
 def test_a_decay_may_end_before_or_after_the_steps():
-    settings = training("training.steps=20", "training.decay=cosine", "training.decay_end=10")
+    settings = training("training.steps=20", "training.lr_schedule=cosine", "training.decay_end=10")
     assert rate_at(5, settings) == pytest.approx(0.5)
     assert rate_at(15, settings) == 0
 
@@ -62,7 +62,7 @@ def test_phases_out_of_order_are_refused():
         training("training.phases=[{start: 5}, {start: 5}]")
 
 
-COSINE = ("training.decay=cosine", "training.steps=4", "image.size=8")
+COSINE = ("training.lr_schedule=cosine", "training.steps=4", "image.size=8")
 
 
 @pytest.mark.parametrize("change", ["training.steps=8", "training.decay_end=6", "training.phases=[{start: 2}]"])
@@ -94,7 +94,7 @@ PHASES = ("training.steps=6", "training.phases=[{start: 4, learning_rate: 5.0e-4
 def test_the_advice_keeps_the_phases_before(trained):
     """Taken literally, it works."""
     run = trained(
-        "run", *COSINE, "training.steps=6", "training.phases=[{start: 4, learning_rate: 5.0e-4, decay: cosine}]"
+        "run", *COSINE, "training.steps=6", "training.phases=[{start: 4, learning_rate: 5.0e-4, lr_schedule: cosine}]"
     )
     with pytest.raises(UsageError) as caught:
         trained("run", *COSINE, "training.steps=9", "training.phases=[{start: 3}]")
@@ -107,7 +107,7 @@ def test_the_advice_keeps_the_phases_before(trained):
 def test_another_rate_from_here_on_is_recorded_and_followed_by_whoever_resumes(trained, capsys):
     whole = trained("whole", *COSINE, *PHASES)
     run = trained("run", *COSINE)
-    assert "decay: cosine}]" in (trained("run", *COSINE), capsys.readouterr().err)[1]
+    assert "lr_schedule: cosine}]" in (trained("run", *COSINE), capsys.readouterr().err)[1]
     trained("run", *COSINE, "training.steps=5", PHASES[1])
     assert "learning rate: from step 4 on 0.0005 (constant)" in capsys.readouterr().err
     assert_same(whole, trained("run", *COSINE, *PHASES))

@@ -64,14 +64,14 @@ def test_training_lowers_the_loss(trained):
 
 
 def test_accumulation_is_the_whole_batch(trained):
-    whole, parts = trained("whole"), trained("parts", "training.accumulation=4")
+    whole, parts = trained("whole"), trained("parts", "training.grad_accumulation=4")
     for a, b in zip(lines_of(whole), lines_of(parts), strict=True):
         assert a["loss"] == pytest.approx(b["loss"], rel=1e-5)
         assert a["gradient_norm"] == pytest.approx(b["gradient_norm"], rel=1e-4)
 
 
 def test_recomputed_activations_give_the_same_weights(trained):
-    plain, recomputed = trained("plain"), trained("recomputed", "training.checkpointing=true")
+    plain, recomputed = trained("plain"), trained("recomputed", "training.activation_checkpointing=true")
     a, b = (checkpoint.load(run.checkpoints).tensors["ema"] for run in (plain, recomputed))
     assert all(torch.equal(a[name], b[name]) for name in a)
 
@@ -333,5 +333,7 @@ def test_the_command_stops_on_a_signal_with_75_and_goes_on(tmp_path, number: sig
 
 
 def test_memory_that_runs_out_is_no_bug(trained):
-    with pytest.raises(OutOfMemoryError, match=r"out of memory training; set training\.checkpointing=true.*batch_size"):
+    with pytest.raises(
+        OutOfMemoryError, match=r"out of memory training; set training\.activation_checkpointing=true.*batch_size"
+    ):
         trained("run", "backbone.mlp_ratio=1e12")

@@ -32,7 +32,7 @@ class Backbone(Component, nn.Module, ABC):
     """Channels of the conditioning vector that it takes."""
     context_dim: int | None = None
     """Channels of the context tokens that it attends to; None if it attends to none."""
-    checkpointing: bool = False
+    activation_checkpointing: bool = False
     """Recompute activations in the backward pass; set by the trainer, honoured by backbones that can."""
 
     @property
@@ -73,7 +73,7 @@ class Cost:
     attention_macs: float
     """Of these, in the attention products."""
     activations: float
-    """Numbers that a training step keeps for the backward pass; with `Backbone.checkpointing`, the most at any time."""
+    """Numbers that a training step keeps for the backward pass; with activation checkpointing, the most at any time."""
 
 
 class Conditioner(Component, nn.Module, ABC):

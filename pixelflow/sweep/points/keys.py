@@ -4,7 +4,8 @@ A setting with the value that ``defaults.json`` holds for it is left out of the 
 settings finds what an older one has done. The file only ever grows. A default that changes stays in it as it was: from
 then on the new value is part of names, and results under the former value keep theirs. Components of plugins are not in
 the file; all of their settings count, and so does the code of the plugin: what another version of it found is not this
-one's. The objective has a row with its ``type``, which specs once did not have.
+one's. The objective has a row with its ``type``, which specs once did not have. A setting that was renamed keeps its
+first name, here and in the file.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 
 from pixelflow.core.absent import Absent
 from pixelflow.core.component import ComponentParams, Settings
+from pixelflow.core.former_keys import first_name
 from pixelflow.core.plugin_use import owner
 from pixelflow.core.plugins import code_of
 from pixelflow.core.spec import ExperimentSpec
@@ -58,7 +60,9 @@ def telling(value: Any, ignored: frozenset[str] = frozenset(), place: str = "") 
     for name in type(value).model_fields:
         own = getattr(value, name)
         if not _is_ignored(f"{place}{name}", ignored):
-            told[name] = telling(own, ignored, f"{place}{name}.") if _holds_settings(own) else plain[name]
+            told[first_name(type(value), name)] = (
+                telling(own, ignored, f"{place}{name}.") if _holds_settings(own) else plain[name]
+            )
     usual = defaults().get(title(type(value)), {})
     plugin = owner(value) if isinstance(value, ComponentParams) else None
     if plugin is not None:

@@ -24,6 +24,7 @@ from pixelflow.sweep.points.points import Point
 from pixelflow.sweep.points.search import Search
 from pixelflow.sweep.points.settings import SweepSettings
 from pixelflow.sweep.points.space import Changes
+from pixelflow.system import terminal
 from pixelflow.system.errors import MissingInputError, PixelflowError
 from pixelflow.system.files import writing
 from pixelflow.system.records import Kind
@@ -142,7 +143,7 @@ class Plan(Settings):
         if not file.exists():
             raise MissingInputError(f"{folder}: is no sweep (it holds no {FILE}); pixelflow sweep run makes one")
         with absent.allowed(absent.by_name):  # so that a report outlives the plugins
-            return reading.validate(cls, reading.Document(str(file), PLAN.read(file)))
+            return reading.validate(cls, reading.Document(str(file), PLAN.read(file)), terminal.be_silent)
 
     def write(self, folder: Path) -> None:
         """Put it into the sweep's folder; raises CannotWriteError."""

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from pixelflow.core import reading
 from pixelflow.core.document import Document
+from pixelflow.core.former_keys import first_named
 from pixelflow.core.problems import problem
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.runs.runfolder import RunFolder
@@ -204,7 +205,12 @@ def _text(value: Any) -> str:
 
 
 def value_at(dump: Any, key: str) -> Any:
-    """What a spec's dump holds under a key; None where it has no such key."""
+    """What a spec's dump holds under a key, also one of earlier versions; None where it has no such key."""
+    found = _value_at(dump, key)
+    return _value_at(first_named(ExperimentSpec, dump), key) if found is None else found
+
+
+def _value_at(dump: Any, key: str) -> Any:
     for part in key.split("."):
         dump = dump.get(part) if isinstance(dump, dict) else None
     return dump

@@ -9,9 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pixelflow.core.component import Count, Settings
+from pixelflow.core.document import Document
+from pixelflow.core.former_keys import first_named, renamed
 from pixelflow.core.problems import problem
-from pixelflow.core.spec import EvaluationSpec
+from pixelflow.core.spec import EvaluationSpec, ExperimentSpec
 from pixelflow.sweep.points.space import Parameter, SamplerName, SearchSettings
+from pixelflow.system import terminal
 from pixelflow.system.errors import SpecError
 
 
@@ -80,9 +83,15 @@ class Search(Settings):
     """The spec that the points change."""
 
     @property
+    def document(self) -> Document:
+        """The same as a document with today's keys."""
+        return renamed(ExperimentSpec, Document("base", self.base), terminal.be_silent)
+
+    @property
     def key(self) -> str:
         """A name for everything but the number of trials: a search with more of them is the same one, gone on with."""
-        content = json.dumps(self.model_dump(mode="json", exclude={"trials"}), sort_keys=True)
+        told = self.model_dump(mode="json", exclude={"trials"})
+        content = json.dumps({**told, "base": first_named(ExperimentSpec, self.base)}, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 

@@ -81,7 +81,7 @@ def _check_metrics(agenda: Agenda) -> None:
     search = agenda.plan.search
     specs = [task.cell.spec for task in agenda.left if isinstance(task, Evaluation)]
     if search is not None:
-        specs.append(reading.validate(ExperimentSpec, reading.Document("base", search.base)))
+        specs.append(reading.validate(ExperimentSpec, search.document))
     for settings in {spec.evaluation.model_dump_json(): spec.evaluation for spec in specs}.values():
         prepare(settings, torch.device("cpu"))
 

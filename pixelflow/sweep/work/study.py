@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel
 
-from pixelflow.core.document import Document
 from pixelflow.sweep.points.plan import FILE, Plan
 from pixelflow.sweep.points.points import Point, changed_spec
 from pixelflow.sweep.points.search import Search
@@ -123,8 +122,7 @@ def _taken_up(study: optuna.Study, plan: Plan) -> Plan:
 def _with_trial(plan: Plan, number: int, changes: Changes) -> Plan:
     assert plan.search is not None
     try:
-        base = Document("base", plan.search.base)
-        point = Point(changes, changed_spec(base, changes, [f"trial {number}"] * len(changes)), number)
+        point = Point(changes, changed_spec(plan.search.document, changes, [f"trial {number}"] * len(changes)), number)
         return plan.with_points([point])
     except PixelflowError as error:
         return plan.model_copy(update={"refused": {**plan.refused, number: str(error)}})

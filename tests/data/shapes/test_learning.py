@@ -20,7 +20,7 @@ cascade: {kickoff: 2, patch: 4}
 backbone: {type: dit, depth: 3, heads: 2, head_dim: 32}
 conditioners: [{type: bytes, dim: 64, depth: 1, heads: 2, kernel: 3, words: true, vector: true, max_bytes: 128}]
 objective: {stage_mix: [0.6, 0.4]}
-training: {steps: 300, batch_size: 64, learning_rate: 3e-3, warmup: 20, decay: cosine, ema: 0.98, threads: 1,
+training: {steps: 300, batch_size: 64, learning_rate: 3e-3, warmup: 20, lr_schedule: cosine, ema: 0.98, threads: 1,
            sample_every: null, save_every: 300, log_every: 100}
 sampling: {steps: 4, guidance: {type: constant, scale: 2.0}}
 """
