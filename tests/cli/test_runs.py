@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from pixelflow.runs.summary import differences
 
 from pixelflow.cli.app import main
+from pixelflow.runs.summary import differences
 from pixelflow.system.files import locked
 
 KEPT = Path(__file__).parents[1] / "formats" / "1" / "run"
