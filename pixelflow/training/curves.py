@@ -40,20 +40,22 @@ class Course:
     _read: int = 0
     """Bytes."""
 
-    def read_on(self) -> None:
-        """Take the whole lines that have come."""
+    def read_on(self) -> bool:
+        """Take the whole lines that have come; returns whether any has."""
         if not self.metrics.is_file() or self.metrics.stat().st_size < self._read:
             self._read = 0
         if not self.metrics.is_file():
-            return
+            return False
+        before = self._read
         with self.metrics.open("rb") as file:
-            file.seek(self._read)
+            file.seek(before)
             for line in file:
                 if not line.endswith(b"\n"):
                     break
                 self._read += len(line)
                 with suppress(ValueError, LookupError, TypeError, AttributeError):  # not ours
                     self._take(json.loads(line))
+        return self._read > before
 
     def _take(self, line: Any) -> None:
         step = int(line["step"])
@@ -76,10 +78,9 @@ class Curves:
         self._is_told = False
 
     def draw(self) -> None:
-        """Draw what there is."""
+        """Draw what there is, if anything is new."""
         try:
-            self._course.read_on()
-            if self._course.trained:
+            if self._course.read_on() and self._course.trained:
                 plot({self._run.name: self._course}, self._run / PICTURE)
         except Exception as error:  # another package's, or a full disk: nothing that training needs
             if not self._is_told:

@@ -100,6 +100,7 @@ class Trainer:
                 self._steps(progress, written)
             except Stop:
                 self.save()
+                self._draw_curves()
                 raise
             except (CannotWriteError, NonFiniteError):
                 raise
@@ -111,6 +112,11 @@ class Trainer:
                     raise type(error)(f"{error}; step {self.state.step} is saved") from error
                 raise
             self.save()
+            self._draw_curves()
+
+    def _draw_curves(self) -> None:
+        if self.parallel.is_first:
+            self.curves.draw()
 
     def _steps(self, progress: Progress, written: Events | None) -> None:
         progress.note = self.evaluations.told
@@ -266,6 +272,7 @@ class Trainer:
             f"step {step}: held-out loss {found['loss']:.4f}, of the averaged weights {found['averaged_loss']:.4f} "
             f"({found['images']} images)"
         )
+        self._draw_curves()
 
     def _preview(self, progress: Progress) -> None:
         """Draw pictures of this step if they are due and not there: also those that a stop prevented."""
@@ -275,7 +282,7 @@ class Trainer:
             drawn = self.previews.draw(self.state.ema.model, self.state.step)
         if drawn is not None:
             progress.say(f"step {self.state.step}: drew {drawn}")
-            self.curves.draw()
+        self._draw_curves()
 
     def _evaluate(self, progress: Progress, written: Events | None) -> None:
         """Evaluate this step's weights if that is due: also where a stop prevented it. The step is saved before."""

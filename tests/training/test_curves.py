@@ -9,9 +9,11 @@ import pytest
 from PIL import Image
 
 from pixelflow.cli.app import main
+from pixelflow.system.errors import PreemptedError
 from pixelflow.training import curves
 from pixelflow.training.curves import Course, Curves
 from tests.conftest import TINY, make_run, make_spec
+from tests.training.test_resume import stop_at
 
 
 def line(step: int, loss: float) -> str:
@@ -80,6 +82,7 @@ def test_training_goes_on_where_the_picture_cannot_be_drawn(tmp_path, monkeypatc
     drawing = Curves(tmp_path)
     monkeypatch.setattr(curves, "plot", lambda *given: 1 / 0)
     drawing.draw()
+    (tmp_path / "metrics.jsonl").write_text(line(1, 2.0) + line(2, 1.0))
     drawing.draw()
     assert caplog.messages == ["no picture of the loss: division by zero"]
 
@@ -91,3 +94,20 @@ def test_training_draws_its_own(tmp_path, capsys):
         main(["train", str(spec), "training.sample_every=4", "--out", str(tmp_path / "runs"), "--device", "cpu"])
     assert not stopped.value.code
     assert Image.open(tmp_path / "runs" / "tiny" / "loss.png").size == (990, 550)
+
+
+def test_the_picture_is_of_all_steps_at_every_end_without_previews_too(trained, monkeypatch):
+    """A stop is one: the steps since the last preview are in it."""
+    spec = ("training.sample_every=null", "training.steps=5")
+    with monkeypatch.context() as patch:
+        stop_at(patch, 3)
+        with pytest.raises(PreemptedError):
+            trained("run", *spec)
+    run = trained("whole", *spec)
+    stopped = (run.path.parent / "run" / "loss.png").read_bytes()
+    assert trained("run", *spec).path.joinpath("loss.png").read_bytes() != stopped
+    again = Curves(run.path)
+    before = (run.path / "loss.png").read_bytes()
+    (run.path / "loss.png").unlink()
+    again.draw()
+    assert (run.path / "loss.png").read_bytes() == before, "of the last line too"

@@ -18,7 +18,9 @@ from pixelflow.core.spec import ExperimentSpec
 from pixelflow.costs.planning import Counting
 from pixelflow.generation.orders import Source
 from pixelflow.runs import checkpoint
+from pixelflow.runs.history import Step
 from pixelflow.runs.runfolder import RunFolder
+from pixelflow.runs.weights import part_of
 from pixelflow.sweep.points.keys import cell_key, run_key, training_key
 from pixelflow.sweep.points.points import Point
 from pixelflow.sweep.points.search import Search
@@ -102,7 +104,7 @@ class Plan(Settings):
             points=(),
             cells={},
             trainings={},
-            run=None if settings.run is None else _weights(settings.run),
+            run=None if settings.run is None else _weights(settings.run, settings.step, settings.weights or "ema"),
             search=search,
         )
         return empty if search else empty.with_points(points)
@@ -152,10 +154,15 @@ class Plan(Settings):
         PLAN.write(folder / FILE, self.model_dump(mode="json"))
 
 
-def _weights(run: Path) -> Source:
-    """The newest averaged weights of a run, by their hash: should it be trained further, these are meant."""
-    found = checkpoint.load(RunFolder(run).checkpoints)
-    return Source(run=str(run.resolve()), step=found.step, weights="ema", sha256=found.sha256["ema.safetensors"])
+def _weights(run: Path, step: Step | None, weights: str) -> Source:
+    """Weights of a run, by their hash: should it be trained further, these are meant.
+
+    Raises:
+        MissingInputError: there is no such checkpoint, or it holds no such weights.
+    """
+    folder, part = RunFolder(run), part_of(weights)
+    found = checkpoint.load(folder.checkpoints, folder.step_of(step), [part])
+    return Source(run=str(run.resolve()), step=found.step, weights=weights, sha256=found.sha256[f"{part}.safetensors"])
 
 
 def _cost(counting: Counting, spec: ExperimentSpec, label: str) -> CellCost:

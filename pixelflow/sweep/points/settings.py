@@ -16,7 +16,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -45,6 +45,10 @@ class SweepSettings(Settings):
     """The spec that every point changes, relative to the sweep file."""
     run: Path | None = None
     """In place of ``base`` a finished run, relative to the current directory: only sampling and evaluation vary."""
+    step: Annotated[int, Field(ge=0)] | Literal["best"] | None = None
+    """Of the run's checkpoint; by default the newest."""
+    weights: Literal["ema", "raw"] | None = None
+    """Of the run: the averaged ones (default), or those that the optimizer left."""
     set: Changes = Field(default={})
     """Changes that all points share."""
     axes: dict[str, Values] = Field(default={})
@@ -76,6 +80,9 @@ class SweepSettings(Settings):
     def _fits_together(self) -> SweepSettings:
         if (self.base is None) == (self.run is None):
             raise problem("give exactly one of 'base' (a spec) and 'run' (a run that is trained)")
+        for key in ("step", "weights"):
+            if self.run is None and getattr(self, key) is not None:
+                raise problem("chooses weights of a 'run'; those of a 'base' are trained", key)
         if bool(self.axes) + bool(self.points) + (self.search is not None) != 1:
             raise problem("give exactly one of 'axes', 'points' and 'search'")
         lengths = {key: len(values) for key, values in self.axes.items()}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pixelflow.generation.orders import Source
 from pixelflow.sweep.points.plan import Cell, Plan, Planned, short, shown
 from pixelflow.sweep.points.points import value_at
 from pixelflow.sweep.points.search import Objective, Search
@@ -155,16 +156,17 @@ def read_results(plan: Plan, folder: Path) -> Results:
         tuple(figures),
         tuple(_costs(rows)),
         len(plan.trainings),
-        f"{shown_path(plan.run.run)} at step {plan.run.step:,}" if plan.run is not None else "",
+        _shown_source(plan.run) if plan.run is not None else "",
         plan.search,
         plan.refused,
     )
 
 
-def shown_path(path: str) -> str:
-    """A path, shorter where it lies below the current directory."""
-    below = Path(path).is_relative_to(Path.cwd())
-    return str(Path(path).relative_to(Path.cwd())) if below else path
+def _shown_source(source: Source) -> str:
+    """``runs/digits at step 600``; the path is shorter where it lies below the current directory."""
+    path = Path(source.run)
+    place = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return f"{place} at step {source.step:,}" + (", raw weights" if source.weights == "raw" else "")
 
 
 def _row(number: int, point: Planned, task: Evaluation) -> Row:
