@@ -7,7 +7,6 @@ from typing import Literal
 
 import numpy as np
 from pydantic import Field
-from scipy.special import log_softmax
 
 from pixelflow.core.interfaces import Array, Comparison
 from pixelflow.metrics.adm_inception import POOL_PART, AdmMetric
@@ -40,6 +39,8 @@ class InceptionScore(AdmMetric):
 
 def inception_score(logits: Array, split: int) -> float:
     """Mean over splits of ``exp(mean KL(p(y | x) || p(y)))``, from logits (n classes)."""
+    from scipy.special import log_softmax
+
     scores = []
     for start in range(0, len(logits), split):
         known = log_softmax(logits[start : start + split], axis=1)

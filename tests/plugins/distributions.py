@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests import processes
+
 ROOT = Path(__file__).parents[2]
 
 COMMANDS = """
@@ -71,17 +73,14 @@ class Site:
         (folder / "entry_points.txt").write_text(entry_points)
 
     def pixelflow(self, *commands: Sequence[str], cwd: Path | None = None) -> list[Answer]:
-        """Several command lines, answered by one process: importing torch takes seconds."""
+        """Several command lines, answered by one process."""
         done = self.run("-c", COMMANDS, json.dumps(commands), cwd=cwd)
         assert done.returncode == 0, done.stderr
         return [Answer(*answer) for answer in json.loads(done.stdout)]
 
     def run(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """Python with this folder, then the repository, on its path."""
-        environment = {**os.environ, "PYTHONPATH": f"{self.path}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
-        return subprocess.run(
-            [sys.executable, *arguments], capture_output=True, text=True, env=environment, cwd=cwd, timeout=300
-        )
+        """Python with this folder on its path."""
+        return processes.run(*arguments, cwd=cwd, env={**os.environ, "PYTHONPATH": str(self.path)})
 
     def report(self) -> dict[str, Any]:
         """What a process sees that loads all plugins."""
