@@ -106,6 +106,7 @@ def _be(arguments: tuple[str, ...], cwd: Path, environment: dict[str, str], stre
         os.close(file)
     sys.stdout = sys.__stdout__ = open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = sys.__stderr__ = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+    multiprocessing.set_start_method(None, force=True)  # its own processes start as any Python's
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)

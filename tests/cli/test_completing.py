@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from pixelflow.cli import completing
+from tests import processes
 
 
 @pytest.fixture(autouse=True)
@@ -29,13 +28,11 @@ def offered(*words: str) -> list[str]:
     """What bash is told for the last of these words."""
     environment = {
         **os.environ,
-        "PYTHONPATH": str(Path(completing.__file__).parents[2]),
         "_PIXELFLOW_COMPLETE": "complete_bash",
         "COMP_WORDS": " ".join(["pixelflow", *words]),
         "COMP_CWORD": str(len(words)),
     }
-    done = subprocess.run([sys.executable, "-m", "pixelflow"], env=environment, capture_output=True, text=True)
-    return done.stdout.split()
+    return processes.run("-m", "pixelflow", env=environment).stdout.split()
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from pixelflow.cli.app import app, main
 from pixelflow.cli.new_plugin import KINDS, SKELETON
+from tests import processes
 
 
 def exit_code(capsys, *arguments):
@@ -83,10 +81,7 @@ def test_more_components_are_added(tmp_path):
     package = tmp_path / "pixelflow-my-lab" / "pixelflow_my_lab"
     assert {"sampler.py", "sampler_2.py", "metric.py"} < {path.name for path in package.iterdir()}
     code = "import pixelflow_my_lab as lab; print(*(one.type_name() for one in lab.register_components()))"
-    path = os.pathsep.join([str(package.parent), os.environ.get("PYTHONPATH", ""), str(Path(__file__).parents[2])])
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}
-    )
+    done = processes.run("-c", code, env={**os.environ, "PYTHONPATH": str(package.parent)})
     names = done.stdout.split()
     assert (names[0], names[2]) == ("my-lab.two_stage", "my-lab.two_stage_2"), done.stderr
     assert "my-lab.two_stage_2" in (package.parent / "README.md").read_text()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from importlib import metadata
@@ -23,6 +22,7 @@ from pixelflow.generation.pictures import to_pil
 from pixelflow.runs import checkpoint
 from pixelflow.runs.environment import environment
 from pixelflow.runs.runfolder import RunFolder
+from tests import processes
 from tests.conftest import make_run, make_spec
 
 
@@ -204,10 +204,9 @@ def test_another_drawing_is_not_replaced_and_the_same_one_is_not_drawn_again(run
 
 
 def test_a_second_process_says_that_the_first_is_at_work(run: Path, tmp_path: Path):
-    environment = {**os.environ, "PYTHONPATH": str(Path(pixelflow.__file__).parents[1])}
-    command = [sys.executable, "-m", "pixelflow", "sample", str(run), "--count", "4", "--out", str(tmp_path / "out")]
+    command = ["-m", "pixelflow", "sample", str(run), "--count", "4", "--out", str(tmp_path / "out")]
     with Gallery(tmp_path / "out", subject(run, 4)):
-        second = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        second = processes.run(*command)
         assert second.returncode == 2
         assert second.stderr == (
             f"pixelflow: {tmp_path}/out: another process draws into this folder; wait for it, or choose another --out\n"

@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import socket
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +27,7 @@ from torch import Tensor
 
 import pixelflow
 from pixelflow.official.exchange import import_release
+from tests import processes
 
 ROOT = Path(__file__).parents[2]
 FILE = Path(__file__).with_name("values.json")
@@ -54,20 +54,15 @@ def train(name: str, folder: Path) -> Path:
     spec, overrides = TRAININGS[name]
     if spec == "cifar10":
         overrides = (*overrides, f"data.root={pictures(folder / 'pictures')}")
-    command = [sys.executable, "-m", "pixelflow", "train", str(ROOT / f"specs/{spec}.yaml"), *QUICK, *overrides]
+    command = ["-m", "pixelflow", "train", str(ROOT / f"specs/{spec}.yaml"), *QUICK, *overrides]
     command += ["--out", str(folder), "--run", name, "--device", "cpu"]
     ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"} for rank in range(2)]
     port = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     own = {"OMP_NUM_THREADS": "1", "PIXELFLOW_DISABLE_PLUGINS": "1"}
     settings = [port | rank for rank in ranks] if name == "two_processes" else [{}]
-    started = [
-        subprocess.Popen(
-            command, env=os.environ | own | one, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        )
-        for one in settings
-    ]
-    said = [process.communicate(timeout=300)[1] for process in started]
-    assert not any(process.returncode for process in started), said
+    started = [processes.start(*command, env=os.environ | own | one) for one in settings]
+    codes = [process.wait() for process in started]
+    assert not any(codes), [process.said for process in started]
     return folder / name
 
 

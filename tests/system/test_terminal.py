@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from pixelflow.system import terminal
 from pixelflow.system.errors import DataError, SpecError
 from pixelflow.system.printing import printable
+from tests import processes
 from tests.conftest import TINY
 from tests.test_structure import FILES, PACKAGE
 
@@ -106,13 +107,13 @@ def test_a_full_standard_output_is_one_line(arguments):
 
 def test_names_in_arguments_and_specs_reach_the_terminal_written_out(tmp_path):
     for arguments in (["validate", f"{tmp_path}/x\x1b[31m\nfake"], ["sample", "run", "--no\x1b[31m"], ["x\x1b[2Jy"]):
-        done = _run(*arguments)
+        done = processes.run("-m", "pixelflow", *arguments)
         assert done.returncode in (2, 66)
         assert "\x1b" not in done.stderr
         assert len(done.stderr.splitlines()) == 1
     spec = tmp_path / "spec.yaml"
     spec.write_text(TINY.replace("data: digits", 'data: "di\\e[31mgits\\nfake"'))
-    done = _run("validate", str(spec))
+    done = processes.run("-m", "pixelflow", "validate", str(spec))
     assert done.returncode == 78
     assert "\x1b" not in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -5,8 +5,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -28,6 +26,7 @@ from pixelflow.training.parallel import Parallel
 from pixelflow.training.session import train
 from pixelflow.training.state import TrainState
 from pixelflow.training.stopping import StopSignals
+from tests import processes
 from tests.conftest import TINY, make_spec
 from tests.training.conftest import lines_of
 
@@ -40,26 +39,24 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def start(tmp_path, name: str, *overrides: str) -> list[subprocess.Popen]:
+def start(tmp_path, name: str, *overrides: str) -> list[processes.Process]:
     """Both ranks of ``torchrun --nproc-per-node 2 -m pixelflow -- train``."""
     spec = tmp_path / "tiny.yaml"
     spec.write_text(TINY)
-    command = [sys.executable, "-m", "pixelflow", "train", str(spec), *overrides, "--out", str(tmp_path)]
+    command = ["-m", "pixelflow", "train", str(spec), *overrides, "--out", str(tmp_path)]
     port = free_port()
     return [
-        subprocess.Popen(
-            [*command, "--run", name, "--device", "cpu"],
-            env=os.environ | {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1",
+        processes.start(
+            *command, "--run", name, "--device", "cpu",
+            env=os.environ | {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank),
                               "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)},
-            stderr=subprocess.PIPE, text=True,
         )
         for rank in range(2)
     ]  # fmt: skip
 
 
-def ended(processes: list[subprocess.Popen]) -> list[tuple[int, str]]:
-    said = [process.communicate(timeout=120)[1] for process in processes]
-    return [(process.returncode, text) for process, text in zip(processes, said, strict=True)]
+def ended(started: list[processes.Process]) -> list[tuple[int, str]]:
+    return [(process.wait(), process.said) for process in started]
 
 
 @pytest.mark.slow
@@ -67,12 +64,10 @@ def test_two_processes_train_stop_together_and_resume_bitwise(tmp_path):
     options = ("training.steps=120", "training.save_every=50", "image.size=8")
     whole = ended(start(tmp_path, "whole", *options))
     assert [code for code, _ in whole] == [0, 0], whole
-    processes = start(tmp_path, "parts", *options)
-    assert processes[0].stderr is not None
-    while "step 5/" not in (line := processes[0].stderr.readline()):
-        assert line, "it ended by itself"
-    processes[1].send_signal(signal.SIGTERM)  # to one of them only
-    assert [code for code, _ in ended(processes)] == [75, 75]
+    pair = start(tmp_path, "parts", *options)
+    pair[0].wait_for("step 5/")
+    pair[1].send_signal(signal.SIGTERM)  # to one of them only
+    assert [code for code, _ in ended(pair)] == [75, 75]
     (stopped,) = checkpoint.steps(tmp_path / "parts" / "checkpoints")
     assert 5 <= stopped < 120
     (first, said), (second, silence) = ended(start(tmp_path, "parts", *options))

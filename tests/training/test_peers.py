@@ -5,7 +5,6 @@ import multiprocessing
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 
@@ -14,6 +13,7 @@ import pytest
 from pixelflow.runs import checkpoint
 from pixelflow.system.errors import LostPeerError, UsageError
 from pixelflow.training.distributed import joined
+from tests import processes
 from tests.conftest import TINY
 from tests.training.test_distributed import free_port
 
@@ -27,29 +27,19 @@ def start(tmp_path):
     (tmp_path / "tiny.yaml").write_text(TINY)
     port, started = free_port(), []
 
-    def process(rank: int, size: int, *overrides: str, code: str = "") -> subprocess.Popen:
+    def process(rank: int, size: int, *overrides: str, code: str = "") -> processes.Process:
         run = f"{code}\nfrom pixelflow.cli.app import main\nmain()"
-        command = [sys.executable, "-c", run, "train", str(tmp_path / "tiny.yaml"), *overrides]
+        command = ["-c", run, "train", str(tmp_path / "tiny.yaml"), *overrides]
         ranks = {"WORLD_SIZE": str(size), "RANK": str(rank), "LOCAL_RANK": str(rank), "MASTER_PORT": str(port)}
-        started.append(
-            subprocess.Popen(
-                [*command, "--out", str(tmp_path), "--run", "run", "--device", "cpu"],
-                env=os.environ | RANKS | ranks, stderr=subprocess.PIPE, text=True,
-            )
-        )  # fmt: skip
+        command += ["--out", str(tmp_path), "--run", "run", "--device", "cpu"]
+        started.append(processes.start(*command, env=os.environ | RANKS | ranks))
         return started[-1]
 
     process.port = port
     yield process
     for one in started:
         one.kill()
-        one.communicate()
-
-
-def wait_for(process: subprocess.Popen, text: str) -> None:
-    assert process.stderr is not None
-    while text not in (line := process.stderr.readline()):
-        assert line, "it ended by itself"
+        one.wait()
 
 
 def wait_for_port(port: int) -> None:
@@ -59,9 +49,9 @@ def wait_for_port(port: int) -> None:
         time.sleep(0.1)
 
 
-def own_lines(process: subprocess.Popen) -> tuple[int, list[str]]:
+def own_lines(process: processes.Process) -> tuple[int, list[str]]:
     """Exit code and errors, once it has ended by itself."""
-    said = process.communicate(timeout=60)[1]
+    _, said = process.communicate(60)
     assert "Traceback" not in said
     return process.returncode, [line for line in said.splitlines() if line.startswith("pixelflow:")]
 
@@ -106,14 +96,13 @@ def test_who_waits_for_others_can_be_ended(start, number):
     process = start(0, 2)
     wait_for_port(start.port)
     process.send_signal(number)
-    process.communicate(timeout=20)
-    assert process.returncode == -number
+    assert process.wait(20) == -number
 
 
 @pytest.mark.slow
 def test_a_killed_process_ends_the_others_and_the_same_command_continues(start, tmp_path):
     first, second = (start(rank, 2, *ENDLESS) for rank in range(2))
-    wait_for(first, "step 20/")
+    first.wait_for("step 20/")
     second.kill()
     code, (line,) = own_lines(first)
     assert code == 74
@@ -159,7 +148,7 @@ def test_whoever_is_killed_whenever_all_others_end(start, killed, phase):
     if phase == "drawing":
         options += ("training.sample_every=1000000", "training.samples=4", "sampling.steps=100000")
     trio = [start(rank, 3, *options) for rank in range(3)]
-    wait_for(trio[0], "step 20/" if phase == "training" else "starting at")
+    trio[0].wait_for("step 20/" if phase == "training" else "starting at")
     time.sleep(2)
     trio.pop(killed).kill()
     for process in trio:
@@ -178,7 +167,7 @@ stopping._PATIENCE = 2
 def test_a_process_ends_on_a_signal_though_another_stands_still(start, number):
     """It waits in a collective, in which no handler of Python runs."""
     pair = [start(rank, 2, *ENDLESS, code=AT_ONCE) for rank in range(2)]
-    wait_for(pair[0], "step 5/")
+    pair[0].wait_for("step 5/")
     pair[1].send_signal(signal.SIGSTOP)
     time.sleep(1)
     pair[0].send_signal(number)
@@ -216,7 +205,7 @@ def test_a_signal_ends_what_the_first_process_draws_and_all_stop_together(start,
     """Drawing takes hours here."""
     drawing = ("training.sample_every=3", "training.samples=4", "sampling.steps=100000", "training.save_every=1000000")
     pair = [start(rank, 2, *ENDLESS, *drawing) for rank in range(2)]
-    wait_for(pair[0], "starting at")
+    pair[0].wait_for("starting at")
     time.sleep(5)
     for process in pair:
         process.send_signal(signal.SIGTERM)

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from pixelflow.runs import checkpoint
 from pixelflow.system.errors import NonFiniteError
 from pixelflow.training import loop
+from tests import processes
 from tests.conftest import TINY
 from tests.training.test_resume import PARTS, assert_same
 from tests.training.test_workers import has_namespaces
@@ -81,11 +82,11 @@ def test_what_a_kill_leaves_half_written_is_removed_by_the_next_start(tmp_path, 
         "evaluation={every: 2, images: 8, metrics: [{type: frechet, extractor: {type: pixels_pca, components: 2}}]}",
     )  # fmt: skip
     arguments = ["train", str(tmp_path / "tiny.yaml"), *options, "--out", str(tmp_path / "runs")]
-    killed = subprocess.run([sys.executable, "-c", KILLED.replace("WHEN", repr(when)), *arguments])
+    killed = processes.run("-c", KILLED.replace("WHEN", repr(when)), *arguments)
     assert killed.returncode == -signal.SIGKILL
     drafts = {path for path in tmp_path.rglob(".*.part") if path != own}
     assert drafts
-    again = subprocess.run([sys.executable, "-m", "pixelflow", *arguments], capture_output=True, text=True)
+    again = processes.run("-m", "pixelflow", *arguments)
     assert again.returncode == 0, again.stderr
     assert [path for path in tmp_path.rglob("*") if re.search("part|draft", path.name)] == [own]
 

@@ -4,7 +4,6 @@ import errno
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -30,6 +29,7 @@ from pixelflow.system.errors import (
 from pixelflow.training.loop import Trainer
 from pixelflow.training.previews import Previews
 from pixelflow.training.stopping import Stop, StopSignals
+from tests import processes
 from tests.conftest import TINY, make_spec
 from tests.training.conftest import lines_of
 from tests.training.test_resume import stop_at
@@ -310,23 +310,20 @@ def test_the_compiled_backbone_trains_and_keeps_its_names(trained):
 def command(tmp_path, *overrides: str) -> list[str]:
     spec = tmp_path / "tiny.yaml"
     spec.write_text(TINY)
-    return [sys.executable, "-m", "pixelflow", "train", str(spec), *overrides, "--out", str(tmp_path / "runs")]
+    return ["-m", "pixelflow", "train", str(spec), *overrides, "--out", str(tmp_path / "runs")]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_the_command_stops_on_a_signal_with_75_and_goes_on(tmp_path, number: signal.Signals):
     arguments = command(tmp_path, "training.steps=1000000", "training.save_every=1000000", "training.log_every=5")
-    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    while "step 5/" not in (line := process.stderr.readline()):
-        assert line, "it ended by itself"
+    process = processes.start(*arguments)
+    process.wait_for("step 5/")
     process.send_signal(number)
-    said = process.stderr.read()
-    assert process.wait(timeout=60) == 75
-    assert "saved; the same command continues" in said
-    assert "Traceback" not in said
+    assert process.wait() == 75
+    assert "saved; the same command continues" in process.said
+    assert "Traceback" not in process.said
     (reached,) = checkpoint.steps(tmp_path / "runs" / "tiny" / "checkpoints")
-    again = subprocess.run([*arguments, f"training.steps={reached + 1}"], capture_output=True, text=True)
+    again = processes.run(*arguments, f"training.steps={reached + 1}")
     assert again.returncode == 0
     assert f"continuing after step {reached}" in again.stderr
     assert checkpoint.steps(tmp_path / "runs" / "tiny" / "checkpoints") == [reached, reached + 1]

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from pixelflow.data.image_folder import ImageFolder
 from pixelflow.runs import checkpoint
 from pixelflow.system.errors import DataError, OutOfMemoryError
 from pixelflow.training import loader
+from tests import processes
 from tests.conftest import TINY
 from tests.training.test_loader import Numbers, same, take
 from tests.training.test_resume import assert_same
@@ -134,21 +136,20 @@ stream = batches(Numbers(8), batch_size=4, seed=0, workers=2, first_step=0, bad_
 next(stream)
 raise RuntimeError("left open")
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = processes.run("-c", code, timeout=60)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "RuntimeError: left open"
 
 
 def command(tmp_path, *overrides: str) -> list[str]:
     (tmp_path / "tiny.yaml").write_text(TINY)
-    return [sys.executable, "-m", "pixelflow", "train", str(tmp_path / "tiny.yaml"), "--out", str(tmp_path), *overrides]
+    return ["-m", "pixelflow", "train", str(tmp_path / "tiny.yaml"), "--out", str(tmp_path), *overrides]
 
 
 def test_too_few_open_files_are_one_line(tmp_path):
-    done = subprocess.run(
-        command(tmp_path, "training.workers=40"), capture_output=True, text=True, timeout=100,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)),
-    )  # fmt: skip
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
+    limited += "from pixelflow.cli.app import main\nmain()"
+    done = processes.run("-c", limited, *command(tmp_path, "training.workers=40")[2:])
     assert done.returncode == 71, done.stderr
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("pixelflow:")]
     assert "Too many open files" in line
@@ -195,19 +196,19 @@ def children(process: int) -> set[int]:
 @pytest.mark.skipif(sys.platform != "linux", reason="children are found in /proc")
 def test_readers_end_with_a_killed_training_which_goes_on_at_once(tmp_path):
     arguments = command(tmp_path, "training.workers=2", "training.steps=1000000", "image.size=8")
-    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    while "step 5/" not in (line := process.stderr.readline()):
-        assert line, "it ended by itself"
+    process = processes.start(*arguments)
+    process.wait_for("step 5/")
     readers = children(process.pid)
     assert len(readers) == 2
     process.kill()
-    process.communicate()
-    again = subprocess.run([*arguments, "training.steps=2"], capture_output=True, text=True)
+    process.wait()
+    again = processes.run(*arguments, "training.steps=2")
     assert again.returncode == 0, again.stderr
     for reader in readers:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(reader, 0)
+            for _ in range(100):  # it may still be on its way out
+                os.kill(reader, 0)
+                time.sleep(0.1)
             pytest.fail("a reader lives on")
 
 
@@ -223,6 +224,6 @@ def has_namespaces() -> bool:
 def test_a_small_shared_memory_is_enough(tmp_path, pictures):
     options = (f"data={{type: image_folder, root: '{pictures}'}}", "image={size: 64, channels: 3}", "conditioners=[]")
     options += ("training.batch_size=16", "training.steps=2", "training.workers=2", "sampling.guidance=none")
-    arguments = ["unshare", "-m", "bash", "-c", CONFINED, "sh", *command(tmp_path, *options)]
+    arguments = ["unshare", "-m", "bash", "-c", CONFINED, "sh", sys.executable, *command(tmp_path, *options)]
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
