@@ -77,9 +77,9 @@ def train(
     """
     from pathlib import Path
 
-    from pixelflow.training.distributed import joined
+    from pixelflow.system.distributed import joined
+    from pixelflow.system.stopping import StopSignals
     from pixelflow.training.session import train
-    from pixelflow.training.stopping import StopSignals
 
     with StopSignals() as signals, joined(device) as parallel:
         finished = train(spec, Path(out).expanduser() / spec.name, parallel, signals, callbacks)

@@ -23,10 +23,10 @@ def train(
     With several GPUs:  torchrun --nproc-per-node 8 -m pixelflow -- train SPEC  (without -- torchrun takes --run for
     an option of its own)
     """
-    from pixelflow.training.stopping import StopSignals
+    from pixelflow.system.stopping import StopSignals
 
     with StopSignals() as signals:
-        from pixelflow.training.distributed import joined
+        from pixelflow.system.distributed import joined
         from pixelflow.training.session import train as train_run
 
         wanted = read_spec(spec, overrides, run)

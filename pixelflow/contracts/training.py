@@ -15,6 +15,7 @@ from pixelflow.core.interfaces import Objective, StageGroup, Term, Weighting, Wo
 from pixelflow.core.learner import FrozenLearner, Learner
 from pixelflow.core.model import FlowModel
 from pixelflow.core.schedule import make_stages
+from pixelflow.core.work import Origin
 
 _CPU = torch.device("cpu")
 _COUNT = 4
@@ -44,7 +45,7 @@ def _work(model: FlowModel) -> Work:
         tau = torch.tensor([0.2, 0.7])
         states, targets = model.cascade.states(clean, torch.randn(clean.shape, generator=generator), tau, stage)
         groups.append(StageGroup(stage, torch.tensor(members), tau, states, targets, clean))
-    return Work(groups, [])
+    return Work(groups, [], origin=Origin(_COUNT))
 
 
 def _objective(params: Objective.Params, model: FlowModel) -> Objective:

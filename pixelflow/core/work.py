@@ -37,6 +37,21 @@ class StageGroup:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Which step's batch of `count` images a work is of, and which of these: every `size`-th from `rank` on."""
+
+    count: int
+    seed: int = 0
+    step: int = 0
+    rank: int = 0
+    size: int = 1
+
+    def places(self, members: Tensor) -> Tensor:
+        """Places (n) in the whole batch of images (n) that have these places in the share."""
+        return members * self.size + self.rank
+
+
+@dataclass(frozen=True)
 class Work:
     """A batch, or a part of one, ready for the network: groups finest first, and prepared conditions."""
 
@@ -45,8 +60,8 @@ class Work:
     """One (b ...) a conditioner, for the whole batch."""
     teacher_conditions: Sequence[Tensor] = ()
     """Likewise, for the conditioners of the second network where there is one."""
-    source: tuple[int, ...] = (0,)
-    """What further random numbers come from: the seed, the process, the step, the part."""
+    origin: Origin | None = None
+    """Where its random numbers come from; held-out images have none, their losses are always measured alike."""
 
     def parts(self, count: int) -> list[Work]:
         """`count` parts with an even share of every stage each: every `count`-th image, over all groups."""
@@ -58,7 +73,7 @@ class Work:
                 for group, before in zip(self.groups, befores, strict=False)
             ]
             kept = [group for group in own if len(group.members)]
-            parts.append(replace(self, groups=kept, source=(*self.source, first)))
+            parts.append(replace(self, groups=kept))
         return [part for part in parts if part.groups]
 
     def moved(self, states: Sequence[Tensor], tau: Sequence[Tensor]) -> Work:
@@ -66,10 +81,21 @@ class Work:
         groups = [replace(group, states=x, tau=t) for group, x, t in zip(self.groups, states, tau, strict=True)]
         return replace(self, groups=groups)
 
-    def generator(self, purpose: str, device: torch.device | str = "cpu") -> torch.Generator:
-        """Randomness of this step and part alone, for objectives that draw more than times and noise."""
-        seed, *indices = self.source
-        return seeds.generator(seed, f"objective {purpose}", *indices, device=device)
+    def drawn(
+        self, purpose: str, draw: Callable[[int, torch.Generator], Tensor], device: torch.device | str = "cpu"
+    ) -> list[Tensor]:
+        """Random numbers of the images, for objectives that draw more than times and noise: one (n ...) a group.
+
+        An image's are the same in whichever process and part of the step it is, and however a run came to the step.
+
+        Args:
+            draw: ``draw(b, generator)`` gives (b ...), for the whole batch.
+        """
+        origin = self.origin
+        assert origin is not None
+        generator = seeds.generator(origin.seed, f"objective {purpose}", origin.step, device=device)
+        whole = draw(origin.count, generator)
+        return [whole[origin.places(group.members.to(whole.device))] for group in self.groups]
 
 
 @dataclass(frozen=True)

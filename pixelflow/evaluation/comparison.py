@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from torch import Tensor
 from pixelflow.core.interfaces import Array, Extractor
 from pixelflow.core.plugin_use import codes
 from pixelflow.core.version import __version__
-from pixelflow.evaluation.features import Features
+from pixelflow.evaluation.features import Features, Shard, shard_of
 from pixelflow.evaluation.sources import Source
 from pixelflow.evaluation.statistics import Statistics
 from pixelflow.system.files import write_text, writing
+from pixelflow.system.parallel import Parallel
 
 Progress = Callable[[str, int, int], None]
 """``progress(what, done, total)`` while features are extracted."""
@@ -35,6 +37,7 @@ class FeatureComparison:
         folder: keeps the features of the generated images.
         cache: keeps those of the real images, for other comparisons as well.
         statistics: of the real images, where some are saved; they go before what can be had from the images.
+        parallel: processes that extract features together. The first asks for them, the others `serve`.
     """
 
     def __init__(
@@ -47,7 +50,9 @@ class FeatureComparison:
         cache: Path,
         statistics: Statistics | None = None,
         progress: Progress = silent,
+        parallel: Parallel | None = None,
     ) -> None:
+        self._parallel = parallel or Parallel(device)
         self.generated, self.reference = generated, reference
         self.device, self._progress = device, progress
         self._folder, self._cache = folder, cache
@@ -105,7 +110,29 @@ class FeatureComparison:
         }
         title = f"{params.component.type_name()} of {what} images"
         folder = _claimed(below, recipe)
-        return Features(folder, source, fitted, lambda done: self._progress(title, done, source.elements))
+        spread = None if self._parallel.size == 1 else partial(self._spread, what, params)
+        return Features(folder, source, fitted, lambda done: self._progress(title, done, source.elements), spread)
+
+    def _spread(self, what: str, params: Extractor.Params, starts: Sequence[int]) -> Iterator[Shard | Exception]:
+        self._parallel.ask((what, params, starts))
+        return self._extracted(what, params, starts)
+
+    def serve(self, asked: tuple[str, Extractor.Params, Sequence[int]]) -> None:
+        """Extract a share of the features for which the first process asks."""
+        for _ in self._extracted(*asked):
+            pass
+
+    def _extracted(self, what: str, params: Extractor.Params, starts: Sequence[int]) -> Iterator[Shard | Exception]:
+        """The shards that begin there, in the first process; what went wrong in place of one, so that all go on."""
+        source, fitted = {"real": self.reference, "generated": self.generated}[what], self._fitted(params)
+
+        def tried(start: int) -> Shard | Exception:
+            try:
+                return shard_of(source, start, fitted, lambda done: None)
+            except Exception as error:
+                return error
+
+        return self._parallel.spread(starts, tried)
 
     def _fitted(self, params: Extractor.Params) -> _Fitted:
         key = params.model_dump_json()

@@ -12,7 +12,7 @@ A shard appears at once and carries a hash; a damaged one is extracted again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +37,9 @@ Extract = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class _Shard:
+class Shard:
+    """The features of some images."""
+
     features: NDArray[np.floating]
     """(n d), one row a readable image"""
     bad: list[BadSample]
@@ -50,11 +52,19 @@ class Features:
         folder: keeps the shards; nothing else about extractor and images may have had this name.
         extract: called only for shards that are not there.
         progress: called with the number of images that are done, after each batch.
+        spread: extracts the shards that begin at these images, in their order, where several processes do it.
     """
 
-    def __init__(self, folder: Path, source: Source, extract: Extract, progress: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        source: Source,
+        extract: Extract,
+        progress: Callable[[int], None],
+        spread: Callable[[Sequence[int]], Iterator[Shard | Exception]] | None = None,
+    ) -> None:
         self._folder, self._source = folder, source
-        self._extract, self._progress = extract, progress
+        self._extract, self._progress, self._spread = extract, progress, spread
 
     def rows(self) -> Array:
         """All features (n d), float64.
@@ -80,31 +90,50 @@ class Features:
 
     def __iter__(self) -> Iterator[Array]:
         """One shard (n d) after the other, float64; n may be 0, and d with it."""
+        if self._spread is not None:
+            self._extract_together(self._spread)
         for start in range(0, self._source.elements, SHARD):
-            file = self._folder / f"{start:08d}.npz"
-            shard = _read(file)
+            shard = _read(self._file(start))
             if shard is None:
-                shard = self._extracted(start)
-                _write(file, shard)
+                shard = shard_of(self._source, start, self._extract, self._progress)
+                _write(self._file(start), shard)
             self._progress(min(start + SHARD, self._source.elements))
             self._source.tally.add(shard.bad)
             yield shard.features.astype(np.float64)
 
-    def _extracted(self, start: int) -> _Shard:
-        found: list[Tensor] = []
-        bad: list[BadSample] = []
-        done = start
-        for part in self._source.parts(start, start + SHARD):
-            bad += part.bad
-            if part.readable:
-                with torch.no_grad():
-                    found.append(self._extract(part.batch.images).cpu())
-            done += len(part.readable) + len(part.bad)
-            self._progress(done)
-        features = torch.cat(found) if found else torch.empty(0, 0)
-        if not features.isfinite().all():
-            raise DataError("the extractor gives features that are not finite; see whether its weights are intact")
-        return _Shard(features.numpy(), bad)
+    def _extract_together(self, spread: Callable[[Sequence[int]], Iterator[Shard | Exception]]) -> None:
+        """Every shard that is not there; raises the first error when all processes have come to their end."""
+        missing = [start for start in range(0, self._source.elements, SHARD) if _read(self._file(start)) is None]
+        errors = []
+        for start, shard in zip(missing, spread(missing) if missing else (), strict=True):
+            if isinstance(shard, Exception):
+                errors.append(shard)
+            else:
+                _write(self._file(start), shard)
+                self._progress(min(start + SHARD, self._source.elements))
+        if errors:
+            raise errors[0]
+
+    def _file(self, start: int) -> Path:
+        return self._folder / f"{start:08d}.npz"
+
+
+def shard_of(source: Source, start: int, extract: Extract, progress: Callable[[int], None]) -> Shard:
+    """The features of the images from `start` on; raises DataError where they are not finite."""
+    found: list[Tensor] = []
+    bad: list[BadSample] = []
+    done = start
+    for part in source.parts(start, start + SHARD):
+        bad += part.bad
+        if part.readable:
+            with torch.no_grad():
+                found.append(extract(part.batch.images).cpu())
+        done += len(part.readable) + len(part.bad)
+        progress(done)
+    features = torch.cat(found) if found else torch.empty(0, 0)
+    if not features.isfinite().all():
+        raise DataError("the extractor gives features that are not finite; see whether its weights are intact")
+    return Shard(features.numpy(), bad)
 
 
 class RunningMoments:
@@ -134,7 +163,7 @@ class RunningMoments:
         return self._shift + mean, (self._products - self._count * np.outer(mean, mean)) / (self._count - 1)
 
 
-def _read(file: Path) -> _Shard | None:
+def _read(file: Path) -> Shard | None:
     """What a shard holds; None if it is not there, or damaged, which the log tells."""
     if not file.exists():
         return None
@@ -145,12 +174,12 @@ def _read(file: Path) -> _Shard | None:
             features = arrays["features"]
             if features.ndim != 2 or not np.isfinite(features).all():
                 raise DataError(f"{file}: is no shard of features (n d)")
-        return _Shard(features, bad)
+        return Shard(features, bad)
     except DataError as error:
         logger.warning("%s; extracted again", error)
         return None
 
 
-def _write(file: Path, shard: _Shard) -> None:
+def _write(file: Path, shard: Shard) -> None:
     bad = np.array([(sample.where, sample.reason) for sample in shard.bad], dtype=np.str_).reshape(-1, 2)
     write_bytes(file, npz_bytes({"features": shard.features, "bad": bad}))

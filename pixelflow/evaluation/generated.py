@@ -17,6 +17,7 @@ from pixelflow.generation.numbered import NumberedImages
 from pixelflow.generation.run import Run
 from pixelflow.generation.settings import code_behind
 from pixelflow.metrics.splits import shuffled
+from pixelflow.system.parallel import Parallel
 
 
 @dataclass(frozen=True)
@@ -58,23 +59,26 @@ class Generation:
         """A short name of the recipe."""
         return _sha256(json.dumps(self.recipe, sort_keys=True))[:10]
 
-    def draw_into(self, folder: Path) -> Iterator[int]:
+    def draw_into(self, folder: Path, parallel: Parallel | None = None) -> Iterator[int]:
         """Write ``000000.png ...``, those that are not there yet; yields how many are there after each batch.
+
+        Of several processes all draw and the first writes.
 
         Raises:
             CannotWriteError: the disk refuses, or the folder holds images of another recipe.
             NonFiniteError: an image is not finite.
         """
-        return self.images_in(folder).draw(self.drawn)
+        return self.images_in(folder).draw(lambda indices: self.drawn(indices, parallel), parallel)
 
     def images_in(self, folder: Path) -> NumberedImages:
         """What `draw_into` makes, as far as it is there."""
         return NumberedImages(folder, self.count, self.recipe)
 
-    def drawn(self, indices: Sequence[int]) -> Iterator[Drawn]:
+    def drawn(self, indices: Sequence[int], parallel: Parallel | None = None) -> Iterator[Drawn]:
         """The images of these indices, in batches; raises as `draw` does."""
-        own_seeds = [self.seed + index for index in indices]
-        return draw(self.run.model, self.run.spec, self._values(indices), own_seeds, sampling=self.sampling)
+        run, own_seeds = self.run, [self.seed + index for index in indices]
+        values = self._values(indices)
+        return draw(run.model, run.spec, values, own_seeds, sampling=self.sampling, parallel=parallel)
 
     def _values(self, indices: Sequence[int]) -> Mapping[str, Sequence[Any]]:
         """Labels and captions of some of the images, as far as the run reads them."""

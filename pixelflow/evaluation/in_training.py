@@ -15,16 +15,25 @@ from pixelflow.evaluation import records
 from pixelflow.evaluation.generated import Generation, captions_for
 from pixelflow.evaluation.inputs import reference_for
 from pixelflow.evaluation.measurement import Measurement
+from pixelflow.evaluation.records import Outcome
 from pixelflow.generation.draw import evaluating
 from pixelflow.generation.orders import Source
 from pixelflow.generation.run import Run
+from pixelflow.system.parallel import Parallel
 
 logger = logging.getLogger(__name__)
 
 
 def evaluate_model(
-    model: FlowModel, spec: ExperimentSpec, data: Dataset, folder: Path, *, step: int, classes: Sequence[str]
-) -> list[dict[str, Any]]:
+    model: FlowModel,
+    spec: ExperimentSpec,
+    data: Dataset,
+    folder: Path,
+    *,
+    step: int,
+    classes: Sequence[str],
+    parallel: Parallel | None = None,
+) -> list[dict[str, Any]] | None:
     """Draw images by the spec's sampling block and measure them by its evaluation block.
 
     Args:
@@ -33,26 +42,34 @@ def evaluate_model(
         data: of the spec, without augmentation; see `plain_dataset`.
         classes: names of the labels, in the run's order, which may not be that of the data.
         folder: of all that is written there only the record is left.
+        parallel: processes that all call this and share the work; the first writes.
 
     Returns:
         The result of each metric, as the record has it; the first of its ``values`` is the main one. Of a metric that
-        fails, other than the first, the log and the record tell why.
+        fails, other than the first, the log and the record tell why. None in all processes but the first.
 
     Raises:
         DataError, NonFiniteError, CannotWriteError: the images cannot be measured by the first metric, which decides
             what is best, or not be drawn or written.
     """
-    _clear(folder)
+    parallel = parallel or Parallel(model.device)
+    parallel.by_first(lambda: _clear(folder))
     with evaluating(model):
         source = Source(run=spec.name, step=step, weights="ema", sha256="")
         run = Run(spec, model, classes, source)
         count = spec.evaluation.images
         generation = Generation(run, spec.sampling, count, 0, captions_for(run, count, data))
-        for _ in generation.draw_into(folder / "images"):
+        for _ in generation.draw_into(folder / "images", parallel):
             pass
-        reference = reference_for(spec, data)
-        measurement = Measurement.of_run(generation, folder / "images", spec.evaluation, reference)
-        outcomes = list(measurement.measure(measurement.compared(folder, model.device)))
+        parallel.wait()
+        measurement = Measurement.of_run(generation, folder / "images", spec.evaluation, reference_for(spec, data))
+        compared = measurement.compared(folder, model.device, parallel=parallel)
+        outcomes = parallel.led(lambda: list(measurement.measure(compared)), compared.serve)
+    return None if outcomes is None else _kept(measurement, outcomes, folder, step)
+
+
+def _kept(measurement: Measurement, outcomes: Sequence[Outcome], folder: Path, step: int) -> list[dict[str, Any]]:
+    """Record what was measured, and nothing else; returns it."""
     measurement.record(folder, outcomes)
     _clear(folder)
     records.check(outcomes[:1])

@@ -24,6 +24,7 @@ from pixelflow.evaluation.sources import DatasetSource, Source
 from pixelflow.evaluation.statistics import Entry
 from pixelflow.system.cache import cache_folder
 from pixelflow.system.errors import DataError
+from pixelflow.system.parallel import Parallel
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +82,9 @@ class Measurement:
         notes = (*images.notes, *reference.notes, *reference.class_notes(source))
         return cls(spec, source, reference, images.told, notes)
 
-    def compared(self, folder: Path, device: torch.device, progress: Progress = silent) -> FeatureComparison:
+    def compared(
+        self, folder: Path, device: torch.device, progress: Progress = silent, parallel: Parallel | None = None
+    ) -> FeatureComparison:
         """What the metrics see; `folder` keeps the features, for when this is stopped and asked for again."""
         return FeatureComparison(
             self.generated,
@@ -91,6 +94,7 @@ class Measurement:
             cache=cache_folder("features"),
             statistics=self.reference.statistics,
             progress=progress,
+            parallel=parallel,
         )
 
     def measure(self, images: FeatureComparison) -> Iterator[Outcome]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from pixelflow.generation.settings import checked_size
 from pixelflow.generation.weaker import Weaker
 from pixelflow.system.errors import UsageError
 from pixelflow.system.memory import memory_for
+from pixelflow.system.parallel import Parallel
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ def draw(
     null_values: Mapping[str, Sequence[Any]] | None = None,
     size: Size | None = None,
     first: int = 0,
+    parallel: Parallel | None = None,
 ) -> Iterator[Drawn]:
     """Images in batches of ``sampling.batch_size``, in the order of the seeds.
 
@@ -91,6 +94,7 @@ def draw(
         null_values: what guidance leads away from, likewise; by default no condition.
         size: height and width, in place of the spec's.
         first: where to begin, if those before were drawn already.
+        parallel: processes that all draw some; the images come to the first.
 
     Raises:
         UsageError: there are not as many values as seeds, or a value that a conditioner does not know; or a size
@@ -98,7 +102,7 @@ def draw(
         OutOfMemoryError: a batch does not fit into memory.
     """
     request = requested(model, spec, values, seeds, weak=weak, null_values=null_values, size=size)
-    return draw_request(model, request, sampling or spec.sampling, keep_stages, first=first)
+    return draw_request(model, request, sampling or spec.sampling, keep_stages, first=first, parallel=parallel)
 
 
 def requested(
@@ -128,11 +132,13 @@ def draw_request(
     keep_stages: bool = False,
     on_step: OnStep | None = None,
     first: int = 0,
+    parallel: Parallel | None = None,
 ) -> Iterator[Drawn]:
     """What was requested, in batches of ``sampling.batch_size``; see `draw`.
 
     Args:
         on_step: called after every step of every batch; see `pixelflow.core.sampling.OnStep`.
+        parallel: processes that all draw some; the images come to the first.
 
     Raises:
         UsageError: the weaker model has another cascade.
@@ -140,9 +146,10 @@ def draw_request(
     """
     if request.weak is not None and request.weak.model.cascade.stages != model.cascade.stages:
         raise UsageError("the weaker run has another cascade; autoguidance needs the same stages and operators")
-    count, size = request.prompt.count, sampling.batch_size
+    parallel, count = parallel or Parallel(model.device), request.prompt.count
+    size = min(sampling.batch_size, math.ceil(count / parallel.size)) or 1
     parts = [slice(start, min(start + size, count)) for start in range(first, count, size)]
-    return (_draw_part(model, request, part, sampling, keep_stages, on_step) for part in parts)
+    return parallel.spread(parts, lambda part: _draw_part(model, request, part, sampling, keep_stages, on_step))
 
 
 def _draw_part(

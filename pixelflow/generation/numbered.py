@@ -15,6 +15,7 @@ from pixelflow.generation.gallery import AT_WORK
 from pixelflow.generation.pictures import to_pil
 from pixelflow.system.errors import CannotWriteError, NonFiniteError
 from pixelflow.system.files import check_free, draft_of, locked, remove_drafts, write_text, writing
+from pixelflow.system.parallel import Parallel
 
 _RECIPE = "recipe.json"
 
@@ -37,26 +38,32 @@ class NumberedImages:
         file = self.folder / _RECIPE
         return file.is_file() and _json(file) != json.loads(json.dumps(self.recipe))
 
-    def draw(self, draw: Callable[[Sequence[int]], Iterator[Drawn]]) -> Iterator[int]:
+    def draw(self, draw: Callable[[Sequence[int]], Iterator[Drawn]], parallel: Parallel | None = None) -> Iterator[int]:
         """Write the images that are not there yet; yields how many are there after each batch.
 
         Args:
-            draw: the images of these indices, in batches.
+            draw: the images of these indices, in batches; of several processes in the first.
+            parallel: processes that all call this, and of which the first alone looks at the folder and writes.
 
         Raises:
             CannotWriteError: the disk refuses, or the folder holds something else.
             UsageError: another process draws into it.
             NonFiniteError: an image is not finite; the ones before it are written.
         """
+        if parallel is not None and not parallel.is_first:
+            yield from self._drawn(draw, parallel.gather([])[0])
+            return
         self.check()
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         with locked(self.folder, AT_WORK):
             self._claim()
-            yield from self._drawn(draw)
+            missing = [index for index in range(self.count) if not self.file(index).exists()]
+            if parallel is not None:
+                parallel.gather(missing)
+            yield from self._drawn(draw, missing)
 
-    def _drawn(self, draw: Callable[[Sequence[int]], Iterator[Drawn]]) -> Iterator[int]:
-        missing = [index for index in range(self.count) if not self.file(index).exists()]
+    def _drawn(self, draw: Callable[[Sequence[int]], Iterator[Drawn]], missing: Sequence[int]) -> Iterator[int]:
         done = self.count - len(missing)
         yield done
         remaining = iter(missing)

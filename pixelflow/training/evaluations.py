@@ -13,6 +13,7 @@ from pixelflow.core.spec import ExperimentSpec
 from pixelflow.runs import history
 from pixelflow.runs.history import Evaluated
 from pixelflow.runs.runfolder import RunFolder
+from pixelflow.system.parallel import Parallel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,15 +57,20 @@ class Evaluations:
         newest = f"{done[-1].metric} {done[-1].value:.4g}"
         return f"{newest} (best)" if best.step == done[-1].step else f"{newest} (best {best.value:.4g} at {best.step})"
 
-    def measure(self, model: FlowModel, step: int) -> Mapping[str, Any]:
+    def measure(self, model: FlowModel, step: int, parallel: Parallel) -> Mapping[str, Any] | None:
         """Draw images and measure them; returns the line of metrics, and leaves the record in ``evaluations/``.
 
+        Every process draws and measures its share; the first writes, and has the line.
         No randomness of the training is touched, so that weights do not depend on evaluations.
         """
         from pixelflow.evaluation.in_training import evaluate_model
 
         folder = self._run.evaluations / f"step-{step:08d}"
-        results = evaluate_model(model, self._spec, self._data, folder, step=step, classes=self._run.classes)
+        results = evaluate_model(
+            model, self._spec, self._data, folder, step=step, classes=self._run.classes, parallel=parallel
+        )
+        if results is None:
+            return None
         return history.line_of(step, self._settings.images, results)
 
     @cached_property

@@ -6,7 +6,7 @@ touched; a run without held-out images is bit for bit what it was.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from pixelflow.data.subset import Subset
 from pixelflow.generation.draw import evaluating
 from pixelflow.runs.history import History
 from pixelflow.system.errors import DataError
+from pixelflow.system.parallel import Parallel
 from pixelflow.training.loader import grouped
 
 
@@ -62,22 +63,32 @@ class HeldOutLoss:
         named = other if found.is_same or not dataset.classes else Renumbered(other, found)
         return Subset(named, _order(named, spec)[: settings.images])
 
-    def is_due(self, step: int) -> bool:
-        """Whether the loss is to be measured after `step`, and is not yet."""
-        if self._settings is None or step == 0 or step in self._done:
+    def is_at(self, step: int) -> bool:
+        """Whether `step` is one after which the loss is measured."""
+        if self._settings is None or step == 0:
             return False
         return step % self._settings.every == 0 or step == self._spec.training.steps
 
-    def measure(self, model: FlowModel, averaged: FlowModel, step: int) -> Mapping[str, Any]:
+    def is_due(self, step: int) -> bool:
+        """Whether `step` is one, and not done."""
+        return self.is_at(step) and step not in self._done
+
+    def measure(self, model: FlowModel, averaged: FlowModel, step: int, parallel: Parallel) -> Mapping[str, Any] | None:
         """The line of metrics of `step`, by the weights as they are and by the averaged ones.
+
+        Every process measures its share; the line is the first one's, the others have None.
 
         Raises:
             DataError: too many images cannot be read, or all.
         """
-        sums, counts = self._losses(model)
-        averaged_sums, _ = self._losses(averaged)
+        sums, counts = self._losses(model, parallel)
+        averaged_sums, _ = self._losses(averaged, parallel)
         images = sum(counts)
         self._done.add(step)
+        if not parallel.is_first:
+            return None
+        if not images:
+            raise DataError("none of the held-out images can be read; the log names each")
         return {
             "step": step,
             "held_out": {
@@ -88,33 +99,37 @@ class HeldOutLoss:
             },
         }
 
-    def _losses(self, model: FlowModel) -> tuple[list[float], list[int]]:
-        """Sum of the images' losses, and their number, by stage."""
-        network = Learner(model)
+    def _losses(self, model: FlowModel, parallel: Parallel) -> tuple[list[float], list[int]]:
+        """Sum of the images' losses, and their number, by stage; in the first process."""
+        assert self._images is not None
+        size = max(1, self._spec.training.batch_size // self._spec.training.grad_accumulation)
+        count = len(self._images)
+        parts = [range(first, min(first + size, count)) for first in range(0, count, size)]
         sums, counts = [0.0] * self._spec.stages, [0] * self._spec.stages
-        is_half = self._spec.training.precision == "bfloat16"
         with evaluating(model):
-            for work in self._works(model):
-                with torch.autocast(model.device.type, torch.bfloat16, enabled=is_half):
-                    velocities = network(work).velocities
-                for group, velocity in zip(work.groups, velocities, strict=True):
-                    loss = (velocity - group.targets).square().mean(dim=(1, 2, 3))
-                    sums[group.stage.index] += float(loss.double().sum())
-                    counts[group.stage.index] += len(loss)
-        if not sum(counts):
-            raise DataError("none of the held-out images can be read; the log names each")
+            for bad, losses in parallel.spread(parts, lambda part: self._of_part(model, part)):
+                self._tally.add(bad)
+                for stage, total, images in losses:
+                    sums[stage] += total
+                    counts[stage] += images
         return sums, counts
 
-    def _works(self, model: FlowModel) -> Iterator[Work]:
-        size = max(1, self._spec.training.batch_size // self._spec.training.grad_accumulation)
-        assert self._images is not None
-        for first in range(0, len(self._images), size):
-            places = range(first, min(first + size, len(self._images)))
-            read = [(place, self._sample(place)) for place in places]
-            self._tally.add(sample for _, sample in read if isinstance(sample, BadSample))
-            good = [(place, sample) for place, sample in read if isinstance(sample, Sample)]
-            if good:
-                yield self._work(model, [place for place, _ in good], [sample for _, sample in good])
+    def _of_part(self, model: FlowModel, part: range) -> tuple[list[BadSample], list[tuple[int, float, int]]]:
+        """The unreadable ones of some images; and stage, sum of the losses and number of each group of the others."""
+        read = [(place, self._sample(place)) for place in part]
+        bad = [sample for _, sample in read if isinstance(sample, BadSample)]
+        good = [(place, sample) for place, sample in read if isinstance(sample, Sample)]
+        if not good:
+            return bad, []
+        work = self._work(model, [place for place, _ in good], [sample for _, sample in good])
+        is_half = self._spec.training.precision == "bfloat16"
+        with torch.autocast(model.device.type, torch.bfloat16, enabled=is_half):
+            velocities = Learner(model)(work).velocities
+        losses = []
+        for group, velocity in zip(work.groups, velocities, strict=True):
+            loss = (velocity - group.targets).square().mean(dim=(1, 2, 3))
+            losses.append((group.stage.index, float(loss.double().sum()), len(loss)))
+        return bad, losses
 
     def _sample(self, place: int) -> Sample | BadSample:
         assert self._images is not None

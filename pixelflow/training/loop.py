@@ -15,6 +15,8 @@ from pixelflow.core.spec import ExperimentSpec
 from pixelflow.runs import checkpoint
 from pixelflow.runs.runfolder import RunFolder
 from pixelflow.system.errors import CannotWriteError, NonFiniteError, PixelflowError
+from pixelflow.system.parallel import Parallel
+from pixelflow.system.stopping import Stop, StopSignals
 from pixelflow.training import metrics
 from pixelflow.training.curves import Curves
 from pixelflow.training.evaluations import Evaluations
@@ -23,12 +25,10 @@ from pixelflow.training.initial import Inherited, former_run, inherit
 from pixelflow.training.loader import Batch, batches
 from pixelflow.training.objective import WorkMaker, teacher_of
 from pixelflow.training.optimizer import clip_gradients
-from pixelflow.training.parallel import Parallel
 from pixelflow.training.previews import Previews
 from pixelflow.training.rates import rate_at
 from pixelflow.training.reporting import Events, Progress, events, make_progress
 from pixelflow.training.state import TrainState
-from pixelflow.training.stopping import Stop, StopSignals
 
 Callback = Callable[[int, TrainState], object]
 """``callback(step, state)``, called after every step; what it raises ends the training, after a save."""
@@ -49,9 +49,10 @@ class Trainer:
         self.callbacks = callbacks
         self.run, self.spec, self.settings = run, spec, spec.training
         self.dataset, self.parallel, self.signals = trained_on(dataset, spec), parallel, signals
+        self.watched = parallel.answering(signals)
         self.state = TrainState.begin(spec, parallel.device, run.checkpoints)
         self.objective = parallel.wrap(self.state.objective)
-        self.work = WorkMaker(self.state.model, spec, parallel.rank, teacher_of(self.state.objective))
+        self.work = WorkMaker(self.state.model, spec, parallel, teacher_of(self.state.objective))
         self.previews = Previews(run.samples, spec, dataset)
         self.evaluations = Evaluations(run, spec)
         self.held_out = HeldOutLoss(spec, dataset, run.metrics_file, self.state.step)
@@ -168,7 +169,8 @@ class Trainer:
             NonFiniteError: the loss or gradient is not finite; the state is as before.
         """
         state, step = self.state, self.state.step
-        torch.manual_seed(seeds.derive(self.spec.seed, "network", self.parallel.rank, step))  # for dropout and its like
+        # For dropout within a network, the one thing that is drawn by process.
+        torch.manual_seed(seeds.derive(self.spec.seed, "network", self.parallel.rank, step))
         losses, counts = self._backward(self.work(batch, step), len(batch))
         norm = clip_gradients(state.trained.values(), self.settings.max_grad_norm)
         self._refuse_non_finite(losses, norm.item())
@@ -246,24 +248,18 @@ class Trainer:
         state.window = metrics.Window()
 
     def _look(self, progress: Progress, written: Events | None) -> None:
-        """Whatever is to be seen of the weights of this step, if it is due and not there.
-
-        It is the first process's work; where others wait for it, a signal ends that and then all before the next step.
-        """
-        try:
-            self._measure_held_out(progress, written)
-            self._preview(progress)
-            self._evaluate(progress, written)
-        except Stop:
-            if self.parallel.size == 1:
-                raise
+        """Whatever is to be seen of the weights of this step, if it is due and not there; a signal ends it in all."""
+        self._measure_held_out(progress, written)
+        self._preview(progress)
+        self._evaluate(progress, written)
 
     def _measure_held_out(self, progress: Progress, written: Events | None) -> None:
         step = self.state.step
-        if not (self.parallel.is_first and self.held_out.is_due(step)):
+        if not (self.held_out.is_at(step) and self.parallel.first_says(self.held_out.is_due(step))):
             return
-        with self.signals.interruptible(alone=True):
-            line = self.held_out.measure(self.state.model, self.state.ema.model, step)
+        line = self.held_out.measure(self.state.model, self.state.ema.model, step, self.watched)
+        if line is None:
+            return
         self.run.history.append(line)
         if written is not None:
             written.write_held_out(line)
@@ -276,21 +272,22 @@ class Trainer:
 
     def _preview(self, progress: Progress) -> None:
         """Draw pictures of this step if they are due and not there: also those that a stop prevented."""
-        if not (self.parallel.is_first and self.previews.is_due(self.state.step)):
+        step = self.state.step
+        if not (self.previews.are_at(step) and self.parallel.first_says(self.previews.is_due(step))):
             return
-        with self.signals.interruptible(alone=True):
-            drawn = self.previews.draw(self.state.ema.model, self.state.step)
+        drawn = self.previews.draw(self.state.ema.model, step, self.watched)
         if drawn is not None:
-            progress.say(f"step {self.state.step}: drew {drawn}")
+            progress.say(f"step {step}: drew {drawn}")
         self._draw_curves()
 
     def _evaluate(self, progress: Progress, written: Events | None) -> None:
         """Evaluate this step's weights if that is due: also where a stop prevented it. The step is saved before."""
         step = self.state.step
-        if not (self.parallel.is_first and self.evaluations.are_due(step)):
+        if not (self.evaluations.are_at(step) and self.parallel.first_says(self.evaluations.are_due(step))):
             return
-        with self.signals.interruptible(alone=True):
-            line = self.evaluations.measure(self.state.ema.model, step)
+        line = self.evaluations.measure(self.state.ema.model, step, self.watched)
+        if line is None:
+            return
         self.run.history.append(line)
         self.run.history.sync()
         if written is not None:

@@ -6,7 +6,8 @@ Every random choice comes from (seed, purpose, step), so a step is the same howe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +17,12 @@ from pixelflow.core.interfaces import Objective, StageGroup, Work
 from pixelflow.core.learner import FrozenLearner, Learner
 from pixelflow.core.model import FlowModel
 from pixelflow.core.schedule import Stage
+from pixelflow.core.sizes import Size
 from pixelflow.core.spec import ExperimentSpec
+from pixelflow.core.work import Origin
 from pixelflow.generation.run import Run
 from pixelflow.system.errors import DataError, UsageError
+from pixelflow.system.parallel import Parallel
 from pixelflow.training.loader import Alike, Batch
 
 
@@ -62,35 +66,57 @@ def teacher_of(objective: Objective) -> FlowModel | None:
 
 
 class WorkMaker:
-    """Batches to states, targets and prepared conditions; `rank` tells processes that train together apart."""
+    """Batches to states, targets and prepared conditions.
 
-    def __init__(self, model: FlowModel, spec: ExperimentSpec, rank: int = 0, teacher: FlowModel | None = None) -> None:
+    Stages, times, noise and dropped conditions are drawn for the whole batch, of which each of several processes that
+    train together takes its images': so the training is the same with any number of them.
+    """
+
+    def __init__(
+        self, model: FlowModel, spec: ExperimentSpec, parallel: Parallel | None = None, teacher: FlowModel | None = None
+    ) -> None:
         self._model, self._teacher = model, teacher
         self._seed = spec.seed
-        self._rank = rank
+        self._parallel = parallel or Parallel(model.device)
         self._times = spec.objective.times.build()
         self._dropout = spec.objective.condition_dropout
         self._shares = spec.objective.stage_mix or (1.0,) * spec.stages
+        self._is_mixed = spec.image.max_aspect is not None
 
     def __call__(self, batch: Batch, step: int) -> Work:
-        """States, targets and conditions of the batch of `step`.
+        """States, targets and conditions of this process's share of the batch of `step`.
 
         Raises:
             DataError: a conditioner reads what the data do not have.
         """
-        count = len(batch)
+        parallel = self._parallel
+        count = len(batch) * parallel.size
         stages = stages_of(count, self._shares, self._generator("stages", step))
         tau = self._times.sample(count, self._generator("times", step))
         dropped = torch.rand(count, generator=self._generator("dropout", step)) < self._dropout
         images = [Alike(own.members, own.images.to(self._model.device, non_blocking=True)) for own in batch.groups]
+        sizes = self._sizes(batch)
         groups = [
             group
             for stage in reversed(self._model.cascade.stages)
-            for group in self._groups(images, stage, stages == stage.index, tau, step)
+            for group in self._groups(images, sizes, stage, stages == stage.index, tau, step)
         ]
-        conditions = self._prepared(self._model, batch, dropped)
-        taught = [] if self._teacher is None else self._prepared(self._teacher, batch, dropped)
-        return Work(groups, conditions, taught, (self._seed, self._rank, step))
+        own_dropped = parallel.own(dropped)
+        conditions = self._prepared(self._model, batch, own_dropped)
+        taught = [] if self._teacher is None else self._prepared(self._teacher, batch, own_dropped)
+        return Work(groups, conditions, taught, Origin(count, self._seed, step, parallel.rank, parallel.size))
+
+    def _sizes(self, batch: Batch) -> dict[Size, Tensor]:
+        """The sizes in the whole batch, small ones first, and the places (n) of their images, ascending."""
+        if not self._is_mixed:
+            return {_size(batch.groups[0]): torch.arange(len(batch) * self._parallel.size)}
+        own = [(size, place) for group in batch.groups for size in [_size(group)] for place in group.members.tolist()]
+        of_all = dict[Size, list[int]]()
+        for rank, theirs in enumerate(self._parallel.gather(own)):
+            for size, place in theirs:
+                of_all.setdefault(size, []).append(place * self._parallel.size + rank)
+        ordered = sorted(of_all, key=lambda size: (math.prod(size), size))
+        return {size: torch.tensor(sorted(of_all[size])) for size in ordered}
 
     def _prepared(self, model: FlowModel, batch: Batch, dropped: Tensor) -> list[Tensor]:
         """What a model's conditioners make of the batch's labels and captions: one (b ...) each."""
@@ -102,23 +128,41 @@ class WorkMaker:
         return model.prepare(batch.values, dropped)
 
     def _groups(
-        self, images: Sequence[Alike], stage: Stage, chosen: Tensor, tau: Tensor, step: int
+        self,
+        images: Sequence[Alike],
+        sizes: Mapping[Size, Tensor],
+        stage: Stage,
+        chosen: Tensor,
+        tau: Tensor,
+        step: int,
     ) -> Iterator[StageGroup]:
-        """The chosen (b) images of each size; noise comes from one stream a stage, whatever the sizes."""
-        device = self._model.device
+        """The chosen images of each size, of a mask (b) over the whole batch.
+
+        Noise comes from one stream a stage, whatever the sizes, and for the images of all processes.
+        """
+        device, parallel, own = self._model.device, self._parallel, {_size(group): group for group in images}
         generator = self._generator("noise", step, stage.index, device=device)
-        for own in images:
-            rows = chosen[own.members].nonzero().flatten()
-            if len(rows):
-                members = own.members[rows]
-                own_tau = tau[members].to(device)
-                clean = self._model.cascade.at_stage(own.images[rows.to(device)], stage)
-                noise = torch.randn(clean.shape, generator=generator, device=device)
-                states, targets = self._model.cascade.states(clean, noise, own_tau, stage)
+        for size, places in sizes.items():
+            places = places[chosen[places]]
+            shape = (len(places), images[0].images.shape[1], *self._model.cascade.size(stage, *size))
+            noise = torch.randn(shape, generator=generator, device=device) if len(places) else torch.empty(shape)
+            is_own = (places % parallel.size == parallel.rank).nonzero().flatten()
+            if len(is_own):
+                members = places[is_own] // parallel.size
+                own_tau = tau[places[is_own]].to(device)
+                rows = torch.searchsorted(own[size].members, members)
+                clean = self._model.cascade.at_stage(own[size].images[rows.to(device)], stage)
+                states, targets = self._model.cascade.states(clean, noise[is_own.to(device)], own_tau, stage)
                 yield StageGroup(stage, members.to(device), own_tau, states, targets, clean)
 
     def _generator(self, purpose: str, *indices: int, device: torch.device | str = "cpu") -> torch.Generator:
-        return seeds.generator(self._seed, purpose, self._rank, *indices, device=device)
+        return seeds.generator(self._seed, purpose, 0, *indices, device=device)
+
+
+def _size(group: Alike) -> Size:
+    """Height and width."""
+    height, width = group.images.shape[2:]
+    return height, width
 
 
 def stages_of(count: int, shares: Sequence[float], generator: torch.Generator) -> Tensor:

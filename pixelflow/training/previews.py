@@ -14,6 +14,7 @@ from pixelflow.core.model import FlowModel
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.generation.labels import label_indices, repeated
 from pixelflow.system.errors import UsageError
+from pixelflow.system.parallel import Parallel
 
 logger = logging.getLogger(__name__)
 
@@ -50,23 +51,32 @@ class Previews:
             if getattr(spec.training, key) is not None and field not in reads:
                 raise UsageError(f"training.{key}: no conditioner of the spec reads {field}s; leave it out")
 
-    def is_due(self, step: int) -> bool:
-        """Whether `step` has a picture (the first, the last and every `sample_every`) that is not there yet."""
+    def are_at(self, step: int) -> bool:
+        """Whether `step` has a picture: the first, the last and every `sample_every`."""
         every = self._spec.training.sample_every
-        wanted = every is not None and (step % every == 0 or step == self._spec.training.steps)
-        return wanted and not self._grid_file(step).exists()
+        return every is not None and (step % every == 0 or step == self._spec.training.steps)
 
-    def draw(self, model: FlowModel, step: int) -> Path | None:
-        """Draw and write both pictures and return the grid's file; None, with a warning, where sampling cannot work."""
+    def is_due(self, step: int) -> bool:
+        """Whether `step` has a picture that is not there yet."""
+        return self.are_at(step) and not self._grid_file(step).exists()
+
+    def draw(self, model: FlowModel, step: int, parallel: Parallel) -> Path | None:
+        """Draw and write both pictures and return the grid's file; None, with a warning, where sampling cannot work.
+
+        Every process draws some; the first has all, and writes. None in the others.
+        """
         from pixelflow.generation.draw import draw
         from pixelflow.generation.pictures import CAPTION_CELL, CELL, columns_of, filmstrip, grid, write_png
 
         fields: set[str] = {conditioner.reads for conditioner in model.conditioners}
         values = {field: self._values(field) for field in sorted(fields)}
         try:
-            drawn = list(draw(model, self._spec, values, range(self._count), keep_stages=True))
+            drawn = list(draw(model, self._spec, values, range(self._count), keep_stages=True, parallel=parallel))
         except UsageError as error:
-            logger.warning("no pictures at step %d: %s", step, error)
+            if parallel.is_first:
+                logger.warning("no pictures at step %d: %s", step, error)
+            return None
+        if not drawn:
             return None
         stages = [torch.cat(states)[:_STRIP] for states in zip(*(part.stages for part in drawn), strict=True)]
         clean = [torch.cat(states)[:_STRIP] for states in zip(*(part.clean for part in drawn), strict=True)]

@@ -23,11 +23,11 @@ from pixelflow.runs.runfolder import RunFolder
 from pixelflow.system import terminal
 from pixelflow.system.errors import PreemptedError, UsageError
 from pixelflow.system.memory import memory_for
+from pixelflow.system.parallel import Parallel
+from pixelflow.system.stopping import Stop, StopSignals
 from pixelflow.training import initial, rates
 from pixelflow.training.known_classes import with_classes_of
 from pixelflow.training.loop import Callback, Trainer
-from pixelflow.training.parallel import Parallel
-from pixelflow.training.stopping import Stop, StopSignals
 
 COURSE = ("training.steps", "training.decay_end", "training.phases")
 """Keys that may change if the learning rates of the steps that are done stay what they were."""
@@ -99,8 +99,7 @@ def train(
         initial.check(spec)
     with opened(folder, spec, dataset.classes, parallel) as run, memory_for("training", _LESS_MEMORY):
         trainer = Trainer(run, spec, dataset, parallel, signals, callbacks)
-        step, is_finished = trainer.state.step, trainer.is_finished
-        parallel.wait()  # is_finished looks for pictures that the first process may now draw
+        step, is_finished = trainer.state.step, parallel.first_says(trainer.is_finished)
         if is_finished:
             say(f"{run.path} is finished: {step} steps; {_further(spec, step)}")
             return run

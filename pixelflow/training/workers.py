@@ -25,7 +25,7 @@ import torch
 
 from pixelflow.system.errors import DataError, OutOfMemoryError
 from pixelflow.system.memory import is_out_of_memory
-from pixelflow.training.stopping import REQUESTS
+from pixelflow.system.stopping import REQUESTS
 
 Order = TypeVar("Order")
 Result = TypeVar("Result")

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from pixelflow.runs.runfolder import RunFolder
-from pixelflow.training.parallel import Parallel
+from pixelflow.system.parallel import Parallel
+from pixelflow.system.stopping import StopSignals
 from pixelflow.training.session import train
-from pixelflow.training.stopping import StopSignals
 from tests.conftest import make_spec
 
 Trained = Callable[..., RunFolder]

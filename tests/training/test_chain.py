@@ -9,9 +9,9 @@ import torch
 
 from pixelflow.core import reading
 from pixelflow.core.spec import ExperimentSpec
-from pixelflow.training.parallel import Parallel
+from pixelflow.system.parallel import Parallel
+from pixelflow.system.stopping import StopSignals
 from pixelflow.training.session import train
-from pixelflow.training.stopping import StopSignals
 from tests.training.conftest import lines_of
 
 SPECS = Path(__file__).parents[2] / "specs" / "chain"

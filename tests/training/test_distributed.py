@@ -7,25 +7,24 @@ import signal
 import socket
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed.run
+from PIL import Image
 
 from pixelflow.cli.app import main
 from pixelflow.core.assembly import build_dataset
-from pixelflow.core.spec import ExperimentSpec
 from pixelflow.runs import checkpoint
 from pixelflow.runs.runfolder import RunFolder
+from pixelflow.system.distributed import joined
 from pixelflow.system.errors import UsageError
-from pixelflow.training.distributed import joined
+from pixelflow.system.parallel import Parallel
+from pixelflow.system.stopping import StopSignals
 from pixelflow.training.loader import batches
-from pixelflow.training.loop import Trainer
 from pixelflow.training.objective import WorkMaker
-from pixelflow.training.optimizer import clip_gradients
-from pixelflow.training.parallel import Parallel
 from pixelflow.training.session import train
 from pixelflow.training.state import TrainState
-from pixelflow.training.stopping import StopSignals
 from tests import processes
 from tests.conftest import TINY, make_spec
 from tests.training.conftest import lines_of
@@ -81,56 +80,98 @@ def test_two_processes_train_stop_together_and_resume_bitwise(tmp_path):
 
 MIXED = (
     "image={size: 16, channels: 3, max_aspect: 2}", "data={type: shapes, count: 40}", "training.steps=4",
-    "conditioners=[{type: bytes, dim: 16, depth: 1, heads: 2, max_bytes: 64}]", "training.grad_accumulation=2",
+    "conditioners=[{type: bytes, dim: 16, depth: 1, heads: 2, max_bytes: 64}]", "training.batch_size=8",
+    "training.sample_every=4", "training.samples=3", "training.held_out={fraction: 0.25, every: 4}",
+    "evaluation={every: 4, images: 6}", "sampling.batch_size=2",
 )  # fmt: skip
 
 
-def train_one_of_two(rank: int, port: int, folder: Path) -> None:
-    """What a process that torchrun started does; its weights go into a file."""
-    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1",
+def train_one(rank: int, size: int, port: int, folder: Path, *overrides: str) -> None:
+    """What a process that torchrun started does."""
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1",
                    "MASTER_PORT": str(port)}  # fmt: skip
     with joined("cpu") as parallel, StopSignals() as signals:
-        trainer = Trainer(RunFolder(folder), make_spec(*MIXED), build_dataset(make_spec(*MIXED)), parallel, signals)
-        trainer.train()
-        torch.save(trainer.state.model.state_dict(), folder / f"{rank}.pt")
+        train(make_spec(*overrides), folder, parallel, signals)
 
 
-def trained_by_hand(spec: ExperimentSpec, folder: Path) -> dict[str, torch.Tensor]:
-    """The same in one process: the gradient of a step is the mean over both shares of its batch."""
-    state, data = TrainState.begin(spec, torch.device("cpu"), folder), build_dataset(spec)
-    settings = {"batch_size": 8, "seed": spec.seed, "workers": 0, "first_step": 0, "bad_images": 0}
-    streams = [batches(data, **settings, share=slice(rank, None, 2)) for rank in range(2)]
-    makers = [WorkMaker(state.model, spec, rank) for rank in range(2)]
-    shapes = set()
-    for step in range(spec.training.steps):
-        shares = [next(stream) for stream in streams]
-        shapes.add(tuple(tuple(group.images.shape for group in share.groups) for share in shares))
-        for make, share in zip(makers, shares, strict=True):
-            (torch.cat(state.objective(make(share, step))).sum() / 8).backward()
-        clip_gradients(state.trained.values(), spec.training.max_grad_norm)
-        state.optimizer.step()
-        state.optimizer.zero_grad()
-    assert any(one != other for one, other in shapes), "the processes are to have different sizes"
-    return state.model.state_dict()
-
-
-def test_two_processes_that_see_other_sizes_have_the_weights_of_one_that_sees_all(tmp_path):
-    spec = make_spec(*MIXED)
-    RunFolder.create(tmp_path / "run", spec, [])
-    fork = multiprocessing.get_context("fork")
-    port = free_port()
-    pair = [fork.Process(target=train_one_of_two, args=(rank, port, tmp_path / "run")) for rank in range(2)]
-    for process in pair:
+def train_together(size: int, folder: Path, *overrides: str) -> RunFolder:
+    """Train with `size` processes; returns the run."""
+    fork, port = multiprocessing.get_context("fork"), free_port()
+    given = [(rank, size, port, folder, *overrides) for rank in range(size)]
+    started = [fork.Process(target=train_one, args=own) for own in given]
+    for process in started:
         process.start()
-    for process in pair:
-        process.join(120)
-    assert [process.exitcode for process in pair] == [0, 0]
-    first, second = (torch.load(tmp_path / "run" / f"{rank}.pt") for rank in range(2))
-    assert all(torch.equal(first[name], second[name]) for name in first)
-    begun = TrainState.begin(spec, torch.device("cpu"), tmp_path / "none").model.state_dict()
-    for name, expected in trained_by_hand(spec, tmp_path / "none").items():
-        torch.testing.assert_close(first[name], expected, rtol=0, atol=1e-5)
-    assert any((first[name] - begun[name]).abs().max() > 1e-3 for name in begun)
+    for process in started:
+        process.join(240)
+    assert [process.exitcode for process in started] == [0] * size
+    return RunFolder(folder)
+
+
+def assert_alike(found: object, expected: object) -> None:
+    """Equal up to rounding, at every depth."""
+    if isinstance(expected, dict):
+        assert isinstance(found, dict)
+        assert found.keys() == expected.keys()
+        for key, value in expected.items():
+            assert_alike(found[key], value)
+    elif isinstance(expected, list):
+        assert isinstance(found, list)
+        assert len(found) == len(expected)
+        for one, other in zip(found, expected, strict=True):
+            assert_alike(one, other)
+    else:
+        assert found == (pytest.approx(expected, rel=1e-3, abs=1e-5) if isinstance(expected, float) else expected)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """The training of `MIXED` by one process."""
+    return train_together(1, tmp_path_factory.mktemp("alone") / "run", *MIXED)
+
+
+@pytest.mark.parametrize(
+    ("size", "accumulation"),
+    [(2, 2), *(pytest.param(*own, marks=pytest.mark.slow) for own in ((2, 1), (4, 1), (4, 2)))],
+)
+def test_any_number_of_processes_trains_alike(tmp_path, alone, size, accumulation):
+    """Losses, weights, held-out loss, evaluation and pictures, with several sizes of images in a batch."""
+    run = train_together(size, tmp_path / "run", *MIXED, f"training.grad_accumulation={accumulation}")
+    assert_alike(lines_of(run), lines_of(alone))
+    assert any("held_out" in line for line in lines_of(alone))
+    assert any("evaluation" in line for line in lines_of(alone))
+    a, b = (checkpoint.load(one.checkpoints, parts=PARTS).tensors for one in (run, alone))
+    begun = TrainState.begin(make_spec(*MIXED), torch.device("cpu"), tmp_path / "none").model.state_dict()
+    assert any((a["model"][name] - begun[name]).abs().max() > 1e-3 for name in begun)
+    for part in PARTS:
+        for name, tensor in b[part].items():
+            torch.testing.assert_close(a[part][name], tensor, rtol=1e-3, atol=2e-5)
+    drawn = sorted(file.name for file in alone.samples.glob("*.png"))
+    assert drawn == sorted(file.name for file in run.samples.glob("*.png"))
+    for name in drawn:
+        ours, theirs = (np.asarray(Image.open(one.samples / name), np.float32) for one in (run, alone))
+        assert np.abs(ours - theirs).max() <= 3, name
+
+
+def test_what_an_objective_draws_is_an_images_own(tmp_path):
+    """In whichever process and part of a step it is."""
+    spec = make_spec("training.batch_size=8")
+    model, data = TrainState.begin(spec, torch.device("cpu"), tmp_path).model, build_dataset(spec)
+    drawn = []
+    for size, parts in ((1, 1), (1, 2), (2, 1), (4, 2)):
+        of_image = {}
+        for rank in range(size):
+            share = slice(rank, None, size)
+            batch = next(batches(data, batch_size=8, seed=3, workers=0, first_step=0, bad_images=0, share=share))
+            work = WorkMaker(model, spec, Parallel(torch.device("cpu"), rank, size))(batch, 0)
+            for part in work.parts(parts):
+                numbers = part.drawn("more", lambda count, generator: torch.rand(count, 2, generator=generator))
+                for group, own in zip(part.groups, numbers, strict=True):
+                    for member, row in zip(group.members.tolist(), own.tolist(), strict=True):
+                        of_image[member * size + rank] = row
+        drawn.append(of_image)
+    assert sorted(drawn[0]) == list(range(8))
+    assert len({tuple(row) for row in drawn[0].values()}) == 8
+    assert all(one == drawn[0] for one in drawn)
 
 
 def test_torchrun_hands_on_what_the_help_says(capsys):

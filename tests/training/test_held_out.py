@@ -11,15 +11,18 @@ import torch
 from pixelflow.core.assembly import build_dataset
 from pixelflow.runs import checkpoint
 from pixelflow.system.errors import DataError, SpecError
+from pixelflow.system.parallel import Parallel
 from pixelflow.training.held_out import HeldOutLoss, trained_on
 from pixelflow.training.loader import batches
 from tests.conftest import lively_model, make_spec
+
+ALONE = Parallel(torch.device("cpu"))
 
 
 def measured(spec, model=None, seed=0):
     dataset = build_dataset(spec)
     model = model or lively_model(spec, seed)
-    return HeldOutLoss(spec, dataset, spec_file(spec), 0).measure(model, lively_model(spec, 7), 2)["held_out"]
+    return HeldOutLoss(spec, dataset, spec_file(spec), 0).measure(model, lively_model(spec, 7), 2, ALONE)["held_out"]
 
 
 def spec_file(spec):
@@ -52,7 +55,7 @@ def test_it_leaves_the_model_and_the_randomness_alone():
     torch.manual_seed(5)
     expected = torch.randn(3)
     torch.manual_seed(5)
-    held_out.measure(model, model, 2)
+    held_out.measure(model, model, 2, ALONE)
     assert torch.equal(torch.randn(3), expected)
     assert model.training
     assert all(parameter.grad is None for parameter in model.parameters())

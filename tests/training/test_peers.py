@@ -11,8 +11,8 @@ import time
 import pytest
 
 from pixelflow.runs import checkpoint
+from pixelflow.system.distributed import joined
 from pixelflow.system.errors import LostPeerError, UsageError
-from pixelflow.training.distributed import joined
 from tests import processes
 from tests.conftest import TINY
 from tests.training.test_distributed import free_port
@@ -158,7 +158,7 @@ def test_whoever_is_killed_whenever_all_others_end(start, killed, phase):
 
 
 AT_ONCE = """
-from pixelflow.training import stopping
+from pixelflow.system import stopping
 stopping._PATIENCE = 2
 """
 

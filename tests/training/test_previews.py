@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from pixelflow.core.assembly import build_dataset
 from pixelflow.system.errors import UsageError
+from pixelflow.system.parallel import Parallel
 from pixelflow.training.previews import Previews
 from tests.conftest import lively_model, make_spec
 
@@ -22,7 +24,7 @@ def drawn(tmp_path, monkeypatch, *overrides):
     monkeypatch.setattr(pictures, "grid", lambda *given: seen.update(grid=given[1:3]) or grid(*given))
     monkeypatch.setattr(pictures, "filmstrip", lambda *given, **named: seen.update(named) or filmstrip(*given, **named))
     previews = Previews(tmp_path, spec, build_dataset(spec))
-    assert previews.draw(lively_model(spec), 4).is_file()
+    assert previews.draw(lively_model(spec), 4, Parallel(torch.device("cpu"))).is_file()
     return seen
 
 

@@ -26,9 +26,10 @@ from pixelflow.system.errors import (
     PreemptedError,
     UsageError,
 )
+from pixelflow.system.parallel import Parallel
+from pixelflow.system.stopping import Stop, StopSignals
 from pixelflow.training.loop import Trainer
 from pixelflow.training.previews import Previews
-from pixelflow.training.stopping import Stop, StopSignals
 from tests import processes
 from tests.conftest import TINY, make_spec
 from tests.training.conftest import lines_of
@@ -185,7 +186,7 @@ def test_captions_head_the_pictures(tmp_path):
     model = build_model(spec)
     model.conditioners[0].register_forward_pre_hook(lambda module, inputs: asked.append(inputs[0].shape))
     assert previews.is_due(0)
-    previews.draw(model, 0)
+    previews.draw(model, 0, Parallel(torch.device("cpu")))
     assert asked[0][0] == 3
     assert len(list((tmp_path / "samples").iterdir())) == 2
     assert not previews.is_due(0)
@@ -219,7 +220,7 @@ def test_sigterm_in_every_phase(trained, tmp_path, monkeypatch, phase):
         if phase == "data":
             patch.setattr("pixelflow.training.loop.batches", stuck(terminate))
         elif phase == "pictures":
-            patch.setattr(drawing, "draw", stuck(terminate))
+            patch.setattr(drawing, "_draw_part", lambda *given: next(stuck(terminate)()))
         else:
             original = checkpoint.save_file
             patch.setattr(checkpoint, "save_file", lambda named, path: (terminate(), original(named, path)))

@@ -44,10 +44,10 @@ from pixelflow.sweep.points.plan import Cell, Plan
 from pixelflow.sweep.points.settings import CELLS, TRAININGS
 from pixelflow.sweep.work.task import AGAIN, Task
 from pixelflow.system.device import choose_device
+from pixelflow.system.parallel import Parallel
 from pixelflow.system.records import Kind
-from pixelflow.training.parallel import Parallel
+from pixelflow.system.stopping import StopSignals
 from pixelflow.training.session import train
-from pixelflow.training.stopping import StopSignals
 
 logger = logging.getLogger(__name__)
 

@@ -18,9 +18,9 @@ from torch.distributed.rendezvous import rendezvous
 from pixelflow.system import terminal
 from pixelflow.system.device import choose_device
 from pixelflow.system.errors import LostPeerError, PixelflowError, UsageError, first_line
-from pixelflow.training.parallel import Parallel
-from pixelflow.training.peers import Peers
-from pixelflow.training.stopping import killable
+from pixelflow.system.parallel import Parallel
+from pixelflow.system.peers import Peers
+from pixelflow.system.stopping import killable
 
 TIMEOUT_VARIABLE = "PIXELFLOW_RENDEZVOUS_TIMEOUT"
 """Environment variable with the seconds for which processes wait for each other at the start."""
@@ -79,7 +79,7 @@ def _met(device: torch.device, rank: int, size: int) -> Peers:
         with killable():
             store, _, _ = next(rendezvous("env://", rank, size, timeout=patience))
             peers = Peers(rank, size, store, patience)
-            backend = "nccl" if device.type == "cuda" else "gloo"
+            backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"  # flags and objects need no GPU
             dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_LONGEST_WAIT)
     except (dist.DistError, OSError) as error:
         reason = first_line(error)
