@@ -149,6 +149,11 @@ def test_commands_import_nothing_heavy_at_the_top(file):
             assert parts[0] != "pixelflow" or light, f"{file}:{line} import {module} inside the function"
 
 
+def test_typer_is_used_by_its_public_name_alone():
+    modules = {whole for file in FILES if room(file) == "cli" for _, whole in imports(file)}
+    assert {whole for whole in modules if whole.split(".")[0] in ("typer", "click")} == {"typer"}
+
+
 def test_importing_the_package_is_light():
     rooms = "('pixelflow.samplers', 'pixelflow.sweep')"
     code = f"import sys, pixelflow; print('torch' in sys.modules, any(m.startswith({rooms}) for m in sys.modules))"
