@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
-import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pixelflow.system.errors import DataError
 from pixelflow.system.files import write_bytes
+from pixelflow.system.plotting import COLOURS, drawing, is_wide, png
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 logger = logging.getLogger(__name__)
 
 PICTURE = "loss.png"
 _POINTS = 1000
 """Of a curve; the lines of longer runs are averaged."""
-_TIMES_HIGHER = 10
-"""Ratio of the largest to the smallest loss from which the axis is logarithmic."""
 
 Point = tuple[int, float]
 """A step and a loss."""
@@ -111,42 +111,32 @@ def plot(runs: dict[str, Course], target: Path) -> None:
     Raises:
         CannotWriteError: the system refuses.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    with drawing(9, 5, dpi=110) as (figure, axes):
+        for place, (name, course) in enumerate(runs.items()):
+            _draw(axes, course, "" if len(runs) == 1 else name, f"C{place % len(COLOURS)}")
+        if is_wide([loss for course in runs.values() for _, loss in course.trained if loss > 0]):
+            axes.set_yscale("log")
+        axes.set_xlabel("step")
+        axes.set_ylabel("loss")
+        axes.set_title(next(iter(runs)) if len(runs) == 1 else "")
+        axes.legend()
+        picture = png(figure)
+    write_bytes(target, picture)
 
-    figure = Figure(figsize=(9, 5), dpi=110, layout="constrained")
-    axes = figure.add_subplot()
-    for place, (name, course) in enumerate(runs.items()):
-        colour = f"C{place % 10}"
-        label = "training" if len(runs) == 1 else name
-        axes.plot(*_columns(course.trained), color=colour, linewidth=1.5, label=label, zorder=3)
-        of = "" if len(runs) == 1 else f"{name}, "
-        if course.held_out:
-            style: dict[str, Any] = {
-                "color": "black" if len(runs) == 1 else colour,
-                "linewidth": 1.2,
-                "markersize": 4,
-                "zorder": 4,
-            }
-            axes.plot(*_columns(course.held_out), "o--", label=f"{of}held out", **style)
-            axes.plot(*_columns(course.averaged), "s:", label=f"{of}held out, averaged weights", **style)
-        if len(runs) == 1 and len(course.by_stage) > 1:
-            for stage, points in sorted(course.by_stage.items()):
-                own = f"C{stage + 1}"
-                axes.plot(*_columns(points), color=own, linewidth=0.8, alpha=0.7, label=f"training, stage {stage + 1}")
-    losses = [loss for course in runs.values() for _, loss in course.trained if loss > 0]
-    if losses and max(losses) > _TIMES_HIGHER * min(losses):
-        axes.set_yscale("log")
-    axes.set_xlabel("step")
-    axes.set_ylabel("loss")
-    axes.set_title(next(iter(runs)) if len(runs) == 1 else "", fontsize=11)
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, frameon=False)
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of letters that its font lacks
-        FigureCanvasAgg(figure).print_png(buffer)
-    write_bytes(target, buffer.getvalue())
+
+def _draw(axes: Axes, course: Course, name: str, colour: str) -> None:
+    """The curves of a run; without a name it is the only one, and is drawn by stage too."""
+    axes.plot(*_columns(course.trained), color=colour, linewidth=1.5, label=name or "training", zorder=3)
+    if course.held_out:
+        of = f"{name}, " if name else ""
+        style: dict[str, Any] = {"linewidth": 1.2, "markersize": 4, "zorder": 4}
+        own = colour if name else "black"
+        axes.plot(*_columns(course.held_out), "o--", color=own, label=f"{of}held out", **style)
+        axes.plot(*_columns(course.averaged), "s:", color=own, label=f"{of}held out, averaged weights", **style)
+    if not name and len(course.by_stage) > 1:
+        for stage, points in sorted(course.by_stage.items()):
+            label = f"training, stage {stage + 1}"
+            axes.plot(*_columns(points), color=f"C{stage + 1}", linewidth=0.8, alpha=0.7, label=label)
 
 
 def _columns(points: Sequence[Point]) -> tuple[list[float], list[float]]:
