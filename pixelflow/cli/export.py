@@ -60,6 +60,7 @@ def export(
 
     Stopped and started again, it goes on where it was. Every run draws a prompt's images from the same seeds.
     """
+    from pixelflow.core.fields import CAPTION
     from pixelflow.generation.exports.drawing import Export
     from pixelflow.generation.rewriting import chosen
     from pixelflow.generation.run import Run
@@ -71,7 +72,7 @@ def export(
     choice = None if rewriter is None else chosen(rewriter)
     tasks = layout.read(prompts)
     opened = Run.open(run, step=step, weights=weights, device=device)
-    opened.check_reads(label=False, caption=True)
+    opened.check_reads([CAPTION.name])
     sampling = changed_sampling(opened.spec, changes, overrides or ())
     built = None if choice is None else choice.build(device=opened.model.device)
     images = Export(opened, sampling, layout, tasks, built, seed)

@@ -46,6 +46,13 @@ def sample(
     negative: Annotated[
         list[str] | None, typer.Option(help="What guidance leads away from; one for all, or one a caption.")
     ] = None,
+    field: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="A value of another field that the run reads, such as lowres=small.png (or .npy); several take turns.",
+        ),
+    ] = None,
     rewriter: Rewriter = None,
     count: Annotated[
         int | None, typer.Option(min=1, max=MOST_IMAGES, help="Images; labels and captions repeat in order.")
@@ -85,6 +92,7 @@ def sample(
     With --npz FILE.npz only the PNGs (by default in a folder FILE beside it) and the npz are written, of any number
     of images within little memory; stopped and started again, it goes on where it was.
     """
+    from pixelflow.core.fields import CAPTION, LABEL, read_fields
     from pixelflow.generation.ordering import Wish, ordered
     from pixelflow.generation.prompt_files import read_prompts
     from pixelflow.generation.run import Run
@@ -98,9 +106,9 @@ def sample(
         changes = sampling_changes(steps=steps, sampler=sampler, guidance=guidance, grid=grid)
         sampling = changed_sampling(opened.spec, changes, overrides or ())
         captions = [*(prompt or []), *(read_prompts(prompts) if prompts else [])]
+        given = {LABEL.name: _names(labels, opened), CAPTION.name: captions, **read_fields(field or ())}
         wish = Wish(
-            labels=_names(labels, opened),
-            captions=captions,
+            given={name: values for name, values in given.items() if values},
             negatives=negative or (),
             rewriter=rewriter,
             count=count,
@@ -117,8 +125,9 @@ def sample(
 
 def _recorded(record: Path, run: Path, device: str | None) -> tuple[Run, Run | None, Order]:
     """What a record holds, with its very weights opened."""
+    from pixelflow.core.fields import LABEL
+    from pixelflow.core.labels import check_recorded
     from pixelflow.generation.gallery import read_order
-    from pixelflow.generation.labels import check_recorded
     from pixelflow.generation.run import Run
     from pixelflow.generation.settings import changed_sampling
 
@@ -127,7 +136,7 @@ def _recorded(record: Path, run: Path, device: str | None) -> tuple[Run, Run | N
     opened = Run.reopen(order.source, path=run, device=device)
     weaker = Run.reopen(order.weak, device=device) if order.weak else None
     sampling = changed_sampling(opened.spec, order.sampling.model_dump(mode="json"), source=str(record))
-    if "label" in opened.reads:
+    if LABEL.name in opened.reads:
         check_recorded(order.labels or (), len(opened.labels))
     return opened, weaker, order.model_copy(update={"sampling": sampling})
 

@@ -31,7 +31,7 @@ class ByteText(Conditioner):
     late; an embedding has it after some hundred steps.
     """
 
-    reads: ClassVar[Literal["label", "caption"]] = "caption"
+    reads: ClassVar[str] = "caption"
     may_differ: ClassVar[frozenset[str]] = frozenset({"depth", "max_bytes"})
 
     class Params(Conditioner.Params):

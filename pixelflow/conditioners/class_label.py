@@ -17,7 +17,7 @@ from pixelflow.system.errors import DataError, UsageError
 class ClassLabel(Conditioner):
     """A table of one vector a class and a last one for "no class"."""
 
-    reads: ClassVar[Literal["label", "caption"]] = "label"
+    reads: ClassVar[str] = "label"
     may_differ: ClassVar[frozenset[str]] = frozenset({"classes", "init_std"})
 
     class Params(Conditioner.Params):

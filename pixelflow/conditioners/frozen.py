@@ -34,7 +34,7 @@ class FrozenText(Conditioner):
     Captions that the cache knows are prepared as their entries in it, all others as tokens for the encoder.
     """
 
-    reads: ClassVar[Literal["label", "caption"]] = "caption"
+    reads: ClassVar[str] = "caption"
     may_differ: ClassVar[frozenset[str]] = frozenset({"max_tokens", "precision", "model", "cache"})
     files: ClassVar[tuple[str, ...]]
     """Patterns of the files that an encoder consists of."""

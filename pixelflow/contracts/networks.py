@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from pixelflow.contracts.checking import Check, expect, expect_close, expect_gradient, expect_like
-from pixelflow.contracts.partners import built_in
+from pixelflow.contracts.partners import WithField, built_in
 from pixelflow.core.condition import Condition
+from pixelflow.core.fields import LABEL, field_of
 from pixelflow.core.interfaces import Backbone, Conditioner, Query
 from pixelflow.system.errors import UsageError
 
@@ -142,7 +143,10 @@ def states_its_cost(params: Backbone.Params) -> None:
 
 
 def _resolved(params: Conditioner.Params) -> Any:
-    return params.resolved(built_in("dataset", "digits", height=8, width=8, channels=1))
+    cls = params.component
+    assert issubclass(cls, Conditioner)
+    digits = built_in("dataset", "digits", height=8, width=8, channels=1)
+    return params.resolved(digits if cls.reads == LABEL.name else WithField(digits, cls.reads, cls.examples()))
 
 
 def _conditioner(params: Conditioner.Params) -> Conditioner:
@@ -151,8 +155,7 @@ def _conditioner(params: Conditioner.Params) -> Conditioner:
 
 
 def _values(conditioner: Conditioner) -> Sequence[Any]:
-    known: dict[str, list[Any]] = {"label": [0, 1, 2], "caption": ["a red house", "", "two dogs in the snow"]}
-    return known[conditioner.reads]
+    return conditioner.examples()
 
 
 def prepares_values(params: Conditioner.Params) -> None:
@@ -191,18 +194,18 @@ def tells_values_apart(params: Conditioner.Params) -> None:
 def refuses_nonsense(params: Conditioner.Params) -> None:
     """A value that it cannot know raises UsageError."""
     conditioner = _conditioner(params)
-    nonsense: dict[str, list[Any]] = {"label": [10**9], "caption": [3.5]}
+    nonsense = field_of(conditioner.reads).nonsense
     try:
-        conditioner.prepare(nonsense[conditioner.reads])
+        conditioner.prepare([nonsense])
     except UsageError:
         return
-    expect(False, f"it prepared {nonsense[conditioner.reads][0]!r}")
+    expect(False, f"it prepared {nonsense!r}")
 
 
 def follows_names_of_classes(params: Conditioner.Params) -> None:
     """Where it can take weights over for other classes, each class gets the condition that it had there."""
     there, here = _conditioner(params), _conditioner(params)
-    if there.reads != "label":
+    if there.reads != LABEL.name:
         return
     places = list(reversed(range(10)))
     weights = here.for_classes(there.state_dict(), places)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from pixelflow.core import plugins
-from pixelflow.core.interfaces import Array, Extractor, ImageSource
+from pixelflow.core.fields import CAPTION
+from pixelflow.core.interfaces import Array, BadSample, Dataset, Extractor, ImageSource, Sample
 from pixelflow.core.registry import registry
 
 
@@ -17,6 +19,27 @@ def built_in(kind: str, name: str, **wiring: Any) -> Any:
     """A registered component with its default settings."""
     plugins.load()
     return registry.of_kind(kind)[name].cls.Params().build(**wiring)
+
+
+class WithField(Dataset):
+    """A data set whose samples also have a field, of a few values in turn."""
+
+    def __init__(self, dataset: Dataset, name: str, values: Sequence[Any]) -> None:
+        super().__init__(dataset.params)
+        self._dataset, self._name, self._values = dataset, name, values
+        self.classes = dataset.classes
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def sample(self, index: int, generator: torch.Generator) -> Sample | BadSample:
+        sample = self._dataset.sample(index, generator)
+        if isinstance(sample, BadSample):
+            return sample
+        value = self._values[index % len(self._values)]
+        if self._name == CAPTION.name:
+            return replace(sample, caption=value)
+        return replace(sample, fields={**sample.fields, self._name: value})
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from pixelflow.core.cascade import Cascade
+from pixelflow.core.fields import CAPTION, LABEL, field_of
 from pixelflow.core.interfaces import Backbone, Conditioner, Dataset, Sample
 from pixelflow.core.model import FlowModel
 from pixelflow.core.renoising import NotLinearError
@@ -73,26 +74,29 @@ def resolve(spec: ExperimentSpec, dataset: Dataset) -> ExperimentSpec:
     """The spec with what only the data can tell (the number of classes) filled in.
 
     Raises:
-        DataError: a conditioner reads captions and the data have none; and what a conditioner itself raises.
+        DataError: a conditioner reads a field that the data do not have; and what a conditioner itself raises.
     """
-    _check_captions(spec, dataset)
+    _check_fields(spec, dataset)
     conditioners = tuple(params.resolved(dataset) for params in spec.conditioners)
     return spec.model_copy(update={"conditioners": conditioners})
 
 
-def _check_captions(spec: ExperimentSpec, dataset: Dataset) -> None:
-    """The first readable element tells, before anything is written."""
-    readers = [cls.type_name() for cls in map(_component, spec.conditioners) if cls.reads == "caption"]
+def _check_fields(spec: ExperimentSpec, dataset: Dataset) -> None:
+    """The first readable element tells, before anything is written; of labels the list of classes does."""
+    readers = [cls for cls in map(_component, spec.conditioners) if cls.reads != LABEL.name]
     if not readers:
         return
     for index in range(min(len(dataset), _LOOKED_AT)):
         sample = dataset.sample(index, torch.Generator())
         if isinstance(sample, Sample):
-            if sample.caption is None:
-                raise DataError(
-                    f"conditioner {readers[0]}: the data set {dataset.params.component.type_name()} has no captions; "
-                    "use one that has (captioned_folder, shapes), or drop the conditioner"
-                )
+            for reader in readers:
+                if field_of(reader.reads).of(sample) is None:
+                    name, some = dataset.params.component.type_name(), field_of(reader.reads).many
+                    such = " (captioned_folder, shapes)" if reader.reads == CAPTION.name else ""
+                    raise DataError(
+                        f"conditioner {reader.type_name()}: the data set {name} has no {some}; "
+                        f"use one that has{such}, or drop the conditioner"
+                    )
             return
 
 

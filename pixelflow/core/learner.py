@@ -43,7 +43,7 @@ class Learner(nn.Module):
         return Answer(work, [velocity.float() for velocity in velocities], kept, self.model.cascade.clean_estimate)
 
     def conditions(self, work: Work) -> Sequence[Tensor]:
-        """What its conditioners made of the batch's labels and captions: one (b ...) each."""
+        """What its conditioners made of the batch's fields: one (b ...) each."""
         return work.conditions
 
     def _evaluated(

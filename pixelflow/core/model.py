@@ -101,10 +101,10 @@ class FlowModel(nn.Module):
             raise UsageError(f"the backbone {self.backbone.type_name()} {has}, and tap {beyond[0]} is asked of it")
 
     def prepare(self, values: Mapping[str, Sequence[Any]], drop: Tensor | None = None) -> list[Tensor]:
-        """Raw labels and captions, by field, to one tensor a conditioner, on the model's device.
+        """Values by field to one tensor a conditioner, on the model's device.
 
         Args:
-            values: field ("label", "caption") -> one value an image.
+            values: field -> one value an image; see `pixelflow.core.fields`.
             drop: (b), true where the condition is replaced by the null condition.
 
         Returns:

@@ -11,7 +11,9 @@ from typing import Any
 
 import torch
 
-from pixelflow.core.assembly import build_plan
+from pixelflow.core.assembly import build_dataset, build_plan
+from pixelflow.core.fields import CAPTION, LABEL, field_of
+from pixelflow.core.interfaces import Sample
 from pixelflow.core.model import FlowModel
 from pixelflow.core.sampling import SeededNoise, generate
 from pixelflow.core.schedule import Stage
@@ -142,7 +144,7 @@ def training_speed(
     training, device = spec.training, model.device
     size = training.batch_size // training.grad_accumulation
     batch = Batch(
-        grouped(torch.randn(size, spec.image.channels, *spec.image.size)), dict(example_values(model, classes, size))
+        grouped(torch.randn(size, spec.image.channels, *spec.image.size)), _values(model, spec, classes, size)
     )
     model.train()
     model.backbone.activation_checkpointing = training.activation_checkpointing
@@ -163,12 +165,21 @@ def training_speed(
 
 
 def example_values(model: FlowModel, classes: int, count: int) -> Mapping[str, list[Any]]:
-    """Labels in turn, and captions, as far as the model is conditioned on them."""
+    """Labels in turn, and captions, as far as the model is conditioned on them; other fields are left out."""
     columns: dict[str, Sequence[Any]] = {
-        "label": [index % max(1, classes) for index in range(count)],
-        "caption": [f"a picture of the number {index}" for index in range(count)],
+        LABEL.name: [index % max(1, classes) for index in range(count)],
+        CAPTION.name: [f"a picture of the number {index}" for index in range(count)],
     }
-    return {one.reads: list(columns[one.reads]) for one in model.conditioners}
+    return {one.reads: list(columns[one.reads]) for one in model.conditioners if one.reads in columns}
+
+
+def _values(model: FlowModel, spec: ExperimentSpec, classes: int, count: int) -> dict[str, list[Any]]:
+    """`example_values`, and what the first image of the spec's data has of other fields."""
+    values = dict(example_values(model, classes, count))
+    for name in {one.reads for one in model.conditioners} - values.keys():
+        sample = build_dataset(spec).sample(0, torch.Generator())
+        values[name] = [field_of(name).of(sample) if isinstance(sample, Sample) else None] * count
+    return values
 
 
 def _now(device: torch.device) -> float:

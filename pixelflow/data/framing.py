@@ -19,7 +19,7 @@ from torch import Tensor
 from pixelflow.core.interfaces import Dataset, Survey
 from pixelflow.core.problems import problem
 from pixelflow.core.sizes import Size, fitting_size
-from pixelflow.data import decoding
+from pixelflow.system import decoding
 
 
 def _colour(name: str) -> str:

@@ -16,9 +16,9 @@ import torch
 from pixelflow.core.classes import in_order
 from pixelflow.core.interfaces import BadSample, Dataset, Sample, Survey
 from pixelflow.core.sizes import Size
-from pixelflow.data import decoding
 from pixelflow.data.framing import FramedParams, Framing, surveyed
 from pixelflow.data.listing import listed, plain
+from pixelflow.system import decoding
 from pixelflow.system.errors import DataError
 from pixelflow.system.printing import printable
 

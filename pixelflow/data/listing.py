@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pixelflow.data import decoding
+from pixelflow.system import decoding
 from pixelflow.system.errors import DataError, MissingInputError
 
 _TEXT = ".txt"

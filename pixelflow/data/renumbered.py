@@ -21,7 +21,7 @@ class Renumbered(Dataset):
     def __init__(self, dataset: Dataset, match: Match) -> None:
         super().__init__(dataset.params)
         self._dataset, self._match = dataset, match
-        self.classes, self.left_out = match.others, dataset.left_out
+        self.classes, self.left_out = match.others, dict(dataset.left_out)  # a mapping that pickles
 
     @property
     def fingerprint(self) -> str:

@@ -17,12 +17,12 @@ import torch
 from pixelflow.core.classes import in_order, numbered
 from pixelflow.core.interfaces import BadSample, Dataset, Sample, Survey
 from pixelflow.core.sizes import Size
-from pixelflow.data import decoding
 from pixelflow.data.caption_tables import BadCaptionError, cell_captions, column_of
 from pixelflow.data.captions import drawn, usable
 from pixelflow.data.class_numbers import MOST_IDS, classes_of
-from pixelflow.data.decoding import UnreadableImageError
 from pixelflow.data.framing import FramedParams, Framing, surveyed
+from pixelflow.system import decoding
+from pixelflow.system.decoding import UnreadableImageError
 from pixelflow.system.errors import DataError, first_line
 from pixelflow.system.files import is_plain_file
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
 from pixelflow.core.classes import in_order, is_number
-from pixelflow.data import decoding
 from pixelflow.data.tar_scan import NOWHERE, scan
+from pixelflow.system import decoding
 from pixelflow.system.errors import CannotWriteError, DataError, MissingInputError
 from pixelflow.system.files import read_bytes, write_bytes, writing
 from pixelflow.system.sealed_arrays import check_safetensors, parsing, seal_safetensors

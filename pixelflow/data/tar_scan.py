@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from pixelflow.data import decoding
 from pixelflow.data.caption_tables import MAX_BYTES
 from pixelflow.data.listing import plain
+from pixelflow.system import decoding
 from pixelflow.system.errors import DataError, first_line
 
 _BLOCK = 512

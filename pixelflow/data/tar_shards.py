@@ -16,14 +16,14 @@ import torch
 from pixelflow.core.classes import in_order, numbered
 from pixelflow.core.interfaces import BadSample, Dataset, Sample, Survey
 from pixelflow.core.sizes import Size
-from pixelflow.data import decoding
 from pixelflow.data.caption_tables import BadCaptionError
 from pixelflow.data.captions import drawn, json_captions, lines
 from pixelflow.data.class_numbers import MOST_IDS, classes_of
-from pixelflow.data.decoding import UnreadableImageError
 from pixelflow.data.framing import FramedParams, Framing, surveyed
 from pixelflow.data.patterns import Patterns, matching
 from pixelflow.data.tar_index import TarIndex
+from pixelflow.system import decoding
+from pixelflow.system.decoding import UnreadableImageError
 from pixelflow.system.errors import DataError
 
 logger = logging.getLogger(__name__)

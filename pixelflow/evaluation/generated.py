@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from pixelflow.core import seeds
+from pixelflow.core.fields import CAPTION, LABEL, columns, field_of
 from pixelflow.core.interfaces import Dataset, Sample
 from pixelflow.core.spec import SamplingSpec
 from pixelflow.generation.draw import Drawn, draw
@@ -17,6 +20,7 @@ from pixelflow.generation.numbered import NumberedImages
 from pixelflow.generation.run import Run
 from pixelflow.generation.settings import code_behind
 from pixelflow.metrics.splits import shuffled
+from pixelflow.system.errors import DataError
 from pixelflow.system.parallel import Parallel
 
 
@@ -28,8 +32,8 @@ class Generation:
     sampling: SamplingSpec
     count: int
     seed: int
-    captions: tuple[str, ...] | None = None
-    """What each image is generated from, where the run reads captions; see `captions_for`."""
+    given: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """Field -> what each image is generated from, beside labels; see `values_for`."""
 
     @property
     def labels(self) -> list[int] | None:
@@ -38,10 +42,17 @@ class Generation:
         return [index % classes for index in range(self.count)] if classes else None
 
     @property
+    def captions(self) -> Sequence[str] | None:
+        """What each image is generated from, where the run reads captions."""
+        return self.given.get(CAPTION.name)
+
+    @property
     def recipe(self) -> dict[str, Any]:
         """Everything that decides on the images."""
         source = self.run.source
         told = {} if self.captions is None else {"captions_sha256": _sha256("\n".join(self.captions))}
+        for name in sorted(self.given.keys() - {CAPTION.name}):
+            told[f"{name}_sha256"] = _digest(name, self.given[name])
         return {
             "step": source.step,
             "weights": source.weights,
@@ -81,30 +92,53 @@ class Generation:
         return draw(run.model, run.spec, values, own_seeds, sampling=self.sampling, parallel=parallel)
 
     def _values(self, indices: Sequence[int]) -> Mapping[str, Sequence[Any]]:
-        """Labels and captions of some of the images, as far as the run reads them."""
-        columns: dict[str, Sequence[Any] | None] = {"label": self.labels, "caption": self.captions}
-        return {field: [column[index] for index in indices] for field, column in columns.items() if column is not None}
+        """Labels and other fields of some of the images, as far as the run reads them."""
+        columns = dict(self.given) if self.labels is None else {**self.given, LABEL.name: self.labels}
+        return {name: [column[index] for index in indices] for name, column in columns.items()}
 
 
-def captions_for(run: Run, count: int, data: Dataset) -> tuple[str, ...] | None:
-    """Captions of the data, each as often as the others; None if the run reads none.
+def reads_data(run: Run) -> bool:
+    """Whether the images of an evaluation are generated from values that only the data have."""
+    return any(conditioner.reads != LABEL.name for conditioner in run.model.conditioners)
+
+
+def values_for(run: Run, count: int, data: Dataset) -> dict[str, tuple[Any, ...]]:
+    """Values of the data, each as often as the others, of every field that the run reads beside labels.
 
     They come in an order that is random and always the same: the first ones of sorted data are of few kinds.
+
+    Raises:
+        DataError: the data lack a field; what has no caption is generated from the empty one.
     """
-    if all(conditioner.reads != "caption" for conditioner in run.model.conditioners):
-        return None
+    if not reads_data(run):
+        return {}
+    names = {conditioner.reads for conditioner in run.model.conditioners} - {LABEL.name}
     order = shuffled(len(data)).tolist()
     chosen = [order[place % len(order)] for place in range(count)]
     as_they_lie = sorted(range(count), key=chosen.__getitem__)  # the fastest way to read them
-    found = {place: _caption(data, chosen[place], place) for place in as_they_lie}
-    return tuple(found[place] for place in range(count))
+    found = {place: _values(data, chosen[place], place, names) for place in as_they_lie}
+    return {name: tuple(found[place][name] for place in range(count)) for name in names}
+
+
+def _digest(name: str, values: Iterable[Any]) -> str:
+    """The hash of a field's values."""
+    found = hashlib.sha256()
+    for value in values:
+        is_array = isinstance(value, Tensor)
+        found.update(value.numpy().tobytes() if is_array else json.dumps(field_of(name).kept(value)).encode())
+    return found.hexdigest()
 
 
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _caption(dataset: Dataset, index: int, draw: int) -> str:
-    """One of the captions of an element: another draw may give another one."""
+def _values(dataset: Dataset, index: int, draw: int, names: Iterable[str]) -> dict[str, Any]:
+    """An element's values of these fields; another draw may give another caption."""
     sample = dataset.sample(index, seeds.generator(0, "evaluation", draw))
-    return (sample.caption if isinstance(sample, Sample) else None) or ""
+    own = columns([sample]) if isinstance(sample, Sample) else {}
+    found = {name: own[name][0] if name in own else "" if name == CAPTION.name else None for name in names}
+    lacking = next((name for name, value in found.items() if value is None), None)
+    if lacking is not None:
+        raise DataError(f"element {index} of the data cannot be read, or has no {field_of(lacking).many}")
+    return found

@@ -12,7 +12,7 @@ from pixelflow.core.interfaces import Dataset
 from pixelflow.core.model import FlowModel
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.evaluation import records
-from pixelflow.evaluation.generated import Generation, captions_for
+from pixelflow.evaluation.generated import Generation, values_for
 from pixelflow.evaluation.inputs import reference_for
 from pixelflow.evaluation.measurement import Measurement
 from pixelflow.evaluation.records import Outcome
@@ -58,7 +58,7 @@ def evaluate_model(
         source = Source(run=spec.name, step=step, weights="ema", sha256="")
         run = Run(spec, model, classes, source)
         count = spec.evaluation.images
-        generation = Generation(run, spec.sampling, count, 0, captions_for(run, count, data))
+        generation = Generation(run, spec.sampling, count, 0, values_for(run, count, data))
         for _ in generation.draw_into(folder / "images", parallel):
             pass
         parallel.wait()

@@ -10,7 +10,7 @@ from pixelflow.core import reading
 from pixelflow.core.interfaces import Dataset
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.evaluation import records
-from pixelflow.evaluation.generated import Generation, captions_for
+from pixelflow.evaluation.generated import Generation, reads_data, values_for
 from pixelflow.evaluation.inputs import plain_dataset, reference_for
 from pixelflow.evaluation.measurement import Measurement, prepare
 from pixelflow.generation.run import Run
@@ -41,10 +41,10 @@ def changed_spec(folder: Path, run: Run, overrides: Sequence[str], sampling: Map
 
 def asked_for(run: Run, spec: ExperimentSpec, seed: int) -> tuple[Generation, Dataset | None]:
     """The images that an evaluation by this spec draws, and the spec's data, where they are needed."""
-    data = plain_dataset(spec) if spec.evaluation.reference is None or "caption" in run.reads else None
+    data = plain_dataset(spec) if spec.evaluation.reference is None or reads_data(run) else None
     count = spec.evaluation.images
-    captions = None if data is None else captions_for(run, count, data)
-    return Generation(run, spec.sampling, count, seed, captions), data
+    given = {} if data is None else values_for(run, count, data)
+    return Generation(run, spec.sampling, count, seed, given), data
 
 
 def evaluate(

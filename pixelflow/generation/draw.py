@@ -86,7 +86,7 @@ def draw(
     matrix products. Adaptive solvers are the exception: they choose their steps by the whole batch's error.
 
     Args:
-        values: field ("label", "caption") -> one value an image; a field left out means no condition.
+        values: field -> one value an image (see `pixelflow.core.fields`); a field left out means no condition.
         seeds: one an image.
         sampling: in place of the spec's own.
         keep_stages: also keep the final state of every stage.

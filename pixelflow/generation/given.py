@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
 
+from pixelflow.core.fields import CAPTION
 from pixelflow.core.model import FlowModel
 from pixelflow.core.sizes import Size
 from pixelflow.core.spec import ExperimentSpec
@@ -60,18 +61,20 @@ class Given:
         """Whether an order holds all of it."""
         return self.noise is None and not any(isinstance(one, Tensor) for one in (self.text, self.null_text))
 
-    def wish(self, stages: int, *, size: int | Size | None, **others: Any) -> Wish:
+    def wish(self, stages: int, *, given: Mapping[str, Any], size: int | Size | None, **others: Any) -> Wish:
         """What an order is made of; raises UsageError if both noise and a size are given.
 
         Args:
+            given: the other fields' values.
             others: fields of `Wish`.
         """
         if self.noise is not None:
             if size:
                 raise UsageError("the given noise decides the images' size; leave size= out")
             size = self.noise[0].shape[-2] << (stages - 1), self.noise[0].shape[-1] << (stages - 1)
+        words = _words(self.text)
         return Wish(
-            captions=_words(self.text),
+            given={**given, **({CAPTION.name: words} if words else {})},
             negatives=_words(self.null_text),
             size=(size, size) if isinstance(size, int) else size,
             noises=None if self.noise is None else len(self.noise[0]),

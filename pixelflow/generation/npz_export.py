@@ -40,8 +40,7 @@ class NpzExport:
 
     @property
     def images(self) -> NumberedImages:
-        recipe = json.loads(self.order.model_dump_json(exclude={"device"}))
-        recipe |= code_behind(self.spec, self.order.sampling)
+        recipe = self.order.recipe | code_behind(self.spec, self.order.sampling)
         return NumberedImages(self.folder, len(self.order.seeds), recipe)
 
     def check(self, file: Path) -> None:

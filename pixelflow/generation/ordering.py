@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
+from pixelflow.core.fields import CAPTION, LABEL, Classes, field_of
+from pixelflow.core.labels import repeated
 from pixelflow.core.model import FlowModel
 from pixelflow.core.sizes import Size
 from pixelflow.core.spec import ExperimentSpec, SamplingSpec
-from pixelflow.generation.labels import Labels, repeated
 from pixelflow.generation.orders import MOST_IMAGES, Order, Source
 from pixelflow.generation.rewriting import chosen, rewritten
 from pixelflow.generation.settings import check_negatives, check_weak, checked_size
@@ -18,6 +19,8 @@ from pixelflow.system.errors import UsageError
 
 _SEEDS = 2**63
 """Seeds are below it, as derived ones are (`core.seeds.derive`), and as torch takes them."""
+_BUILT_IN = {LABEL.name, CAPTION.name}
+"""Fields that have columns of their own in an order."""
 
 
 class Drawable(Protocol):
@@ -28,29 +31,26 @@ class Drawable(Protocol):
     source: Source
 
     @property
-    def labels(self) -> range: ...
+    def known(self) -> Classes: ...
 
     @property
     def reads(self) -> set[str]: ...
 
-    def label_indices(self, labels: Labels) -> list[int]: ...
-
-    def check_reads(self, *, label: bool, caption: bool) -> None: ...
+    def check_reads(self, names: Iterable[str]) -> None: ...
 
 
 @dataclass(frozen=True)
 class Wish:
     """What is asked for, as people give it; what is left out is decided by `ordered`."""
 
-    labels: Labels | None = None
-    """By default all classes."""
-    captions: Sequence[str] = ()
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """Field -> values, as `core.fields.ConditionField.values` takes them; of labels by default all classes."""
     negatives: Sequence[str] = ()
     """What guidance leads away from, in place of the empty caption."""
     rewriter: str | None = None
     """Of the captions, by name or as a block."""
     count: int | None = None
-    """Images; labels, captions and negatives are repeated in order."""
+    """Images; all values, and negatives, are repeated in order."""
     seed: int = 0
     """Of the first image; the next has ``seed + 1``."""
     seeds: Sequence[int] | None = None
@@ -78,14 +78,16 @@ def ordered(
         SpecError: there is no such rewriter.
     """
     _check(run, wish, sampling, weak)
-    indices = list(run.labels) if wish.labels is None else run.label_indices(wish.labels)
-    total = _total(wish, indices, usual)
+    values = _values(run, wish)
+    total = _total(wish, values, usual)
+    others = {name: tuple(map(field_of(name).kept, values[name])) for name in sorted(values.keys() - _BUILT_IN)}
     order = Order(
         source=run.source,
         weak=weak.source if weak else None,
         sampling=sampling,
-        labels=tuple(repeated(indices, total)) if "label" in run.reads else None,
-        captions=tuple(repeated(wish.captions, total)) or None,
+        labels=tuple(repeated(values[LABEL.name], total)) if LABEL.name in values else None,
+        captions=tuple(repeated(values.get(CAPTION.name, ()), total)) or None,
+        fields=others or None,
         negatives=tuple(repeated(wish.negatives, total)) or None,
         size=None if wish.size is None else checked_size(run.spec, wish.size),
         seeds=_seeds(wish, total),
@@ -95,13 +97,10 @@ def ordered(
 
 
 def _check(run: Drawable, wish: Wish, sampling: SamplingSpec, weak: Drawable | None) -> None:
-    has_text = bool(wish.captions) or wish.embeddings is not None
-    asks_for_captions = has_text or bool(wish.negatives) or wish.rewriter is not None
-    run.check_reads(label=wish.labels is not None, caption=asks_for_captions)
-    if "caption" in run.reads and not has_text:
-        raise UsageError('this run draws from captions; give --prompt "..." or --prompts FILE, in Python prompts=')
-    has_encoder = any(conditioner.reads == "caption" for conditioner in run.model.conditioners)
-    if (wish.captions or wish.negatives) and not has_encoder:
+    needs_captions = wish.embeddings is not None or wish.negatives or wish.rewriter is not None
+    run.check_reads([*wish.given, *([CAPTION.name] if needs_captions else [])])
+    has_encoder = any(conditioner.reads == CAPTION.name for conditioner in run.model.conditioners)
+    if (CAPTION.name in wish.given or wish.negatives) and not has_encoder:
         raise UsageError("this run has no text encoder; in Python, give text= as token embeddings (b n d)")
     check_negatives(wish.negatives, sampling)
     if weak is not None:
@@ -110,7 +109,19 @@ def _check(run: Drawable, wish: Wish, sampling: SamplingSpec, weak: Drawable | N
         raise UsageError(f"count must be 1 to {MOST_IMAGES}, not {wish.count}")
 
 
-def _total(wish: Wish, indices: Sequence[int], usual: int | None) -> int:
+def _values(run: Drawable, wish: Wish) -> dict[str, list[Any]]:
+    """Field -> the values that take turns, of every field that the run reads; none of captions given as embeddings."""
+    found = {}
+    for name in sorted(run.reads):
+        own, known = field_of(name), run.known
+        if name in wish.given:
+            found[name] = own.values(wish.given[name], known)
+        elif not (name == CAPTION.name and wish.embeddings is not None):
+            found[name] = own.unasked(known)
+    return found
+
+
+def _total(wish: Wish, values: Mapping[str, Sequence[Any]], usual: int | None) -> int:
     """How many images are meant."""
     if wish.count is not None:
         return wish.count
@@ -118,8 +129,9 @@ def _total(wish: Wish, indices: Sequence[int], usual: int | None) -> int:
         return wish.noises
     if wish.seeds is not None:
         return len(wish.seeds)
-    shown = len(indices) if wish.labels is not None or usual is None else min(len(indices), usual)
-    return max(len(wish.captions), wish.embeddings or 0, shown) or usual or 1
+    most = {name: len(own) if name in wish.given or usual is None else usual for name, own in values.items()}
+    shown = [min(len(own), most[name]) for name, own in values.items()]
+    return max([wish.embeddings or 0, *shown]) or usual or 1
 
 
 def _seeds(wish: Wish, total: int) -> tuple[int, ...]:

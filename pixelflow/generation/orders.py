@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 from pydantic import Field
 
 from pixelflow.core.component import Settings
+from pixelflow.core.fields import CAPTION, LABEL, field_of, titles
+from pixelflow.core.labels import repeated
 from pixelflow.core.sizes import Size
 from pixelflow.core.spec import SamplingSpec
 from pixelflow.generation.rewriting import Rewriting
 
 MOST_IMAGES = 10_000_000
 """In one order: each has a seed of its own in memory."""
+
+_LATER = ("fields",)
+"""Keys that orders did not have from the beginning."""
 
 
 class Source(Settings):
@@ -37,6 +43,8 @@ class Order(Settings):
     sampling: SamplingSpec
     labels: tuple[int, ...] | None = None
     captions: tuple[str, ...] | None = None
+    fields: dict[str, tuple[Any, ...]] | None = None
+    """Further fields, as `pixelflow.core.fields.ConditionField.kept` writes their values; they repeat in order."""
     rewriting: Rewriting | None = None
     """What the captions were before they were rewritten, and by what."""
     negatives: tuple[str, ...] | None = None
@@ -48,26 +56,37 @@ class Order(Settings):
     device: str
 
     def titles(self, classes: Sequence[str]) -> list[str]:
-        """Captions as they were asked for, class names (or numbers), or seeds.
+        """Captions as they were asked for, class names (or numbers), what other fields say of themselves, or seeds.
 
         Args:
             classes: names of the labels, if they have any.
         """
         if self.rewriting is not None:
             return list(self.rewriting.prompts)
-        if self.captions is not None:
-            return list(self.captions)
-        if self.labels is not None:
-            return [classes[label] if label < len(classes) else str(label) for label in self.labels]
-        return [f"seed {seed}" for seed in self.seeds]
+        return titles(self.values, classes) or [f"seed {seed}" for seed in self.seeds]
 
     @property
     def null_values(self) -> dict[str, Sequence[Any]]:
         """Likewise, for what guidance leads away from."""
-        return {} if self.negatives is None else {"caption": self.negatives}
+        return {} if self.negatives is None else {CAPTION.name: self.negatives}
 
     @property
     def values(self) -> dict[str, Sequence[Any]]:
-        """Field -> one value an image, as `pixelflow.generation.draw.draw` takes them."""
-        given = {"label": self.labels, "caption": self.captions}
-        return {field: column for field, column in given.items() if column is not None}
+        """Field -> one value an image, as `pixelflow.generation.draw.draw` takes them.
+
+        Raises:
+            DataError: a value of a record is damaged.
+        """
+        columns: dict[str, Sequence[Any] | None] = {LABEL.name: self.labels, CAPTION.name: self.captions}
+        for name, kept in (self.fields or {}).items():
+            columns[name] = repeated([field_of(name).restored(value) for value in kept], len(self.seeds))
+        return {name: column for name, column in columns.items() if column is not None}
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What decides on the images, on whichever device, as JSON; what earlier versions had not, only if it is there.
+
+        Folders of many images are known again by it.
+        """
+        own: dict[str, Any] = json.loads(self.model_dump_json(exclude={"device"}))
+        return {key: value for key, value in own.items() if value is not None or key not in _LATER}

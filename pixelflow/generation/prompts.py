@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pixelflow.core.condition import Condition
+from pixelflow.core.fields import CAPTION, field_of
 from pixelflow.core.interfaces import Conditioner
 from pixelflow.core.model import FlowModel
 from pixelflow.system.errors import UsageError
@@ -17,18 +18,18 @@ from pixelflow.system.errors import UsageError
 
 @dataclass(frozen=True)
 class Prompt:
-    """Labels and captions of `count` images; what is left out is left to the null condition."""
+    """The fields of `count` images; what is left out is left to the null condition."""
 
     count: int
     values: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-    """Field ("label", "caption") -> one value an image."""
+    """Field -> one value an image."""
     context: Condition | None = None
     """The captions' tokens (b m context_dim), in place of what a text encoder would make of them."""
 
     def __post_init__(self) -> None:
         for name, column in self.values.items():
             if len(column) != self.count:
-                raise UsageError(f"{self.count} images need {self.count} {name}s, not {len(column)}")
+                raise UsageError(f"{self.count} images need {self.count} {field_of(name).many}, not {len(column)}")
 
     def part(self, rows: slice) -> Prompt:
         """The prompt of some of the images."""
@@ -40,7 +41,7 @@ class Prompt:
         conditions = [
             conditioner(self._prepared(conditioner).to(model.device))
             for conditioner in model.conditioners
-            if self.context is None or conditioner.reads != "caption"
+            if self.context is None or conditioner.reads != CAPTION.name
         ]
         return Condition.joined([*conditions, *([self.context] if self.context else [])])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from inspect import Signature, getdoc, signature
 from pathlib import Path
@@ -13,7 +13,9 @@ from torch import Tensor
 
 from pixelflow.conditioners.class_label import ClassLabel
 from pixelflow.core.assembly import build_model
+from pixelflow.core.fields import CAPTION, LABEL, Classes, field_of
 from pixelflow.core.interfaces import Grid, Guidance, Sampler
+from pixelflow.core.labels import Labels, label_indices
 from pixelflow.core.model import FlowModel
 from pixelflow.core.sampling import OnStep
 from pixelflow.core.schedule import TRAIN_TIMESTEPS, Stage
@@ -21,7 +23,6 @@ from pixelflow.core.sizes import Size
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.generation.draw import evaluating
 from pixelflow.generation.given import Given, Text, check_width
-from pixelflow.generation.labels import Labels, label_indices
 from pixelflow.generation.ordering import ordered
 from pixelflow.generation.orders import Source
 from pixelflow.generation.prompts import Prompt, context
@@ -78,7 +79,7 @@ class Run:
             "name": printable(self.spec.name),
             "step": f"{self.step:,} ({self.source.weights} weights)",
             "images": f"{width}x{height}, {self.spec.stages} stages",
-            "drawn from": " and ".join(f"{field}s" for field in sorted(self.reads)) or "noise alone",
+            "drawn from": " and ".join(field_of(name).many for name in sorted(self.reads)) or "noise alone",
             "parameters": f"{sum(one.numel() for one in self.model.parameters()):,}",
             "device": str(self.model.device),
         }
@@ -132,6 +133,7 @@ class Run:
         prompts: str | Sequence[str] | None = None,
         text: Text | None = None,
         mask: Tensor | None = None,
+        fields: Mapping[str, Any] | None = None,
     ) -> Tensor:
         """The network's velocity (b c h w), without guidance.
 
@@ -145,6 +147,7 @@ class Run:
             prompts: captions, likewise; left out, no caption.
             text: captions as `prompts`, or token embeddings (b n d).
             mask: (b n), 1 where a token of the embeddings counts; by default everywhere.
+            fields: values of other fields by name, one or one an image; left out, none.
 
         Raises:
             UsageError: a size, time, label or text that does not fit the run.
@@ -152,8 +155,8 @@ class Run:
         x = x.to(self.model.device, torch.float32)
         times = _times(time, len(x))
         stages = self._stages(x, times.tolist())
-        indices = None if labels is None else self.label_indices(labels)
-        prompt = self._prompt(len(x), indices, _one_of(prompts, text, "prompts"), mask)
+        given = _given(labels, fields)
+        prompt = self._prompt(len(x), given, _one_of(prompts, text, "prompts"), mask)
         velocity = torch.empty_like(x)
         with evaluating(self.model):
             condition = prompt.condition(self.model)
@@ -173,6 +176,7 @@ class Run:
         mask: Tensor | None = None,
         uncond_text: Text | None = None,
         uncond_mask: Tensor | None = None,
+        fields: Mapping[str, Any] | None = None,
         count: int | None = None,
         seed: int = 0,
         seeds: Sequence[int] | None = None,
@@ -198,6 +202,7 @@ class Run:
             mask: (b n), 1 where a token of the embeddings counts; by default everywhere.
             uncond_text: what guidance leads away from; needed if `text` holds embeddings and guidance is used.
             uncond_mask: its mask.
+            fields: values of other fields by name, such as ``{"lowres": images}``, repeated likewise.
             count: number of images; by default as many as there are noises, seeds, texts or labels.
             seed: of the first image; the next has ``seed + 1``.
             seeds: one an image, in place of `seed`.
@@ -221,9 +226,10 @@ class Run:
         changes = {"steps": steps, "sampler": sampler, "guidance": guidance, "grid": grid}
         sampling = changed_sampling(self.spec, changes, source="sample()")
         text, null_text = _one_of(prompts, text, "prompts"), _one_of(negatives, uncond_text, "negatives")
-        self.check_reads(label=False, caption=text is not None or null_text is not None)
+        self.check_reads([] if text is None and null_text is None else [CAPTION.name])
         given = Given.checked(self.model, self.spec, text, mask, null_text, uncond_mask, noise)
-        wish = given.wish(self.spec.stages, size=size, labels=labels, count=count, seed=seed, seeds=seeds)
+        others = _given(labels, fields)
+        wish = given.wish(self.spec.stages, given=others, size=size, count=count, seed=seed, seeds=seeds)
         order = ordered(self, wish, sampling, weak)
         weaker = self.weaker(weak, order.labels or ()) if weak else None
         request = given.request(self.model, self.spec, order, weaker)
@@ -239,21 +245,28 @@ class Run:
     def labels(self) -> range:
         """The labels of all classes; empty if the run is not conditioned on labels."""
         counted = [params.classes or 0 for params in self.spec.conditioners if isinstance(params, ClassLabel.Params)]
-        return range(len(self.classes) or max(counted, default=0)) if "label" in self.reads else range(0)
+        return range(len(self.classes) or max(counted, default=0)) if LABEL.name in self.reads else range(0)
+
+    @property
+    def known(self) -> Classes:
+        """The classes that labels are given of."""
+        return Classes(self.classes, len(self.labels))
 
     @property
     def reads(self) -> set[str]:
         """The fields that the run is conditioned on."""
-        fields: set[str] = {conditioner.reads for conditioner in self.model.conditioners}
-        return fields if self.model.backbone.context_dim is None else fields | {"caption"}
+        names = {conditioner.reads for conditioner in self.model.conditioners}
+        has_context = self.model.backbone.context_dim is not None
+        has_encoder = any(params.context_dim is not None for params in self.spec.conditioners)
+        return names | {CAPTION.name} if has_context and not has_encoder else names
 
     def label_indices(self, labels: Labels) -> list[int]:
-        """Which of the run's classes are meant; see `pixelflow.generation.labels.label_indices`.
+        """Which of the run's classes are meant; see `pixelflow.core.labels.label_indices`.
 
         Raises:
             UsageError: there is no such class, or the run is not conditioned on labels.
         """
-        self.check_reads(label=True, caption=False)
+        self.check_reads([LABEL.name])
         return label_indices(labels, self.classes, len(self.labels))
 
     def weaker(self, weak: Run, labels: Sequence[int]) -> Weaker:
@@ -262,29 +275,29 @@ class Run:
         Raises:
             DataError, UsageError: it knows other classes.
         """
-        if not ("label" in self.reads and "label" in weak.reads):
+        if not (LABEL.name in self.reads and LABEL.name in weak.reads):
             return Weaker(weak.model)
         return Weaker.matched(weak.model, (self.classes, len(self.labels)), (weak.classes, len(weak.labels)), labels)
 
-    def check_reads(self, *, label: bool, caption: bool) -> None:
-        """Raise UsageError if a field is given that the run is not conditioned on."""
-        for field, is_given in (("label", label), ("caption", caption)):
-            if is_given and field not in self.reads:
-                raise UsageError(f"this run is not conditioned on {field}s")
+    def check_reads(self, names: Iterable[str]) -> None:
+        """Raise UsageError if the run is not conditioned on one of these fields."""
+        for name in names:
+            if name not in self.reads:
+                raise UsageError(f"this run is not conditioned on {field_of(name).many}")
 
-    def _prompt(self, count: int, labels: Sequence[int] | None, text: Text | None, mask: Tensor | None) -> Prompt:
-        """The prompt of `count` images from a label and a text for all of them, or one for each."""
-        self.check_reads(label=False, caption=text is not None)
-        values: dict[str, Sequence[Any]] = {}
-        if labels is not None:
-            values["label"] = _for_all(labels, count)
+    def _prompt(self, count: int, given: Mapping[str, Any], text: Text | None, mask: Tensor | None) -> Prompt:
+        """The prompt of `count` images from values and a text for all of them, or one for each."""
+        self.check_reads([*given, *([] if text is None else [CAPTION.name])])
+        values: dict[str, Sequence[Any]] = {
+            name: _for_all(field_of(name).values(own, self.known), count) for name, own in given.items()
+        }
         if isinstance(text, Tensor):
             check_width(text, self.model)
             return Prompt(count, values, context(text, mask, count, self.model))
         if text is not None:
-            if all(conditioner.reads != "caption" for conditioner in self.model.conditioners):
+            if all(conditioner.reads != CAPTION.name for conditioner in self.model.conditioners):
                 raise UsageError("this run has no text encoder; give text= as token embeddings (b n d)")
-            values["caption"] = _for_all([text] if isinstance(text, str) else text, count)
+            values[CAPTION.name] = _for_all([text] if isinstance(text, str) else text, count)
         return Prompt(count, values)
 
     def _stages(self, x: Tensor, times: Sequence[float]) -> list[Stage]:
@@ -319,6 +332,11 @@ def _times(time: float | Tensor, count: int) -> Tensor:
 def _stage_at(time: float, stages: Sequence[Stage]) -> Stage:
     """The stage in whose window a network time lies."""
     return next((stage for stage in stages if time < stage.window[1]), stages[-1])
+
+
+def _given(labels: Labels | None, fields: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Values by field, as far as any are given."""
+    return dict(fields or {}) if labels is None else {**(fields or {}), LABEL.name: labels}
 
 
 def _one_of(captions: str | Sequence[str] | None, text: Text | None, name: str) -> Text | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from pixelflow.core.classes import Match, match, shown
 from pixelflow.core.condition import Condition
+from pixelflow.core.fields import LABEL
 from pixelflow.core.model import FlowModel
 from pixelflow.generation.prompts import Prompt
 from pixelflow.system.errors import UsageError
@@ -44,12 +45,12 @@ class Weaker:
 
     def condition(self, prompt: Prompt) -> Condition:
         """What it makes of a prompt for our model; raises UsageError for a class that it lacks."""
-        labels = prompt.values.get("label")
+        labels = prompt.values.get(LABEL.name)
         if labels is None or self.match is None:
             return prompt.condition(self.model)
         self.check(labels)
         own = [self.match(label) for label in labels]
-        return replace(prompt, values={**prompt.values, "label": own}).condition(self.model)
+        return replace(prompt, values={**prompt.values, LABEL.name: own}).condition(self.model)
 
     def check(self, labels: Iterable[int]) -> None:
         """Raise UsageError if it lacks one of these classes of ours."""

@@ -16,6 +16,7 @@ from torch import Tensor
 from pixelflow.core import seeds
 from pixelflow.core.assembly import build_dataset
 from pixelflow.core.classes import match
+from pixelflow.core.fields import columns, field_of
 from pixelflow.core.interfaces import BadSample, Dataset, Sample, StageGroup, Work
 from pixelflow.core.learner import Learner
 from pixelflow.core.model import FlowModel
@@ -137,19 +138,17 @@ class HeldOutLoss:
 
     def _work(self, model: FlowModel, places: Sequence[int], samples: Sequence[Sample]) -> Work:
         """The images, each at a stage, a time and with noise of its own."""
-        columns: dict[str, list[Any]] = {
-            "label": [one.label for one in samples],
-            "caption": [one.caption for one in samples],
-        }
-        lacking = next((c for c in model.conditioners if None in columns[c.reads]), None)
+        values = columns(samples)
+        lacking = next((one for one in model.conditioners if one.reads not in values), None)
         if lacking is not None:
-            raise DataError(f"{lacking.type_name()} reads {lacking.reads}s, which the held-out data do not have")
+            what = field_of(lacking.reads).many
+            raise DataError(f"{lacking.type_name()} reads {what}, which the held-out data do not have")
         groups = [
             self._group(model, index, own.members, own.images, places)
             for index in reversed(range(self._spec.stages))
             for own in grouped([sample.image for sample in samples])
         ]
-        return Work([group for group in groups if len(group.members)], model.prepare(columns))
+        return Work([group for group in groups if len(group.members)], model.prepare(values))
 
     def _group(
         self, model: FlowModel, index: int, members: Tensor, images: Tensor, places: Sequence[int]

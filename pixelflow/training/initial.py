@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pixelflow.core.classes import places, shown
 from pixelflow.core.component import ComponentParams
+from pixelflow.core.fields import LABEL
 from pixelflow.core.interfaces import Backbone, Conditioner
 from pixelflow.core.model import FlowModel
 from pixelflow.core.spec import ExperimentSpec, InitSpec
@@ -174,7 +175,7 @@ def _by_class(
     for index, conditioner in enumerate(model.conditioners):
         place = f"conditioners.{index}."
         there = next((there for there, here in partners.items() if here == place), None)
-        if conditioner.reads == "label" and there is not None:
+        if conditioner.reads == LABEL.name and there is not None:
             weights = {name.removeprefix(there): tensor for name, tensor in theirs.items() if name.startswith(there)}
             found = conditioner.for_classes(weights, rows) or {}
             moved |= {f"{place}{name}": found.get(name) for name in conditioner.state_dict()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pixelflow.core.classes import match, shown
+from pixelflow.core.fields import LABEL
 from pixelflow.core.interfaces import Conditioner, Dataset
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.data.renumbered import Renumbered
@@ -36,4 +37,4 @@ def with_classes_of(run: RunFolder, dataset: Dataset, say: Callable[[str], None]
 
 def _reads_labels(spec: ExperimentSpec) -> bool:
     kinds = [params.component for params in spec.conditioners]
-    return any(issubclass(cls, Conditioner) and cls.reads == "label" for cls in kinds)
+    return any(issubclass(cls, Conditioner) and cls.reads == LABEL.name for cls in kinds)

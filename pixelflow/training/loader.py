@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from pixelflow.core import seeds
+from pixelflow.core.fields import columns
 from pixelflow.core.interfaces import BadSample, Dataset, Sample
 from pixelflow.data.bad_samples import Tally
 from pixelflow.system.errors import DataError
@@ -45,7 +46,7 @@ class Batch:
     groups: tuple[Alike, ...]
     """The images, by size; one group unless the spec lets images keep their shape."""
     values: dict[str, list[Any]]
-    """Field ("label", "caption") -> one value an image; only the fields that the data set has."""
+    """Field -> one value an image; only the fields that all of them have."""
 
     def __len__(self) -> int:
         """Images."""
@@ -162,7 +163,8 @@ class _PackedRead:
         if self.values is None:
             return _Read(None, self.bad)
         groups = tuple(Alike(torch.from_numpy(members), _unpacked(pixels)) for members, pixels in self.groups)
-        return _Read(Batch(groups, self.values), self.bad)
+        values = {name: [_unpacked_value(one) for one in column] for name, column in self.values.items()}
+        return _Read(Batch(groups, values), self.bad)
 
 
 def _packed(images: Tensor) -> np.ndarray | Tensor:
@@ -177,6 +179,21 @@ def _unpacked(pixels: np.ndarray | Tensor) -> Tensor:
     """Images (n c h w) in [-1, 1], as data sets make them of 8 bits."""
     images = pixels if isinstance(pixels, Tensor) else torch.from_numpy(pixels)
     return images.float() / 127.5 - 1 if images.dtype == torch.uint8 else images
+
+
+@dataclass(frozen=True)
+class _PackedTensor:
+    """A field's tensor; see `_packed`."""
+
+    pixels: np.ndarray | Tensor
+
+
+def _packed_value(value: Any) -> Any:
+    return _PackedTensor(_packed(value)) if isinstance(value, Tensor) else value
+
+
+def _unpacked_value(value: Any) -> Any:
+    return _unpacked(value.pixels) if isinstance(value, _PackedTensor) else value
 
 
 class _Pin:
@@ -203,19 +220,16 @@ class _Reader:
         if read.batch is None:
             return _PackedRead((), None, read.bad)
         groups = tuple((group.members.numpy(), _packed(group.images)) for group in read.batch.groups)
-        return _PackedRead(groups, read.batch.values, read.bad)
+        values = {name: [_packed_value(one) for one in column] for name, column in read.batch.values.items()}
+        return _PackedRead(groups, values, read.bad)
 
     def read(self, places: list[Place]) -> _Read:
         bad: list[BadSample] = []
         samples = [sample for place in places if (sample := self._sample(place, bad)) is not None]
         if len(samples) < len(places):
             return _Read(None, tuple(bad))
-        fields: dict[str, list[Any]] = {
-            "label": [sample.label for sample in samples],
-            "caption": [sample.caption for sample in samples],
-        }
-        values = {name: column for name, column in fields.items() if None not in column}
-        return _Read(Batch(grouped([sample.image for sample in samples]), values), tuple(bad))
+        images = grouped([sample.image for sample in samples])
+        return _Read(Batch(images, columns(samples)), tuple(bad))
 
     def _sample(self, place: Place, bad: list[BadSample]) -> Sample | None:
         """The sample at a place, or at the next readable one of a walk through the whole data set; notes bad ones."""

@@ -10,6 +10,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from pixelflow.core import seeds
+from pixelflow.core.fields import field_of
 from pixelflow.core.interfaces import BadSample, Dataset, Sample
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.generation.pictures import CAPTION_CELL, CELL, mixed_grid
@@ -37,6 +38,8 @@ class Look:
     captions: int = 0
     longest: str = ""
     """Caption."""
+    fields: dict[str, str] = field(default_factory=dict)
+    """Further fields, each with an outline of the last value."""
     bad: list[BadSample] = field(default_factory=list)
 
     def lines(self) -> list[str]:
@@ -54,6 +57,8 @@ class Look:
                 f"captions{seen}: {per_picture:.3g} a picture; the longest has {len(self.longest):,} letters, "
                 f"{len(self.longest.encode()):,} bytes: {shown}"
             )
+        if self.fields:
+            found.append(f"fields{seen}: {', '.join(f'{name} ({value})' for name, value in self.fields.items())}")
         if self.bad:
             named = "; ".join(f"{one.where} ({one.reason})" for one in self.bad[:_NAMED])
             more = f" and {len(self.bad) - _NAMED} more" if len(self.bad) > _NAMED else ""
@@ -79,6 +84,7 @@ def look(spec: ExperimentSpec, dataset: Dataset, most: int, shown: int) -> Look:
         captions = dataset.captions(index)
         found.captions += len(captions)
         found.longest = max([found.longest, *captions], key=len)
+        found.fields |= {name: field_of(name).outline(value) for name, value in sample.fields.items()}
         name = None if sample.label is None else dataset.classes[sample.label]
         found.classes.update([] if name is None else [name])
         if len(found.images) < shown:

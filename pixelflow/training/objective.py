@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pixelflow.core import seeds
+from pixelflow.core.fields import field_of
 from pixelflow.core.interfaces import Objective, StageGroup, Work
 from pixelflow.core.learner import FrozenLearner, Learner
 from pixelflow.core.model import FlowModel
@@ -119,12 +120,11 @@ class WorkMaker:
         return {size: torch.tensor(sorted(of_all[size])) for size in ordered}
 
     def _prepared(self, model: FlowModel, batch: Batch, dropped: Tensor) -> list[Tensor]:
-        """What a model's conditioners make of the batch's labels and captions: one (b ...) each."""
+        """What a model's conditioners make of the batch's fields: one (b ...) each."""
         for conditioner in model.conditioners:
             if conditioner.reads not in batch.values:
-                raise DataError(
-                    f"{conditioner.type_name()} reads {conditioner.reads}s, which the data set does not have"
-                )
+                what = field_of(conditioner.reads).many
+                raise DataError(f"{conditioner.type_name()} reads {what}, which the data set does not have")
         return model.prepare(batch.values, dropped)
 
     def _groups(

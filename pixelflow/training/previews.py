@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from pixelflow.core import fields
+from pixelflow.core.fields import CAPTION, LABEL
 from pixelflow.core.interfaces import Conditioner, Dataset, Sample
+from pixelflow.core.labels import label_indices, repeated
 from pixelflow.core.model import FlowModel
 from pixelflow.core.spec import ExperimentSpec
-from pixelflow.generation.labels import label_indices, repeated
 from pixelflow.system.errors import UsageError
 from pixelflow.system.parallel import Parallel
 
@@ -33,7 +34,7 @@ class Previews:
         self._folder, self._spec = folder, spec
         self._count = max(spec.training.samples, len(spec.training.prompts or ()), len(spec.training.labels or ()))
         self._dataset = dataset
-        self._asked = {"caption": spec.training.prompts, "label": self._labels(spec)}
+        self._asked = {CAPTION.name: spec.training.prompts, LABEL.name: self._labels(spec)}
         """Field -> what the spec chooses to show."""
         self._check_reads(spec)
 
@@ -47,9 +48,9 @@ class Previews:
     def _check_reads(self, spec: ExperimentSpec) -> None:
         kinds = [params.component for params in spec.conditioners]
         reads = {cls.reads for cls in kinds if issubclass(cls, Conditioner)}
-        for key, field in (("prompts", "caption"), ("labels", "label")):
-            if getattr(spec.training, key) is not None and field not in reads:
-                raise UsageError(f"training.{key}: no conditioner of the spec reads {field}s; leave it out")
+        for key, field in (("prompts", CAPTION), ("labels", LABEL)):
+            if getattr(spec.training, key) is not None and field.name not in reads:
+                raise UsageError(f"training.{key}: no conditioner of the spec reads {field.many}; leave it out")
 
     def are_at(self, step: int) -> bool:
         """Whether `step` has a picture: the first, the last and every `sample_every`."""
@@ -68,8 +69,7 @@ class Previews:
         from pixelflow.generation.draw import draw
         from pixelflow.generation.pictures import CAPTION_CELL, CELL, columns_of, filmstrip, grid, write_png
 
-        fields: set[str] = {conditioner.reads for conditioner in model.conditioners}
-        values = {field: self._values(field) for field in sorted(fields)}
+        values = {name: self._values(name) for name in sorted({one.reads for one in model.conditioners})}
         try:
             drawn = list(draw(model, self._spec, values, range(self._count), keep_stages=True, parallel=parallel))
         except UsageError as error:
@@ -80,10 +80,10 @@ class Previews:
             return None
         stages = [torch.cat(states)[:_STRIP] for states in zip(*(part.stages for part in drawn), strict=True)]
         clean = [torch.cat(states)[:_STRIP] for states in zip(*(part.clean for part in drawn), strict=True)]
-        titles = self._titles(values)
-        columns = columns_of(values.get("caption") or values.get("label") or ())
+        titles = fields.titles(values, self._dataset.classes)
+        columns = columns_of(titles or ())
         images = torch.cat([part.images for part in drawn])
-        cell = CAPTION_CELL if "caption" in values else CELL
+        cell = CAPTION_CELL if CAPTION.name in values else CELL
         write_png(
             self._folder / f"step-{step:08d}-stages.png",
             filmstrip(stages, clean=clean, rows=titles and titles[:_STRIP]),
@@ -94,22 +94,17 @@ class Previews:
     def _grid_file(self, step: int) -> Path:
         return self._folder / f"step-{step:08d}.png"
 
-    def _values(self, field: str) -> list[Any]:
-        """What the spec chooses, else every class in turn, or the data set's first captions."""
-        if asked := self._asked.get(field):
+    def _values(self, name: str) -> list[Any]:
+        """What the spec chooses, else every class in turn, or the data set's first values."""
+        if asked := self._asked.get(name):
             return repeated(asked, self._count)
-        if field == "label":
+        if name == LABEL.name:
             return [index % max(1, len(self._dataset.classes)) for index in range(self._count)]
-        captions = []
+        found = []
         for index in range(len(self._dataset)):
             sample = self._dataset.sample(index, torch.Generator())
-            if isinstance(sample, Sample) and sample.caption is not None:
-                captions.append(sample.caption)
-            if len(captions) == self._count:
+            if isinstance(sample, Sample) and (value := fields.field_of(name).of(sample)) is not None:
+                found.append(value)
+            if len(found) == self._count:
                 break
-        return [captions[index % len(captions)] for index in range(self._count)] if captions else []
-
-    def _titles(self, values: dict[str, list[Any]]) -> Sequence[str] | None:
-        if "caption" in values:
-            return values["caption"]
-        return [self._dataset.classes[label] for label in values["label"]] if "label" in values else None
+        return repeated(found, self._count)

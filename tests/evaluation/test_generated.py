@@ -6,7 +6,7 @@ from collections import Counter
 
 from PIL import Image
 
-from pixelflow.evaluation.generated import captions_for
+from pixelflow.evaluation.generated import values_for
 from pixelflow.evaluation.inputs import plain_dataset
 from pixelflow.generation.run import Run
 from tests.conftest import make_run, make_spec
@@ -18,7 +18,7 @@ def test_captions_are_of_all_kinds_that_sorted_data_have(tmp_path):
         (tmp_path / f"{index:03}.txt").write_text("a cat" if index < 60 else "a dog")
     spec = make_spec(f"data={{type: captioned_folder, root: {tmp_path}}}", "conditioners=[{type: bytes, dim: 16}]")
     run, data = Run.open(make_run(tmp_path / "run", spec)), plain_dataset(spec)
-    kinds = Counter(captions_for(run, 40, data))
+    kinds = Counter(values_for(run, 40, data)["caption"])
     assert min(kinds["a cat"], kinds["a dog"]) > 10
-    assert captions_for(run, 40, data) == captions_for(run, 40, data)
-    assert Counter(captions_for(run, 240, data)) == {"a cat": 120, "a dog": 120}
+    assert values_for(run, 40, data)["caption"] == values_for(run, 40, data)["caption"]
+    assert Counter(values_for(run, 240, data)["caption"]) == {"a cat": 120, "a dog": 120}

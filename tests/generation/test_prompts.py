@@ -13,8 +13,8 @@ from torch import Tensor
 from pixelflow.core.assembly import build_cascade
 from pixelflow.core.condition import Condition
 from pixelflow.core.interfaces import Conditioner
+from pixelflow.core.labels import label_indices, repeated
 from pixelflow.core.model import FlowModel
-from pixelflow.generation.labels import label_indices, repeated
 from pixelflow.generation.orders import Source
 from pixelflow.generation.prompt_files import read_prompts
 from pixelflow.generation.prompts import Prompt, condition_for, context
@@ -29,7 +29,7 @@ CLASSES = ("cat", "dog", "owl")
 class Letters(Conditioner):
     """Captions as the codes of their first four letters; a real, if modest, text encoder."""
 
-    reads: ClassVar[Literal["label", "caption"]] = "caption"
+    reads: ClassVar[str] = "caption"
 
     class Params(Conditioner.Params):
         type: Literal["letters"] = "letters"

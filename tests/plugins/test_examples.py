@@ -7,7 +7,7 @@ import json
 import pytest
 from distributions import ROOT, Site, pip_install
 
-NAMES = ("ralston", "fourpoint", "lessons")
+NAMES = ("ralston", "fourpoint", "lessons", "superres")
 EXAMPLES = tuple(f"pixelflow-{name}" for name in NAMES)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,25 @@ def test_every_epoch_shows_every_image_once_and_no_batch_is_short(count, size, s
 def test_the_stream_starts_at_any_step(first):
     dataset = Numbers(23)
     assert same(take(dataset, 43)[first : first + 3], take(dataset, 3, first_step=first))
+
+
+class WithFields(Numbers):
+    """Numbers with two fields more: one of 8-bit values, one of others; only even indices have a third."""
+
+    def sample(self, index, generator):
+        sample = super().sample(index, generator)
+        assert isinstance(sample, Sample)
+        fields = {"small": torch.full((1, 2, 2), index / 127.5 - 1), "vector": torch.rand(3, generator=generator)}
+        return replace(sample, fields=fields if index % 2 else {**fields, "even": torch.zeros(1)})
+
+
+def test_fields_of_any_name_come_through_workers():
+    alone, (ahead, *_) = take(WithFields(8), 1)[0], take(WithFields(8), 2, workers=1)
+    assert alone.values.keys() == {"label", "small", "vector"}
+    for name in ("small", "vector"):
+        for one, other in zip(alone.values[name], ahead.values[name], strict=True):
+            assert torch.equal(one, other)
+    assert [round(float(one.mean() + 1) * 127.5) for one in ahead.values["small"]] == ahead.values["label"]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -18,7 +18,7 @@ from pixelflow.system.errors import UsageError
 class BagOfWords(Conditioner):
     """The sum of one learnt vector a word; words are hashed into a table, whose row 0 stands for no word."""
 
-    reads: ClassVar[Literal["label", "caption"]] = "caption"
+    reads: ClassVar[str] = "caption"
 
     class Params(Conditioner.Params):
         type: Literal["acme.bag_of_words"] = "acme.bag_of_words"

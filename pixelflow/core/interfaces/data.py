@@ -9,20 +9,10 @@ from types import MappingProxyType
 from typing import ClassVar
 
 import torch
-from torch import Tensor
 
 from pixelflow.core.component import Component, ComponentParams
+from pixelflow.core.sample import Sample
 from pixelflow.core.sizes import Size
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One element of a data set."""
-
-    image: Tensor
-    """(c h w) in [-1, 1]"""
-    label: int | None = None
-    caption: str | None = None
 
 
 @dataclass(frozen=True)

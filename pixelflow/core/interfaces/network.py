@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from pixelflow.core.component import Component, ComponentParams
 from pixelflow.core.condition import Condition
+from pixelflow.core.fields import field_of
 from pixelflow.core.interfaces.data import Dataset
 from pixelflow.core.query import Output, Query
 from pixelflow.core.schedule import Stage
@@ -77,11 +78,11 @@ class Cost:
 
 
 class Conditioner(Component, nn.Module, ABC):
-    """Turns labels or captions into what the backbone is conditioned on. Built with ``width``."""
+    """Turns the values of one field into what the backbone is conditioned on. Built with ``width``."""
 
     kind = "conditioner"
-    reads: ClassVar[Literal["label", "caption"]]
-    """The field of a data sample that it takes."""
+    reads: ClassVar[str]
+    """The field of a data sample that it takes: ``label``, ``caption``, or any other; see `pixelflow.core.fields`."""
     may_differ: ClassVar[frozenset[str]] = frozenset()
     """Settings in which a run may differ from the one that it starts from, and still take this part's weights over."""
 
@@ -100,6 +101,11 @@ class Conditioner(Component, nn.Module, ABC):
             """These settings with what only the data can tell filled in."""
             return self
 
+    @classmethod
+    def examples(cls) -> Sequence[Any]:
+        """Three different values that `prepare` takes, for the checks."""
+        return field_of(cls.reads).examples
+
     def for_classes(self, weights: Mapping[str, Tensor], places: Sequence[int | None]) -> Mapping[str, Tensor] | None:
         """Weights of another conditioner of this type, whose labels count other classes, as weights of this one.
 
@@ -114,7 +120,7 @@ class Conditioner(Component, nn.Module, ABC):
 
     @abstractmethod
     def prepare(self, values: Sequence[Any]) -> Tensor:
-        """Raw labels or captions to a tensor whose first axis is the batch.
+        """Values of its field, one an image, to a tensor whose first axis is the batch.
 
         Raises:
             UsageError: a value that this conditioner does not know.

@@ -15,6 +15,7 @@ from typing import Any
 from PIL.Image import Image
 
 from pixelflow.core import seeds
+from pixelflow.core.fields import CAPTION
 from pixelflow.core.interfaces import Rewriter
 from pixelflow.core.plugin_use import codes
 from pixelflow.core.spec import SamplingSpec
@@ -113,7 +114,7 @@ class Export:
         """All images of some prompts, in order."""
         captions = [caption for _, caption in chosen for _ in range(self.layout.images)]
         own_seeds = [self.seed_of(task, image) for task, _ in chosen for image in range(self.layout.images)]
-        for drawn in draw(self.run.model, self.run.spec, {"caption": captions}, own_seeds, sampling=self.sampling):
+        for drawn in draw(self.run.model, self.run.spec, {CAPTION.name: captions}, own_seeds, sampling=self.sampling):
             if not drawn.images.isfinite().all():
                 raise NonFiniteError(
                     "an image is not finite: the weights or the sampling settings diverge; "

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from pixelflow.data import decoding
+from pixelflow.system import decoding
 from tests.data.bad_images import BAD_IMAGES, chunk, encoded, noise
 
 

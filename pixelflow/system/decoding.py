@@ -14,8 +14,8 @@ from typing import BinaryIO, TypeVar
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pixelflow.data.png_text import without_text
 from pixelflow.system.errors import first_line
+from pixelflow.system.png_text import without_text
 
 T = TypeVar("T")
 

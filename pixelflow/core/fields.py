@@ -1,0 +1,220 @@
+"""What images are conditioned on: the named values that a data sample has beside its image.
+
+A data set puts a value into ``Sample.fields`` (the built-in two have attributes of their own), a conditioner names the
+field that it `reads`. Whatever lies between the two, such as loading, previews, commands and records, asks here what a
+field is. Batches hold the values as lists, one value an image, until a conditioner's `prepare` makes a tensor of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pixelflow.core.labels import label_indices
+from pixelflow.core.sample import Sample
+from pixelflow.system import arrays
+from pixelflow.system.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The classes that a run knows."""
+
+    names: Sequence[str] = ()
+    """Empty where they have none."""
+    count: int = 0
+
+
+class ConditionField:
+    """A field whose values are arrays of numbers: images (c h w) in [-1, 1], vectors, masks.
+
+    For values of another kind derive from it, and make an instance known by `add`.
+    """
+
+    examples: Sequence[Any] = tuple(torch.linspace(-1, end, 16).view(1, 4, 4) for end in (1.0, 0.5, -0.5))
+    """Three different values, for the checks of conditioners; see `Conditioner.examples`."""
+    nonsense: Any = "no array"
+    """A value that a conditioner has to refuse."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @property
+    def many(self) -> str:
+        """Several values, in messages."""
+        return repr(self.name)
+
+    @property
+    def how(self) -> str:
+        """How people give it."""
+        return f"--field {self.name}=FILE.npy (or a picture), in Python fields={{{self.name!r}: ...}}"
+
+    def of(self, sample: Sample) -> Any:
+        """A sample's value; None where it has none."""
+        return sample.fields.get(self.name)
+
+    def read(self, text: str) -> Any:
+        """A value from the command line.
+
+        Raises:
+            UsageError, MissingInputError, DataError: it is none.
+        """
+        return arrays.read_array(Path(text))
+
+    def values(self, given: Any, classes: Classes) -> list[Any]:
+        """Values from Python: a sequence with one an image, or a tensor with one in each row.
+
+        Raises:
+            UsageError: they are none.
+        """
+        if isinstance(given, (str, bytes)) or not isinstance(given, (Tensor, np.ndarray, Sequence)):
+            raise UsageError(f"fields[{self.name!r}] must be a list of arrays, one an image, not {given!r}")
+        try:
+            return [torch.as_tensor(one).detach().cpu().float() for one in given]
+        except (TypeError, ValueError, RuntimeError):
+            raise UsageError(f"fields[{self.name!r}] must hold arrays of numbers, one an image") from None
+
+    def unasked(self, classes: Classes) -> list[Any]:
+        """What is drawn where nothing is given; raises UsageError if something has to be."""
+        raise UsageError(f"this run draws from {self.many}; give {self.how}")
+
+    def kept(self, value: Any) -> Any:
+        """A value as JSON, for records."""
+        return arrays.to_json(value)
+
+    def restored(self, kept: Any) -> Any:
+        """The value again; raises DataError if it is none."""
+        return arrays.from_json(kept)
+
+    def title(self, value: Any, classes: Sequence[str]) -> str | None:
+        """What stands below an image that was drawn from it; None for nothing."""
+        return None
+
+    def outline(self, value: Any) -> str:
+        """A value in a few words, for people who look through a data set."""
+        return "x".join(map(str, value.shape)) or "a number"
+
+
+class Label(ConditionField):
+    """The class of an image, as a place in the list of classes."""
+
+    examples = (0, 1, 2)
+    nonsense = 10**9
+    many, how = "labels", "--labels, in Python labels="
+
+    def of(self, sample: Sample) -> Any:
+        return sample.label
+
+    def read(self, text: str) -> Any:
+        return text
+
+    def values(self, given: Any, classes: Classes) -> list[Any]:
+        return label_indices(given, classes.names, classes.count)
+
+    def unasked(self, classes: Classes) -> list[Any]:
+        return list(range(classes.count))
+
+    def kept(self, value: Any) -> Any:
+        return value
+
+    def restored(self, kept: Any) -> Any:
+        return kept
+
+    def title(self, value: Any, classes: Sequence[str]) -> str:
+        return classes[value] if value < len(classes) else str(value)
+
+    def outline(self, value: Any) -> str:
+        return str(value)
+
+
+class Caption(ConditionField):
+    """A text that describes an image."""
+
+    examples = ("a red house", "", "two dogs in the snow")
+    nonsense = 3.5
+    many, how = "captions", '--prompt "..." or --prompts FILE, in Python prompts='
+
+    def of(self, sample: Sample) -> Any:
+        return sample.caption
+
+    def read(self, text: str) -> Any:
+        return text
+
+    def values(self, given: Any, classes: Classes) -> list[Any]:
+        return [given] if isinstance(given, str) else list(given)
+
+    def kept(self, value: Any) -> Any:
+        return value
+
+    def restored(self, kept: Any) -> Any:
+        return kept
+
+    def title(self, value: Any, classes: Sequence[str]) -> str:
+        return str(value)
+
+    def outline(self, value: Any) -> str:
+        return str(value)
+
+
+LABEL, CAPTION = Label("label"), Caption("caption")
+_KNOWN: dict[str, ConditionField] = {"caption": CAPTION, "label": LABEL}
+
+
+def add(field: ConditionField) -> None:
+    """Make a field known whose values are no arrays; a module of a plugin does it beside the conditioner that reads it.
+
+    Raises:
+        ValueError: another class of field has the name.
+    """
+    before = _KNOWN.get(field.name)
+    if before is not None and type(before).__qualname__ != type(field).__qualname__:
+        raise ValueError(f"the field {field.name!r} is known already, as {type(before).__qualname__}")
+    _KNOWN[field.name] = field
+
+
+def field_of(name: str) -> ConditionField:
+    """The field of a name; one that nobody made known holds arrays."""
+    return _KNOWN.get(name) or ConditionField(name)
+
+
+def read_fields(texts: Sequence[str]) -> dict[str, list[Any]]:
+    """``NAME=VALUE``, as the command line gives them, to the values of each field, in order.
+
+    Raises:
+        UsageError, MissingInputError, DataError: one is written otherwise, or is no value of its field.
+    """
+    found: dict[str, list[Any]] = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not (name and sign and value):
+            raise UsageError(f"--field {text}: must be NAME=VALUE, such as lowres=small.png")
+        found.setdefault(name, []).append(field_of(name).read(value))
+    return found
+
+
+def columns(samples: Sequence[Sample]) -> dict[str, list[Any]]:
+    """Field -> one value a sample, of the fields that all of the samples have."""
+    names = dict.fromkeys([LABEL.name, CAPTION.name, *(name for sample in samples for name in sample.fields)])
+    found = {name: [field_of(name).of(sample) for sample in samples] for name in names}
+    return {name: column for name, column in found.items() if all(value is not None for value in column)}
+
+
+def titles(values: Mapping[str, Sequence[Any]], classes: Sequence[str]) -> list[str] | None:
+    """What stands below the images that are drawn from these: captions, else classes, else what other fields say."""
+    for name in _shown_first(values):
+        found = [field_of(name).title(value, classes) for value in values[name]]
+        if found and all(one is not None for one in found):
+            return [str(one) for one in found]
+    return None
+
+
+def _shown_first(names: Iterable[str]) -> list[str]:
+    """Captions tell more than labels; then the others."""
+    known = {CAPTION.name: 0, LABEL.name: 1}
+    return sorted(names, key=lambda name: (known.get(name, 2), name))
