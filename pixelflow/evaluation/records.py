@@ -113,11 +113,16 @@ def write(folder: Path, digest: str, body: Mapping[str, Any], outcomes: Sequence
         folder.mkdir(parents=True, exist_ok=True)
     file = _place(folder, digest)
     known = _read(file)["results"] if file.exists() else []
-    before = {json.dumps(one["settings"]): one for one in known if "error" not in one}
+    before = {_name(one): one for one in known if "error" not in one}
     told = [outcome.told for outcome in outcomes]
-    results = [before.get(json.dumps(one["settings"]), one) if "error" in one else one for one in told]
+    results = [before.get(_name(one), one) if "error" in one else one for one in told]
     EVALUATION.write(file, {**body, _DIGEST: digest, "results": results})
     return file
+
+
+def _name(result: Mapping[str, Any]) -> str:
+    """What tells a metric's result from those of others: all of its settings."""
+    return json.dumps(result["settings"], sort_keys=True)
 
 
 def _place(folder: Path, digest: str) -> Path:

@@ -6,21 +6,17 @@ from pixelflow.core.hookspecs import hookimpl
 
 @hookimpl
 def register_components() -> list[type[Component]]:
-    from pixelflow.metrics.adm_fid import AdmFid
     from pixelflow.metrics.adm_inception import AdmInception
-    from pixelflow.metrics.adm_sfid import AdmSfid
     from pixelflow.metrics.classifier import ClassifierFeatures
     from pixelflow.metrics.classifier_agreement import ClassifierAgreement
     from pixelflow.metrics.clean_fid import CleanFid
     from pixelflow.metrics.clean_resized import CleanResized
     from pixelflow.metrics.clip import Clip
-    from pixelflow.metrics.clip_fid import ClipFid
     from pixelflow.metrics.clip_score import ClipScore
     from pixelflow.metrics.cmmd import Cmmd
     from pixelflow.metrics.dinov2 import Dinov2
     from pixelflow.metrics.efficientnet import EfficientNetLite0
-    from pixelflow.metrics.fd_dinov2 import FdDinov2
-    from pixelflow.metrics.fid import Fid
+    from pixelflow.metrics.fids import AdmFid, AdmSfid, ClipFid, FdDinov2, Fid, PytorchFid
     from pixelflow.metrics.frechet import Frechet
     from pixelflow.metrics.inception import InceptionPool
     from pixelflow.metrics.inception_pytorch import PytorchInception
@@ -29,7 +25,6 @@ def register_components() -> list[type[Component]]:
     from pixelflow.metrics.label_agreement import LabelAgreement
     from pixelflow.metrics.pixels_pca import PixelsPca
     from pixelflow.metrics.precision_recall import PrecisionRecall
-    from pixelflow.metrics.pytorch_fid import PytorchFid
     from pixelflow.metrics.random_conv import RandomConv
 
     return [

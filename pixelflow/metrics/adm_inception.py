@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Iterable
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from pixelflow.core.interfaces import Extractor, Metric
+from pixelflow.core.interfaces import Extractor
+from pixelflow.metrics.in_network import InNetwork
 from pixelflow.metrics.inception import SIDE, SPATIAL, InceptionFile, read_inception
 from pixelflow.metrics.pixels import resized_by_tensorflow, to_8_bits
 
@@ -33,45 +33,25 @@ class AdmInception(Extractor):
 
     params: Params
 
-    def __init__(self, params: Params, *, device: torch.device) -> None:
-        super().__init__(params)
-        self._device = device
-
     @property
     def weights_sha256(self) -> str:
         return self.params.sha256
 
     def prepare(self) -> None:
-        read_inception(self.params, self._device)
-
-    def fit(self, images: Iterable[Tensor]) -> None:
-        """Nothing is learnt."""
+        read_inception(self.params, self.device)
 
     def features(self, images: Tensor) -> Tensor:
-        network = read_inception(self.params, self._device)
-        return torch.cat(network(resized_by_tensorflow(to_8_bits(images.to(self._device)), SIDE)), dim=1)
+        network = read_inception(self.params, self.device)
+        return torch.cat(network(resized_by_tensorflow(to_8_bits(images.to(self.device)), SIDE)), dim=1)
 
 
-class AdmMetric(Metric, ABC):
+class AdmMetric(InNetwork, ABC):
     """A figure of the ADM evaluator; all of them share one pass through the network."""
 
-    class Params(InceptionFile, Metric.Params):
+    network = AdmInception
+    protocol = "ADM evaluator (guided-diffusion)"
+
+    class Params(InceptionFile, InNetwork.Params):
         pass
 
     params: Params
-
-    def __init__(self, params: Params, *, device: torch.device) -> None:
-        super().__init__(params)
-        self._device = device
-
-    @property
-    def title(self) -> str:
-        return f"{self.type_name()}{self.params.note}"
-
-    @property
-    def protocol(self) -> str:
-        return "ADM evaluator (guided-diffusion)"
-
-    @property
-    def extractor(self) -> AdmInception.Params:
-        return AdmInception.Params(**self.params.file)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -160,26 +159,19 @@ class ClassifierFeatures(Extractor):
 
     params: Params
 
-    def __init__(self, params: Params, *, device: torch.device) -> None:
-        super().__init__(params)
-        self._device = device
-
     @property
     def weights_sha256(self) -> str:
         return self._classifier.sha256
 
     @property
     def _classifier(self) -> Classifier:
-        return read(self.params.weights.expanduser(), self._device)
+        return read(self.params.weights.expanduser(), self.device)
 
     def prepare(self) -> None:
-        read(self.params.weights.expanduser(), self._device)
-
-    def fit(self, images: Iterable[Tensor]) -> None:
-        """Nothing is learnt here."""
+        read(self.params.weights.expanduser(), self.device)
 
     def features(self, images: Tensor) -> Tensor:
-        return self._classifier.features(images.to(self._device))
+        return self._classifier.features(images.to(self.device))
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        return self._classifier.maps(images.to(self._device))
+        return self._classifier.maps(images.to(self.device))

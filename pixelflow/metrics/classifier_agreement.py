@@ -31,18 +31,14 @@ class ClassifierAgreement(Metric):
 
     params: Params
 
-    def __init__(self, params: Params, *, device: torch.device) -> None:
-        super().__init__(params)
-        self._device = device
-
     @property
     def extractor(self) -> ClassifierFeatures.Params:
         return ClassifierFeatures.Params(weights=self.params.weights)
 
     def compute(self, images: Comparison) -> dict[str, float]:
         features = images.generated_features(self.extractor)
-        classifier = read(self.params.weights.expanduser(), self._device)
-        given = classifier.labels(torch.from_numpy(features).float().to(self._device)).cpu()
+        classifier = read(self.params.weights.expanduser(), self.device)
+        given = classifier.labels(torch.from_numpy(features).float().to(self.device)).cpu()
         wanted = _asked(images.generated, classifier.about.classes)
         return {
             "agreement": float((given == wanted)[wanted >= 0].double().mean()),

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
-import torch
 from pydantic import field_validator
 
-from pixelflow.core.interfaces import Comparison, Extractor, Metric
+from pixelflow.core.interfaces import Extractor, Metric
 from pixelflow.core.spec import AnyExtractor
 from pixelflow.metrics.clean_resized import CleanResized
-from pixelflow.metrics.distances import HALVES, against_halves, frechet_to
+from pixelflow.metrics.frechet import AgainstHalves
 from pixelflow.metrics.inception import InceptionFile
 from pixelflow.metrics.pixels import CleanFidMode
 
 
-class CleanFid(Metric):
+class CleanFid(AgainstHalves):
     """The number of ``cleanfid.fid.compute_fid(..., custom_feat_extractor=...)`` on the same images; never FID.
 
     It is given beside the same number for two halves of the real data, where there are such data and not only
     statistics of them. With the Inception network it is the metric ``fid``.
     """
-
-    figures = HALVES
-    bounds = (0.0, math.inf)
 
     class Params(Metric.Params):
         type: Literal["clean_fid"] = "clean_fid"
@@ -42,9 +37,6 @@ class CleanFid(Metric):
 
     params: Params
 
-    def __init__(self, params: Params, *, device: torch.device) -> None:
-        super().__init__(params)
-
     @property
     def title(self) -> str:
         return f"{self.type_name()} {self.params.mode}, {self.params.extractor.component.type_name()}"
@@ -56,9 +48,3 @@ class CleanFid(Metric):
     @property
     def protocol(self) -> str:
         return f"clean-fid, mode {self.params.mode}, custom features"
-
-    def compute(self, images: Comparison) -> dict[str, float]:
-        found, real = images.features(self.extractor)
-        if len(real):
-            return against_halves(found, real)
-        return {"distance": frechet_to(found, *images.reference_moments(self.extractor))}

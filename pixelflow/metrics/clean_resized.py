@@ -30,7 +30,7 @@ class CleanResized(Extractor):
     params: Params
 
     def __init__(self, params: Params, *, device: torch.device) -> None:
-        super().__init__(params)
+        super().__init__(params, device=device)
         self._extractor: Extractor = params.extractor.build(device=device)
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pixelflow.core.component import Settings
 from pixelflow.core.interfaces import Extractor
+from pixelflow.metrics.in_network import OfNetwork
 from pixelflow.metrics.pixels import to_8_bits, to_pictures
 from pixelflow.system import pretrained, torchvision_compat
 from pixelflow.system.distribution import install
@@ -29,11 +29,15 @@ _TEXTS = 256
 """Captions that are encoded at a time."""
 
 
-class ClipFolder(Settings):
+class ClipFolder(OfNetwork):
     """Which CLIP, for the settings of all that uses one."""
 
     model: str = "timm/vit_base_patch32_clip_224.openai"
     """A name on the Hugging Face hub, or a folder, in open-clip's form. Nothing is downloaded."""
+
+    @property
+    def note(self) -> str:
+        return f", {self.model}"
 
 
 class ClipModel:
@@ -115,21 +119,14 @@ class Clip(Extractor):
 
     params: Params
 
-    def __init__(self, params: Params, *, device: torch.device) -> None:
-        super().__init__(params)
-        self._device = device
-
     @property
     def weights_sha256(self) -> str:
         return pretrained.fingerprint(folder_of(self.params))
 
     def prepare(self) -> None:
-        read_clip(folder_of(self.params), self._device)
-
-    def fit(self, images: Iterable[Tensor]) -> None:
-        """Nothing is learnt."""
+        read_clip(folder_of(self.params), self.device)
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
-        found = read_clip(folder_of(self.params), self._device).images(images, self.params.resize)
+        found = read_clip(folder_of(self.params), self.device).images(images, self.params.resize)
         return F.normalize(found, dim=-1) if self.params.normalised else found

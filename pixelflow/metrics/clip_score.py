@@ -26,10 +26,6 @@ class ClipScore(Metric):
 
     params: Params
 
-    def __init__(self, params: Params, *, device: torch.device) -> None:
-        super().__init__(params)
-        self._device = device
-
     @property
     def title(self) -> str:
         return f"{self.type_name()}, {self.params.model}"
@@ -45,7 +41,7 @@ class ClipScore(Metric):
     @torch.no_grad()
     def compute(self, images: Comparison) -> dict[str, float]:
         shown = images.generated_features(self.extractor)
-        texts = read_clip(folder_of(self.params), self._device).texts(_captions(images.generated))
+        texts = read_clip(folder_of(self.params), self.device).texts(_captions(images.generated))
         return {"clip_score": 100 * float((shown * texts.double().numpy()).sum(1).mean())}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-import torch
 from pydantic import Field
 
 from pixelflow.core.interfaces import Comparison, Metric
@@ -30,9 +29,6 @@ class Cmmd(Metric):
         """Width of the kernel."""
 
     params: Params
-
-    def __init__(self, params: Params, *, device: torch.device) -> None:
-        super().__init__(params)
 
     @property
     def title(self) -> str:

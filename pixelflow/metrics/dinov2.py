@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -13,8 +12,8 @@ from PIL import Image
 from pydantic import Field
 from torch import Tensor
 
-from pixelflow.core.component import Settings
 from pixelflow.core.interfaces import Extractor
+from pixelflow.metrics.in_network import OfNetwork
 from pixelflow.metrics.pixels import to_pictures
 from pixelflow.system import pretrained, torchvision_compat
 from pixelflow.system.distribution import install
@@ -27,11 +26,15 @@ _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's colours."""
 
 
-class DinoFolder(Settings):
+class DinoFolder(OfNetwork):
     """Which DINOv2, for the settings of all that uses one."""
 
     model: str = "facebook/dinov2-large"
     """A name on the Hugging Face hub, or a folder, in transformers' form. Nothing is downloaded."""
+
+    @property
+    def note(self) -> str:
+        return f", {self.model}"
 
 
 class Dinov2(Extractor):
@@ -48,10 +51,6 @@ class Dinov2(Extractor):
 
     params: Params
 
-    def __init__(self, params: Params, *, device: torch.device) -> None:
-        super().__init__(params)
-        self._device = device
-
     @property
     def weights_sha256(self) -> str:
         return pretrained.fingerprint(self._folder)
@@ -61,18 +60,15 @@ class Dinov2(Extractor):
         return pretrained.folder_of(self.params.model, self.type_name(), _FILES, _HASHES.get(self.params.model))
 
     def prepare(self) -> None:
-        _network(self._folder, self._device)
-
-    def fit(self, images: Iterable[Tensor]) -> None:
-        """Nothing is learnt."""
+        _network(self._folder, self.device)
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
         side = (self.params.side, self.params.side)
         pictures = [np.asarray(one.resize(side, Image.Resampling.BICUBIC)) for one in to_pictures(images)]
-        values = torch.from_numpy(np.stack(pictures)).to(self._device).permute(0, 3, 1, 2) / 255
+        values = torch.from_numpy(np.stack(pictures)).to(self.device).permute(0, 3, 1, 2) / 255
         mean, deviation = (values.new_tensor(each)[:, None, None] for each in (_MEAN, _DEVIATION))
-        network = _network(self._folder, self._device)
+        network = _network(self._folder, self.device)
         features: Tensor = network(pixel_values=(values - mean) / deviation).pooler_output
         return features
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Iterable
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -45,23 +44,16 @@ class EfficientNetLite0(Extractor):
 
     params: Params
 
-    def __init__(self, params: Params, *, device: torch.device) -> None:
-        super().__init__(params)
-        self._device = device
-
     @property
     def weights_sha256(self) -> str:
         return LITE0.sha256
 
     def prepare(self) -> None:
-        _network(self.params.side, self._device)
-
-    def fit(self, images: Iterable[Tensor]) -> None:
-        """Nothing is learnt."""
+        _network(self.params.side, self.device)
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """What leaves each resolution, from half the side to a thirty-second of it; the last map is `features`'."""
-        network, x, found = _network(self.params.side, self._device), self._seen(images), []
+        network, x, found = _network(self.params.side, self.device), self._seen(images), []
         x = network._swish(network._bn0(network._conv_stem(x)))
         for block in network._blocks:
             after = block(x)
@@ -75,7 +67,7 @@ class EfficientNetLite0(Extractor):
 
     def _seen(self, images: Tensor) -> Tensor:
         """(b c h w) in [-1, 1] -> (b 3 side side) as the network was trained on; grey becomes colour."""
-        values = (images.to(self._device).float().clamp(-1, 1) + 1) * 127.5
+        values = (images.to(self.device).float().clamp(-1, 1) + 1) * 127.5
         size = (self.params.side, self.params.side)
         resized = F.interpolate(values, size, mode="bicubic", antialias=True).clamp(0, 255)
         return ((resized - _MEAN) / _SCALE).expand(-1, 3, -1, -1)

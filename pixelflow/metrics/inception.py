@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -12,8 +11,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from pixelflow.core.component import Settings
 from pixelflow.core.interfaces import Extractor
+from pixelflow.metrics.in_network import OfNetwork
 from pixelflow.metrics.pixels import clean_fid, resized_by_clean_fid, resized_by_tensorflow, to_8_bits
 from pixelflow.system.errors import DataError
 from pixelflow.system.pretrained import Published, read_file
@@ -35,7 +34,7 @@ SPATIAL = _SPATIAL_CHANNELS * 17 * 17
 """Values of mixed_6/conv that the ADM evaluator takes: the first channels, at all places."""
 
 
-class InceptionFile(Settings):
+class InceptionFile(OfNetwork):
     """Where the network lies, for the settings of all that uses it."""
 
     weights: Path | None = None
@@ -44,14 +43,24 @@ class InceptionFile(Settings):
     """Hash of that file, which holds code and is not opened unless the hash is this one."""
 
     @property
-    def file(self) -> dict[str, Any]:
-        """These settings alone, to hand them to an extractor."""
-        return {"weights": self.weights, "sha256": self.sha256}
+    def note(self) -> str:
+        return "" if self.sha256 == INCEPTION.sha256 else f", weights {self.sha256[:8]}"
+
+
+class ResizedByCleanFid(InceptionFile):
+    """The network on images that clean-fid resizes."""
+
+    mode: Literal["clean", "legacy_tensorflow"] = "clean"
+    """clean-fid's name for how images are resized; numbers of two modes must not be compared."""
 
     @property
     def note(self) -> str:
-        """For a metric's title: that its numbers are not those of the published network, if so."""
-        return "" if self.sha256 == INCEPTION.sha256 else f", weights {self.sha256[:8]}"
+        return f", {self.mode}{super().note}"
+
+    @property
+    def protocol(self) -> str:
+        """Whose definition figures by these settings follow."""
+        return f"clean-fid, mode {self.mode}"
 
 
 class Inception:
@@ -114,27 +123,20 @@ class InceptionPool(Extractor):
 
     params: Params
 
-    def __init__(self, params: Params, *, device: torch.device) -> None:
-        super().__init__(params)
-        self._device = device
-
     @property
     def weights_sha256(self) -> str:
         return self.params.sha256
 
     def prepare(self) -> None:
-        read_inception(self.params, self._device)
+        read_inception(self.params, self.device)
         if self.params.mode == "clean":
             clean_fid("resize")
 
-    def fit(self, images: Iterable[Tensor]) -> None:
-        """Nothing is learnt."""
-
     def features(self, images: Tensor) -> Tensor:
-        network = read_inception(self.params, self._device)
+        network = read_inception(self.params, self.device)
         if self.params.mode == "clean":
-            values = resized_by_clean_fid(images).to(self._device)
+            values = resized_by_clean_fid(images).to(self.device)
         else:
-            values = resized_by_tensorflow(to_8_bits(images.to(self._device)), SIDE)
+            values = resized_by_tensorflow(to_8_bits(images.to(self.device)), SIDE)
         pool, _ = network(values)
         return pool

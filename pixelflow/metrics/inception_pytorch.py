@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -13,8 +12,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from pixelflow.core.component import Settings
 from pixelflow.core.interfaces import Extractor
+from pixelflow.metrics.in_network import OfNetwork
 from pixelflow.metrics.pixels import clean_fid, resized_by_clean_fid
 from pixelflow.system.errors import DataError
 from pixelflow.system.pretrained import Published, read_file
@@ -27,13 +26,17 @@ PT_INCEPTION = Published(
 _CLASSES = 1008
 
 
-class PtInceptionFile(Settings):
+class PtInceptionFile(OfNetwork):
     """Where these weights lie, for the settings of all that uses them."""
 
     weights: Path | None = None
     """pt_inception-2015-12-05-6726825d.pth; by default in the folder PIXELFLOW_WEIGHTS, else in ~/.cache/pixelflow."""
     sha256: str = Field(default=PT_INCEPTION.sha256, pattern="^[0-9a-f]{64}$")
     """Hash of that file, which is not opened unless the hash is this one."""
+
+    @property
+    def note(self) -> str:
+        return "" if self.sha256 == PT_INCEPTION.sha256 else f", weights {self.sha256[:8]}"
 
 
 class PytorchInception(Extractor):
@@ -48,24 +51,17 @@ class PytorchInception(Extractor):
 
     params: Params
 
-    def __init__(self, params: Params, *, device: torch.device) -> None:
-        super().__init__(params)
-        self._device = device
-
     @property
     def weights_sha256(self) -> str:
         return self.params.sha256
 
     def prepare(self) -> None:
-        _read(self.params.weights, self.params.sha256, self._device)
-
-    def fit(self, images: Iterable[Tensor]) -> None:
-        """Nothing is learnt."""
+        _read(self.params.weights, self.params.sha256, self.device)
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
-        network = _read(self.params.weights, self.params.sha256, self._device)
-        values = resized_by_clean_fid(images, "legacy_pytorch").to(self._device)
+        network = _read(self.params.weights, self.params.sha256, self.device)
+        values = resized_by_clean_fid(images, "legacy_pytorch").to(self.device)
         features: Tensor = network(2 * (values / 255) - 1)
         return features
 

@@ -32,7 +32,7 @@ class InceptionScore(AdmMetric):
 
     def compute(self, images: Comparison) -> dict[str, float]:
         pool = images.generated_features(self.extractor)[:, POOL_PART]
-        classifier = read_inception(self.params, self._device).classifier
+        classifier = read_inception(self.params, self.device).classifier
         logits = pool @ classifier.double().cpu().numpy().T
         return {"inception_score": inception_score(logits, self.params.split)}
 

@@ -5,27 +5,26 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import torch
 from pydantic import Field
 
-from pixelflow.core.interfaces import Comparison, Metric
+from pixelflow.core.interfaces import Comparison
 from pixelflow.metrics.distances import check_enough
-from pixelflow.metrics.inception import InceptionFile, InceptionPool
+from pixelflow.metrics.in_network import InNetwork
+from pixelflow.metrics.inception import InceptionPool, ResizedByCleanFid
 from pixelflow.metrics.kernels import unbiased_mmd2
 
 
-class Kid(Metric):
+class Kid(InNetwork):
     """The mean over random subsets of the unbiased discrepancy in pool_3, by the cubic kernel; and its deviation.
 
     Unlike FID it does not depend on the number of images, apart from its noise; it may come out negative.
     """
 
     figures = ("kid", "deviation_over_subsets")
+    network = InceptionPool
 
-    class Params(InceptionFile, Metric.Params):
+    class Params(ResizedByCleanFid, InNetwork.Params):
         type: Literal["kid"] = "kid"
-        mode: Literal["clean", "legacy_tensorflow"] = "clean"
-        """clean-fid's name for how images are resized; numbers of two modes must not be compared."""
         subsets: int = Field(default=100, ge=1)
         """Random subsets of each side over which the mean is taken."""
         subset_size: int = Field(default=1000, ge=2)
@@ -35,20 +34,9 @@ class Kid(Metric):
 
     params: Params
 
-    def __init__(self, params: Params, *, device: torch.device) -> None:
-        super().__init__(params)
-
-    @property
-    def title(self) -> str:
-        return f"{self.type_name()}, {self.params.mode}{self.params.note}"
-
-    @property
-    def extractor(self) -> InceptionPool.Params:
-        return InceptionPool.Params(mode=self.params.mode, **self.params.file)
-
     @property
     def protocol(self) -> str:
-        return f"clean-fid, mode {self.params.mode}"
+        return self.params.protocol
 
     def compute(self, images: Comparison) -> dict[str, float]:
         found, real = images.features(self.extractor)

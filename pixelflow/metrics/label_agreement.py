@@ -40,9 +40,6 @@ class LabelAgreement(Metric):
 
     params: Params
 
-    def __init__(self, params: Params, *, device: torch.device) -> None:
-        super().__init__(params)
-
     def compute(self, images: Comparison) -> dict[str, float]:
         from sklearn.svm import SVC
 

@@ -29,8 +29,7 @@ class PixelsPca(Extractor):
     params: Params
 
     def __init__(self, params: Params, *, device: torch.device) -> None:
-        super().__init__(params)
-        self._device = device
+        super().__init__(params, device=device)
         self._mean = torch.empty(0)
         self._directions = torch.empty(0)
 
@@ -55,7 +54,7 @@ class PixelsPca(Extractor):
 
         wanted = [len(covariance) - self.params.components, len(covariance) - 1]
         _, vectors = eigh(covariance.cpu().numpy(), subset_by_index=wanted)
-        return torch.from_numpy(vectors).to(self._device)
+        return torch.from_numpy(vectors).to(self.device)
 
     def _blocks(self, images: Iterable[Tensor]) -> Iterator[Tensor]:
         """The batches joined to (n c*h*w) of at least 2048 rows, but for the last: small products are slow."""
@@ -70,7 +69,7 @@ class PixelsPca(Extractor):
 
     def _pixels(self, images: Tensor) -> Tensor:
         """(b c h w) -> (b c*h*w), float64"""
-        images = images.to(self._device, torch.float64)
+        images = images.to(self.device, torch.float64)
         longer = max(images.shape[-2:])
         if longer > self.params.side:
             size = [max(1, round(length * self.params.side / longer)) for length in images.shape[-2:]]

@@ -44,7 +44,7 @@ class PrecisionRecall(AdmMetric):
         return {"precision": precision, "recall": recall}
 
     def _points(self, features: Array) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(features[:, POOL_PART])).to(self._device)
+        return torch.from_numpy(np.ascontiguousarray(features[:, POOL_PART])).to(self.device)
 
 
 def precision_recall(generated: Tensor, real: Tensor, neighbours: int) -> tuple[float, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from itertools import pairwise
 from typing import Literal
 
@@ -33,8 +32,7 @@ class RandomConv(Extractor):
     params: Params
 
     def __init__(self, params: Params, *, device: torch.device) -> None:
-        super().__init__(params)
-        self._device = device
+        super().__init__(params, device=device)
         generator = torch.Generator().manual_seed(params.seed)
         widths = [3, params.width // 4, params.width // 2, params.width]
         self._kernels = [
@@ -42,11 +40,8 @@ class RandomConv(Extractor):
             for before, after in pairwise(widths)
         ]
 
-    def fit(self, images: Iterable[Tensor]) -> None:
-        """Nothing is learnt."""
-
     def maps(self, images: Tensor) -> list[Tensor]:
-        x, found = images.to(self._device).expand(-1, 3, -1, -1), []
+        x, found = images.to(self.device).expand(-1, 3, -1, -1), []
         for kernel in self._kernels:
             x = F.relu(F.conv2d(x, kernel, stride=2 if min(x.shape[-2:]) > 2 else 1, padding=1))
             found.append(x)

@@ -43,10 +43,6 @@ class Instruct(Rewriter):
 
     params: Params
 
-    def __init__(self, params: Params, *, device: torch.device) -> None:
-        super().__init__(params)
-        self._device = device
-
     @cached_property
     def _folder(self) -> Path:
         return pretrained.folder_of(self.params.model, self.type_name(), _FILES)
@@ -68,7 +64,7 @@ class Instruct(Rewriter):
 
     @torch.no_grad()
     def _answers(self, tokeniser: Any, model: Any, prompts: Sequence[str]) -> list[str]:
-        asked = self._asked(tokeniser, prompts).to(self._device)
+        asked = self._asked(tokeniser, prompts).to(self.device)
         tokens = model.generate(
             input_ids=asked["input_ids"],
             attention_mask=asked["attention_mask"],
@@ -121,7 +117,7 @@ class Instruct(Rewriter):
         if tokeniser.chat_template is None:
             raise DataError(f"instruct: the model in {folder} has no chat template; choose an instruction-tuned one")
         tokeniser.pad_token = tokeniser.pad_token or tokeniser.eos_token
-        return tokeniser, model.to(self._device).eval()
+        return tokeniser, model.to(self.device).eval()
 
 
 def _turn(role: str, content: str) -> dict[str, str]:

@@ -9,8 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from pixelflow.core.interfaces import Rewriter
 from pixelflow.system.errors import DataError
 from pixelflow.system.files import read_bytes
@@ -30,9 +28,6 @@ class Mapping(Rewriter):
         """What becomes of a prompt that the file does not have."""
 
     params: Params
-
-    def __init__(self, params: Params, *, device: torch.device) -> None:
-        super().__init__(params)
 
     @property
     def fingerprint(self) -> str:

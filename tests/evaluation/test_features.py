@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -58,15 +57,9 @@ class Counted(Extractor):
     seen = 0
     weights = "a"
 
-    def __init__(self, params: Params, *, device: torch.device) -> None:
-        super().__init__(params)
-
     @property
     def weights_sha256(self) -> str:
         return self.weights
-
-    def fit(self, images: Iterable[Tensor]) -> None:
-        """Nothing is learnt."""
 
     def features(self, images: Tensor) -> Tensor:
         Counted.seen += len(images)

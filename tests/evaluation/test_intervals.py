@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
@@ -24,12 +23,6 @@ class Flat(Extractor):
 
     class Params(Extractor.Params):
         type: Literal["test.flat"] = "test.flat"
-
-    def __init__(self, params: Params, *, device: torch.device) -> None:
-        super().__init__(params)
-
-    def fit(self, images: Iterable[Tensor]) -> None:
-        """Nothing is learnt."""
 
     def features(self, images: Tensor) -> Tensor:
         return images.flatten(1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -38,12 +37,6 @@ class TwoParts(Extractor):
         @property
         def adm_keys(self) -> tuple[tuple[str, str], ...]:
             return (("mu", "sigma"), ("mu_s", "sigma_s"))
-
-    def __init__(self, params: Params, *, device: torch.device) -> None:
-        super().__init__(params)
-
-    def fit(self, images: Iterable[Tensor]) -> None:
-        """Nothing is learnt."""
 
     def features(self, images: Tensor) -> Tensor:
         return torch.cat([images.mean((2, 3)), images[:, 0, ::7, ::7].flatten(1)], 1)

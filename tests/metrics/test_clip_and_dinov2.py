@@ -13,12 +13,11 @@ from PIL import Image
 from pixelflow.contracts.partners import Held
 from pixelflow.core.interfaces import ImageBatch
 from pixelflow.metrics.clip import Clip
-from pixelflow.metrics.clip_fid import ClipFid
 from pixelflow.metrics.clip_score import ClipScore
 from pixelflow.metrics.cmmd import Cmmd
 from pixelflow.metrics.dinov2 import Dinov2
 from pixelflow.metrics.distances import frechet
-from pixelflow.metrics.fd_dinov2 import FdDinov2
+from pixelflow.metrics.fids import ClipFid, FdDinov2
 from pixelflow.system import torchvision_compat
 from pixelflow.system.errors import DataError, MissingDependencyError
 from tests.tiny_encoders import SENTENCES, make_clip, make_dinov2

@@ -16,13 +16,11 @@ from pixelflow.contracts.partners import Held
 from pixelflow.data.image_folder import ImageFolder
 from pixelflow.evaluation.sources import DatasetSource
 from pixelflow.evaluation.statistics import Entry
-from pixelflow.metrics.adm_fid import AdmFid
 from pixelflow.metrics.adm_inception import AdmInception
-from pixelflow.metrics.adm_sfid import AdmSfid
 from pixelflow.metrics.clean_fid import CleanFid
 from pixelflow.metrics.clean_resized import CleanResized
 from pixelflow.metrics.distances import frechet
-from pixelflow.metrics.fid import Fid
+from pixelflow.metrics.fids import AdmFid, AdmSfid, Fid
 from pixelflow.metrics.inception import INCEPTION, InceptionPool
 from pixelflow.metrics.inception_score import InceptionScore
 from pixelflow.metrics.kid import Kid

@@ -13,8 +13,8 @@ from PIL import Image
 
 from pixelflow.contracts.partners import Held
 from pixelflow.core.interfaces import ImageBatch
+from pixelflow.metrics.fids import PytorchFid
 from pixelflow.metrics.inception_pytorch import PT_INCEPTION, PytorchInception, build
-from pixelflow.metrics.pytorch_fid import PytorchFid
 from pixelflow.system import torchvision_compat
 from pixelflow.system.errors import DataError, MissingDependencyError
 

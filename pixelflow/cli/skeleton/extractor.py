@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Literal
 
-import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
@@ -23,13 +21,6 @@ class Thumbnail(Extractor):
 
     params: Params
 
-    def __init__(self, params: Params, *, device: torch.device) -> None:
-        super().__init__(params)
-        self._device = device
-
-    def fit(self, images: Iterable[Tensor]) -> None:
-        """Nothing is learnt."""
-
     def features(self, images: Tensor) -> Tensor:
-        grey = images.to(self._device).mean(1, keepdim=True)
+        grey = images.to(self.device).mean(1, keepdim=True)
         return F.adaptive_avg_pool2d(grey, self.params.side).flatten(1)

@@ -15,15 +15,11 @@ class Brightness(Metric):
     class Params(Metric.Params):
         type: Literal["acme.brightness"] = "acme.brightness"
 
-    def __init__(self, params: Params, *, device: torch.device) -> None:
-        super().__init__(params)
-        self._device = device
-
     def compute(self, images: Comparison) -> dict[str, float]:
         mean, deviation = self._brightness(images.generated)
         real_mean, real_deviation = self._brightness(images.reference)
         return {"brightness": abs(mean - real_mean), "brightness_deviation": abs(deviation - real_deviation)}
 
     def _brightness(self, source: ImageSource) -> tuple[float, float]:
-        values = torch.cat([batch.images.to(self._device).mean((1, 2, 3)) for batch in source])
+        values = torch.cat([batch.images.to(self.device).mean((1, 2, 3)) for batch in source])
         return float(values.mean()), float(values.std(correction=0))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-import torch
-
 from pixelflow.core.interfaces import Rewriter
 
 
@@ -19,9 +17,6 @@ class Framed(Rewriter):
         """The sentence; the prompt takes the place of {}."""
 
     params: Params
-
-    def __init__(self, params: Params, *, device: torch.device) -> None:
-        super().__init__(params)
 
     @property
     def fingerprint(self) -> str:

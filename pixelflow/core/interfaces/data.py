@@ -80,6 +80,10 @@ class Rewriter(Component, ABC):
 
     kind = "rewriter"
 
+    def __init__(self, params: ComponentParams, *, device: torch.device) -> None:
+        super().__init__(params)
+        self.device = device
+
     class Params(ComponentParams):
         pass
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -43,6 +44,10 @@ class Extractor(Component, ABC):
 
     kind = "extractor"
 
+    def __init__(self, params: ComponentParams, *, device: torch.device) -> None:
+        super().__init__(params)
+        self.device = device
+
     class Params(ComponentParams):
         @property
         def identity(self) -> dict[str, Any]:
@@ -70,9 +75,8 @@ class Extractor(Component, ABC):
             MissingDependencyError, MissingInputError, DataError: they or what reads them are not there, or damaged.
         """
 
-    @abstractmethod
     def fit(self, images: Iterable[Tensor]) -> None:
-        """Learn from reference images (b c h w) in [-1, 1] whatever is learnt; may do nothing.
+        """Learn from reference images (b c h w) in [-1, 1] whatever is learnt; by default nothing.
 
         Raises:
             DataError: there are too few.
@@ -114,6 +118,11 @@ class Metric(Component, ABC):
     """Compares generated images with real ones. Built with ``device``."""
 
     kind = "metric"
+
+    def __init__(self, params: ComponentParams, *, device: torch.device) -> None:
+        super().__init__(params)
+        self.device = device
+
     figures: ClassVar[tuple[str, ...]] = ()
     """Names of all that it may give, for searches that name one; empty where that is only known when it measures."""
     higher_is_better: ClassVar[bool] = False

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from pixelflow.core.interfaces import Comparison, ImageSource, Metric
@@ -27,9 +26,6 @@ class ShapesJudge(Metric):
         type: Literal["shapes_judge"] = "shapes_judge"
 
     params: Params
-
-    def __init__(self, params: Params, *, device: torch.device) -> None:
-        super().__init__(params)
 
     def compute(self, images: Comparison) -> dict[str, float]:
         return scores(_captioned(images.generated))
