@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pixelflow.evaluation.inputs import Reference
     from pixelflow.evaluation.measurement import Measurement
     from pixelflow.evaluation.records import Outcome
+    from pixelflow.system.parallel import Parallel
 
 
 def eval(
@@ -78,44 +79,68 @@ def eval(
     A run is sampled to files first; stopped and started again, sampling and feature extraction go on where they were.
     KEY=VALUE changes the evaluation, sampling and data of its spec, e.g. evaluation.metrics=[frechet]
     evaluation.bootstrap=100 sampling.batch_size=8; settings of sampling need not name their block. Nothing is written
-    into a folder of pictures, and no result takes the place of another one.
+    into a folder of pictures, and no result takes the place of another one. On several GPUs:
+    torchrun --nproc-per-node 8 -m pixelflow -- eval RUN
     """
-    from pixelflow.evaluation import records
-    from pixelflow.system.device import choose_device
+    from pixelflow.system.distributed import joined
+
+    with joined(device) as parallel:
+        own = device if parallel.size == 1 else str(parallel.device)
+        if (source / "spec.yaml").is_file():
+            from pixelflow.evaluation.of_run import asked_for, changed_spec
+            from pixelflow.generation.run import Run
+
+            run = Run.open(source, step=step, weights=weights, device=own)
+            changes = [*(overrides or ()), *([f"evaluation.images={images}"] if images else [])]
+            sampling = sampling_changes(steps=steps, sampler=sampler, guidance=guidance, grid=grid)
+            spec = changed_spec(source, run, [*changes, *_chosen(reference)], sampling)
+            generation, data = asked_for(run, spec, seed)
+            folder = out or source / "evaluations" / generation.digest
+            _check_writable(folder, parallel)
+            measurement = _of_run(generation, folder, spec, data, save_statistics, parallel)
+        else:
+            drawing = {"--steps": steps, "--sampler": sampler, "--guidance": guidance, "--grid": grid}
+            _refuse_for_files(source, {"--images": images, **drawing, "--step": step})
+            measurement = _of_files(source, [*(overrides or ()), *_chosen(reference)], parallel.device)
+            _check_replaceable(save_statistics, measurement.reference)
+            folder = out or _beside_pictures(source, measurement)
+            _check_writable(folder, parallel)
+        _measure(measurement, folder, save_statistics, parallel)
+
+
+def _check_writable(folder: Path, parallel: Parallel) -> None:
     from pixelflow.system.files import check_writable
 
-    target = choose_device(device)
-    if (source / "spec.yaml").is_file():
-        from pixelflow.evaluation.of_run import asked_for, changed_spec
-        from pixelflow.generation.run import Run
+    if parallel.is_first:
+        check_writable(folder)
 
-        run = Run.open(source, step=step, weights=weights, device=device)
-        changes = [*(overrides or ()), *([f"evaluation.images={images}"] if images else [])]
-        sampling = sampling_changes(steps=steps, sampler=sampler, guidance=guidance, grid=grid)
-        spec = changed_spec(source, run, [*changes, *_chosen(reference)], sampling)
-        generation, data = asked_for(run, spec, seed)
-        folder = out or source / "evaluations" / generation.digest
-        check_writable(folder)
-        measurement = _of_run(generation, folder, spec, data, save_statistics)
-    else:
-        drawing = {"--steps": steps, "--sampler": sampler, "--guidance": guidance, "--grid": grid}
-        _refuse_for_files(source, {"--images": images, **drawing, "--step": step})
-        measurement = _of_files(source, [*(overrides or ()), *_chosen(reference)], target)
-        _check_replaceable(save_statistics, measurement.reference)
-        folder = out or _beside_pictures(source, measurement)
-        check_writable(folder)
-    for line in measurement.inputs:
-        say(line)
-    for note in measurement.notes:
-        say(f"note: {note}")
-    with bars() as shown:
-        compared = measurement.compared(folder, target, shown)
-        outcomes = list(_printed(measurement.measure(compared), shown.say))
-    tell(f"written to {measurement.record(folder, outcomes)}")
-    records.check(outcomes)
-    if save_statistics is not None:
-        names = measurement.save_statistics(save_statistics, compared)
-        tell(f"statistics of {', '.join(names)}: {save_statistics}")
+
+def _measure(measurement: Measurement, folder: Path, statistics: Path | None, parallel: Parallel) -> None:
+    """Measure, record and tell; of several processes all extract features, and the first does the rest."""
+    from pixelflow.evaluation import records
+
+    if parallel.is_first:
+        for line in measurement.inputs:
+            say(line)
+        for note in measurement.notes:
+            say(f"note: {note}")
+
+    def led() -> tuple[list[Outcome], list[str]]:
+        with bars() as shown:
+            compared.progress = shown
+            outcomes = list(_printed(measurement.measure(compared), shown.say))
+        tell(f"written to {measurement.record(folder, outcomes)}")
+        are_whole = all(outcome.error is None for outcome in outcomes)
+        saved = statistics is not None and are_whole
+        return outcomes, measurement.save_statistics(statistics, compared) if saved and statistics else []
+
+    compared = measurement.compared(folder, parallel.device, parallel=parallel)
+    found = parallel.led(led, compared.serve)
+    if found is not None:
+        outcomes, names = found
+        records.check(outcomes)
+        if statistics is not None:
+            tell(f"statistics of {', '.join(names)}: {statistics}")
 
 
 def _beside_pictures(source: Path, measurement: Measurement) -> Path:
@@ -150,7 +175,12 @@ def _check_replaceable(statistics: Path | None, reference: Reference) -> None:
 
 
 def _of_run(
-    generation: Generation, folder: Path, spec: ExperimentSpec, data: Dataset | None, statistics: Path | None
+    generation: Generation,
+    folder: Path,
+    spec: ExperimentSpec,
+    data: Dataset | None,
+    statistics: Path | None,
+    parallel: Parallel,
 ) -> Measurement:
     """Draw the images, with a progress bar, and set them against the reference, else the data."""
     from pixelflow.evaluation.inputs import reference_for
@@ -161,14 +191,16 @@ def _of_run(
     _check_replaceable(statistics, real)
     sampling, source = spec.sampling, generation.run.source
     guidance = " ".join(str(value) for value in sampling.guidance.model_dump(mode="json").values())
-    tell(
-        f"{spec.name} at step {source.step} ({source.weights} weights): {generation.count} images "
-        f"from seed {generation.seed}, "
-        f"{sampling.sampler.component.type_name()}, steps {sampling.steps}, guidance {guidance}"
-    )
-    with bars() as shown:
-        for done in generation.draw_into(folder / "images"):
+    if parallel.is_first:
+        tell(
+            f"{spec.name} at step {source.step} ({source.weights} weights): {generation.count} images "
+            f"from seed {generation.seed}, "
+            f"{sampling.sampler.component.type_name()}, steps {sampling.steps}, guidance {guidance}"
+        )
+    with bars(silent=not parallel.is_first) as shown:
+        for done in generation.draw_into(folder / "images", parallel):
             shown("images", done, generation.count)
+    parallel.wait()
     return Measurement.of_run(generation, folder / "images", spec.evaluation, real)
 
 

@@ -37,8 +37,12 @@ class Bars:
 
 
 @contextmanager
-def bars() -> Iterator[Bars]:
-    """``tell(what, done, total)`` and ``tell.say(text)`` while something runs."""
+def bars(*, silent: bool = False) -> Iterator[Bars]:
+    """``tell(what, done, total)`` and ``tell.say(text)`` while something runs.
+
+    Args:
+        silent: show no bar, as for all but the first of several processes.
+    """
     from rich.console import Console
     from rich.progress import Progress
 
@@ -46,5 +50,6 @@ def bars() -> Iterator[Bars]:
 
     console = Console(stderr=True)
     # Standard output is left alone: it may be a file, while rich would lead it to the bars' terminal.
-    with Progress(Countdown(console), console=console, disable=not sys.stderr.isatty(), redirect_stdout=False) as shown:
+    disable = silent or not sys.stderr.isatty()
+    with Progress(Countdown(console), console=console, disable=disable, redirect_stdout=False) as shown:
         yield Bars(shown)

@@ -29,10 +29,12 @@ from pixelflow.cli.progress import bars
 from pixelflow.system.terminal import say, tell
 
 if TYPE_CHECKING:
+    from pixelflow.generation.draw import Drawn
     from pixelflow.generation.gallery import Gallery
     from pixelflow.generation.orders import Order
     from pixelflow.generation.run import Run
     from pixelflow.generation.weaker import Weaker
+    from pixelflow.system.parallel import Parallel
 
 _DEFAULT_COUNT = 16
 
@@ -91,18 +93,17 @@ def sample(
 
     With --npz FILE.npz only the PNGs (by default in a folder FILE beside it) and the npz are written, of any number
     of images within little memory; stopped and started again, it goes on where it was.
+
+    On several GPUs:  torchrun --nproc-per-node 8 -m pixelflow -- sample RUN --count 50000 --npz FILE.npz
     """
     from pixelflow.core.fields import CAPTION, LABEL, read_fields
     from pixelflow.generation.ordering import Wish, ordered
     from pixelflow.generation.prompt_files import read_prompts
     from pixelflow.generation.run import Run
     from pixelflow.generation.settings import changed_sampling, read_size
+    from pixelflow.system.distributed import joined
 
-    if repeat is not None:
-        opened, weak_run, order = _recorded(repeat, run, device)
-    else:
-        opened = Run.open(run, step=step, weights=weights, device=device)
-        weak_run = Run.open(weak, device=device) if weak else None
+    def wished(opened: Run, weak_run: Run | None) -> Order:
         changes = sampling_changes(steps=steps, sampler=sampler, guidance=guidance, grid=grid)
         sampling = changed_sampling(opened.spec, changes, overrides or ())
         captions = [*(prompt or []), *(read_prompts(prompts) if prompts else [])]
@@ -115,12 +116,22 @@ def sample(
             seed=seed,
             size=None if size is None else read_size(size),
         )
-        order = ordered(opened, wish, sampling, weak_run, _DEFAULT_COUNT)
-    weaker = opened.weaker(weak_run, order.labels or ()) if weak_run else None
-    if npz is not None:
-        _export(opened, weaker, order, out or npz.with_suffix(""), npz)
-    else:
-        _draw(opened, weaker, order, out, columns, is_new=repeat is not None or columns is not None)
+        return ordered(opened, wish, sampling, weak_run, _DEFAULT_COUNT)
+
+    with joined(device) as parallel:
+        own = device if parallel.size == 1 else str(parallel.device)
+        if repeat is not None:
+            opened, weak_run, order = _recorded(repeat, run, own)
+        else:
+            opened = Run.open(run, step=step, weights=weights, device=own)
+            weak_run = Run.open(weak, device=own) if weak else None
+            order = parallel.of_first(lambda: wished(opened, weak_run))
+        weaker = opened.weaker(weak_run, order.labels or ()) if weak_run else None
+        if npz is not None:
+            _export(opened, weaker, order, out or npz.with_suffix(""), npz, parallel)
+        else:
+            is_new = repeat is not None or columns is not None
+            _draw(opened, weaker, order, out, columns, parallel, is_new=is_new)
 
 
 def _recorded(record: Path, run: Path, device: str | None) -> tuple[Run, Run | None, Order]:
@@ -141,25 +152,41 @@ def _recorded(record: Path, run: Path, device: str | None) -> tuple[Run, Run | N
     return opened, weaker, order.model_copy(update={"sampling": sampling})
 
 
-def _draw(run: Run, weak: Weaker | None, order: Order, out: Path | None, columns: int | None, *, is_new: bool) -> None:
+def _draw(
+    run: Run,
+    weak: Weaker | None,
+    order: Order,
+    out: Path | None,
+    columns: int | None,
+    parallel: Parallel,
+    *,
+    is_new: bool,
+) -> None:
     """Carry the order out, write the gallery and say where it is; if it is there already, only say so.
 
     Args:
+        parallel: processes that all draw; the first looks at the folder and writes.
         is_new: whether to draw in any case.
     """
     from pixelflow.generation.gallery import Gallery, Subject, holds, place_for
     from pixelflow.runs.environment import environment
     from pixelflow.system.files import check_writable
 
+    if not parallel.is_first:
+        if (first := parallel.ask(None)) is not None:
+            for _ in _drawn(run, weak, order, first, parallel):
+                pass
+        return
     carried_out = environment(run.classes, run.spec, order.sampling, order.rewriting)
     subject = Subject(order, carried_out, order.titles(run.classes))
     folder = out or place_for(Path(run.source.run) / "samples", subject, is_new=is_new)
     if not is_new and holds(folder, order):
         tell(f"these images were drawn before, and are in {folder}")
+        parallel.ask(None)
         return
     check_writable(folder)
     with Gallery(folder, subject) as gallery:
-        _draw_into(gallery, run, weak)
+        _draw_into(gallery, run, weak, parallel)
         record = gallery.finish(columns)
     stages = " + ".join(f"{spent:g}" for spent in record.evaluations)
     by_stage = f" ({stages} by stage)" if len(record.evaluations) > 1 else ""
@@ -169,13 +196,11 @@ def _draw(run: Run, weak: Weaker | None, order: Order, out: Path | None, columns
     )
 
 
-def _draw_into(gallery: Gallery, run: Run, weak: Weaker | None) -> None:
-    """Draw what is not in the gallery yet."""
+def _drawn(run: Run, weak: Weaker | None, order: Order, first: int, parallel: Parallel) -> Iterator[Drawn]:
+    """The images of an order from the one of number `first` on, in batches; of several processes in the first."""
     from pixelflow.generation.draw import draw
 
-    order = gallery.subject.order
-    count = len(order.seeds)
-    drawn = draw(
+    return draw(
         run.model,
         run.spec,
         order.values,
@@ -185,8 +210,16 @@ def _draw_into(gallery: Gallery, run: Run, weak: Weaker | None) -> None:
         weak=weak,
         null_values=order.null_values,
         size=order.size,
-        first=gallery.images,
+        first=first,
+        parallel=parallel,
     )
+
+
+def _draw_into(gallery: Gallery, run: Run, weak: Weaker | None, parallel: Parallel) -> None:
+    """Draw what is not in the gallery yet."""
+    order = gallery.subject.order
+    count = len(order.seeds)
+    drawn = _drawn(run, weak, order, parallel.ask(gallery.images), parallel)
     if gallery.images:
         tell(f"{gallery.images} of {_images(count)} were drawn before")
     with bars() as shown, _kept(lambda: gallery.images, count):
@@ -211,14 +244,18 @@ def _images(count: int) -> str:
     return f"{count} image{'s' * (count > 1)}"
 
 
-def _export(run: Run, weak: Weaker | None, order: Order, folder: Path, npz: Path) -> None:
+def _export(run: Run, weak: Weaker | None, order: Order, folder: Path, npz: Path, parallel: Parallel) -> None:
     """Draw into a folder what is not there yet, then write all of it into one file."""
     from pixelflow.generation.npz_export import NpzExport
     from pixelflow.system.errors import UsageError
 
     if npz.suffix != ".npz":
         raise UsageError(f"--npz {npz}: the file's name must end in .npz")
-    export = NpzExport(run.model, run.spec, order, folder, weak, run.classes)
+    export = NpzExport(run.model, run.spec, order, folder, weak, run.classes, parallel)
+    if not parallel.is_first:
+        for _ in export.draw():
+            pass
+        return
     export.check(npz)
     count = len(order.seeds)
     done = 0

@@ -54,7 +54,7 @@ class FeatureComparison:
     ) -> None:
         self._parallel = parallel or Parallel(device)
         self.generated, self.reference = generated, reference
-        self.device, self._progress = device, progress
+        self.device, self.progress = device, progress
         self._folder, self._cache = folder, cache
         self._statistics = statistics
         self._asked: dict[str, Extractor.Params] = {}
@@ -111,7 +111,7 @@ class FeatureComparison:
         title = f"{params.component.type_name()} of {what} images"
         folder = _claimed(below, recipe)
         spread = None if self._parallel.size == 1 else partial(self._spread, what, params)
-        return Features(folder, source, fitted, lambda done: self._progress(title, done, source.elements), spread)
+        return Features(folder, source, fitted, lambda done: self.progress(title, done, source.elements), spread)
 
     def _spread(self, what: str, params: Extractor.Params, starts: Sequence[int]) -> Iterator[Shard | Exception]:
         self._parallel.ask((what, params, starts))

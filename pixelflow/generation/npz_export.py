@@ -24,6 +24,7 @@ from pixelflow.generation.settings import code_behind
 from pixelflow.generation.weaker import Weaker
 from pixelflow.system.errors import DataError
 from pixelflow.system.files import check_free, draft_of, sync, writing
+from pixelflow.system.parallel import Parallel
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class NpzExport:
     weak: Weaker | None = None
     classes: tuple[str, ...] = ()
     """Names of the labels, if they have any."""
+    parallel: Parallel | None = None
+    """Processes that all draw; the first writes."""
 
     @property
     def images(self) -> NumberedImages:
@@ -56,7 +59,7 @@ class NpzExport:
 
     def draw(self) -> Iterator[int]:
         """Draw what is not in the folder yet; yields how many are there. Raises as `NumberedImages.draw`."""
-        return self.images.draw(self._drawn)
+        return self.images.draw(self._drawn, self.parallel)
 
     def write(self, file: Path) -> Iterator[int]:
         """Write the npz from the folder; yields how many images are in it.
@@ -81,6 +84,7 @@ class NpzExport:
             weak=self.weak,
             null_values=_at(order.null_values, indices),
             size=order.size,
+            parallel=self.parallel,
         )
 
 

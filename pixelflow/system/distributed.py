@@ -1,4 +1,4 @@
-"""Several processes training one run, as ``torchrun`` starts them: how they meet and part.
+"""Several processes that work together, as ``torchrun`` starts them: how they meet and part.
 
 What they do together is `parallel.Parallel`'s.
 """
@@ -30,7 +30,7 @@ _TOLD_AFTER = 10.0
 """Seconds of waiting after which it is told."""
 _LONGEST_WAIT = timedelta(days=1)
 """While the first process draws pictures or evaluates, the others wait for it; `Peers` knows if it is gone."""
-_START = "start by: torchrun --nproc-per-node N -m pixelflow -- train SPEC; to train with one process, unset WORLD_SIZE"
+_START = "start by: torchrun --nproc-per-node N -m pixelflow -- train SPEC; to work with one process, unset WORLD_SIZE"
 
 
 @contextmanager
@@ -95,7 +95,7 @@ def _met(device: torch.device, rank: int, size: int) -> Peers:
 
 
 def _size() -> int:
-    """Processes that train together."""
+    """Processes that work together."""
     if "WORLD_SIZE" in os.environ:
         return _number("WORLD_SIZE", range(1, 2**31))
     if os.environ.get("RANK", "0") != "0":

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -108,6 +108,11 @@ class Parallel:
         while (asked := self.ask(None)) is not None:
             serve(asked)
         return None
+
+    def of_first(self, work: Callable[[], T]) -> T:
+        """What the first process makes, in all."""
+        made: Any = work() if self.is_first else None
+        return cast(T, self.ask(made))
 
     def ask(self, what: T) -> T:
         """What the first process asks, in all."""

@@ -1,4 +1,4 @@
-"""Processes that train together watch each other, so that none waits for one that is gone.
+"""Processes that work together watch each other, so that none waits for one that is gone.
 
 Each process holds a connection to the first one and says nothing on it but goodbye. The system closes it when its
 process ends, however that ends, and the other side hears of it at once, even while that one computes, waits in a
@@ -62,8 +62,8 @@ class Peers:
     @property
     def _message(self) -> str:
         return (
-            f"process {self._who} of those that train together is gone, so process {self._rank} ends too; the newest "
-            "checkpoint stands, and the same command continues"
+            f"process {self._who} of those that work together is gone, so process {self._rank} ends too; what is saved "
+            "stands, and the same command continues"
         )
 
     def _watch(self) -> None:

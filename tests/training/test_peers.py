@@ -106,7 +106,7 @@ def test_a_killed_process_ends_the_others_and_the_same_command_continues(start, 
     second.kill()
     code, (line,) = own_lines(first)
     assert code == 74
-    assert "process 1 of those that train together is gone" in line
+    assert "process 1 of those that work together is gone" in line
     assert "the same command continues" in line
     reached = checkpoint.steps(tmp_path / "run" / "checkpoints")[-1]
     assert reached >= 15
