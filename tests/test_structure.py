@@ -27,6 +27,7 @@ LAYERS = (
     {"training"},
     {"costs"},
     {"sweep", "contracts"},
+    {"ui"},
     {"cli"},
 )
 """Rooms of the package, lowest first. A room imports only from lower layers, so that nothing goes in circles."""

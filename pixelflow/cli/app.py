@@ -39,6 +39,7 @@ COMMANDS = (
     "diff",
     "rm",
     "plot",
+    "ui",
     "sample",
     "eval",
     "bench",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -92,34 +91,16 @@ def read_spec(path: Path, overrides: list[str] | None, run: str | None = None) -
 
 
 def component(text: str | None, option: str) -> Any:
-    """An option that is a component's name, a YAML block with its settings, a number (``nan`` and ``inf`` are two), or
-    several between commas, one a stage.
+    """See `pixelflow.generation.written.component`."""
+    from pixelflow.generation.written import component
 
-    Raises:
-        SpecError: it is not YAML.
-    """
-    from pixelflow.core import reading
-
-    if text is None:
-        return None
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        return reading.parse_value(text, option)
-    return numbers if len(numbers) > 1 else numbers[0]
+    return component(text, option)
 
 
 def sampling_changes(
     *, steps: str | None, sampler: str | None, guidance: str | None, grid: str | None
 ) -> dict[str, Any]:
-    """The options of these names as changes for `generation.settings.changed_sampling`; raises SpecError."""
-    named = {"sampler": sampler, "guidance": guidance, "grid": grid}
-    return {"steps": _steps(steps)} | {key: component(text, f"--{key}") for key, text in named.items()}
+    """See `pixelflow.generation.written.sampling_changes`."""
+    from pixelflow.generation.written import sampling_changes
 
-
-def _steps(text: str | None) -> Any:
-    """``10`` or ``10,20``; what is no number is left for the spec's own check to refuse."""
-    if text is None:
-        return None
-    parts = [int(part) if re.fullmatch(r"\s*-?[0-9]+\s*", part) else part for part in text.split(",")]
-    return parts if len(parts) > 1 else parts[0]
+    return sampling_changes(steps=steps, sampler=sampler, guidance=guidance, grid=grid)

@@ -1,0 +1,98 @@
+"""What is chosen on the page: for `Run.prepare`, and as the command, the Python and the record that repeat it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pixelflow.generation.result import Drawing
+from pixelflow.generation.run import Run
+from pixelflow.generation.settings import read_size
+from pixelflow.generation.written import sampling_changes
+from pixelflow.system.errors import UsageError
+
+SETTINGS = ("seed", "steps", "guidance", "sampler", "grid", "labels", "prompt")
+"""That can be varied in a grid."""
+_MOST = 64
+"""Images that the page draws at once."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The fields of the page; an empty text leaves a setting as the run's spec has it."""
+
+    labels: Sequence[str] = ()
+    prompt: str = ""
+    """One caption a line."""
+    negative: str = ""
+    seed: int = 0
+    count: int = 4
+    steps: str = ""
+    guidance: str = ""
+    sampler: str = ""
+    grid: str = ""
+    size: str = ""
+
+    def drawing(self, run: Run, **more: Any) -> Drawing:
+        """Decided, not yet drawn; raises what `Run.prepare` raises, and UsageError for what the page cannot draw."""
+        if not 1 <= self.count <= _MOST:
+            raise UsageError(f"{self.count} images: the page draws 1 to {_MOST} at once; pixelflow sample draws more")
+        return run.prepare(**self._given(run), **more)
+
+    def _given(self, run: Run) -> dict[str, Any]:
+        texts = {key: getattr(self, key) or None for key in ("steps", "sampler", "guidance", "grid")}
+        given: dict[str, Any] = {"seed": int(self.seed), "count": int(self.count), **sampling_changes(**texts)}
+        if "label" in run.reads and self.labels:
+            given["labels"] = list(self.labels)
+        if "caption" in run.reads:
+            given["prompts"] = _lines(self.prompt) or [""]
+            given |= {"negatives": _lines(self.negative)} if _lines(self.negative) else {}
+        if self.size:
+            given["size"] = read_size(self.size)
+        return {key: value for key, value in given.items() if value is not None}
+
+    def varied(self, setting: str, value: str) -> Choices:
+        """The same but for one setting.
+
+        Raises:
+            UsageError: a seed that is no number, or there is no such setting.
+        """
+        if setting not in SETTINGS:
+            raise UsageError(f"{setting}: is no setting that can be varied; these can: {', '.join(SETTINGS)}")
+        if setting == "labels":
+            return replace(self, labels=(value,))
+        if setting == "seed":
+            if not value.isdecimal():
+                raise UsageError(f"seed {value}: is no whole number")
+            return replace(self, seed=int(value))
+        return replace(self, **{setting: value})  # type: ignore[arg-type]
+
+    def command(self, run: str) -> str:
+        """The line that draws the same images."""
+        words = ["pixelflow", "sample", run]
+        if self.labels:
+            words += ["--labels", ",".join(self.labels)]
+        words += [word for line in _lines(self.prompt) for word in ("--prompt", line)]
+        words += [word for line in _lines(self.negative) for word in ("--negative", line)]
+        words += ["--seed", str(self.seed), "--count", str(self.count)]
+        for name in ("steps", "sampler", "guidance", "grid", "size"):
+            if getattr(self, name):
+                words += [f"--{name}", getattr(self, name)]
+        return shlex.join(words)
+
+    def python(self, path: str, run: Run) -> str:
+        """The lines that draw the same images."""
+        arguments = ", ".join(f"{key}={value!r}" for key, value in self._given(run).items())
+        return f"import pixelflow\n\nrun = pixelflow.load({path!r})\nresult = run.draw({arguments})"
+
+    def record(self, run: Run) -> str:
+        """The order, as samples.json keeps it."""
+        order = self.drawing(run).order
+        return "" if order is None else json.dumps(order.model_dump(mode="json"), indent=1)
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]

@@ -1,0 +1,74 @@
+"""The page: its tabs, and the server on this machine's own address."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from pixelflow.system.distribution import install
+from pixelflow.system.errors import MissingDependencyError
+from pixelflow.ui.shelf import Shelf
+
+_FORGOTTEN = 600
+"""Seconds after which pictures of the page are removed from the temporary folder."""
+_CSS = "#sample-gallery img {image-rendering: pixelated} .told textarea {font-family: monospace}"
+
+
+def gradio() -> Any:
+    """The library, told to send nothing anywhere.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+    """
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ.setdefault("GRADIO_TEMP_DIR", tempfile.mkdtemp(prefix="pixelflow-ui-"))
+    try:
+        import gradio
+    except ImportError:
+        raise MissingDependencyError(f"the page needs the package gradio: {install('ui')}") from None
+    return gradio
+
+
+def page(folder: Path, device: str | None = None) -> Any:
+    """The page over a folder of runs, as gradio's Blocks."""
+    gr = gradio()
+    from pixelflow.ui import compare_tab, sample_tab, sweeps_tab, train_tab, watch_tab
+
+    shelf = Shelf(folder, device)
+    with gr.Blocks(title="pixelflow", delete_cache=(_FORGOTTEN, _FORGOTTEN), analytics_enabled=False) as blocks:
+        gr.Markdown(f"## pixelflow  `{folder.name or folder.resolve().name}`")
+        for title, tab in (
+            ("Sample", sample_tab),
+            ("Compare", compare_tab),
+            ("Watch", watch_tab),
+            ("Train", train_tab),
+            ("Sweeps", sweeps_tab),
+        ):
+            with gr.Tab(title, elem_id=f"tab-{title.lower()}"):
+                tab.build(blocks, shelf)
+    blocks.queue(default_concurrency_limit=1)
+    return blocks
+
+
+def serve(folder: Path, port: int | None = None, device: str | None = None, *, wait: bool = True) -> str:
+    """Show the page on 127.0.0.1 until the process ends; returns its address where it does not wait."""
+    blocks = page(folder, device)
+    _, address, _ = blocks.launch(
+        server_name="127.0.0.1",
+        server_port=port,
+        share=False,
+        quiet=True,
+        prevent_thread_lock=True,
+        footer_links=[],
+        css=_CSS,
+        allowed_paths=[str(folder.resolve())],
+    )
+    from pixelflow.system.terminal import tell
+
+    tell(f"the page is at {address}  (Ctrl-C ends it)")
+    if wait:
+        blocks.block_thread()
+    return str(address)

@@ -1,0 +1,82 @@
+"""Trainings that the page starts: the ordinary command, each in a process of its own that outlives the page."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import ClassVar
+from weakref import WeakKeyDictionary
+
+from pixelflow.runs.runfolder import RunFolder
+from pixelflow.runs.summary import is_training
+from pixelflow.system.errors import UsageError
+from pixelflow.ui.shelf import Shelf
+
+_SAID = 4000
+"""Characters of a log that are shown."""
+
+
+class Trainings:
+    """By the name of the run."""
+
+    _by_shelf: ClassVar[WeakKeyDictionary[Shelf, Trainings]] = WeakKeyDictionary()
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    @classmethod
+    def of(cls, shelf: Shelf) -> Trainings:
+        """Those of one folder of runs, the same for all tabs."""
+        return cls._by_shelf.setdefault(shelf, cls(shelf.folder))
+
+    def start(self, spec: Path, name: str) -> str:
+        """Train a spec file as the run `name`; returns the command."""
+        if (running := self._processes.get(name)) is not None and running.poll() is None:
+            raise UsageError(f"{name}: is being trained already")
+        command = [sys.executable, "-m", "pixelflow", "train", str(spec), "--out", str(self._folder), "--run", name]
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with self._log(name).open("ab") as log:
+            self._processes[name] = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        return shlex.join(["pixelflow", *command[3:]])
+
+    def stop(self, name: str) -> str:
+        """Ask a training that was started here to save and end.
+
+        Raises:
+            UsageError: it was started elsewhere, or does not run.
+        """
+        process = self._processes.get(name)
+        if process is None or process.poll() is not None:
+            run = RunFolder(self._folder / name)
+            if is_training(run):
+                raise UsageError(f"{name}: was started elsewhere; stop it there (Ctrl-C saves it)")
+            raise UsageError(f"{name}: is not being trained")
+        os.kill(process.pid, signal.SIGTERM)
+        return f"{name}: saves and ends; Continue goes on with it"
+
+    def resume(self, name: str) -> str:
+        """Go on with a run by its own spec; returns the command."""
+        run = RunFolder(self._folder / name)
+        if is_training(run):
+            raise UsageError(f"{name}: is being trained already")
+        return self.start(run.spec_file, run.path.resolve().name)
+
+    def said(self, name: str) -> str:
+        """The end of what the training printed, as a terminal would show it."""
+        log = self._log(name)
+        if not log.is_file():
+            return ""
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _SAID))
+            text = file.read().decode("utf-8", "replace")
+        return "\n".join(line.rpartition("\r")[2] for line in text.splitlines()).strip()
+
+    def _log(self, name: str) -> Path:
+        return self._folder / f".{name}.log"

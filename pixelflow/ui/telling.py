@@ -1,0 +1,58 @@
+"""What goes wrong on the page is said in the one line that the command line has for it."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from pixelflow.system.errors import PixelflowError
+
+logger = logging.getLogger(__name__)
+
+
+def line_of(error: Exception) -> str:
+    """As the command line says it."""
+    if isinstance(error, PixelflowError):
+        return "\n".join(f"pixelflow: {line}" for line in error.lines)
+    logger.warning("the page: %s", error, exc_info=error)
+    return f"pixelflow: this is a bug: {type(error).__name__}: {error}"
+
+
+def told(outputs: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A handler whose last output is a line of text: on an error the others stay as they are and the line says it."""
+
+    def wrap(handler: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(handler)
+        def safe(*given: Any) -> Any:
+            try:
+                return handler(*given)
+            except Exception as error:  # the page lives on
+                return _only(line_of(error), outputs)
+
+        return safe
+
+    return wrap
+
+
+def told_on_the_way(outputs: int) -> Callable[[Callable[..., Iterator[Any]]], Callable[..., Iterator[Any]]]:
+    """`told` for a handler that yields."""
+
+    def wrap(handler: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+        @functools.wraps(handler)
+        def safe(*given: Any) -> Iterator[Any]:
+            try:
+                yield from handler(*given)
+            except Exception as error:
+                yield _only(line_of(error), outputs)
+
+        return safe
+
+    return wrap
+
+
+def _only(line: str, outputs: int) -> Any:
+    import gradio as gr
+
+    return line if outputs == 1 else (*[gr.skip()] * (outputs - 1), line)

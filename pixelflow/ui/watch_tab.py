@@ -1,0 +1,92 @@
+"""A run while it trains, or afterwards: losses, newest previews, evaluations; stop it and go on with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PIL import Image
+
+from pixelflow.runs.runfolder import RunFolder
+from pixelflow.runs.summary import Summary, summary
+from pixelflow.system.errors import PixelflowError
+from pixelflow.ui.curves import loss_picture
+from pixelflow.ui.processes import Trainings
+from pixelflow.ui.shelf import Shelf
+from pixelflow.ui.telling import told
+
+_EVERY = 3.0
+"""Seconds between two looks."""
+
+
+def build(blocks: Any, shelf: Shelf) -> None:
+    """The tab's fields and what they do."""
+    import gradio as gr
+
+    trainings = Trainings.of(shelf)
+    names = shelf.names()
+    with gr.Row():
+        run = gr.Dropdown(names, value=next(iter(names), None), label="Run", elem_id="watch-run")
+        stop = gr.Button("Stop", elem_id="watch-stop")
+        resume = gr.Button("Continue", elem_id="watch-continue")
+    told_line = gr.Textbox(show_label=False, elem_id="watch-told", elem_classes="told", interactive=False, lines=2)
+    with gr.Row():
+        losses = gr.Image(label="Losses", elem_id="watch-losses", format="png")
+        preview = gr.Image(label="Newest previews", elem_id="watch-preview", format="png")
+    evaluations = gr.Dataframe(headers=["step", "metric", "figure"], label="Evaluations", elem_id="watch-evaluations")
+    log = gr.Textbox(
+        label="What the training said", lines=6, elem_id="watch-log", elem_classes="told", interactive=False
+    )
+
+    @told(5)
+    def seen(name: str) -> tuple[Any, ...]:
+        folder = RunFolder(shelf.path(name))
+        one = summary(folder.path)
+        rows = [[str(each.step), each.metric, f"{each.value:.5g}"] for each in folder.history.evaluated]
+        return _losses(folder), _newest(folder), rows, trainings.said(name), _state(one)
+
+    known = gr.State([])
+
+    def listed(given: str | None, before: list[str]) -> tuple[Any, Any]:
+        """The runs that are there now; nothing where they are the same, so that an open list stays open."""
+        there = shelf.names()
+        if sorted(there) == sorted(before) and given in there:
+            return gr.skip(), gr.skip()
+        chosen = {} if given in there else {"value": next(iter(there), None)}
+        return gr.update(choices=there, **chosen), there
+
+    shown = [losses, preview, evaluations, log, told_line]
+    run.change(seen, run, shown, show_progress="hidden")
+    blocks.load(seen, run, shown, show_progress="hidden")
+    timer = gr.Timer(_EVERY)
+    timer.tick(seen, run, shown, show_progress="hidden")
+    timer.tick(listed, [run, known], [run, known], queue=False, show_progress="hidden")
+    stop.click(told(1)(trainings.stop), run, told_line)
+    resume.click(told(1)(trainings.resume), run, told_line)
+
+
+def _losses(folder: RunFolder) -> Image.Image | None:
+    try:
+        return loss_picture([folder.path])
+    except PixelflowError:  # none yet
+        return None
+
+
+def _newest(folder: RunFolder) -> Image.Image | None:
+    """The last picture that training drew into the run's samples."""
+    found = sorted(folder.samples.glob("step-????????.png"))  # by their steps
+    if not found:
+        return None
+    try:
+        with Image.open(found[-1]) as picture:
+            return picture.copy()
+    except OSError:  # it is just being put there
+        return None
+
+
+def _state(one: Summary) -> str:
+    if one.trouble:
+        return f"pixelflow: {one.trouble}"
+    step = "no checkpoint yet" if one.step is None else f"saved at step {one.step:,}"
+    whole = f" of {one.steps:,}" if one.steps else ""
+    loss = "" if one.loss is None else f", loss {one.loss:.4f}"
+    return f"{'training' if one.is_training else 'not training'}; {step}{whole}{loss}"

@@ -1,0 +1,217 @@
+"""The page in a real browser: what every tab shows and writes. Needs gradio, playwright and chromium.
+
+With PIXELFLOW_SCREENSHOTS=FOLDER the pictures of docs/page.md are written there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import TINY, make_run, make_spec
+
+pytest.importorskip("gradio", reason="the page needs gradio: pip install 'pixelflow-toolkit[ui]'")
+playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed")]
+
+WAIT = 120_000
+"""Milliseconds."""
+EXPECTED = re.compile("net::ERR_ABORTED")
+"""A picture that a newer one took the place of."""
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    """The demo's run where it was trained, else two of random weights."""
+    folder = tmp_path_factory.mktemp("page") / "runs"
+    folder.mkdir()
+    given = os.environ.get("PIXELFLOW_PAGE_RUN")
+    for seed, name in enumerate(("first", "second")):
+        if given:
+            shutil.copytree(given, folder / name)
+        else:
+            make_run(folder / name, make_spec(f"name={name}"), seed=seed)
+    (folder / "broken").mkdir()
+    (folder / "broken" / "spec.yaml").write_text("a: [")
+    (folder / "tiny.yaml").write_text(TINY)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(runs) -> Iterator[str]:
+    """Of a page that the ordinary command serves."""
+    command = [sys.executable, "-m", "pixelflow", "ui", str(runs), "--device", "cpu"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        found = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())
+        assert found
+        yield found[0]
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    quiet = (
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    )
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=list(quiet))
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser, address):
+    """Opened anew; at its end nothing was asked of another machine, and the browser had nothing to complain of."""
+    shown = browser.new_page(viewport={"width": 1200, "height": 1250})
+    shown.set_default_timeout(WAIT)
+    foreign: list[str] = []
+    wrong: list[str] = []
+    own = (address, "data:", "blob:")
+    shown.on("request", lambda request: foreign.append(request.url) if not request.url.startswith(own) else None)
+    shown.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    shown.goto(address)
+    shown.wait_for_selector("#sample-draw")
+    yield shown
+    shown.close()
+    assert not foreign
+    assert not [text for text in wrong if not EXPECTED.search(text)]
+
+
+def choose(page, field: str, value: str) -> None:
+    """One of a dropdown's entries."""
+    page.fill(f"#{field} input", value)
+    page.get_by_role("option", name=value, exact=True).click()
+
+
+def tab(page, name: str) -> None:
+    page.get_by_role("tab", name=name).click()
+
+
+def said(page, field: str, text: str) -> str:
+    """What a line says once it holds `text`."""
+    line = page.locator(f"#{field} textarea")
+    playwright.expect(line).to_have_value(re.compile(re.escape(text)), timeout=WAIT)
+    return line.input_value()
+
+
+def keep(page, name: str) -> None:
+    folder = os.environ.get("PIXELFLOW_SCREENSHOTS")
+    if folder:
+        page.wait_for_timeout(1500)
+        page.screenshot(path=str(Path(folder) / f"page-{name}.png"))
+
+
+def test_sampling_shows_the_stages_and_the_images_and_how_to_repeat_them(page, runs):
+    choose(page, "sample-run", "first")
+    page.fill("#sample-seed input", "3")
+    page.click("#sample-draw")
+    assert "network evaluations each by stage" in said(page, "sample-told", "evaluations")
+    page.wait_for_selector("#sample-strip img")
+    assert page.locator("#sample-gallery img").count() >= 4
+    keep(page, "sample")
+    page.get_by_text("Copy as").click()
+    said(page, "copy-command", f"pixelflow sample {runs / 'first'} --seed 3")
+    said(page, "copy-record", "sha256")
+    page.get_by_text("Guidance over time").click()
+    page.wait_for_selector("#sample-curve img")
+
+
+def test_bad_input_is_the_command_lines_line_and_the_page_lives_on(page):
+    choose(page, "sample-run", "first")
+    page.fill("#sample-steps textarea, #sample-steps input", "0")
+    page.click("#sample-draw")
+    assert said(page, "sample-told", "pixelflow:").startswith("pixelflow: ")
+    page.fill("#sample-steps textarea, #sample-steps input", "1")
+    page.click("#sample-draw")
+    said(page, "sample-told", "evaluations")
+
+
+def test_stop_stops(page):
+    choose(page, "sample-run", "first")
+    page.fill("#sample-steps textarea, #sample-steps input", "1000")
+    page.click("#sample-draw")
+    said(page, "sample-told", "stage 1")
+    page.click("#sample-stop")
+    said(page, "sample-told", "stopped after")
+
+
+def test_a_grid_over_two_settings(page):
+    choose(page, "sample-run", "first")
+    page.fill("#sample-steps textarea, #sample-steps input", "1")
+    page.get_by_text("Keep this seed, vary that").click()
+    page.click("#vary-draw")
+    said(page, "sample-told", "6 of 6")
+    page.wait_for_selector("#vary-grid img")
+    keep(page, "vary")
+
+
+def test_a_broken_run_is_a_line(page):
+    choose(page, "sample-run", "broken")
+    page.click("#sample-draw")
+    assert "is not valid YAML" in said(page, "sample-told", "pixelflow:")
+    tab(page, "Watch")
+    choose(page, "watch-run", "broken")
+    said(page, "watch-told", "is not valid YAML")
+
+
+def test_comparing_shows_both_and_what_differs(page):
+    tab(page, "Compare")
+    choose(page, "first-run", "first")
+    choose(page, "second-run", "second")
+    page.click("#compare-draw")
+    said(page, "compare-told", "root mean square difference")
+    page.wait_for_selector("#compare-difference img")
+    keep(page, "compare")
+
+
+def test_a_training_is_written_watched_stopped_and_continued(page, runs):
+    tab(page, "Train")
+    choose(page, "train-base", "tiny.yaml")
+    page.fill("#train-name textarea, #train-name input", "mine")
+    page.fill("#train-more textarea", "training.steps=0")
+    page.click("#train-validate")
+    assert "training.steps" in said(page, "train-told", "pixelflow:")
+    page.fill("#train-more textarea", "training.steps=100000")
+    page.click("#train-validate")
+    said(page, "train-told", "ok: mine")
+    page.click("#train-plan")
+    said(page, "train-told", "million parameters")
+    keep(page, "train")
+    page.click("#train-start")
+    said(page, "train-told", "written:")
+    assert (runs / "mine.yaml").is_file()
+    page.reload()
+    page.wait_for_selector("#sample-draw")
+    tab(page, "Watch")
+    choose(page, "watch-run", "mine")
+    said(page, "watch-told", "training; saved at step")
+    page.wait_for_selector("#watch-losses img")
+    page.click("#watch-stop")
+    said(page, "watch-told", "not training; saved")
+    page.click("#watch-continue")
+    said(page, "watch-told", "training; saved")
+    keep(page, "watch")
+    page.click("#watch-stop")
+    said(page, "watch-told", "not training; saved")
+
+
+def test_where_there_is_no_sweep_it_says_how_to_make_one(page):
+    tab(page, "Sweeps")
+    page.click("#sweeps-show")
+    said(page, "sweeps-told", "pixelflow sweep makes one")

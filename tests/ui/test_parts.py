@@ -1,0 +1,206 @@
+"""What the page does, without a browser: choices, frames, the form of a spec, trainings of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from pixelflow.cli.app import main
+from pixelflow.core.spec_files import read_spec
+from pixelflow.generation.orders import Order
+from pixelflow.runs.summary import is_training, summary
+from pixelflow.system.errors import DataError, PixelflowError, SpecError, UsageError
+from pixelflow.ui.choices import Choices
+from pixelflow.ui.curves import guidance_weights
+from pixelflow.ui.drawing import Watched, difference, varied_grid
+from pixelflow.ui.processes import Trainings
+from pixelflow.ui.shelf import Shelf
+from pixelflow.ui.telling import line_of
+from pixelflow.ui.train_tab import rows_of, spec_of
+from tests.conftest import TINY, make_run, make_spec
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory) -> Shelf:
+    folder = tmp_path_factory.mktemp("page") / "runs"
+    folder.mkdir()
+    for seed, name in enumerate(("first", "second", "third")):
+        make_run(folder / name, make_spec(f"name={name}"), seed=seed)
+        os.utime(folder / name / "spec.yaml", (1000 + seed, 1000 + seed))
+    return Shelf(folder, "cpu")
+
+
+@pytest.fixture(scope="module")
+def run(shelf):
+    return shelf.open("first")
+
+
+CHOICES = Choices(labels=("3", "1"), seed=5, count=3, steps="1,2", guidance="2", sampler="euler")
+
+
+def test_the_shelf_lists_what_was_trained_last_first_and_keeps_two_models_open(shelf):
+    assert shelf.names() == ["third", "second", "first"]
+    first = shelf.open("first")
+    assert shelf.open("second") is not first
+    assert shelf.open("first") is first
+    shelf.open("third")
+    assert shelf.open("first") is first
+    assert shelf.open("second").source.run.endswith("second")
+    assert len(shelf._opened) == 2
+
+
+def test_checkpoints_can_be_chosen_and_a_new_one_is_newest(shelf):
+    assert shelf.checkpoints("first") == ["newest", "7"]
+    assert shelf.open("first", "7", "raw").source.weights == "raw"
+    with pytest.raises(PixelflowError, match="step 9"):
+        shelf.open("first", "9")
+
+
+def test_no_run_is_a_line_that_says_how_to_make_one(tmp_path):
+    shelf = Shelf(tmp_path)
+    assert shelf.names() == []
+    with pytest.raises(UsageError, match="pixelflow train"):
+        shelf.open(None)
+
+
+def test_frames_end_in_the_images_that_python_draws(run):
+    frames = list(Watched(run, CHOICES))
+    expected = run.draw(labels=["3", "1"], seed=5, count=3, steps=[1, 2], guidance=2.0, sampler="euler")
+    assert torch.equal(frames[-1].result.images, expected.images)
+    assert all(frame.strip is not None and frame.result is None for frame in frames[:-1])
+    assert frames[-1].strip.width > frames[0].strip.width  # a stage more
+    assert "2 + 4 network evaluations" in frames[-1].told
+
+
+def test_stop_ends_the_drawing_before_its_end(run):
+    watched = Watched(run, replace(CHOICES, steps="60,60"))
+    frames = []
+    for frame in watched:
+        frames.append(frame)
+        watched.stop()
+    assert frames[-1].told.startswith("stopped")
+    assert all(frame.result is None for frame in frames)
+
+
+def test_what_goes_wrong_is_the_command_lines_own_line(shelf, run, capsys):
+    with pytest.raises(SpecError) as raised:
+        list(Watched(run, replace(CHOICES, sampler="eular")))
+    with pytest.raises(SystemExit):
+        main(["sample", str(shelf.path("first")), "--sampler", "eular", "--device", "cpu"])
+    said = capsys.readouterr().err
+    assert "euler" in line_of(raised.value)
+    assert line_of(raised.value).split(": ", 2)[2].strip() in said.strip()
+
+
+@pytest.mark.parametrize("count", [0, 65])
+def test_the_page_draws_a_bounded_number(run, count):
+    with pytest.raises(UsageError, match="1 to 64"):
+        replace(CHOICES, count=count).drawing(run)
+
+
+def test_the_command_python_and_record_draw_the_same_images(shelf, run, tmp_path):
+    from pixelflow.generation.gallery import read_order
+
+    path = str(shelf.path("first"))
+    arguments = shlex.split(CHOICES.command(path))[1:]
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, "--out", str(tmp_path / "drawn"), "--device", "cpu"])
+    assert not ended.value.code
+    names: dict[str, object] = {}
+    exec(CHOICES.python(path, run), names)
+    ours = CHOICES.drawing(run)
+    assert Order.model_validate(json.loads(CHOICES.record(run))) == ours.order
+    assert read_order(tmp_path / "drawn" / "samples.json").model_dump(exclude={"device", "source"}) == (
+        ours.order.model_dump(exclude={"device", "source"})
+    )
+    assert torch.equal(names["result"].images.cpu(), ours.draw().images)
+
+
+def test_a_grid_varies_two_settings_and_nothing_else(run):
+    *_, (picture, told) = varied_grid(run, CHOICES, ("guidance", ["1", "2", "4"]), ("seed", ["5", "6"]))
+    assert told == "6 of 6"
+    assert picture.width > picture.height
+    with pytest.raises(UsageError, match="is no whole number"):
+        list(varied_grid(run, CHOICES, ("seed", ["one"]), ("steps", [])))
+
+
+def test_equal_images_differ_by_nothing_and_others_by_half(run):
+    black, white = -torch.ones(1, 1, 2, 2), torch.ones(1, 1, 2, 2)
+    assert not difference(black, black).any()
+    assert torch.equal(difference(black, white), torch.ones(1, 1, 2, 2))
+
+
+def test_the_curve_is_the_weight_at_each_time(run):
+    sampling = CHOICES.drawing(run).sampling
+    assert {weight for _, weight in guidance_weights(run, sampling)} == {2.0}
+    interval = run.prepare(guidance={"type": "interval", "low": 0.2, "high": 0.5, "guidance": "constant"}).sampling
+    for time_of, weight in guidance_weights(run, interval):
+        assert weight == (1.5 if 200 <= time_of <= 500 else 1.0)
+
+
+def test_the_form_holds_every_setting_and_changes_only_what_was_changed(tmp_path):
+    file = tmp_path / "tiny.yaml"
+    file.write_text(TINY)
+    spec = read_spec(file)
+    rows = rows_of(spec)
+    assert spec_of(file, rows, "") == spec
+    keys = [key for key, _, _ in rows]
+    assert {"training.learning_rate", "backbone.depth", "sampling.guidance.scale"} <= set(keys)
+    assert "3 for RGB" in next(what for key, _, what in rows if key == "image.channels")
+    changed = [[key, "7" if key == "training.steps" else value, what] for key, value, what in rows]
+    assert spec_of(file, changed, "backbone.depth=3", "other").training.steps == 7
+    assert spec_of(file, changed, "backbone.depth=3", "other").backbone.depth == 3
+    wrong = [[key, "-1" if key == "training.steps" else value, what] for key, value, what in rows]
+    with pytest.raises(SpecError, match="steps"):
+        spec_of(file, wrong, "")
+
+
+@pytest.mark.slow  # three processes that import torch
+def test_a_training_is_started_stopped_and_continued(tmp_path):
+    runs = tmp_path / "runs"
+    file = tmp_path / "long.yaml"
+    file.write_text(TINY.replace("steps: 4, batch", "steps: 100000, batch").replace("name: tiny", "name: long"))
+    trainings = Trainings(runs)
+    assert trainings.start(file, "long").startswith("pixelflow train")
+    try:
+        _until(lambda: (summary(runs / "long").loss if (runs / "long").is_dir() else None) is not None, trainings)
+        with pytest.raises(UsageError, match="already"):
+            trainings.resume("long")
+        trainings.stop("long")
+        assert trainings._processes["long"].wait(60) == 75
+        assert summary(runs / "long").step
+        assert not is_training(shelf_run(runs / "long"))
+        with pytest.raises(UsageError, match="is not being trained"):
+            trainings.stop("long")
+        trainings.resume("long")
+        _until(lambda: "goes on" in trainings.said("long") or is_training(shelf_run(runs / "long")), trainings)
+    finally:
+        trainings._processes["long"].kill()
+        trainings._processes["long"].wait()
+
+
+def shelf_run(path: Path):
+    from pixelflow.runs.runfolder import RunFolder
+
+    return RunFolder(path)
+
+
+def _until(is_so, trainings: Trainings) -> None:
+    for _ in range(600):
+        if is_so():
+            return
+        time.sleep(0.1)
+    raise AssertionError(trainings.said("long"))
+
+
+def test_errors_that_nobody_foresaw_are_said_and_logged(caplog):
+    assert line_of(DataError("x: is broken")) == "pixelflow: x: is broken"
+    assert "this is a bug: ValueError: no" in line_of(ValueError("no"))
+    assert "the page" in caplog.text
