@@ -12,7 +12,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check $(addprefi
 # Threads that spin while they wait are ten times slower when anything else runs.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test lint bench torture clean
+.PHONY: demo test lint bench torture docs clean
 
 demo: $(BASE)
 	$(BIN)/pixelflow train specs/digits.yaml
@@ -38,6 +38,12 @@ bench: $(READY)
 # Faults injected for real, which takes long; docs/reliability.md holds the table.
 torture: $(READY)
 	$(BIN)/python -m benchmarks.torture
+
+# The documentation site, in build/docs; builds offline.
+docs: $(BASE)
+	$(PIP_INSTALL) --editable '.[docs]'
+	$(BIN)/python docs/site/build.py build/docs
+	@echo "build/docs/index.html"
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -47,6 +47,7 @@ def test_every_step_is_seen_and_seeing_changes_nothing(run: Run, name: str):
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_inpainting_keeps_what_is_known_and_fills_the_rest(run: Run, name: str):
     """At every step the known half is put where the cascade has it at that time: noised alike, at its stage's size."""
+    sampler = {"type": name, **({"rtol": 0.1} if SAMPLERS[name].is_adaptive else {})}  # few steps are enough here
     known = run.sample(labels=[7, 8], seed=50, steps=2).clamp(-1, 1)
     cascade, generator = run.model.cascade, torch.Generator().manual_seed(0)
     noise = {stage: torch.randn(cascade.at_stage(known, stage).shape, generator=generator) for stage in cascade.stages}
@@ -56,7 +57,7 @@ def test_inpainting_keeps_what_is_known_and_fills_the_rest(run: Run, name: str):
         half = x.shape[-1] // 2
         return torch.cat([there[..., :half], x[..., half:]], -1)
 
-    free, filled = (run.sample(**ASKED, sampler=name, on_step=on_step) for on_step in (None, keep))
+    free, filled = (run.sample(**ASKED, sampler=sampler, on_step=on_step) for on_step in (None, keep))
     assert torch.equal(filled[..., :8], known[..., :8])
     assert filled.isfinite().all()
     assert not torch.allclose(filled[..., 8:], known[..., 8:], atol=0.05)

@@ -1,0 +1,48 @@
+"""Settings of Sphinx; `build.py` calls it on a tree of pages that it has put together."""
+
+import re
+import sys
+from pathlib import Path
+
+from pixelflow import __version__
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+project = "pixelflow"
+author = "the authors of pixelflow"
+project_copyright = "the authors of pixelflow, MIT licence"
+release = version = __version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+root_doc = "index"
+html_theme = "furo"
+html_title = f"pixelflow {__version__}"
+html_show_sphinx = False
+html_copy_source = False
+suppress_warnings = ["ref.python"]  # what two modules offer is found in both
+
+myst_heading_anchors = 4
+myst_enable_extensions = ["deflist"]
+default_role = "literal"
+autodoc_typehints = "signature"
+autodoc_member_order = "bysource"
+autodoc_class_signature = "mixed"
+toc_object_entries_show_parents = "hide"
+
+_FENCE = re.compile(r"^```(\w+) [\w .]+$", re.MULTILINE)
+_FOLDER = re.compile(r"\[([^\]]+)\]\(([^)#:]+)\)")
+
+
+def _read(app: object, name: str, source: list[str]) -> None:
+    """Make of a page what Sphinx takes: fences of one word, and links to files alone."""
+    page = Path(str(app.srcdir), name).parent  # type: ignore[attr-defined]
+
+    def link(found: re.Match[str]) -> str:
+        is_page = (page / found[2]).is_file()
+        return found[0] if is_page else f"`{found[1].strip('`')}`"
+
+    source[0] = _FOLDER.sub(link, _FENCE.sub(r"```\1", source[0]))
+
+
+def setup(app: object) -> None:
+    app.connect("source-read", _read)  # type: ignore[attr-defined]
