@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pixelflow.core.spec import ExperimentSpec
     from pixelflow.generation.run import Run
     from pixelflow.runs.history import Step
+    from pixelflow.runs.metric_result import MetricResult
     from pixelflow.training.loop import Callback
 
 __all__ = ["StoppedError", "__version__", "evaluate", "hookimpl", "load", "read_spec", "register", "train"]
@@ -88,8 +89,8 @@ def train(
 
 def evaluate(
     run: Run, *overrides: str, seed: int = 0, out: str | Path | None = None, **sampling: Any
-) -> list[dict[str, Any]]:
-    """Draw images from a run and measure them as ``pixelflow eval`` does; a dictionary for each metric.
+) -> list[MetricResult]:
+    """Draw images from a run and measure them as ``pixelflow eval`` does; a result for each metric.
 
     Stopped and called again, it goes on where it was.
 
@@ -100,7 +101,7 @@ def evaluate(
         sampling: ``steps``, ``sampler``, ``guidance`` and ``grid``, as `Run.sample` takes them.
 
     Returns:
-        what the record, ``evaluation.json``, has of each metric: ``metric``, ``values``, ``intervals``, ``recipe`` ...
+        what the record, ``evaluation.json``, has of each metric: `metric`, `values`, `intervals`, `recipe` ...
 
     Raises:
         PixelflowError: a metric fails (the others are recorded), or a setting does not fit.

@@ -240,10 +240,10 @@ def _printed(outcomes: Iterator[Outcome], say: Callable[..., None]) -> Iterator[
         else:
             result = outcome.result
             rows = [
-                (name.replace("_", " "), _figure(value, result["intervals"].get(name)))
-                for name, value in result["values"].items()
+                (name.replace("_", " "), _figure(value, result.intervals.get(name)))
+                for name, value in result.values.items()
             ]
-            say(f"{result['metric']}  ({_basis(result['recipe'])})", *table(rows).split("\n"))
+            say(f"{result.metric}  ({_basis(result.recipe)})", *table(rows).split("\n"))
         yield outcome
 
 
@@ -256,6 +256,6 @@ def _basis(recipe: Mapping[str, Any]) -> str:
     return "; ".join([recipe["protocol"], *weights, f"{recipe['images']:,} images against {against}"])
 
 
-def _figure(value: float, interval: list[float] | None) -> str:
+def _figure(value: float, interval: tuple[float, float] | None) -> str:
     """``0.123``, or with its interval ``0.123 [0.119, 0.127]``."""
     return f"{value:.4g}" + (f" [{interval[0]:.4g}, {interval[1]:.4g}]" if interval else "")

@@ -6,7 +6,6 @@ import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from pixelflow.core.interfaces import Dataset
 from pixelflow.core.model import FlowModel
@@ -19,6 +18,7 @@ from pixelflow.evaluation.records import Outcome
 from pixelflow.generation.draw import evaluating
 from pixelflow.generation.orders import Source
 from pixelflow.generation.run import Run
+from pixelflow.runs.metric_result import MetricResult
 from pixelflow.system.parallel import Parallel
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ def evaluate_model(
     step: int,
     classes: Sequence[str],
     parallel: Parallel | None = None,
-) -> list[dict[str, Any]] | None:
+) -> list[MetricResult] | None:
     """Draw images by the spec's sampling block and measure them by its evaluation block.
 
     Args:
@@ -45,8 +45,8 @@ def evaluate_model(
         parallel: processes that all call this and share the work; the first writes.
 
     Returns:
-        The result of each metric, as the record has it; the first of its ``values`` is the main one. Of a metric that
-        fails, other than the first, the log and the record tell why. None in all processes but the first.
+        The result of each metric. Of one that fails, other than the first, the log and the record tell why. None in
+        all processes but the first.
 
     Raises:
         DataError, NonFiniteError, CannotWriteError: the images cannot be measured by the first metric, which decides
@@ -68,7 +68,7 @@ def evaluate_model(
     return None if outcomes is None else _kept(measurement, outcomes, folder, step)
 
 
-def _kept(measurement: Measurement, outcomes: Sequence[Outcome], folder: Path, step: int) -> list[dict[str, Any]]:
+def _kept(measurement: Measurement, outcomes: Sequence[Outcome], folder: Path, step: int) -> list[MetricResult]:
     """Record what was measured, and nothing else; returns it."""
     measurement.record(folder, outcomes)
     _clear(folder)

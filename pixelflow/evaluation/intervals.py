@@ -119,14 +119,15 @@ def intervals(
     images: FeatureComparison,
     draws: int,
     bounds: tuple[float, float] = (-math.inf, math.inf),
-) -> dict[str, list[float]]:
-    """95 % intervals [low, high] of figures that rest on features alone, within the bounds of all figures."""
+) -> dict[str, tuple[float, float]]:
+    """95 % intervals (low, high) of figures that rest on features alone, within the bounds of all figures."""
     kept = KeptInMemory(images)
     redrawn = [compute(Half(kept, draw)) for draw in range(draws)]
     return {name: _around(figure, [again[name] for again in redrawn], bounds) for name, figure in figures.items()}
 
 
-def _around(figure: float, redrawn: list[float], bounds: tuple[float, float]) -> list[float]:
+def _around(figure: float, redrawn: list[float], bounds: tuple[float, float]) -> tuple[float, float]:
     values = np.array(redrawn)
     steps = np.quantile(values - values.mean(), _QUANTILES)
-    return [float(end) for end in np.clip(figure + steps, *bounds)]
+    low, high = np.clip(figure + steps, *bounds)
+    return float(low), float(high)

@@ -22,6 +22,7 @@ from pixelflow.evaluation.intervals import Watched, intervals
 from pixelflow.evaluation.records import Outcome
 from pixelflow.evaluation.sources import DatasetSource, Source
 from pixelflow.evaluation.statistics import Entry
+from pixelflow.runs.metric_result import MetricResult
 from pixelflow.system.cache import cache_folder
 from pixelflow.system.errors import DataError
 from pixelflow.system.parallel import Parallel
@@ -106,17 +107,17 @@ class Measurement:
             except Exception as error:  # whatever it is, the others' figures must not be lost with it
                 yield Outcome(metric, error=error)
 
-    def _result(self, metric: Metric, images: FeatureComparison) -> dict[str, Any]:
+    def _result(self, metric: Metric, images: FeatureComparison) -> MetricResult:
         watched = Watched(images)
         values = metric.compute(watched)
         draws = 0 if watched.read_images else self.spec.bootstrap
-        return {
-            "metric": metric.title,
-            "values": values,
-            "intervals": _intervals(metric, values, images, draws),
-            "higher_is_better": metric.higher_is_better,
-            "settings": metric.params.model_dump(mode="json"),
-            "recipe": {
+        return MetricResult(
+            metric=metric.title,
+            values=values,
+            intervals=_intervals(metric, values, images, draws),
+            higher_is_better=metric.higher_is_better,
+            settings=metric.params.model_dump(mode="json"),
+            recipe={
                 "protocol": metric.protocol,
                 "extractors": [_named(params, images) for params in watched.extractors.values()],
                 "images": len(self.generated),
@@ -125,7 +126,7 @@ class Measurement:
                 **codes(metric.params),
                 **_drawn_how(self.subject),
             },
-        }
+        )
 
     @property
     def digest(self) -> str:
@@ -172,7 +173,7 @@ class Measurement:
 
 def _intervals(
     metric: Metric, values: dict[str, float], images: FeatureComparison, draws: int
-) -> dict[str, list[float]]:
+) -> dict[str, tuple[float, float]]:
     """None where half of the images are too few for the metric."""
     try:
         return intervals(values, metric.compute, images, draws, metric.bounds) if draws else {}

@@ -15,6 +15,7 @@ from pixelflow.evaluation.inputs import plain_dataset, reference_for
 from pixelflow.evaluation.measurement import Measurement, prepare
 from pixelflow.generation.run import Run
 from pixelflow.generation.settings import changed_sampling, whole_key
+from pixelflow.runs.metric_result import MetricResult
 from pixelflow.runs.runfolder import RunFolder
 from pixelflow.system.errors import UsageError
 from pixelflow.system.files import check_writable
@@ -49,7 +50,7 @@ def asked_for(run: Run, spec: ExperimentSpec, seed: int) -> tuple[Generation, Da
 
 def evaluate(
     run: Run, overrides: Sequence[str], sampling: Mapping[str, Any], seed: int, out: Path | None
-) -> list[dict[str, Any]]:
+) -> list[MetricResult]:
     """See `pixelflow.evaluate`."""
     spec, device = changed_spec(Path(run.source.run), run, overrides, sampling), run.model.device
     generation, data = asked_for(run, spec, seed)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from pixelflow.core.interfaces import Metric
+from pixelflow.runs.metric_result import MetricResult
 from pixelflow.system.errors import PixelflowError, first_line
 from pixelflow.system.files import writing
 from pixelflow.system.records import Kind
@@ -40,15 +42,14 @@ class Outcome:
     """What came of one metric: its result, or why there is none."""
 
     metric: Metric
-    result: Mapping[str, Any] | None = None
-    """As it goes into the record."""
+    result: MetricResult | None = None
     error: Exception | None = None
 
     @property
     def told(self) -> dict[str, Any]:
         """For the record."""
         if self.result is not None:
-            return dict(self.result)
+            return self.result.model_dump()
         return {
             "metric": self.metric.title,
             "settings": self.metric.params.model_dump(mode="json"),
@@ -65,9 +66,9 @@ class Outcome:
         return text if self.metric.type_name() in text else f"{self.metric.title}: {text}"
 
 
-def results_of(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+def results_of(outcomes: Sequence[Outcome]) -> list[MetricResult]:
     """The results of the metrics that did not fail."""
-    return [outcome.told for outcome in outcomes if outcome.result is not None]
+    return [outcome.result for outcome in outcomes if outcome.result is not None]
 
 
 def check(outcomes: Sequence[Outcome]) -> None:
@@ -87,12 +88,12 @@ def figures(evaluations: Path) -> dict[str, float]:
     """
     found: dict[str, float] = {}
     files = evaluations.glob("*/evaluation*.json")
-    records = [(file.stat().st_mtime, result) for file in files for result in _read(file)["results"]]
-    for _, result in sorted(records, key=lambda one: (one[1].get("recipe", {}).get("step") or 0, one[0])):
-        images = result.get("recipe", {}).get("images")
+    records = [(file.stat().st_mtime, result) for file in files for result in _results_in(file)]
+    for _, result in sorted(records, key=lambda one: (one[1].recipe.get("step") or 0, one[0])):
+        images = result.recipe.get("images")
         behind = "" if images is None else f" ({images:,} images)"
-        for name, value in result.get("values", {}).items():
-            found[f"{result['metric']}: {name}{behind}"] = value
+        for name, value in result.values.items():
+            found[f"{result.metric}: {name}{behind}"] = value
     return found
 
 
@@ -118,6 +119,13 @@ def write(folder: Path, digest: str, body: Mapping[str, Any], outcomes: Sequence
     results = [before.get(_name(one), one) if "error" in one else one for one in told]
     EVALUATION.write(file, {**body, _DIGEST: digest, "results": results})
     return file
+
+
+def _results_in(file: Path) -> Iterator[MetricResult]:
+    """Of the metrics that did not fail, as far as it is a record."""
+    for result in _read(file)["results"]:
+        with suppress(ValidationError):
+            yield MetricResult.model_validate(result)
 
 
 def _name(result: Mapping[str, Any]) -> str:

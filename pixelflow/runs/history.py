@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pixelflow.runs.metric_result import MetricResult
 from pixelflow.system import journal
 from pixelflow.system.files import opened, sync, writing
 from pixelflow.system.journal import Line, Position
@@ -49,9 +50,9 @@ class Evaluated:
         return -self.value if self.higher_is_better else self.value
 
 
-def line_of(step: int, images: int, results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def line_of(step: int, images: int, results: Sequence[MetricResult]) -> dict[str, Any]:
     """The line of metrics that tells of an evaluation."""
-    told = [{key: one[key] for key in ("metric", "values", "higher_is_better")} for one in results]
+    told = [one.model_dump(include={"metric", "values", "higher_is_better"}) for one in results]
     return {"step": step, "evaluation": {"images": images, "results": told}}
 
 
@@ -208,6 +209,6 @@ def _told(text: str) -> Iterator[Evaluated]:
     with suppress(ValueError, LookupError, TypeError, AttributeError, RecursionError):  # of losses, or not ours
         body = json.loads(text)
         evaluation = body["evaluation"]
-        main = evaluation["results"][0]
-        (value, *_) = main["values"].values()
-        yield Evaluated(int(body["step"]), main["metric"], float(value), main["higher_is_better"], evaluation["images"])
+        main = MetricResult.model_validate(evaluation["results"][0])
+        (value, *_) = main.values.values()
+        yield Evaluated(int(body["step"]), main.metric, value, main.higher_is_better, evaluation["images"])

@@ -25,5 +25,5 @@ def test_the_pages_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert torch.equal(session["filled"][..., :8], session["known"][..., :8])
     assert session["finished"] is None
     assert session["mine"].shape == (1, 1, 16, 16)
-    assert session["results"][0]["values"].keys() >= {"agreement"}
+    assert session["results"][0].values.keys() >= {"agreement"}
     assert (session["steps"], session["quick"].step) == ([1, 2, 3], 3)

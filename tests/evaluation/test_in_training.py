@@ -26,7 +26,7 @@ def test_a_model_is_measured_as_its_run_is(tmp_path):
     folder = tmp_path / "step-7"
     (result,) = evaluate_model(model, spec, data, folder, step=7, classes=data.classes)
     assert model.training
-    assert not result["higher_is_better"]
+    assert not result.higher_is_better
     assert [file.name for file in folder.iterdir()] == ["evaluation.json"]
 
     run = Run.open(make_run(tmp_path / "run", spec))
@@ -34,7 +34,7 @@ def test_a_model_is_measured_as_its_run_is(tmp_path):
     list(generation.draw_into(tmp_path / "images"))
     measurement = Measurement.of_run(generation, tmp_path / "images", spec.evaluation, Reference.of(data, 0))
     (outcome,) = measurement.measure(measurement.compared(tmp_path, model.device))
-    assert result["values"] == pytest.approx(outcome.result["values"], rel=1e-6)
+    assert result.values == pytest.approx(outcome.result.values, rel=1e-6)
 
 
 def test_labels_are_the_runs_and_not_the_datas(tmp_path):
@@ -53,7 +53,7 @@ def test_labels_are_the_runs_and_not_the_datas(tmp_path):
         picture.save(tmp_path / "images" / f"{index:06}.png")
     measurement = Measurement.of_run(generation, tmp_path / "images", spec.evaluation, Reference.of(data, 0))
     (outcome,) = measurement.measure(measurement.compared(tmp_path, torch.device("cpu")))
-    assert outcome.result["values"]["agreement"] > 0.9
+    assert outcome.result.values["agreement"] > 0.9
     assert measurement.notes == (
         "the generated images and the real ones list the classes in different orders; names count",
     )
@@ -64,8 +64,8 @@ def test_another_step_starts_anew(tmp_path):
     data = plain_dataset(spec)
     one = evaluate_model(lively_model(spec, 0), spec, data, tmp_path / "a", step=7, classes=data.classes)
     other = evaluate_model(lively_model(spec, 1), spec, data, tmp_path / "a", step=8, classes=data.classes)
-    assert one[0]["values"] != other[0]["values"]
-    assert other[0]["recipe"]["step"] == 8
+    assert one[0].values != other[0].values
+    assert other[0].recipe["step"] == 8
 
 
 def test_a_metric_that_fails_does_not_end_the_training_nor_lose_the_others(tmp_path, caplog):
@@ -75,7 +75,7 @@ def test_a_metric_that_fails_does_not_end_the_training_nor_lose_the_others(tmp_p
     )  # fmt: skip
     data = plain_dataset(spec)
     (result,) = evaluate_model(lively_model(spec), spec, data, tmp_path / "a", step=7, classes=data.classes)
-    assert result["metric"].startswith("frechet")
+    assert result.metric.startswith("frechet")
     (message,) = caplog.messages
     assert message.startswith("evaluation at step 7: label_agreement needs labels")
     record = json.loads((tmp_path / "a" / "evaluation.json").read_text())

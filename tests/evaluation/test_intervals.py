@@ -95,7 +95,7 @@ def test_they_end_where_the_figure_can_go_no_farther(tmp_path):
     assert free["distance"][0] < 0
     assert free["likeness"][1] > 1
     bounded = intervals(measures(images), measures, images, 60, (0.0, 1.0))
-    assert bounded == {"distance": [0.0, free["distance"][1]], "likeness": [free["likeness"][0], 1.0]}
+    assert bounded == {"distance": (0.0, free["distance"][1]), "likeness": (free["likeness"][0], 1.0)}
 
 
 def test_what_a_metric_asks_for_is_noted(tmp_path):

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pixelflow.runs.history import Evaluated, History, best_of, evaluated, line_of
+from pixelflow.runs.metric_result import MetricResult
 from pixelflow.system import journal
 from pixelflow.system.errors import CannotWriteError
 from pixelflow.system.journal import Position
@@ -26,8 +27,8 @@ JUNK += ['{"step": 1, "evaluation": {"images": 4, "results": [{"metric": "x", "v
 JUNK += ['{"step": "one", "evaluation": {"images": 4, "results": [{"metric": "x", "values": {"a": 1}}]}}']
 
 
-def result(value: float, higher: bool = False) -> dict[str, object]:
-    return {"metric": "distance", "values": {"distance": value, "ratio": 1.0}, "higher_is_better": higher, "more": 1}
+def result(value: float, higher: bool = False) -> MetricResult:
+    return MetricResult(metric="distance", values={"distance": value, "ratio": 1.0}, higher_is_better=higher)
 
 
 @given(FIGURES, st.booleans(), st.lists(st.sampled_from(JUNK), max_size=8))

@@ -144,7 +144,7 @@ def test_a_metric_that_fails_does_not_hide_the_others(plan_of, tmp_path):
     assert not row["frechet, pixels_pca: distance"]
     (cell,) = (task for task in tasks_of(plan, folder) if task.failure)
     cell.forget_failure()
-    assert cell.measured["results"] == []
+    assert cell.measured.results == []
 
 
 def test_a_search_shows_its_course_and_its_best(plan_of, tmp_path):

@@ -59,7 +59,7 @@ def found(folder) -> list[float]:
     """The value of every point."""
     plan = Plan.read(folder)
     cells = cells_of(tasks_of(plan, folder))
-    return [plan.search.objective.value(cells[point.cell].result["results"]) for point in plan.points]
+    return [plan.search.objective.value(cells[point.cell].measured.results) for point in plan.points]
 
 
 def test_every_trial_is_a_point_and_the_study_knows_its_value(begun):

@@ -60,7 +60,7 @@ def better_at(monkeypatch: pytest.MonkeyPatch, best: int) -> None:
 
     def judged(*arguments, step: int, **options):
         results = original(*arguments, step=step, **options)
-        return [{**results[0], "values": {"distance": float(abs(step - best))}}, *results[1:]]
+        return [results[0].model_copy(update={"values": {"distance": float(abs(step - best))}}), *results[1:]]
 
     monkeypatch.setattr(in_training, "evaluate_model", judged)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pixelflow.core.component import Count, Settings
@@ -13,6 +13,7 @@ from pixelflow.core.document import Document
 from pixelflow.core.former_keys import first_named, renamed
 from pixelflow.core.problems import problem
 from pixelflow.core.spec import EvaluationSpec, ExperimentSpec
+from pixelflow.runs.metric_result import MetricResult
 from pixelflow.sweep.points.space import Parameter, SamplerName, SearchSettings
 from pixelflow.system import terminal
 from pixelflow.system.errors import SpecError
@@ -57,18 +58,18 @@ class Objective(Settings):
         """As Optuna calls it."""
         return "maximize" if self.maximize else "minimize"
 
-    def is_at(self, result: Mapping[str, Any], place: int) -> bool:
+    def is_at(self, result: MetricResult, place: int) -> bool:
         """Whether it is the figure at this place of a metric's result."""
-        is_figure = place == 0 if self.figure is None else list(result["values"])[place] == self.figure
-        return is_figure and result["settings"]["type"] == self.metric
+        is_figure = place == 0 if self.figure is None else list(result.values)[place] == self.figure
+        return is_figure and result.settings["type"] == self.metric
 
-    def value(self, results: Sequence[Mapping[str, Any]]) -> float:
+    def value(self, results: Sequence[MetricResult]) -> float:
         """The figure in what an evaluation found; raises SpecError naming the figures that there are."""
-        values = next(one["values"] for one in results if one["settings"]["type"] == self.metric)
+        values = next(one.values for one in results if one.settings["type"] == self.metric)
         figure = next(iter(values)) if self.figure is None else self.figure
         if figure not in values:
             raise SpecError(f"search.metric: {self.metric} gives no {figure!r} (it gives: {', '.join(values)})")
-        return float(values[figure])
+        return values[figure]
 
 
 class Search(Settings):

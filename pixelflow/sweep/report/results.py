@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pixelflow.generation.orders import Source
+from pixelflow.runs.metric_result import MetricResult
 from pixelflow.sweep.points.plan import Cell, Plan, Planned, short, shown
 from pixelflow.sweep.points.points import value_at
 from pixelflow.sweep.points.search import Objective, Search
@@ -27,8 +28,8 @@ class Row:
     seconds_per_image: float | None
     macs_per_image: float
     """Of the evaluations that were made; what the plan counts where that is not known."""
-    results: list[dict[str, Any]]
-    """Of one metric each, as `Measurement.measure` gives them, without those that failed; empty before any is had."""
+    results: list[MetricResult]
+    """Of the metrics that did not fail; empty before any is had."""
     failure: str | None
     images: Path
 
@@ -171,9 +172,8 @@ def _shown_source(source: Source) -> str:
 
 def _row(number: int, point: Planned, task: Evaluation) -> Row:
     result = task.measured
-    macs = result.get("macs_per_image") or task.cell.cost.sample_macs  # results of former versions have none
-    seconds = result["seconds_per_image"]
-    return Row(number, point, task.cell, seconds, macs, result["results"], task.failure, task.images)
+    macs = result.macs_per_image or task.cell.cost.sample_macs
+    return Row(number, point, task.cell, result.seconds_per_image, macs, result.results, task.failure, task.images)
 
 
 def _axis_value(point: Planned, dump: Any, key: str) -> Value:
@@ -184,35 +184,28 @@ def _axis_value(point: Planned, dump: Any, key: str) -> Value:
 
 def _figures(rows: Sequence[Row], objective: Objective | None) -> list[Column]:
     """A column for every figure of every metric, in the order in which they are first met."""
-    several = len({one["metric"] for row in rows for one in row.results}) > 1
+    several = len({one.metric for row in rows for one in row.results}) > 1
     named: dict[tuple[str, str], Column] = {}
     for row in rows:
         for one in row.results:
-            for place, name in enumerate(one["values"]):
-                if (one["metric"], name) not in named:
-                    title = name.replace("_", " ") if not several else f"{one['metric']}: {name.replace('_', ' ')}"
-                    named[one["metric"], name] = _figure(rows, one, place, title, objective)
+            for place, name in enumerate(one.values):
+                if (one.metric, name) not in named:
+                    title = name.replace("_", " ") if not several else f"{one.metric}: {name.replace('_', ' ')}"
+                    named[one.metric, name] = _figure(rows, one, place, title, objective)
     return list(named.values())
 
 
-def _figure(
-    rows: Sequence[Row], example: Mapping[str, Any], place: int, title: str, objective: Objective | None
-) -> Column:
+def _figure(rows: Sequence[Row], example: MetricResult, place: int, title: str, objective: Objective | None) -> Column:
     """The figure at a place of the example's metric, in all rows."""
-    name = list(example["values"])[place]
-    better = 0 if place else 1 if example["higher_is_better"] else -1
+    name = list(example.values)[place]
+    better = 0 if place else 1 if example.higher_is_better else -1
     is_searched = objective is not None and objective.is_at(example, place)
     if objective is not None and is_searched:
         better = 1 if objective.maximize else -1
-    found = [next((one for one in row.results if one["metric"] == example["metric"]), None) for row in rows]
-    values = tuple(one["values"].get(name) if one else None for one in found)
-    intervals = tuple(_interval(one, name) if one else None for one in found)
+    found = [next((one for one in row.results if one.metric == example.metric), None) for row in rows]
+    values = tuple(one.values.get(name) if one else None for one in found)
+    intervals = tuple(one.intervals.get(name) if one else None for one in found)
     return Column(title, values, better, intervals, is_searched)
-
-
-def _interval(result: Mapping[str, Any], name: str) -> Interval:
-    low_high = result.get("intervals", {}).get(name)  # results of former versions have none
-    return (low_high[0], low_high[1]) if low_high else None
 
 
 def _costs(rows: Sequence[Row]) -> list[Column]:

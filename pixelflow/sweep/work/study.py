@@ -139,7 +139,7 @@ def _tell(study: optuna.Study, plan: Plan, folder: Path) -> None:
     done = {point.trial: cells[point.cell] for point in plan.points if cells[point.cell].is_done}
     for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
         if trial.number in done:
-            value = plan.search.objective.value(done[trial.number].result["results"])
+            value = plan.search.objective.value(done[trial.number].measured.results)
             is_finite = math.isfinite(value)
             study.tell(trial.number, value if is_finite else None, None if is_finite else TrialState.FAIL)
 

@@ -38,6 +38,7 @@ from pixelflow.evaluation.of_run import asked_for
 from pixelflow.generation.draw import Drawn
 from pixelflow.generation.orders import Source
 from pixelflow.generation.run import Run
+from pixelflow.runs.metric_result import MetricResult
 from pixelflow.runs.runfolder import RunFolder
 from pixelflow.sweep.points.keys import cell_key, run_key, training_key
 from pixelflow.sweep.points.plan import Cell, Plan
@@ -62,15 +63,14 @@ class _Trained(BaseModel):
     images_per_second: float
 
 
-class _Figures(BaseModel):
-    metric: str
-    values: dict[str, float]
-    higher_is_better: bool
+class Measured(BaseModel):
+    """What the task of a cell found."""
 
-
-class _Measured(BaseModel):
-    seconds_per_image: float | None
-    results: list[_Figures]
+    seconds_per_image: float | None = None
+    macs_per_image: float | None = None
+    """None also in results of former versions."""
+    results: list[MetricResult] = []
+    """Of the metrics that did not fail."""
 
 
 class Training(Task):
@@ -130,7 +130,7 @@ class Trained(Training):
 class Evaluation(Task):
     """One cell: images from a training, measured against its data."""
 
-    kind = Kind("the result of an evaluation", AGAIN, _Measured)
+    kind = Kind("the result of an evaluation", AGAIN, Measured)
 
     def __init__(self, folder: Path, cell: Cell, training: Training, label: str) -> None:
         super().__init__(folder)
@@ -165,7 +165,7 @@ class Evaluation(Task):
         measurement = Measurement.of_run(generation, self.images, spec.evaluation, reference_for(spec, data))
         outcomes = list(measurement.measure(measurement.compared(self.folder, choose_device(device))))
         measurement.record(self.folder, outcomes)
-        measured = {**spent, "results": records.results_of(outcomes)}
+        measured = {**spent, "results": [one.model_dump() for one in records.results_of(outcomes)]}
         self.kind.write(self._partial, measured)
         records.check(outcomes)
         self._partial.unlink()
@@ -173,11 +173,11 @@ class Evaluation(Task):
         return measured
 
     @property
-    def measured(self) -> dict[str, Any]:
+    def measured(self) -> Measured:
         """The result; where a metric failed, those of the others; raises DataError where somebody damaged it."""
         if self.is_done:
-            return self.result
-        return self.kind.read(self._partial) if self._partial.is_file() else {"seconds_per_image": None, "results": []}
+            return Measured.model_validate(self.result)
+        return Measured.model_validate(self.kind.read(self._partial) if self._partial.is_file() else {})
 
     def forget_failure(self) -> None:
         super().forget_failure()
