@@ -30,7 +30,9 @@ from pixelflow.cli.app import main
 PACKAGE = str(Path(pixelflow.__file__).parent) + "/"
 IS_FUNCTION = 0x2
 """`inspect.CO_NEWLOCALS`; bodies of classes and modules lack it, or are named as below."""
-SPEC = ("backbone.depth=2", "training.steps=4", "training.batch_size=16", "training.workers=0")
+SPEC = (
+    "backbone.depth=2", "training.steps=3", "training.batch_size=16", "training.workers=0", "training.sample_every=null"
+)  # fmt: skip
 
 
 @dataclass
@@ -90,7 +92,7 @@ def command(*words: str) -> None:
 
 
 def of_step(folder: Path) -> Walk:
-    """Train four steps in ``runs/digits`` of the folder; the walk of the third."""
+    """Train three steps in ``runs/digits`` of the folder; the walk of the third."""
     from pixelflow.training.loop import Trainer
 
     walk, step = Walk(), Trainer.step

@@ -73,7 +73,8 @@ class FlowModel(nn.Module):
         Raises:
             UsageError: the backbone takes no second time, or has no such tap.
         """
-        self._refuse_what_is_not_supported(until is not None, taps)
+        if until is not None or taps:
+            self._refuse_what_is_not_supported(until is not None, taps)
         if not isinstance(condition, Condition):
             condition = self.condition(condition)
         asked = Query(

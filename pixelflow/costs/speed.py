@@ -157,7 +157,6 @@ def training_speed(
             losses = objective(make_work(batch, 0))
         torch.cat(losses).mean().backward()
         optimizer.step()
-        optimizer.zero_grad()
 
     with memory_for("training", "the spec's training.batch_size does not fit here"):
         rate = size / best_seconds(step, device, repeats)

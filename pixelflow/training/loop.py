@@ -175,9 +175,7 @@ class Trainer:
         norm = clip_gradients(state.trained.values(), self.settings.max_grad_norm)
         self._refuse_non_finite(losses, norm.item())
         self._is_whole = False
-        state.optimizer.set_rate(rate_at(step, self.settings))
-        state.optimizer.step()
-        state.optimizer.zero_grad()
+        state.optimizer.step(rate_at(step, self.settings))
         state.ema.update(step)
         state.step += 1
         state.window.add(losses, counts, norm.item(), time.perf_counter() - began)
@@ -185,7 +183,7 @@ class Trainer:
 
     def _backward(self, work: Work, images: int) -> tuple[list[float], list[int]]:
         """Gradients of the mean loss, over all parts and processes; returns the losses' sum and number, by stage."""
-        sums = torch.zeros(2, self.spec.stages, device=self.parallel.device)
+        sums = torch.zeros(2, len(self.state.model.cascade.stages), device=self.parallel.device)
         is_half, parts = self.settings.precision == "bfloat16", work.parts(self.settings.grad_accumulation)
         for index, part in enumerate(parts):
             with self.parallel.summing(self.objective, index, len(parts)):

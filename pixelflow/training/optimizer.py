@@ -26,19 +26,13 @@ class Optimizer:
         """Parts: the names of each algorithm's parameters, in its own order."""
         self._parts = parts
 
-    def step(self) -> None:
-        for _, algorithm in self._parts:
-            algorithm.step()
-
-    def zero_grad(self) -> None:
-        for _, algorithm in self._parts:
-            algorithm.zero_grad()
-
-    def set_rate(self, rate: float) -> None:
-        """Give every parameter the same learning rate."""
+    def step(self, rate: float | None = None) -> None:
+        """One step of every parameter, at this learning rate if one is given; the gradients are then forgotten."""
         for _, algorithm in self._parts:
             for group in algorithm.param_groups:
-                group["lr"] = rate
+                group["lr"] = group["lr"] if rate is None else rate
+            algorithm.step()
+            algorithm.zero_grad()
 
     def tensors(self) -> dict[str, Tensor]:
         """The state as ``moment/parameter`` -> tensor; parameters that never had a gradient have none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -67,7 +68,7 @@ class TrainState:
         objective = build_objective(spec, model, ema.model)
         return cls(model, ema, objective, make_optimizer(model, spec.training, own_weights(objective)))
 
-    @property
+    @cached_property
     def trained(self) -> dict[str, nn.Parameter]:
         """The parameters that the optimizer changes, by name: the model's, and those that the objective has beside."""
         return trained(self.model) | own_weights(self.objective)
