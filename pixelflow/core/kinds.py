@@ -79,6 +79,7 @@ def _built_in(
 _OTHER = "choose another, such as"
 _METRICS = "choose others, such as evaluation.metrics=[frechet]"
 _EXTRACTOR = "evaluation.metrics=[{type: frechet, extractor: NAME}]"
+_UNTRACKED = "leave it out: training.trackers=[]"
 _PROMPTED = 'sample RUN --prompt "a red circle"'
 _DOWN, _UP = "operators.DOWN_CHECKS exact.down_is_exact", "operators.UP_CHECKS exact.up_is_exact"
 _SAMPLER = "samplers.CHECKS exact.converges"
@@ -105,6 +106,7 @@ BUILT_IN = tuple(
         ("dataset", "where images come from", "data=NAME", "data", "data.DATASET_CHECKS"),
         ("extractor", "features for comparison", _EXTRACTOR, "metrics", "data.EXTRACTOR_CHECKS", _METRICS),
         ("metric", "figures of merit", "evaluation.metrics=[NAME]", "metrics", "data.METRIC_CHECKS", _METRICS),
+        ("tracker", "where a run is watched", "training.trackers=[NAME]", "trackers", "trackers.CHECKS", _UNTRACKED),
         ("rewriter", "rewrites prompts", "--rewriter NAME", "rewriters", "rewriters.CHECKS", "", _PROMPTED),
     )
 )  # fmt: skip

@@ -24,6 +24,7 @@ from pixelflow.core.component import ComponentParams
 from pixelflow.core.plugin_source import source_sha256
 from pixelflow.core.plugin_watch import marked, watched
 from pixelflow.core.registry import registry
+from pixelflow.system.errors import one_line
 
 ENTRY_POINT_GROUP = "pixelflow"
 DISABLE_VARIABLE = "PIXELFLOW_DISABLE_PLUGINS"
@@ -59,7 +60,6 @@ _managers: list[pluggy.PluginManager] = []
 """The manager, once everything is registered; empty before."""
 
 _FAILED = object()
-_LONGEST_REASON = 300
 
 
 def failures() -> list[Failure]:
@@ -217,18 +217,9 @@ def _guarded(plugin: Plugin, what: str, call: Callable[..., Any], *args: Any) ->
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        cause = _one_line(error)
+        cause = one_line(error)
         _fail(plugin, f"{what}: {cause}" if what else cause, traceback.format_exc())
         return _FAILED
-
-
-def _one_line(error: BaseException) -> str:
-    try:
-        text = " ".join(str(error).split())
-    except Exception:
-        text = "its message cannot be shown"
-    line = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return line if len(line) <= _LONGEST_REASON else line[: _LONGEST_REASON - 3] + "..."
 
 
 def _fail(plugin: Plugin, reason: str, details: str = "") -> None:

@@ -28,6 +28,7 @@ from pixelflow.core.interfaces import (
     Objective,
     Prediction,
     Sampler,
+    Tracker,
 )
 from pixelflow.core.interfaces.training import AnyPrediction
 from pixelflow.core.problems import problem
@@ -45,6 +46,7 @@ AnyGrid = Annotated[Grid.Params, Slot("grid")]
 AnyGuidance = Annotated[Guidance.Params, Slot("guidance")]
 AnyExtractor = Annotated[Extractor.Params, Slot("extractor")]
 AnyMetric = Annotated[Metric.Params, Slot("metric")]
+AnyTracker = Annotated[Tracker.Params, Slot("tracker")]
 
 Steps = Annotated[int, Field(ge=1, le=100_000)]  # a solver's times are listed: a slip of many digits would fill memory
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -106,6 +108,13 @@ def _fraction(value: Any) -> Any:
 HeldOut = Annotated[HeldOutSpec, BeforeValidator(_fraction, json_schema_input_type=float | HeldOutSpec)]
 
 
+def _tensorboard(wanted: Any) -> dict[str, Any]:
+    """What ``training.tensorboard`` was: whether there is that tracker."""
+    if not isinstance(wanted, bool):
+        raise TypeError("is true or false")
+    return {"trackers": ["tensorboard"]} if wanted else {}
+
+
 class TrainingSpec(Settings):
     """The optimisation."""
 
@@ -114,6 +123,7 @@ class TrainingSpec(Settings):
         "clip": "max_grad_norm",
         "accumulation": "grad_accumulation",
         "checkpointing": "activation_checkpointing",
+        "tensorboard": _tensorboard,
     }
 
     init_from: Init | None = None
@@ -167,8 +177,8 @@ class TrainingSpec(Settings):
     """Captions that a sample grid shows, in turn; by default the first of the data."""
     labels: tuple[int | str, ...] | None = Field(default=None, min_length=1)
     """Classes that a sample grid shows, by number or name, in turn; by default all."""
-    tensorboard: bool = False
-    """Also write TensorBoard events (needs the extra ``tensorboard``)."""
+    trackers: tuple[AnyTracker, ...] = ()
+    """Programs in which people watch the run, such as [tensorboard]; several at once."""
     bad_images: int = Field(default=100, ge=0)
     """Unreadable images after which training stops."""
 

@@ -109,3 +109,16 @@ class SpecError(PixelflowError):
 def first_line(error: Exception) -> str:
     """What another package's error says, in one line; parsers of hostile files raise anything."""
     return printable(next(iter(str(error).splitlines()), "") or type(error).__name__)
+
+
+_LONGEST = 300
+
+
+def one_line(error: BaseException) -> str:
+    """What others' code raised, as one line of at most 300 letters: its type and message."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:
+        text = "its message cannot be shown"
+    line = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return line if len(line) <= _LONGEST else line[: _LONGEST - 3] + "..."

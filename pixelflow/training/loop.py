@@ -27,8 +27,9 @@ from pixelflow.training.objective import WorkMaker, teacher_of
 from pixelflow.training.optimizer import clip_gradients
 from pixelflow.training.previews import Previews
 from pixelflow.training.rates import rate_at
-from pixelflow.training.reporting import Events, Progress, events, make_progress
+from pixelflow.training.reporting import Progress, make_progress
 from pixelflow.training.state import TrainState
+from pixelflow.training.tracking import Trackers, tracked
 
 Callback = Callable[[int, TrainState], object]
 """``callback(step, state)``, called after every step; what it raises ends the training, after a save."""
@@ -92,13 +93,12 @@ class Trainer:
         first, is_writer = self.state.step, self.parallel.is_first
         if is_writer:
             self.run.history.rewind(first, self.state.metrics)
-        tensorboard = events(self.run.path / "tensorboard", first, self.settings.tensorboard and is_writer)
         with (
             make_progress(self.settings.steps, first, self.settings.batch_size, silent=not is_writer) as progress,
-            tensorboard as written,
+            tracked(self.run.path, self.spec, first, progress.say, is_writer) as trackers,
         ):
             try:
-                self._steps(progress, written)
+                self._steps(progress, trackers)
             except Stop:
                 self.save()
                 self._draw_curves()
@@ -119,9 +119,9 @@ class Trainer:
         if self.parallel.is_first:
             self.curves.draw()
 
-    def _steps(self, progress: Progress, written: Events | None) -> None:
+    def _steps(self, progress: Progress, trackers: Trackers) -> None:
         progress.note = self.evaluations.told
-        self._look(progress, written)
+        self._look(progress, trackers)
         stream = batches(
             self.dataset,
             batch_size=self.settings.batch_size,
@@ -139,10 +139,10 @@ class Trainer:
                 for callback in self.callbacks:
                     callback(self.state.step, self.state)
                 if self._is_due(self.settings.log_every):
-                    self._report(progress, written)
+                    self._report(progress, trackers)
                 if self._is_due(self.settings.save_every) or self.evaluations.are_at(self.state.step):
                     self.save()
-                self._look(progress, written)
+                self._look(progress, trackers)
         if self.parallel.size > 1 and self.parallel.any(self.signals.received is not None):
             self.signals.answer()
 
@@ -234,24 +234,23 @@ class Trainer:
     def _is_due(self, every: int) -> bool:
         return self.state.step % every == 0 or self.state.step == self.settings.steps
 
-    def _report(self, progress: Progress, written: Events | None) -> None:
+    def _report(self, progress: Progress, trackers: Trackers) -> None:
         state, window = self.state, self.state.window
         line = window.line(state.step, rate_at(state.step - 1, self.settings))
         left = (self.settings.steps - state.step) * window.seconds / window.steps
         if self.parallel.is_first:
             self.run.history.append(line)
         progress.show(line, left)
-        if written is not None:
-            written.write(line)
+        trackers.write(line)
         state.window = metrics.Window()
 
-    def _look(self, progress: Progress, written: Events | None) -> None:
+    def _look(self, progress: Progress, trackers: Trackers) -> None:
         """Whatever is to be seen of the weights of this step, if it is due and not there; a signal ends it in all."""
-        self._measure_held_out(progress, written)
-        self._preview(progress)
-        self._evaluate(progress, written)
+        self._measure_held_out(progress, trackers)
+        self._preview(progress, trackers)
+        self._evaluate(progress, trackers)
 
-    def _measure_held_out(self, progress: Progress, written: Events | None) -> None:
+    def _measure_held_out(self, progress: Progress, trackers: Trackers) -> None:
         step = self.state.step
         if not (self.held_out.is_at(step) and self.parallel.first_says(self.held_out.is_due(step))):
             return
@@ -259,8 +258,7 @@ class Trainer:
         if line is None:
             return
         self.run.history.append(line)
-        if written is not None:
-            written.write_held_out(line)
+        trackers.write(line)
         found = line["held_out"]
         progress.say(
             f"step {step}: held-out loss {found['loss']:.4f}, of the averaged weights {found['averaged_loss']:.4f} "
@@ -268,7 +266,7 @@ class Trainer:
         )
         self._draw_curves()
 
-    def _preview(self, progress: Progress) -> None:
+    def _preview(self, progress: Progress, trackers: Trackers) -> None:
         """Draw pictures of this step if they are due and not there: also those that a stop prevented."""
         step = self.state.step
         if not (self.previews.are_at(step) and self.parallel.first_says(self.previews.is_due(step))):
@@ -276,9 +274,10 @@ class Trainer:
         drawn = self.previews.draw(self.state.ema.model, step, self.watched)
         if drawn is not None:
             progress.say(f"step {step}: drew {drawn}")
+            trackers.show(step, self.previews.files(step))
         self._draw_curves()
 
-    def _evaluate(self, progress: Progress, written: Events | None) -> None:
+    def _evaluate(self, progress: Progress, trackers: Trackers) -> None:
         """Evaluate this step's weights if that is due: also where a stop prevented it. The step is saved before."""
         step = self.state.step
         if not (self.evaluations.are_at(step) and self.parallel.first_says(self.evaluations.are_due(step))):
@@ -288,8 +287,7 @@ class Trainer:
             return
         self.run.history.append(line)
         self.run.history.sync()
-        if written is not None:
-            written.write_evaluation(line)
+        trackers.write(line)
         progress.note = self.evaluations.told
         progress.say(f"step {step}: {progress.note}")
         best = self.evaluations.best

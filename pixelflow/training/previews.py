@@ -85,14 +85,21 @@ class Previews:
         images = torch.cat([part.images for part in drawn])
         cell = CAPTION_CELL if CAPTION.name in values else CELL
         write_png(
-            self._folder / f"step-{step:08d}-stages.png",
+            self._strip_file(step),
             filmstrip(stages, clean=clean, rows=titles and titles[:_STRIP]),
         )
         write_png(self._grid_file(step), grid(images, titles, columns, cell))
         return self._grid_file(step)
 
+    def files(self, step: int) -> dict[str, Path]:
+        """The pictures of a step by what they show."""
+        return {"samples": self._grid_file(step), "stages": self._strip_file(step)}
+
     def _grid_file(self, step: int) -> Path:
         return self._folder / f"step-{step:08d}.png"
+
+    def _strip_file(self, step: int) -> Path:
+        return self._folder / f"step-{step:08d}-stages.png"
 
     def _values(self, name: str) -> list[Any]:
         """What the spec chooses, else every class in turn, or the data set's first values."""

@@ -1,19 +1,16 @@
-"""What a person sees of a training run: a progress bar on a terminal, else plain lines; TensorBoard if wanted."""
+"""What a person sees of a training run: a progress bar on a terminal, else plain lines."""
 
 from __future__ import annotations
 
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
 from pixelflow.system import terminal
-from pixelflow.system.distribution import install
-from pixelflow.system.errors import MissingDependencyError
 from pixelflow.system.printing import printable
 
 _SOON = 1.0
@@ -145,56 +142,3 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60}:{whole % 60:02} min"
     return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02} h"
-
-
-class Events:
-    """TensorBoard events beside the metrics; events after `first` of an earlier process are hidden.
-
-    Raises:
-        MissingDependencyError: the package tensorboard is not installed.
-    """
-
-    def __init__(self, folder: Path, first: int) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise MissingDependencyError(
-                f"training.tensorboard needs the package tensorboard: {install('tensorboard')}"
-            ) from None
-        self._writer: Any = SummaryWriter(str(folder), purge_step=first + 1)
-
-    def write(self, line: Mapping[str, Any]) -> None:
-        """All numbers of a line of metrics."""
-        step = line["step"]
-        for name in ("loss", "learning_rate", "gradient_norm", "images_per_second"):
-            self._writer.add_scalar(name, line[name], step)
-        for stage, loss in enumerate(line["loss_by_stage"]):
-            if loss is not None:
-                self._writer.add_scalar(f"loss_of_stage/{stage}", loss, step)
-
-    def write_held_out(self, line: Mapping[str, Any]) -> None:
-        """The loss of images that are not trained on."""
-        for name in ("loss", "averaged_loss"):
-            self._writer.add_scalar(f"held_out/{name}", line["held_out"][name], line["step"])
-
-    def write_evaluation(self, line: Mapping[str, Any]) -> None:
-        """All figures of an evaluation."""
-        for result in line["evaluation"]["results"]:
-            for name, value in result["values"].items():
-                self._writer.add_scalar(f"evaluation/{result['metric']}/{name}", value, line["step"])
-
-    def close(self) -> None:
-        self._writer.close()
-
-
-@contextmanager
-def events(folder: Path, first: int, wanted: bool) -> Iterator[Events | None]:
-    """TensorBoard events if they are wanted, closed at the end."""
-    if not wanted:
-        yield None
-        return
-    opened = Events(folder, first)
-    try:
-        yield opened
-    finally:
-        opened.close()

@@ -49,7 +49,7 @@ CHANGEABLE = (
     "training.samples",
     "training.prompts",
     "training.labels",
-    "training.tensorboard",
+    "training.trackers",
     "training.bad_images",
 )
 """Keys, or what they begin with, that may change while a run goes on: they do not alter what a step does.

@@ -21,8 +21,9 @@ SMALL = {
     "backbone jit": {"depth": 3, "heads": 2, "head_dim": 8, "bottleneck": 6, "class_tokens": 3},
     "backbone mmdit": {"depth": 2, "heads": 2, "head_dim": 8},
     "backbone hourglass": {"depth": 2, "heads": 2, "head_dim": 8, "channels": (32,)},
+    "tracker wandb": {"mode": "offline"},
 }
-"""Settings where the defaults are too large to try."""
+"""Settings where the defaults are too large to try, or ask a service."""
 
 CASES = [
     pytest.param(kind, name, check, id=f"{kind}-{name}-{check.__name__}")
@@ -57,7 +58,8 @@ def networks(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("kind", "name", "check"), CASES)
-def test_is_kept(kind, name, check, pictures, networks):
+def test_is_kept(kind, name, check, pictures, networks, monkeypatch):
+    monkeypatch.setenv("TRACKIO_DIR", str(pictures / "trackio"))
     folder = {"root": str(pictures)}
     file = {"file": str(pictures / "images.npz")}
     data = {"dataset image_folder": folder, "dataset captioned_folder": folder, "dataset npz": file}

@@ -20,7 +20,6 @@ from pixelflow.runs import checkpoint
 from pixelflow.system.errors import (
     CannotWriteError,
     DataError,
-    MissingDependencyError,
     NonFiniteError,
     OutOfMemoryError,
     PreemptedError,
@@ -286,18 +285,6 @@ def test_what_cannot_be_written_is_named_and_not_the_lock(trained):
     run.metrics_file.mkdir()
     with pytest.raises(CannotWriteError, match=r"metrics\.jsonl"):
         trained("run", "training.steps=6")
-
-
-def test_tensorboard_is_written_beside_the_metrics(trained):
-    pytest.importorskip("tensorboard")
-    run = trained("run", "training.tensorboard=true")
-    assert list((run.path / "tensorboard").iterdir())
-
-
-def test_missing_tensorboard_is_named(trained, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(MissingDependencyError, match=r"pixelflow-toolkit\[tensorboard\]"):
-        trained("run", "training.tensorboard=true")
 
 
 @pytest.mark.slow

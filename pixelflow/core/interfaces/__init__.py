@@ -9,6 +9,7 @@ from pixelflow.core.interfaces.measuring import Array, Comparison, Extractor, Im
 from pixelflow.core.interfaces.network import Backbone, Conditioner, Cost, Prediction, Times
 from pixelflow.core.interfaces.operators import Downsampler, Upsampler
 from pixelflow.core.interfaces.sampling import Branches, Field, Grid, Guidance, NoiseSource, Sampler, Velocity
+from pixelflow.core.interfaces.tracking import Tracker
 from pixelflow.core.interfaces.training import Network, Objective, Term, Weighting
 from pixelflow.core.query import Output, Query
 from pixelflow.core.sample import Sample
@@ -45,6 +46,7 @@ __all__ = [
     "Survey",
     "Term",
     "Times",
+    "Tracker",
     "Upsampler",
     "Velocity",
     "Weighting",

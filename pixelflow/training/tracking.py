@@ -1,0 +1,90 @@
+"""The trackers of a run: what the training writes down goes to each of them, and none of them can stop it."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from pixelflow.core.interfaces import Tracker
+from pixelflow.core.spec import ExperimentSpec
+from pixelflow.system.errors import MissingDependencyError, one_line
+
+_NUMBERS = ("loss", "learning_rate", "gradient_norm", "images_per_second")
+
+
+class Trackers:
+    """The trackers that still work, by name."""
+
+    def __init__(self, working: Mapping[str, Tracker], say: Callable[[str], None]) -> None:
+        self._working, self._say = dict(working), say
+
+    def begin(self, spec: ExperimentSpec, step: int) -> None:
+        """Start all of them; raises MissingDependencyError where one's package is not installed."""
+        plain = spec.model_dump(mode="json")
+        self._each(lambda tracker: tracker.begin(plain, step), MissingDependencyError)
+
+    def write(self, line: Mapping[str, Any]) -> None:
+        """All numbers of a line of the run's metrics."""
+        self._each(lambda tracker: tracker.scalars(line["step"], dict(numbers(line))))
+
+    def show(self, step: int, files: Mapping[str, Path]) -> None:
+        """Pictures by name."""
+        self._each(lambda tracker: tracker.pictures(step, files))
+
+    def end(self) -> None:
+        self._each(lambda tracker: tracker.end())
+
+    def _each(self, call: Callable[[Tracker], None], *fatal: type[Exception]) -> None:
+        """Call every tracker; one that fails is named once, and is left alone from then on."""
+        for name, tracker in list(self._working.items()):
+            try:
+                with redirect_stdout(sys.stderr):  # what a service says must not stand among what a command prints
+                    call(tracker)
+            except fatal:
+                raise
+            except Exception as error:
+                del self._working[name]
+                self._say(f"the tracker {name} failed, and this training goes on without it: {one_line(error)}")
+
+
+@contextmanager
+def tracked(
+    folder: Path, spec: ExperimentSpec, step: int, say: Callable[[str], None], is_writer: bool
+) -> Iterator[Trackers]:
+    """The spec's trackers, begun after `step` and ended with the block; none where another process writes."""
+    built = _built(spec.training.trackers, folder, spec.name) if is_writer else {}
+    trackers = Trackers(built, say)
+    trackers.begin(spec, step)
+    try:
+        yield trackers
+    finally:
+        trackers.end()
+
+
+def _built(chosen: Sequence[Tracker.Params], folder: Path, run: str) -> dict[str, Tracker]:
+    """By type, the second of a type with a number; each with a folder of that name."""
+    found: dict[str, Tracker] = {}
+    seen: Counter[str] = Counter()
+    for params in chosen:
+        kind = params.component.type_name()
+        seen[kind] += 1
+        name = kind if seen[kind] == 1 else f"{kind}-{seen[kind]}"
+        found[name] = params.build(folder=folder / name, run=run)
+    return found
+
+
+def numbers(line: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Name and value of whatever can be drawn as a curve in a line of metrics."""
+    yield from ((name, line[name]) for name in _NUMBERS if name in line)
+    for stage, loss in enumerate(line.get("loss_by_stage", ())):
+        if loss is not None:
+            yield f"loss_of_stage/{stage}", loss
+    for name in ("loss", "averaged_loss"):
+        if "held_out" in line:
+            yield f"held_out/{name}", line["held_out"][name]
+    for result in line.get("evaluation", {}).get("results", ()):
+        yield from ((f"evaluation/{result['metric']}/{name}", value) for name, value in result["values"].items())
