@@ -28,8 +28,8 @@ from pixelflow.core.interfaces import (
     Objective,
     Prediction,
     Sampler,
-    Tracker,
 )
+from pixelflow.core.interfaces.tracking import AnyTracker, of_tensorboard
 from pixelflow.core.interfaces.training import AnyPrediction
 from pixelflow.core.problems import problem
 from pixelflow.core.sizes import Size, nearest_multiples, sizes_of
@@ -46,7 +46,6 @@ AnyGrid = Annotated[Grid.Params, Slot("grid")]
 AnyGuidance = Annotated[Guidance.Params, Slot("guidance")]
 AnyExtractor = Annotated[Extractor.Params, Slot("extractor")]
 AnyMetric = Annotated[Metric.Params, Slot("metric")]
-AnyTracker = Annotated[Tracker.Params, Slot("tracker")]
 
 Steps = Annotated[int, Field(ge=1, le=100_000)]  # a solver's times are listed: a slip of many digits would fill memory
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -108,13 +107,6 @@ def _fraction(value: Any) -> Any:
 HeldOut = Annotated[HeldOutSpec, BeforeValidator(_fraction, json_schema_input_type=float | HeldOutSpec)]
 
 
-def _tensorboard(wanted: Any) -> dict[str, Any]:
-    """What ``training.tensorboard`` was: whether there is that tracker."""
-    if not isinstance(wanted, bool):
-        raise TypeError("is true or false")
-    return {"trackers": ["tensorboard"]} if wanted else {}
-
-
 class TrainingSpec(Settings):
     """The optimisation."""
 
@@ -123,7 +115,7 @@ class TrainingSpec(Settings):
         "clip": "max_grad_norm",
         "accumulation": "grad_accumulation",
         "checkpointing": "activation_checkpointing",
-        "tensorboard": _tensorboard,
+        "tensorboard": of_tensorboard,
     }
 
     init_from: Init | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -87,4 +88,5 @@ def numbers(line: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         if "held_out" in line:
             yield f"held_out/{name}", line["held_out"][name]
     for result in line.get("evaluation", {}).get("results", ()):
-        yield from ((f"evaluation/{result['metric']}/{name}", value) for name, value in result["values"].items())
+        title = re.sub(r"[^\w.-]+", "_", result["metric"])  # what every service takes as a name
+        yield from ((f"evaluation/{title}/{name}", value) for name, value in result["values"].items())

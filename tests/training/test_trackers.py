@@ -74,7 +74,7 @@ def test_everything_is_told_and_a_run_goes_on_in_the_same_place(trained, capsys)
         f"scalars 4 {of_step}",
     ]
     assert set(lines[4:7]) > {"pictures 4 samples stages", "scalars 4 held_out/loss held_out/averaged_loss"}
-    assert any(line.startswith("scalars 4 evaluation/frechet/") for line in lines[4:7])
+    assert any(line.startswith("scalars 4 evaluation/frechet_pixels_pca/") for line in lines[4:7])
     assert lines[7:9] == ["end ", "begin tiny 6 4"]
     assert lines[-1] == "end "
 
@@ -82,7 +82,7 @@ def test_everything_is_told_and_a_run_goes_on_in_the_same_place(trained, capsys)
 @pytest.mark.parametrize("method", ["begin", "scalars", "pictures", "end"])
 def test_a_tracker_that_fails_is_named_once_and_stops_nothing(method, trained, capsys):
     run = trained("run", *SHORT, f"training.trackers=[{{type: test.told, fails_in: {method}}}, test.told]")
-    complaints = [line for line in capsys.readouterr().err.splitlines() if "tracker" in line]
+    complaints = [line for line in capsys.readouterr().err.splitlines() if "goes on without it" in line]
     assert complaints == [
         "the tracker test.told failed, and this training goes on without it: ConnectionError: the service is away"
     ]

@@ -5,10 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated, Any
 
 from pydantic import JsonValue
 
 from pixelflow.core.component import Component, ComponentParams
+from pixelflow.core.slots import Slot
 
 
 class Tracker(Component, ABC):
@@ -47,3 +49,13 @@ class Tracker(Component, ABC):
     @abstractmethod
     def end(self) -> None:
         """The training is over, for now at least."""
+
+
+AnyTracker = Annotated[Tracker.Params, Slot("tracker")]
+
+
+def of_tensorboard(wanted: Any) -> dict[str, Any]:
+    """The settings that say what ``training.tensorboard`` said: whether there is this tracker."""
+    if not isinstance(wanted, bool):
+        raise TypeError("is true or false")
+    return {"trackers": ["tensorboard"]} if wanted else {}
