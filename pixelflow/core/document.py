@@ -174,11 +174,12 @@ def _scalar(loader: _Loader, node: yaml.Node, source: str) -> Any:
 def _plain_mapping(loader: _Loader, node: yaml.MappingNode, key: Key, document: Document) -> dict[str, Any]:
     mapping: dict[str, Any] = {}
     for key_node, value_node in node.value:
-        where = _where(document.source, key_node)
         if not isinstance(key_node, yaml.ScalarNode) or key_node.tag != "tag:yaml.org,2002:str":
+            where = _where(document.source, key_node)
             raise SpecError(f"{where} a key must be plain text; put numbers and the like in quotes")
         name = str(key_node.value)
         if name in mapping:
+            where = _where(document.source, key_node)
             raise SpecError(f"{where} {dotted((*key, name))}: this key stands here twice; remove one")
         document.places[*key, name] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
         mapping[name] = _plain(loader, value_node, (*key, name), document)
