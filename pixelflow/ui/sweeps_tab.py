@@ -28,7 +28,7 @@ def build(blocks: Any, shelf: Shelf) -> None:
     @told(3)
     def shown(name: str) -> tuple[Any, ...]:
         if not name:
-            raise UsageError(f"no sweep lies beside {shelf.folder} or in it; pixelflow sweep makes one")
+            raise UsageError(f"no sweep lies beside {shelf.folder} or in it; pixelflow sweep run makes one")
         folder = Path(name)
         plan = Plan.read(folder)
         tasks = tasks_of(plan, folder)
