@@ -214,4 +214,4 @@ def test_a_training_is_written_watched_stopped_and_continued(page, runs):
 def test_where_there_is_no_sweep_it_says_how_to_make_one(page):
     tab(page, "Sweeps")
     page.click("#sweeps-show")
-    said(page, "sweeps-told", "pixelflow sweep makes one")
+    said(page, "sweeps-told", "pixelflow sweep run makes one")
