@@ -30,6 +30,7 @@ from pixelflow.system.terminal import say, tell
 
 if TYPE_CHECKING:
     from pixelflow.generation.draw import Drawn
+    from pixelflow.generation.editing import Edit
     from pixelflow.generation.gallery import Gallery
     from pixelflow.generation.orders import Order
     from pixelflow.generation.run import Run
@@ -62,6 +63,17 @@ def sample(
     seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Of the first image; the next has SEED + 1.")] = 0,
     size: Annotated[
         str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Size of the images; by default the spec's.")
+    ] = None,
+    source: Annotated[
+        list[Path] | None,
+        typer.Option("--from", metavar="IMAGE", help="Make the images from this one; several take turns."),
+    ] = None,
+    stage: Annotated[
+        int | None, typer.Option(min=0, help="Where the image enters the cascade, from 0, the coarsest.")
+    ] = None,
+    strength: Annotated[float, typer.Option(help="Share of that stage that is drawn anew, above 0, at most 1.")] = 1.0,
+    mask: Annotated[
+        Path | None, typer.Option(metavar="IMAGE", help="White where the image is drawn anew, black where it stays.")
     ] = None,
     steps: Steps = None,
     sampler: Sampler = None,
@@ -115,6 +127,7 @@ def sample(
             count=count,
             seed=seed,
             size=None if size is None else read_size(size),
+            edit=_edit(source, stage, strength, mask, opened),
         )
         return ordered(opened, wish, sampling, weak_run, _DEFAULT_COUNT)
 
@@ -210,6 +223,7 @@ def _drawn(run: Run, weak: Weaker | None, order: Order, first: int, parallel: Pa
         weak=weak,
         null_values=order.null_values,
         size=order.size,
+        edits=order.edits(),
         first=first,
         parallel=parallel,
     )
@@ -265,6 +279,20 @@ def _export(run: Run, weak: Weaker | None, order: Order, folder: Path, npz: Path
         for done in export.write(npz):
             shown("writing", done, count)
     tell(f"{_images(count)}: {npz}, and as PNGs in {folder}")
+
+
+def _edit(images: list[Path] | None, stage: int | None, strength: float, mask: Path | None, run: Run) -> Edit | None:
+    """What images are to be made from; raises UsageError for settings of an edit without an image."""
+    from pixelflow.generation.editing import Edit
+    from pixelflow.system.arrays import read_picture
+    from pixelflow.system.errors import UsageError
+
+    if not images:
+        if stage is not None or strength != 1 or mask is not None:
+            raise UsageError("--stage, --strength and --mask tell how an image is edited; give it by --from")
+        return None
+    masks = None if mask is None else (read_picture(mask, 1)[0] + 1) / 2
+    return Edit([read_picture(path, run.spec.image.channels) for path in images], stage, strength, masks)
 
 
 def _names(labels: str | None, run: Run) -> list[str] | None:

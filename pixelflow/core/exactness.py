@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from pixelflow.core.cascade import Cascade
 from pixelflow.core.component import ComponentParams
 from pixelflow.core.condition import Condition
+from pixelflow.core.entering import Entry
 from pixelflow.core.interfaces import (
     Backbone,
     Branches,
@@ -26,6 +27,7 @@ from pixelflow.core.interfaces import (
     Downsampler,
     Grid,
     Guidance,
+    NoiseSource,
     Output,
     Prediction,
     Query,
@@ -73,6 +75,16 @@ class Convergence:
         return math.log2(self.errors[-2] / self.errors[-1])
 
 
+@dataclass(frozen=True)
+class Entrance:
+    """Where images of the data enter a cascade."""
+
+    stage: int
+    tau: float
+    images: int
+    """The stage whose resolution they have."""
+
+
 def image_covariance(height: int, width: int) -> Tensor:
     """A covariance (d d) of smooth images that is neither stationary nor separable; d = height * width."""
     generator = torch.Generator().manual_seed(0)
@@ -96,11 +108,17 @@ class GaussianCascade:
         self.covariance = image_covariance(*size)
         self._model = FlowModel(self.cascade, BestVelocity(self.cascade, self.covariance, size), [], _AsItIs())
 
-    def generated(self, sampler: Sampler, grid: Grid, steps: int) -> Tensor:
-        """The covariance (d d) of what `generate` makes with `steps` steps a stage."""
+    def generated(self, sampler: Sampler, grid: Grid, steps: int, entrance: Entrance | None = None) -> Tensor:
+        """The covariance (d d) of what `generate` makes with `steps` steps a stage.
+
+        Args:
+            entrance: where images of the data enter the cascade; by default all begins with noise.
+        """
         plan = Plan(sampler, grid, _Unguided(), [steps] * len(self.cascade.stages))
-        columns = self._draws(plan)
-        jacobian, _ = generate(self._model, plan, Condition(), Condition(), _OrthogonalNoise(columns), (1, *self.size))
+        counter = _CountedNoise()
+        self._generate(plan, counter, entrance)
+        columns = counter.count
+        jacobian = self._generate(plan, _OrthogonalNoise(columns), entrance)
         flat = rearrange(jacobian, "b 1 h w -> b (h w)")
         return flat.mT @ flat / columns
 
@@ -117,11 +135,15 @@ class GaussianCascade:
         limit = (second * once[1] - once[0]) / (second - 1)
         return Convergence(counts, tuple(map(self.error, found)), self.error(limit))
 
-    def _draws(self, plan: Plan) -> int:
-        """How many random numbers a generation draws: found by a run that counts them."""
-        counter = _CountedNoise()
-        generate(self._model, plan, Condition(), Condition(), counter, (1, *self.size))
-        return counter.count
+    def _generate(self, plan: Plan, noise: NoiseSource, entrance: Entrance | None) -> Tensor:
+        entry = None
+        if entrance is not None:
+            images = (
+                rearrange(noise.white(1, *self.size), "b 1 h w -> b (h w)") @ torch.linalg.cholesky(self.covariance).mT
+            )
+            given = self.cascade.at_stage(_as_images(images, *self.size), self.cascade.stages[entrance.images])
+            entry = Entry(entrance.stage, entrance.tau, given)
+        return generate(self._model, plan, Condition(), Condition(), noise, (1, *self.size), entry=entry)[0]
 
 
 class BestVelocity(Backbone):

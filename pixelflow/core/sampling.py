@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pixelflow.core.cascade import noise_level
 from pixelflow.core.condition import Condition
+from pixelflow.core.entering import Entry
 from pixelflow.core.interfaces import Grid, Guidance, NoiseSource, Sampler, Upsampler, Velocity
 from pixelflow.core.model import FlowModel
 from pixelflow.core.schedule import Stage
@@ -204,6 +205,7 @@ def generate(
     weak: WeakModel | None = None,
     on_stage: Callable[[Stage, Tensor, Callable[[], Tensor | None]], None] | None = None,
     on_step: OnStep | None = None,
+    entry: Entry | None = None,
 ) -> tuple[Tensor, Evaluations]:
     """Images (b c h w) before clipping, and the evaluations that they took.
 
@@ -212,9 +214,11 @@ def generate(
         shape: (c h w) of the finished images.
         on_stage: called with every finished stage, its state, and a function for the clean image it was heading for.
         on_step: called after every step, which it may change; see `OnStep`.
+        entry: begin with images at a later stage or time, in place of noise alone; the grid's times are moved closer
+            together, into what is left of that stage.
 
     Raises:
-        UsageError: `on_step` returns a state of another shape.
+        UsageError: `on_step` returns a state of another shape, or the images do not fit where they enter.
     """
     channels, height, width = shape
     spent = Evaluations()
@@ -222,13 +226,19 @@ def generate(
     with torch.autocast(model.device.type, enabled=False):  # so that 16-bit weights are cast once, not at each step
         for stage in model.cascade.stages:
             size = model.cascade.size(stage, height, width)
-            if stage.index == 0:
+            points = plan.grid.points(plan.steps[stage.index])
+            if entry is not None and stage.index < entry.stage:
+                spent.by_stage.append(0)
+                continue
+            if entry is not None and stage.index == entry.stage:
+                x = entry.state(model.cascade, noise.white(channels, *size))
+                points = [entry.tau + (1 - entry.tau) * point for point in points] if entry.tau else points
+            elif stage.index == 0:
                 x = noise.white(channels, *size)
             else:
                 x = model.cascade.renoise(x, stage, noise.renoising(model.cascade.up, channels, *size))
             branches = StageBranches(model, stage, condition, null, weak, plan.precision)
             velocity = StageField(plan.guidance.guide(branches), model, stage, on_step)
-            points = plan.grid.points(plan.steps[stage.index])
             x = plan.sampler.integrate(velocity, x, points, partial(noise.white, channels, *size))
             x = velocity.finished(x, points[-1])
             spent.by_stage.append(branches.spent)

@@ -18,6 +18,7 @@ from pixelflow.core.sampling import OnStep, SeededNoise, WeakModel, generate
 from pixelflow.core.schedule import Stage
 from pixelflow.core.sizes import Size
 from pixelflow.core.spec import ExperimentSpec, SamplingSpec
+from pixelflow.generation.editing import Edits
 from pixelflow.generation.prompts import Prompt, condition_for
 from pixelflow.generation.settings import checked_size
 from pixelflow.generation.weaker import Weaker
@@ -64,6 +65,8 @@ class Request:
     """What guidance leads away from; of one image or of all; None where it is not known."""
     weak: Weaker | None = None
     """The weaker model of autoguidance."""
+    edits: Edits | None = None
+    """What the images are made from, in place of noise alone."""
 
 
 def draw(
@@ -77,6 +80,7 @@ def draw(
     weak: Weaker | None = None,
     null_values: Mapping[str, Sequence[Any]] | None = None,
     size: Size | None = None,
+    edits: Edits | None = None,
     first: int = 0,
     parallel: Parallel | None = None,
 ) -> Iterator[Drawn]:
@@ -93,6 +97,7 @@ def draw(
         weak: a weaker model of the same cascade, for autoguidance.
         null_values: what guidance leads away from, likewise; by default no condition.
         size: height and width, in place of the spec's.
+        edits: what the images are made from, in place of noise alone.
         first: where to begin, if those before were drawn already.
         parallel: processes that all draw some; the images come to the first.
 
@@ -101,7 +106,7 @@ def draw(
             that cannot be cut into patches.
         OutOfMemoryError: a batch does not fit into memory.
     """
-    request = requested(model, spec, values, seeds, weak=weak, null_values=null_values, size=size)
+    request = requested(model, spec, values, seeds, weak=weak, null_values=null_values, size=size, edits=edits)
     return draw_request(model, request, sampling or spec.sampling, keep_stages, first=first, parallel=parallel)
 
 
@@ -114,6 +119,7 @@ def requested(
     weak: Weaker | None = None,
     null_values: Mapping[str, Sequence[Any]] | None = None,
     size: Size | None = None,
+    edits: Edits | None = None,
 ) -> Request:
     """What `draw` draws; raises UsageError as it does."""
     return Request(
@@ -122,6 +128,7 @@ def requested(
         noise=lambda rows: SeededNoise(seeds[rows], model.device),
         null=Prompt(len(seeds), null_values) if null_values else Prompt(1),
         weak=weak,
+        edits=edits,
     )
 
 
@@ -164,7 +171,7 @@ def _draw_part(
         if (estimate := clean_estimate()) is not None:
             clean.append((estimate / brightness**stage.halvings).cpu())
 
-    weak, prompt, null = request.weak, request.prompt.part(rows), request.null
+    weak, edits, prompt, null = request.weak, request.edits, request.prompt.part(rows), request.null
     if null is not None and null.count > 1:
         null = null.part(rows)
     cure = "lower the sampling's batch_size, or set its precision to bfloat16"
@@ -178,7 +185,8 @@ def _draw_part(
             request.shape,
             WeakModel(weak.model, weak.condition(prompt)) if weak else None,
             keep if keep_stages else None,
-            on_step,
+            on_step if edits is None else edits.watched(model.cascade, rows, on_step),
+            None if edits is None else edits.entry(model.cascade, rows, request.shape[1]),
         )
     return Drawn(images.cpu(), kept, spent.by_stage, clean if len(clean) == len(kept) else [])
 

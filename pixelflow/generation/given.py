@@ -86,7 +86,14 @@ class Given:
         """What an order asks for, with the tensors in their places; raises UsageError for other numbers of images."""
         count = len(order.seeds)
         found = requested(
-            model, spec, order.values, order.seeds, weak=weak, null_values=order.null_values, size=order.size
+            model,
+            spec,
+            order.values,
+            order.seeds,
+            weak=weak,
+            null_values=order.null_values,
+            size=order.size,
+            edits=order.edits(),
         )
         if isinstance(self.text, Tensor):
             prompt = replace(found.prompt, context=context(self.text, self.mask, count, model))

@@ -84,6 +84,7 @@ class NpzExport:
             weak=self.weak,
             null_values=_at(order.null_values, indices),
             size=order.size,
+            edits=order.edits(indices),
             parallel=self.parallel,
         )
 

@@ -7,11 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from torch import Tensor
+
 from pixelflow.core.fields import CAPTION, LABEL, Classes, field_of
 from pixelflow.core.labels import repeated
 from pixelflow.core.model import FlowModel
 from pixelflow.core.sizes import Size
 from pixelflow.core.spec import ExperimentSpec, SamplingSpec
+from pixelflow.generation.editing import Edit, editing
 from pixelflow.generation.orders import MOST_IMAGES, Order, Source
 from pixelflow.generation.rewriting import chosen, rewritten
 from pixelflow.generation.settings import check_negatives, check_weak, checked_size
@@ -59,6 +62,8 @@ class Wish:
     """Height and width, in place of the spec's."""
     noises: int | None = None
     """Images whose noise is given, in place of seeds."""
+    edit: Edit | None = None
+    """What the images are made from, in place of noise alone."""
     embeddings: int | None = None
     """Captions that are given as embeddings, in place of words."""
 
@@ -80,6 +85,8 @@ def ordered(
     _check(run, wish, sampling, weak)
     values = _values(run, wish)
     total = _total(wish, values, usual)
+    size = run.spec.image.size if wish.size is None else checked_size(run.spec, wish.size)
+    channels, cascade = run.spec.image.channels, run.model.cascade
     others = {name: tuple(map(field_of(name).kept, values[name])) for name in sorted(values.keys() - _BUILT_IN)}
     order = Order(
         source=run.source,
@@ -89,7 +96,8 @@ def ordered(
         captions=tuple(repeated(values.get(CAPTION.name, ()), total)) or None,
         fields=others or None,
         negatives=tuple(repeated(wish.negatives, total)) or None,
-        size=None if wish.size is None else checked_size(run.spec, wish.size),
+        size=None if wish.size is None else size,
+        edit=None if wish.edit is None else editing(wish.edit, size, channels, cascade),
         seeds=_seeds(wish, total),
         device=str(run.model.device),
     )
@@ -131,7 +139,8 @@ def _total(wish: Wish, values: Mapping[str, Sequence[Any]], usual: int | None) -
         return len(wish.seeds)
     most = {name: len(own) if name in wish.given or usual is None else usual for name, own in values.items()}
     shown = [min(len(own), most[name]) for name, own in values.items()]
-    return max([wish.embeddings or 0, *shown]) or usual or 1
+    edited = 0 if wish.edit is None or isinstance(wish.edit.images, Tensor) else len(wish.edit.images)
+    return max([wish.embeddings or 0, edited, *shown]) or usual or 1
 
 
 def _seeds(wish: Wish, total: int) -> tuple[int, ...]:

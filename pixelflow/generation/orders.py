@@ -13,12 +13,13 @@ from pixelflow.core.fields import CAPTION, LABEL, field_of, titles
 from pixelflow.core.labels import repeated
 from pixelflow.core.sizes import Size
 from pixelflow.core.spec import SamplingSpec
+from pixelflow.generation.editing import Editing, Edits
 from pixelflow.generation.rewriting import Rewriting
 
 MOST_IMAGES = 10_000_000
 """In one order: each has a seed of its own in memory."""
 
-_LATER = ("fields",)
+_LATER = ("fields", "edit")
 """Keys that orders did not have from the beginning."""
 
 
@@ -51,6 +52,8 @@ class Order(Settings):
     """What guidance leads away from, in place of the empty caption."""
     size: Size | None = None
     """Height and width of the images; by default the spec's."""
+    edit: Editing | None = None
+    """What the images are made from, in place of noise alone."""
     seeds: tuple[int, ...] = Field(min_length=1)
     """One an image."""
     device: str
@@ -81,6 +84,13 @@ class Order(Settings):
         for name, kept in (self.fields or {}).items():
             columns[name] = repeated([field_of(name).restored(value) for value in kept], len(self.seeds))
         return {name: column for name, column in columns.items() if column is not None}
+
+    def edits(self, places: Sequence[int] | None = None) -> Edits | None:
+        """What the images at these places, by default all, are made from; raises DataError if a record is damaged."""
+        if self.edit is None:
+            return None
+        places = range(len(self.seeds)) if places is None else places
+        return self.edit.edits([self.seeds[place] for place in places], places)
 
     @property
     def recipe(self) -> dict[str, Any]:

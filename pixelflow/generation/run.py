@@ -22,6 +22,7 @@ from pixelflow.core.schedule import TRAIN_TIMESTEPS, Stage
 from pixelflow.core.sizes import Size
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.generation.draw import evaluating
+from pixelflow.generation.editing import Edit
 from pixelflow.generation.given import Given, Text, check_width
 from pixelflow.generation.ordering import ordered
 from pixelflow.generation.orders import Source
@@ -182,6 +183,7 @@ class Run:
         seeds: Sequence[int] | None = None,
         size: int | Size | None = None,
         noise: Sequence[Tensor] | None = None,
+        edit: Edit | None = None,
         steps: int | Sequence[int] | None = None,
         sampler: str | Mapping[str, Any] | Sampler.Params | None = None,
         guidance: float | Sequence[float] | str | Mapping[str, Any] | Guidance.Params | None = None,
@@ -200,19 +202,17 @@ class Run:
             negatives: what guidance leads away from in place of the empty caption, repeated likewise.
             text: captions as `prompts`, or token embeddings (b n d).
             mask: (b n), 1 where a token of the embeddings counts; by default everywhere.
-            uncond_text: what guidance leads away from; needed if `text` holds embeddings and guidance is used.
-            uncond_mask: its mask.
+            uncond_text, uncond_mask: what guidance leads away from; needed with it if `text` holds embeddings.
             fields: values of other fields by name, such as ``{"lowres": images}``, repeated likewise.
             count: number of images; by default as many as there are noises, seeds, texts or labels.
             seed: of the first image; the next has ``seed + 1``.
             seeds: one an image, in place of `seed`.
             size: height and width, or one number for a square, in place of the spec's; multiples of ``spec.unit``.
             noise: one tensor (b c h w) a stage in place of seeds: the starting noise, then each unit-scale
-                renoising noise. Its size becomes the images' size. (`pixelflow.official.replay` repeats a recording
-                of the release's Dopri5, in which all but the first have 2b rows.)
+                renoising noise. Its size becomes the images' size.
+            edit: make them from images, an `Edit` of `pixelflow.generation.editing`; see docs/editing.md.
             steps: one number, or one a stage.
-            guidance: a number sets the scale of the run's own guidance (constant where it has none), a list of
-                numbers the weight of each stage.
+            guidance: a number sets the scale of the run's own (constant where it has none), a list each stage's weight.
             weak: a weaker run of the same cascade, for autoguidance.
             keep_stages: also keep the final state of every stage.
             on_step: ``on_step(stage, tau, state, velocity)`` is called after every step of every batch, and may
@@ -229,7 +229,7 @@ class Run:
         self.check_reads([] if text is None and null_text is None else [CAPTION.name])
         given = Given.checked(self.model, self.spec, text, mask, null_text, uncond_mask, noise)
         others = _given(labels, fields)
-        wish = given.wish(self.spec.stages, given=others, size=size, count=count, seed=seed, seeds=seeds)
+        wish = given.wish(self.spec.stages, given=others, size=size, count=count, seed=seed, seeds=seeds, edit=edit)
         order = ordered(self, wish, sampling, weak)
         weaker = self.weaker(weak, order.labels or ()) if weak else None
         request = given.request(self.model, self.spec, order, weaker)
