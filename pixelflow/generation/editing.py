@@ -62,11 +62,12 @@ def editing(edit: Edit, size: Size, channels: int, cascade: Cascade) -> Editing:
     shapes = {tuple(one.shape) for one in images}
     if len(shapes) != 1 or next(iter(shapes))[0] != channels:
         raise UsageError(f"the images to edit must have {channels} channels and one size, not {sorted(shapes)}")
-    own, sizes = images[0].shape[-2:], [cascade.size(stage, *size) for stage in cascade.stages]
-    if tuple(own) not in sizes:
+    own = (images[0].shape[-2], images[0].shape[-1])
+    sizes = [cascade.size(stage, *size) for stage in cascade.stages]
+    if own not in sizes:
         known = ", ".join(f"{width}x{height}" for height, width in sizes)
         raise UsageError(f"an image of {own[1]}x{own[0]} pixels has the size of no stage ({known}); resize it")
-    of_image, last = sizes.index(tuple(own)), len(sizes) - 1
+    of_image, last = sizes.index(own), len(sizes) - 1
     if masks and (of_image != last or any(tuple(mask.shape) != size for mask in masks)):
         raise UsageError(f"a mask and its image must have the finished size, {size[1]}x{size[0]}")
     stage = edit.stage
@@ -78,10 +79,8 @@ def editing(edit: Edit, size: Size, channels: int, cascade: Cascade) -> Editing:
         raise UsageError(
             f"an image of the stage before is enlarged by stage {stage} as a whole; leave the strength out"
         )
-    kept = [arrays.to_json(one) for one in images]
-    return Editing(
-        images=kept, masks=[arrays.to_json(one) for one in masks] or None, stage=stage, strength=edit.strength
-    )
+    kept, held = (tuple(map(arrays.to_json, each)) for each in (images, masks))
+    return Editing(images=kept, masks=held or None, stage=stage, strength=edit.strength)
 
 
 def _each(given: Tensor | Sequence[Tensor], axes: int, what: str) -> list[Tensor]:
@@ -122,7 +121,7 @@ class Edits:
             changed = None if on_step is None else on_step(stage, tau, state, velocity)
             state = state if changed is None else changed
             there = _there(cascade, known.to(state), stage, tau, owners)
-            new = F.adaptive_avg_pool2d(masks.to(state), state.shape[-2:])
+            new = F.adaptive_avg_pool2d(masks.to(state), (state.shape[-2], state.shape[-1]))
             return torch.where(new == 1, state, torch.where(new == 0, there, new * state + (1 - new) * there))
 
         return step
