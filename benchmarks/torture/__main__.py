@@ -34,7 +34,7 @@ def faults(quick: bool) -> dict[str, Inject]:
         **{f"hostile: {name}": partial(call, count=few(50, 5)) for name, call in hostile.FAMILIES.items()},
         "hostile: files that are given": partial(given.files, count=few(15, 1)),
         "bits: every kept file": partial(flips.every_file, count=few(40, 1)),
-        "plugins: broken": partial(wrong.plugins, count=few(31, 1)),
+        "plugins: broken": partial(wrong.plugins, count=few(32, 1)),
         "numbers: not finite": partial(wrong.not_finite, count=few(20, 2)),
         "disks: by size": partial(disks.training, count=few(60, 2), by_page=False),
         "disks: by page": partial(disks.training, count=few(40, 1), by_page=True),

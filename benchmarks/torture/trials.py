@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
+import importlib
 import os
+import pkgutil
 import re
 import resource
 import signal
@@ -15,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import NoReturn
 
 import numpy as np
 from PIL import Image
@@ -127,7 +131,67 @@ def started(
         )
 
 
-def ended(process: subprocess.Popen[bytes], log: Path, seconds: float = 60) -> Ended:
+class Copy:
+    """Work in a copy of this process, used as a `Popen` is: torch is there already, which saves seconds of start."""
+
+    def __init__(
+        self, call: Callable[[], int | None], place: Path, log: Path, more: Mapping[str, str] | None = None
+    ) -> None:
+        warm()
+        self._code: int | None = None
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.environ.update(more or {})
+            _be(call, place, log)
+
+    def poll(self) -> int | None:
+        if self._code is None:
+            done, status = os.waitpid(self.pid, os.WNOHANG)
+            self._code = os.waitstatus_to_exitcode(status) if done else None
+        return self._code
+
+    def wait(self, timeout: float = 600) -> int:
+        ends = time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if time.monotonic() > ends:
+                raise subprocess.TimeoutExpired("pixelflow", timeout)
+            time.sleep(0.005)
+        return code
+
+    def kill(self) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+
+def whole(arguments: Sequence[str]) -> Callable[[], None]:
+    """What the process of a command does from its start to its end, for `Copy`."""
+
+    def call() -> None:
+        from pixelflow.cli.app import main
+
+        sys.argv = ["pixelflow", *arguments]
+        main()
+
+    return call
+
+
+@functools.cache
+def warm() -> None:
+    """Import all that commands import when they need it, once for all copies."""
+    import torch._dynamo  # an optimizer does
+
+    import pixelflow
+
+    for module in pkgutil.walk_packages(pixelflow.__path__, "pixelflow."):
+        if "skeleton" not in module.name and "__main__" not in module.name:
+            with contextlib.suppress(ImportError):  # of what is optional
+                importlib.import_module(module.name)
+
+
+Process = subprocess.Popen[bytes] | Copy
+
+
+def ended(process: Process, log: Path, seconds: float = 240) -> Ended:
     """Wait for a command; what hangs is killed with all its children."""
     try:
         code, is_hung = process.wait(seconds), False
@@ -140,37 +204,45 @@ def ended(process: subprocess.Popen[bytes], log: Path, seconds: float = 60) -> E
     return Ended(code, log.read_text(errors="replace"), is_hung)
 
 
-def run(arguments: Sequence[str], place: Path, more: Mapping[str, str] | None = None, seconds: float = 60) -> Ended:
+def run(arguments: Sequence[str], place: Path, more: Mapping[str, str] | None = None, seconds: float = 240) -> Ended:
     """A command from its start to its end."""
     log = place / "said"
     return ended(started(arguments, place, log, more), log, seconds)
 
 
-def forked(call: Callable[[], int | None], place: Path, seconds: float = 30) -> Ended:
+def forked(call: Callable[[], int | None], place: Path, seconds: float = 120) -> Ended:
     """What a call does in a copy of this process: torch is there already, so that thousands of trials take minutes.
 
     The copy works in `place`, has its own process group and its own variables, and says all into a file.
     """
     log = place / "said"
+    warm()
     pid = os.fork()
     if pid == 0:
-        _become(place, log)
-        code = 1
-        try:
-            code = call() or 0
-        except SystemExit as left:
-            code = left.code if isinstance(left.code, int) else 1
-        except BaseException:
-            import traceback
-
-            traceback.print_exc()
-        finally:
-            with contextlib.suppress(OSError, ValueError):
-                sys.stdout.flush()
-            with contextlib.suppress(OSError, ValueError):
-                sys.stderr.flush()
-            os._exit(code)
+        _be(call, place, log)
     return _awaited(pid, log, seconds)
+
+
+def _be(call: Callable[[], int | None], place: Path, log: Path) -> NoReturn:
+    """In a copy: do nothing but `call`, and end with its code."""
+    code = 1
+    try:
+        _become(place, log)
+        code = call() or 0
+    except SystemExit as left:
+        code = left.code if isinstance(left.code, int) else int(left.code is not None)
+    except KeyboardInterrupt:
+        code = 130
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
+        os._exit(code)
 
 
 def _become(place: Path, log: Path) -> None:
