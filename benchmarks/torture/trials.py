@@ -178,9 +178,9 @@ def whole(arguments: Sequence[str]) -> Callable[[], None]:
 @functools.cache
 def warm() -> None:
     """Import all that commands import when they need it, once for all copies."""
-    import torch._dynamo  # an optimizer does
-
     import pixelflow
+
+    importlib.import_module("torch._dynamo")  # an optimizer does
 
     for module in pkgutil.walk_packages(pixelflow.__path__, "pixelflow."):
         if "skeleton" not in module.name and "__main__" not in module.name:

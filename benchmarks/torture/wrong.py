@@ -122,7 +122,9 @@ BROKEN: dict[str, str] = {
     "raises in a step": SAMPLER.format(field="", body=INTEGRATE.format(step="raise ValueError('a step')")),
     "no step is told": SAMPLER.format(field="", body=INTEGRATE.format(step="x = x + (then - now) * field(x, now)")),
     "returns nothing": SAMPLER.format(field="", body="def integrate(self, *given):\n        return None"),
-    "returns another shape": SAMPLER.format(field="", body=INTEGRATE.format(step="x = field.stepped(x[..., 1:], then)")),
+    "returns another shape": SAMPLER.format(
+        field="", body=INTEGRATE.format(step="x = field.stepped(x[..., 1:], then)")
+    ),
     "returns nan": SAMPLER.format(field="", body=INTEGRATE.format(step="x = field.stepped(x * float('nan'), then)")),
     "other arguments": SAMPLER.format(field="", body="def integrate(self):\n        return None"),
     "changes its input": SAMPLER.format(field="", body=INTEGRATE.format(step="x = field.stepped(x.zero_(), then)")),
