@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pixelflow.cli.leaving import leave_within_seconds
+from pixelflow.cli.leaving import leave
 from pixelflow.core.version import __version__
 from pixelflow.system import terminal
 from pixelflow.system.errors import (
@@ -142,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if lost and not code:
         code = _report(CannotWriteError(lost), ordered)
     if arguments is None:  # the whole process is this command
-        leave_within_seconds(code)
+        leave(code)
     sys.exit(code)
 
 

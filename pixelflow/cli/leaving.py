@@ -1,7 +1,8 @@
-"""The end of a process: threads that a plugin left behind do not keep it."""
+"""The end of a process: threads that plugins or process groups of torch left behind neither keep nor spoil it."""
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 
@@ -9,6 +10,20 @@ from pixelflow.system import terminal
 
 _PATIENCE = 5.0
 """Seconds that such threads have to come to an end."""
+
+
+def leave(code: int) -> None:
+    """End the process with this exit code, or return to whoever ends it so.
+
+    One of several that computed together ends without the interpreter's own end: the threads of a process group outlive
+    `destroy_process_group` where DDP had it (torch 2.13 never lets go of it), and what they still do while interpreter
+    and libraries are taken apart can abort.
+    """
+    leave_within_seconds(code)
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        atexit._run_exitfuncs()
+        terminal.flush()
+        os._exit(code)
 
 
 def leave_within_seconds(code: int) -> None:

@@ -24,6 +24,7 @@ from pixelflow.core.document import Document
 from pixelflow.generation.draw import Drawn, mean_evaluations
 from pixelflow.generation.orders import Order
 from pixelflow.generation.pictures import CAPTION_CELL, CELL, columns_of, filmstrip, grid, to_pil
+from pixelflow.generation.whole_png import is_whole
 from pixelflow.system import terminal
 from pixelflow.system.errors import CannotWriteError, DataError, NonFiniteError, PixelflowError, UsageError
 from pixelflow.system.files import LOCK, check_free, is_free, locked_if_free, writing
@@ -196,13 +197,15 @@ class Gallery:
             check_free(self.folder)
 
     def _go_on(self) -> None:
-        """Take over what one that was stopped left of this drawing, and remove what else it left."""
+        """Take over what one that was stopped left of this drawing, if it is whole, and remove what else it left."""
         begun = _progress(self.folder)
         if begun is not None and begun.drawing != self._progress.drawing:
             raise CannotWriteError(
                 f"{self.folder}: holds {begun.images} images of another drawing, which was stopped and goes on by its "
                 f"own command; choose another --out, or remove {self._draft}"
             )
+        if begun is not None and not all(is_whole(self._draft / _name(index)) for index in range(begun.images)):
+            begun = None
         self._progress = begun or self._progress
         kept = {LOCK, STAGES, _BEGUN, *map(_name, range(self.images))} if begun else {LOCK}
         for path in self._draft.iterdir():

@@ -13,6 +13,7 @@ from PIL import Image
 from pixelflow.generation.draw import Drawn
 from pixelflow.generation.gallery import AT_WORK
 from pixelflow.generation.pictures import to_pil
+from pixelflow.generation.whole_png import is_whole
 from pixelflow.system.errors import CannotWriteError, NonFiniteError
 from pixelflow.system.files import check_free, draft_of, locked, remove_drafts, write_text, writing
 from pixelflow.system.parallel import Parallel
@@ -39,7 +40,7 @@ class NumberedImages:
         return file.is_file() and _json(file) != json.loads(json.dumps(self.recipe))
 
     def draw(self, draw: Callable[[Sequence[int]], Iterator[Drawn]], parallel: Parallel | None = None) -> Iterator[int]:
-        """Write the images that are not there yet; yields how many are there after each batch.
+        """Write the images that are not there yet, or damaged; yields how many are there after each batch.
 
         Args:
             draw: the images of these indices, in batches; of several processes in the first.
@@ -58,7 +59,7 @@ class NumberedImages:
             self.folder.mkdir(parents=True, exist_ok=True)
         with locked(self.folder, AT_WORK):
             self._claim()
-            missing = [index for index in range(self.count) if not self.file(index).exists()]
+            missing = [index for index in range(self.count) if not is_whole(self.file(index))]
             if parallel is not None:
                 parallel.gather(missing)
             yield from self._drawn(draw, missing)

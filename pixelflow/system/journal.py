@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,24 @@ def checked(text: str, before: Position, after_sealed: bool) -> Line:
         return Line(text, Position(before.lines + 1, _hash(before, text)), is_sound, False)
     is_sound = found[1] == _hash(before, text[: found.start()])
     return Line(text, Position(before.lines + 1, found[1]), is_sound, True)
+
+
+def all_sealed(lines: Iterable[Mapping[str, Any]]) -> Iterator[Line]:
+    """The lines of a journal from its first on."""
+    before = Position()
+    for line in lines:
+        new = sealed(line, before)
+        before = new.position
+        yield new
+
+
+def all_checked(lines: Iterable[bytes]) -> Iterator[Line]:
+    """Lines of a journal that were read from its first on."""
+    before, has_seals = Position(), False
+    for raw in lines:
+        line = checked(raw.decode("utf-8", "surrogateescape"), before, has_seals)
+        before, has_seals = line.position, has_seals or line.is_sealed
+        yield line
 
 
 def _hash(before: Position, text: str) -> str:

@@ -13,7 +13,7 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -48,7 +48,8 @@ class Peers:
         self._who = 0
         if hasattr(os, "register_at_fork"):  # else what reads data for a killed process would keep its connection
             os.register_at_fork(after_in_child=self._close)
-        threading.Thread(target=self._watch, daemon=True, name="peers").start()
+        self._watcher = threading.Thread(target=self._watch, daemon=True, name="peers")
+        self._watcher.start()
 
     def error(self) -> LostPeerError | None:
         """What to raise, if another process is gone or found to be so in the next seconds."""
@@ -56,8 +57,12 @@ class Peers:
         return LostPeerError(self._message) if self._is_told else None
 
     def leave(self) -> None:
-        """Say goodbye: the others need this process no more."""
+        """Say goodbye, and wait some seconds for that of the others: then nobody is in a collective any more.
+
+        To the first process all others say it, and the first to all others.
+        """
         self._tell(_GOODBYE)
+        self._watcher.join(_GRACE)
 
     @property
     def _message(self) -> str:
@@ -111,20 +116,47 @@ def _heard(connection: Any) -> int | None:
 
 
 def _accepted(store: Any, count: int, patience: timedelta) -> Mapping[int, socket.socket]:
-    """In the first process: the connections of the `count` others, by rank."""
+    """In the first process: the connections of the `count` others, by rank.
+
+    Raises:
+        OSError: one of them did not come.
+        LostPeerError: one has come and is gone again.
+    """
     host = _own_address(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
     connections: dict[int, socket.socket] = {}
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, 0), family=family, backlog=count) as server:
-        server.settimeout(patience.total_seconds())
+    ends = time.monotonic() + patience.total_seconds()
+    with (
+        socket.create_server((host, 0), family=family, backlog=count) as server,
+        selectors.DefaultSelector() as selector,
+    ):
         store.set(_PLACE, f"{host} {server.getsockname()[1]}")
+        selector.register(server, selectors.EVENT_READ)
         while len(connections) < count:
-            connection, _ = server.accept()
-            connection.settimeout(patience.total_seconds())
-            rank = _heard(connection)
-            if rank is not None:
-                connections[rank] = _kept_alive(connection)
+            ready = selector.select(max(0.0, ends - time.monotonic()))
+            if not ready:
+                raise TimeoutError(f"{count - len(connections)} of {count} others did not come")
+            for key, _ in ready:
+                if key.fileobj is not server:
+                    raise LostPeerError(
+                        f"process {key.data} is gone before all {count + 1} have met; start every process again"
+                    )
+                if (found := _greeted(server, set(range(1, count + 1)) - connections.keys())) is not None:
+                    rank, connection = found
+                    connections[rank] = connection
+                    selector.register(connection, selectors.EVENT_READ, rank)
     return connections
+
+
+def _greeted(server: socket.socket, expected: Collection[int]) -> tuple[int, socket.socket] | None:
+    """The rank of one that connects; None for a stranger, who says none that is expected."""
+    connection, _ = server.accept()
+    connection.settimeout(_GRACE)
+    rank = _heard(connection)
+    if rank not in expected:
+        connection.close()
+        return None
+    return rank, _kept_alive(connection)
 
 
 def _connected(store: Any, rank: int) -> socket.socket:

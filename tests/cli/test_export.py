@@ -174,6 +174,20 @@ def test_a_changed_file_of_prompts_is_one_line(run, prompts, tmp_path, capsys, n
     assert error.count("\n") == 1
 
 
+def test_a_flipped_bit_of_what_was_exported_is_not_believed(run, prompts, tmp_path, capsys):
+    """A caption is refused, a picture is drawn again."""
+    assert export("geneval", run, prompts["geneval"], "--out", tmp_path) == 0
+    before = files(tmp_path)
+    kept, picture = tmp_path / "prompts.jsonl", sorted(tmp_path.rglob("*.png"))[1]
+    picture.write_bytes(picture.read_bytes()[:60] + b"?" + picture.read_bytes()[61:])
+    assert export("geneval", run, prompts["geneval"], "--out", tmp_path) == 0
+    assert files(tmp_path) == before
+    kept.write_text(kept.read_text().replace('"caption": "a red', '"caption": "a rad'))
+    capsys.readouterr()
+    assert export("geneval", run, prompts["geneval"], "--out", tmp_path) == 65
+    assert "prompts.jsonl:1: is not what this export wrote" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("benchmark", "options", "code", "message"),
     [

@@ -388,7 +388,7 @@ def test_another_drawing_leaves_a_stopped_one_alone(tmp_path: Path, capsys: pyte
     assert len(pictures(folder)) == 42
 
 
-@pytest.mark.parametrize("damage", ["progress", "picture", "nothing to go on with"])
+@pytest.mark.parametrize("damage", ["progress", "picture", "a bit of a picture", "nothing to go on with"])
 def test_what_cannot_be_gone_on_with_is_drawn_anew(run: Path, tmp_path: Path, damage: str):
     out, arguments = tmp_path / "out", (run, "--count", 40, "batch_size=4")
     if damage == "nothing to go on with":
@@ -397,9 +397,13 @@ def test_what_cannot_be_gone_on_with_is_drawn_anew(run: Path, tmp_path: Path, da
     else:
         stopped(signal.SIGKILL, out, *arguments, batches=1)
         file = out / ".unfinished" / ("progress.json" if damage == "progress" else "000001.png")
-        file.write_bytes(b"")
+        content = bytearray(file.read_bytes())
+        content[60] ^= 1
+        file.write_bytes(content if damage.startswith("a bit") else b"")
     assert sample(*arguments, "--out", out) == 0
+    assert sample(*arguments, "--out", tmp_path / "whole") == 0
     assert len(pictures(out)) == 42
+    assert pictures(out) == pictures(tmp_path / "whole")
     assert np.array(Image.open(out / "000001.png")).shape == (16, 16)
 
 

@@ -41,6 +41,18 @@ def test_missing_images_alone_are_drawn(tmp_path):
     assert [np.asarray(Image.open(images.file(index))).max() for index in range(10)] == list(range(10))
 
 
+def test_a_damaged_image_is_drawn_again(tmp_path, caplog):
+    """A decoder need not notice a bit of the pixels that flipped."""
+    images = numbered(tmp_path / "a")
+    list(images.draw(drawn))
+    content = images.file(3).read_bytes()
+    place = content.index(b"IDAT") + 8
+    images.file(3).write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
+    assert list(images.draw(drawn)) == [9, 10]
+    assert images.file(3).read_bytes() == content
+    assert f"{images.file(3)}: is damaged" in caplog.text
+
+
 def test_another_recipe_or_other_files_are_refused(tmp_path):
     list(numbered(tmp_path / "a").draw(drawn))
     with pytest.raises(CannotWriteError, match="another recipe"):

@@ -6,13 +6,17 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
+from datetime import timedelta
 
 import pytest
+import torch.distributed
 
 from pixelflow.runs import checkpoint
 from pixelflow.system.distributed import joined
 from pixelflow.system.errors import LostPeerError, UsageError
+from pixelflow.system.peers import Peers
 from tests import processes
 from tests.conftest import TINY
 from tests.training.test_distributed import free_port
@@ -213,3 +217,28 @@ def test_a_signal_ends_what_the_first_process_draws_and_all_stop_together(start,
     assert [code for code, _ in said] == [75, 75]
     (saved,) = checkpoint.steps(tmp_path / "run" / "checkpoints")
     assert f"stopped after step {saved} and saved" in said[0][1][0]
+
+
+def test_one_that_is_gone_before_all_have_met_is_named(monkeypatch):
+    """Strangers who find the port are sent away."""
+    store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", str(store.port))
+    failures = []
+
+    def first() -> None:
+        try:
+            Peers(0, 3, store, timedelta(seconds=60))
+        except LostPeerError as error:
+            failures.append(str(error))
+
+    waiting = threading.Thread(target=first)
+    waiting.start()
+    address = store.get("pixelflow/peers").decode().split()
+    for stranger in (b"GET / HTTP/1.1", (0).to_bytes(4, "big"), (3).to_bytes(4, "big"), b""):
+        with socket.create_connection((address[0], int(address[1]))) as connection:
+            connection.sendall(stranger)
+    with socket.create_connection((address[0], int(address[1]))) as second:
+        second.sendall((2).to_bytes(4, "big"))
+    waiting.join(20)
+    assert failures == ["process 2 is gone before all 3 have met; start every process again"]

@@ -24,6 +24,8 @@ from pixelflow.generation.exports.layout import Layout, Task
 from pixelflow.generation.pictures import to_pil
 from pixelflow.generation.run import Run
 from pixelflow.generation.settings import code_behind
+from pixelflow.generation.whole_png import is_whole
+from pixelflow.system import journal
 from pixelflow.system.errors import CannotWriteError, DataError, NonFiniteError, UsageError
 from pixelflow.system.files import check_free, locked, write_text, write_through, writing
 
@@ -94,7 +96,7 @@ class Export:
         missing = [
             (task, caption)
             for task, caption in zip(self.tasks, self._captions(folder / _PROMPTS), strict=True)
-            if not all((images / path).is_file() for path in self.layout.paths(task))
+            if not all(_is_there(images / path) for path in self.layout.paths(task))
         ]
         done = len(self.tasks) - len(missing)
         yield done
@@ -145,7 +147,7 @@ class Export:
             known |= zip(fresh, self.rewriter.rewrite(fresh) if self.rewriter else fresh, strict=True)
             captions += [known[prompt] for prompt in ahead]
             pairs = [{"prompt": prompt, "caption": known[prompt]} for prompt in prompts[: len(captions)]]
-            write_text(file, "".join(json.dumps(pair) + "\n" for pair in pairs))
+            write_text(file, "".join(f"{line.text}\n" for line in journal.all_sealed(pairs)))
         return captions
 
 
@@ -154,9 +156,9 @@ def _kept(file: Path, prompts: Sequence[str]) -> list[str]:
     if not file.is_file():
         return []
     captions = []
-    for number, line in enumerate(file.read_bytes().splitlines(), 1):
+    for number, line in enumerate(journal.all_checked(file.read_bytes().splitlines()), 1):
         try:
-            pair: Any = json.loads(line)
+            pair: Any = json.loads(line.text) if line.is_sound else None
         except (ValueError, RecursionError):
             pair = None
         caption = pair.get("caption") if isinstance(pair, dict) else None
@@ -166,6 +168,10 @@ def _kept(file: Path, prompts: Sequence[str]) -> list[str]:
             )
         captions.append(caption)
     return captions
+
+
+def _is_there(file: Path) -> bool:
+    return is_whole(file) if file.suffix == ".png" else file.is_file()
 
 
 def _described(rewriter: Rewriter) -> dict[str, Any]:

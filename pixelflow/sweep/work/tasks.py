@@ -45,8 +45,9 @@ from pixelflow.sweep.points.plan import Cell, Plan
 from pixelflow.sweep.points.settings import CELLS, TRAININGS
 from pixelflow.sweep.work.task import AGAIN, Task
 from pixelflow.system.device import choose_device
+from pixelflow.system.errors import DataError
 from pixelflow.system.parallel import Parallel
-from pixelflow.system.records import Kind
+from pixelflow.system.records import Kind, LaterFormatError
 from pixelflow.system.stopping import StopSignals
 from pixelflow.training.session import train
 
@@ -202,8 +203,19 @@ class Evaluation(Task):
         if seconds:
             spent = {"seconds_per_image": statistics.median(seconds), "macs_per_image": statistics.median(macs)}
             DRAWN.write(file, spent)
-        noted = DRAWN.read(file) if file.is_file() else {}
+        noted = _noted(file)
         return {key: noted.get(key) for key in ("seconds_per_image", "macs_per_image")}
+
+
+def _noted(file: Path) -> Mapping[str, Any]:
+    """What drawing cost; nothing where that is not known: it costs no result, and cannot be had again."""
+    try:
+        return DRAWN.read(file) if file.is_file() else {}
+    except LaterFormatError:
+        raise
+    except DataError as error:
+        logger.warning("%s", error)
+        return {}
 
 
 def tasks_of(plan: Plan, folder: Path) -> list[Task]:
