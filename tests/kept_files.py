@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
 from pixelflow.conditioners import token_cache
 from pixelflow.core.interfaces import BadSample
@@ -17,9 +19,14 @@ from pixelflow.evaluation.records import EVALUATION
 from pixelflow.generation.gallery import SAMPLES
 from pixelflow.metrics import classifier
 from pixelflow.runs import checkpoint
+from pixelflow.runs.history import History
 from pixelflow.runs.runfolder import ENVIRONMENT, RunFolder
 from pixelflow.sweep.points.plan import Plan
-from pixelflow.sweep.work.tasks import tasks_of
+from pixelflow.sweep.work.study import KNOWN
+from pixelflow.sweep.work.task import FAILED
+from pixelflow.sweep.work.tasks import DRAWN, tasks_of
+from pixelflow.system import journal
+from pixelflow.training.initial import INHERITED
 from tests import looks
 from tests.flips import Subject
 
@@ -42,10 +49,11 @@ def sealed(folder: Path) -> Path:
     for name in ("features", "classifier"):
         (folder / name).mkdir()
     rows = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
-    features._write(folder / "features/00000000.npz", features._Shard(rows, [BadSample("a.png", "torn")]))
+    features._write(folder / "features/00000000.npz", features.Shard(rows, [BadSample("a.png", "torn")]))
     torch.manual_seed(0)
     about = classifier.About(("a", "b"), 16, 0.9, {})
     classifier.save(folder / "classifier/classifier.safetensors", classifier.Network(2), about)
+    _seal_others(folder)
     search = folder / "sweeps/search"
     plan = Plan.read(search)
     plan.write(search)
@@ -68,6 +76,28 @@ def _seal_run(path: Path) -> None:
         fresh.append(line)
 
 
+def _seal_others(folder: Path) -> None:
+    """What former versions did not keep."""
+    shutil.copytree(folder / "run", folder / "resumed")
+    for name in ("changed", "costs", "failure", "course", "export", "pictures"):
+        (folder / name).mkdir()
+    INHERITED.write(folder / "changed/init.json", {"source": {"run": "other", "step": 4}, "taken": ["a", "b"]})
+    for step in range(3):
+        History(folder / "changed/changes.jsonl").append({"step": step, "changed": {"training.keep": {"now": step}}})
+    DRAWN.write(folder / "costs/drawn.json", {"seconds_per_image": 0.25, "macs_per_image": 1024.0})
+    FAILED.write(folder / "failure/failed.json", {"error": "it diverges", "log": "log.txt"})
+    content = (folder / "sweeps/search/optuna.journal").read_bytes()
+    (folder / "course/optuna.journal").write_bytes(content)
+    about = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    KNOWN.write(folder / "course/optuna.json", about)
+    pairs = [{"prompt": prompt, "caption": f"{prompt} in the snow"} for prompt in looks.PROMPTS]
+    lines = "".join(f"{line.text}\n" for line in journal.all_sealed(pairs))
+    (folder / "export/prompts.jsonl").write_text(lines)
+    for index in range(2):
+        pixels = np.random.default_rng(index).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"pictures/{index:06d}.png")
+
+
 def _seal_tokens(root: Path) -> None:
     (folder,) = root.iterdir()
     cache, (encoder,) = token_cache.TokenCache(folder), token_cache.encoders(root)
@@ -80,6 +110,8 @@ def _seal_tokens(root: Path) -> None:
 
 
 SUBJECTS = {
+    "resumed": (looks.resumed, ("checkpoints/*/*",), False),
+    "changed": (looks.changed, ("*",), True),
     "run": (looks.run, ("spec.yaml", "environment.json", "metrics.jsonl", "checkpoints/*/[ems]*"), True),
     "samples": (looks.samples, ("samples.json",), False),
     "measured": (looks.measured, ("evaluation.json",), False),
@@ -89,6 +121,11 @@ SUBJECTS = {
     "features": (looks.features, ("*",), True),
     "classifier": (looks.classifier, ("*",), False),
     "sweeps": (looks.sweep, ("search/sweep.json", "cells/*/result.json"), False),
+    "costs": (looks.drawn, ("drawn.json",), True),
+    "failure": (looks.failed, ("failed.json",), False),
+    "course": (looks.course, ("optuna.journal", "optuna.json"), False),
+    "export": (looks.exported, ("prompts.jsonl",), False),
+    "pictures": (looks.pictures, ("*.png",), True),
 }
 
 

@@ -14,12 +14,20 @@ from pixelflow.data.tar_index import TarIndex
 from pixelflow.evaluation.features import _read
 from pixelflow.evaluation.records import EVALUATION
 from pixelflow.evaluation.statistics import SavedStatistics
+from pixelflow.generation.exports.drawing import _kept as kept
 from pixelflow.generation.gallery import read_order
+from pixelflow.generation.whole_png import is_whole
 from pixelflow.metrics.classifier import read
 from pixelflow.runs import checkpoint
+from pixelflow.runs.history import History
 from pixelflow.runs.runfolder import RunFolder
 from pixelflow.sweep.points.plan import Plan
 from pixelflow.sweep.report.results import read_results
+from pixelflow.sweep.work.study import JOURNAL
+from pixelflow.sweep.work.study import _check as check
+from pixelflow.sweep.work.task import FAILED
+from pixelflow.sweep.work.tasks import _noted as noted
+from pixelflow.training.initial import INHERITED
 
 
 def run(folder: Path) -> Any:
@@ -30,6 +38,46 @@ def run(folder: Path) -> Any:
     told = {name: (tensor.shape, tensor.view(torch.uint8).sum().item()) for name, tensor in weights}
     history = [repr(one) for one in opened.history.evaluated]
     return opened.read_spec().model_dump(mode="json"), opened.classes, history, found.step, told
+
+
+def resumed(folder: Path) -> Any:
+    """All that training goes on with."""
+    found = checkpoint.load(folder / "checkpoints", parts=("ema", "model", "optimizer"))
+    tensors = {part: {name: one.tolist() for name, one in named.items()} for part, named in found.tensors.items()}
+    return found.step, found.state, tensors
+
+
+def changed(folder: Path) -> Any:
+    """What a run took from another, and its settings that changed."""
+    return INHERITED.read(folder / "init.json"), list(History(folder / "changes.jsonl").lines())
+
+
+def drawn(folder: Path) -> Any:
+    """What drawing cost."""
+    return noted(folder / "drawn.json")
+
+
+def failed(folder: Path) -> Any:
+    return FAILED.read(folder / "failed.json")
+
+
+def course(folder: Path) -> Any:
+    """Of a search."""
+    check(folder / JOURNAL, content := (folder / JOURNAL).read_bytes())
+    return content
+
+
+PROMPTS = ("a red circle", "two blue squares")
+
+
+def exported(folder: Path) -> Any:
+    """What the images of an export were drawn from."""
+    return kept(folder / "prompts.jsonl", PROMPTS)
+
+
+def pictures(folder: Path) -> Any:
+    """Those that need not be drawn again."""
+    return [(file.name, file.read_bytes()) for file in sorted(folder.iterdir()) if is_whole(file)]
 
 
 def samples(folder: Path) -> Any:

@@ -10,7 +10,7 @@ from tests import looks
 from tests.flips import Subject, summed
 from tests.kept_files import FORMAT_1, SUBJECTS, sealed, subjects
 
-COUNT = 30
+COUNT = 12
 """Trials a file."""
 
 

@@ -24,6 +24,7 @@ from pixelflow.core.component import ComponentParams
 from pixelflow.core.plugin_source import source_sha256
 from pixelflow.core.plugin_watch import marked, watched
 from pixelflow.core.registry import registry
+from pixelflow.system import terminal
 from pixelflow.system.errors import one_line
 
 ENTRY_POINT_GROUP = "pixelflow"
@@ -215,6 +216,7 @@ def _guarded(plugin: Plugin, what: str, call: Callable[..., Any], *args: Any) ->
     try:
         return call(*args)
     except KeyboardInterrupt:
+        terminal.say(f"pixelflow: interrupted in plugin {plugin.name}")
         raise
     except BaseException as error:
         cause = one_line(error)

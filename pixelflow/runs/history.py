@@ -99,9 +99,11 @@ class History:
         return self._position
 
     def lines(self) -> Iterator[dict[str, Any]]:
-        """All lines that can be believed, from the first on."""
+        """All lines that can be believed, from the first on; others are named in the log."""
         for line in History(self._file)._next():
-            if line.is_sound and (body := _parsed(line.text)) is not None:
+            if not line.is_sound:
+                self._warn({line.position.lines})
+            elif (body := _parsed(line.text)) is not None:
                 yield body
 
     def append(self, line: Mapping[str, Any]) -> None:
