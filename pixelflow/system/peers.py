@@ -153,7 +153,7 @@ def _greeted(server: socket.socket, expected: Collection[int]) -> tuple[int, soc
     connection, _ = server.accept()
     connection.settimeout(_GRACE)
     rank = _heard(connection)
-    if rank not in expected:
+    if rank is None or rank not in expected:
         connection.close()
         return None
     return rank, _kept_alive(connection)
