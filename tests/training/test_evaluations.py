@@ -90,11 +90,11 @@ def test_a_stop_in_an_evaluation_loses_nothing_and_repeats_nothing(trained, tmp_
     whole, drawn = trained("whole", *EVERY), []
     original = Evaluations.measure
 
-    def stopped(self, model, step):
+    def stopped(self, model, step, parallel):
         drawn.append(step)
         if drawn == [2, 4]:
             os.kill(os.getpid(), signal.SIGTERM)
-        return original(self, model, step)
+        return original(self, model, step, parallel)
 
     monkeypatch.setattr(Evaluations, "measure", stopped)
     with pytest.raises(PreemptedError, match="after step 4 and saved"):
