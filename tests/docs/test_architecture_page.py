@@ -44,7 +44,7 @@ def test_what_is_named_is_there(file: str, name: str):
 
 
 def test_the_layers_are_those_of_the_imports():
-    (drawn,) = re.findall(r"^```layers\n(.*?)^```$", TEXT, re.M | re.S)
+    (drawn,) = re.findall(r"^```text\n(.*?)^```$", TEXT, re.M | re.S)
     assert [set(line.split()) for line in drawn.splitlines()] == [*map(set, LAYERS)]
     assert f"Within `sweep` it is the same: {', '.join(f'`{name}`' for name in SWEEP_LAYERS)}," in TEXT
 

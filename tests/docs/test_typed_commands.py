@@ -162,7 +162,11 @@ def check_changes(spec: ExperimentSpec, given: dict[str, Any], overrides: Sequen
 
 
 def test_a_plugins_folder_is_the_one_that_new_plugin_makes():
-    made = {f"pixelflow-{command.words[1]}" for command in ALL if command.words[0] == "new-plugin"}
+    made = {
+        f"pixelflow-{command.words[1]}"
+        for command in ALL
+        if command.words[0] == "new-plugin" and len(command.words) > 1
+    }
     installed = [
         folder for page in PAGES for folder in re.findall(r"pip install -e (?:\./)?([\w-]+)\b", page.read_text())
     ]
