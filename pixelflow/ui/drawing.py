@@ -10,10 +10,11 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 import torch
-from PIL.Image import Image
+from PIL.Image import Image, Resampling
 from torch import Tensor
 
 from pixelflow.core.schedule import Stage
+from pixelflow.generation.editing import Edit
 from pixelflow.generation.pictures import filmstrip, mixed_grid
 from pixelflow.generation.result import Result
 from pixelflow.generation.run import Run
@@ -22,6 +23,8 @@ from pixelflow.ui.choices import Choices
 
 _SHOWN = 6
 """Images in the filmstrip."""
+_CELL = 128
+"""Pixels of the shorter side of an image in a gallery."""
 _PAUSE = 0.25
 """Least seconds between frames."""
 
@@ -41,8 +44,9 @@ class Frame:
 class Watched:
     """One drawing in a thread of its own; iterate it for its frames."""
 
-    def __init__(self, run: Run, choices: Choices) -> None:
+    def __init__(self, run: Run, choices: Choices, edit: Edit | None = None) -> None:
         self._run = run
+        self._edit = edit
         self._choices = choices
         self._stop = threading.Event()
         self._frames: SimpleQueue[Frame | BaseException | None] = SimpleQueue()
@@ -56,7 +60,7 @@ class Watched:
         self._stop.set()
 
     def __iter__(self) -> Iterator[Frame]:
-        drawing = self._choices.drawing(self._run, keep_stages=True, on_step=self._on_step)
+        drawing = self._choices.drawing(self._run, keep_stages=True, on_step=self._on_step, edit=self._edit)
         thread = threading.Thread(target=self._draw, args=(drawing,), daemon=True)
         thread.start()
         try:
@@ -147,6 +151,17 @@ def _single(choices: Choices) -> Choices:
     from dataclasses import replace
 
     return replace(choices, count=1)
+
+
+def titled(result: Result) -> list[tuple[Image, str]]:
+    """The images with their titles, enlarged for a gallery."""
+    return [(enlarged(one, _CELL), title) for one, title in zip(result.pictures(), result.titles, strict=True)]
+
+
+def enlarged(picture: Image, least: int) -> Image:
+    """Every pixel a square, so that the shorter side has about so many pixels."""
+    scale = max(1, least // min(picture.size))
+    return picture.resize((picture.width * scale, picture.height * scale), Resampling.NEAREST)
 
 
 def difference(first: Tensor, second: Tensor) -> Tensor:

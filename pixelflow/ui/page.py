@@ -35,13 +35,14 @@ def gradio() -> Any:
 def page(folder: Path, device: str | None = None) -> Any:
     """The page over a folder of runs, as gradio's Blocks."""
     gr = gradio()
-    from pixelflow.ui import compare_tab, sample_tab, sweeps_tab, train_tab, watch_tab
+    from pixelflow.ui import compare_tab, edit_tab, sample_tab, sweeps_tab, train_tab, watch_tab
 
     shelf = Shelf(folder, device)
     with gr.Blocks(title="pixelflow", delete_cache=(_FORGOTTEN, _FORGOTTEN), analytics_enabled=False) as blocks:
         gr.Markdown(f"## pixelflow  `{folder.name or folder.resolve().name}`")
         for title, tab in (
             ("Sample", sample_tab),
+            ("Edit", edit_tab),
             ("Compare", compare_tab),
             ("Watch", watch_tab),
             ("Train", train_tab),

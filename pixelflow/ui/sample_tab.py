@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pixelflow.generation.pictures import to_pil
 from pixelflow.ui.choices import SETTINGS
 from pixelflow.ui.curves import guidance_curve
-from pixelflow.ui.drawing import Watched, varied_grid
+from pixelflow.ui.drawing import Watched, titled, varied_grid
 from pixelflow.ui.fields import chosen, image_fields, run_fields
 from pixelflow.ui.shelf import Shelf
 from pixelflow.ui.telling import told, told_on_the_way
@@ -54,7 +53,7 @@ def build(blocks: Any, shelf: Shelf) -> None:
         watched = Watched(opened, chosen(*values))
         under_way[:] = [watched]
         for frame in watched:
-            pictures = gr.skip() if frame.result is None else _pictures(frame.result)
+            pictures = gr.skip() if frame.result is None else titled(frame.result)
             yield gr.skip() if frame.strip is None else frame.strip, pictures, frame.told
 
     def stopped() -> None:
@@ -89,9 +88,3 @@ def build(blocks: Any, shelf: Shelf) -> None:
 
 def _values(text: str) -> list[str]:
     return [value.strip() for value in text.split(";") if value.strip()]
-
-
-def _pictures(result: Any) -> list[tuple[Any, str]]:
-    scale = max(1, 128 // min(result.images.shape[-2:]))
-    shown = [one.resize((one.width * scale, one.height * scale), 0) for one in to_pil(result.images)]
-    return list(zip(shown, result.titles, strict=True))

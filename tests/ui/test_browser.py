@@ -96,7 +96,7 @@ def page(browser, address):
 def choose(page, field: str, value: str) -> None:
     """One of a dropdown's entries."""
     page.fill(f"#{field} input", value)
-    page.get_by_role("option", name=value, exact=True).click()
+    page.get_by_role("option", name=value, exact=True).last.click()
 
 
 def tab(page, name: str) -> None:
@@ -168,6 +168,19 @@ def test_a_broken_run_is_a_line(page):
     tab(page, "Watch")
     choose(page, "watch-run", "broken")
     said(page, "watch-told", "is not valid YAML")
+
+
+def test_an_image_of_the_run_is_edited(page):
+    tab(page, "Edit")
+    choose(page, "edit-run", "first")
+    page.click("#edit-draw")
+    assert "there is no image" in said(page, "edit-told", "pixelflow:")
+    page.click("#edit-take")
+    said(page, "edit-told", "an image of the run itself")
+    page.click("#edit-draw")
+    said(page, "edit-told", "network evaluations")
+    page.wait_for_selector("#edit-made img")
+    keep(page, "edit")
 
 
 def test_comparing_shows_both_and_what_differs(page):

@@ -9,17 +9,22 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from pixelflow.cli.app import main
 from pixelflow.core.spec_files import read_spec
+from pixelflow.generation.editing import Edit
 from pixelflow.generation.orders import Order
+from pixelflow.generation.pictures import to_pil, to_uint8
 from pixelflow.runs.summary import is_training, summary
 from pixelflow.system.errors import DataError, PixelflowError, SpecError, UsageError
 from pixelflow.ui.choices import Choices
 from pixelflow.ui.curves import guidance_weights
 from pixelflow.ui.drawing import Watched, difference, varied_grid
+from pixelflow.ui.edit_tab import fitted
 from pixelflow.ui.processes import Trainings
 from pixelflow.ui.shelf import Shelf
 from pixelflow.ui.telling import line_of
@@ -129,6 +134,25 @@ def test_a_grid_varies_two_settings_and_nothing_else(run):
     assert picture.width > picture.height
     with pytest.raises(UsageError, match="is no whole number"):
         list(varied_grid(run, CHOICES, ("seed", ["one"]), ("steps", [])))
+
+
+def test_what_is_painted_is_drawn_anew_and_all_else_stays(run):
+    picture = to_pil(run.sample(labels=[3], seed=1))[0].resize((160, 160), Image.Resampling.NEAREST)
+    stroke = Image.new("RGBA", (160, 160), (0, 0, 0, 0))
+    stroke.paste((255, 0, 0, 255), (0, 0, 80, 160))
+    image, mask = fitted({"background": picture, "layers": [stroke]}, run)
+    assert torch.equal(to_uint8(image[None])[0, :, :, 0], torch.from_numpy(np.array(picture.resize((16, 16), 0))))
+    assert mask[:, :8].all()
+    assert not mask[:, 8:].any()
+    *_, last = Watched(run, CHOICES, Edit(image, masks=mask))
+    assert torch.equal(last.result.images[:, :, :, 8:], image[None, :, :, 8:].expand(3, -1, -1, -1))
+    assert not torch.equal(last.result.images[0, :, :, :8], image[:, :, :8])
+    assert fitted({"background": picture, "layers": []}, run)[1] is None
+
+
+def test_without_an_image_there_is_nothing_to_edit(run):
+    with pytest.raises(UsageError, match="drop one here"):
+        fitted(None, run)
 
 
 def test_equal_images_differ_by_nothing_and_others_by_half(run):
