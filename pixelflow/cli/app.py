@@ -1,7 +1,7 @@
 """The command line: one table of commands, and the one place where errors become a line and an exit code.
 
 A command is the function in ``pixelflow/cli/<name>.py`` that has the file's name; its docstring is its help.
-``pixelflow sweep run`` is the function in ``sweep_run.py``.
+``pixelflow sweep run`` is the function in ``sweep_run.py``. Those of plugins are added where one is called.
 These files import torch, plugins and anything else that is slow inside the function, so that ``--help`` is instant.
 """
 
@@ -18,7 +18,9 @@ from typing import Annotated, Any
 
 import typer
 
+from pixelflow.cli import plugin_commands
 from pixelflow.cli.leaving import leave
+from pixelflow.cli.plugin_commands import PluginCommand
 from pixelflow.core.version import __version__
 from pixelflow.system import terminal
 from pixelflow.system.errors import (
@@ -70,7 +72,6 @@ _Group = functools.partial(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
-app = _Group(name="pixelflow")
 
 
 def _show_version(wanted: bool) -> None:
@@ -79,7 +80,6 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def pixelflow(
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
@@ -93,8 +93,13 @@ def pixelflow(
 
 
 def _function(name: str) -> Callable[..., Any]:
-    """The function of the command `name`, from the file of the same name; ``~`` works in all paths that it is given."""
+    """The function of the command `name`, from the file of the same name."""
     function: Callable[..., Any] = vars(importlib.import_module(f"pixelflow.cli.{name}"))[name]
+    return _with_homes(function)
+
+
+def _with_homes(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A command for which ``~`` works in all paths that it is given."""
 
     @functools.wraps(function)  # typer reads the arguments' names and types from what is wrapped
     def at_home(**given: Any) -> Any:
@@ -115,13 +120,44 @@ def _at_home(value: Any) -> Any:
         raise UsageError(str(error)) from None
 
 
-for _name in COMMANDS:
-    app.command()(_function(_name))
-for _name, (_help, _commands) in GROUPS.items():
-    _group = _Group(name=_name, help=_help)
-    for _command in _commands:
-        _group.command(_command)(_function(f"{_name}_{_command}"))
-    app.add_typer(_group)
+def application(epilog: str | None = None) -> typer.Typer:
+    """All built-in commands; their help ends with `epilog`."""
+    whole = _Group(name="pixelflow", epilog=epilog)
+    whole.callback()(pixelflow)
+    for name in COMMANDS:
+        whole.command()(_function(name))
+    for name, (explained, commands) in GROUPS.items():
+        group = _Group(name=name, help=explained)
+        for command in commands:
+            group.command(command)(_function(f"{name}_{command}"))
+        whole.add_typer(group)
+    return whole
+
+
+app = application()
+
+BUILT_IN = (*(name.replace("_", "-") for name in COMMANDS), *GROUPS)
+"""Names of commands as people type them."""
+
+
+def _called(arguments: Sequence[str]) -> tuple[typer.Typer, PluginCommand | None]:
+    """The application, with a plugin's command if that is called; plugins are looked for where no built-in one is.
+
+    Raises:
+        PixelflowError: the command cannot be used.
+    """
+    name = next((argument for argument in arguments if not argument.startswith("-")), None)
+    if name in BUILT_IN:
+        return app, None
+    commands = plugin_commands.found(BUILT_IN)
+    own = next((command for command in commands if command.name == name), None)
+    if own is None:
+        return application(plugin_commands.listing(commands)), None
+    if own.refused:
+        raise UsageError(own.refused)
+    whole = application()
+    whole.command(own.name)(_with_homes(own.function()))
+    return whole, own
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -130,14 +166,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     debug = "--debug" in given
     ordered = ["--debug"] * debug + [argument for argument in given if argument != "--debug"]
     terminal.catch_log()
+    plugin: PluginCommand | None = None
     try:
-        code = app(ordered or ["--help"], prog_name="pixelflow", standalone_mode=False) or 0
+        called, plugin = _called(ordered)
+        code = called(ordered or ["--help"], prog_name="pixelflow", standalone_mode=False) or 0
     except KeyboardInterrupt:
         code = _INTERRUPTED
     except Exception as error:
         if debug:
             terminal.say(*traceback.format_exc().splitlines())
-        code = _report(error, ordered)
+        code = _report(error, ordered, plugin)
     lost = terminal.flush()
     if lost and not code:
         code = _report(CannotWriteError(lost), ordered)
@@ -146,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
-def _report(error: Exception, arguments: Sequence[str]) -> int:
+def _report(error: Exception, arguments: Sequence[str], plugin: PluginCommand | None = None) -> int:
     """Print what went wrong on stderr, a line for each problem; return the exit code."""
     from pixelflow.system.memory import is_out_of_memory, lack_of_files
 
@@ -171,7 +209,8 @@ def _report(error: Exception, arguments: Sequence[str]) -> int:
     else:
         first = next(iter(message.splitlines()), "")
         given = [argument for argument in arguments if argument != "--debug"]
-        message = f"this is a bug: {first}; for details: pixelflow --debug {' '.join(given)}"
+        whose = f" of {plugin.distribution}" if plugin else ""
+        message = f"this is a bug{whose}: {first}; for details: pixelflow --debug {' '.join(given)}"
     terminal.say(f"pixelflow: {message}")
     return code
 

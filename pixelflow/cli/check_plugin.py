@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pixelflow.system.errors import DataError, MissingInputError, SpecError, UsageError
+from pixelflow.system.errors import DataError, MissingDependencyError, MissingInputError, SpecError, UsageError
 from pixelflow.system.terminal import tell
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from pixelflow.cli.plugin_commands import PluginCommand
     from pixelflow.contracts import Outcome
     from pixelflow.core.component import ComponentParams
     from pixelflow.core.registry import Entry
@@ -24,7 +25,7 @@ def check_plugin(
         typer.Argument(metavar="[NAME.SETTING=VALUE]...", help="Settings, such as acme.folder.root=/pictures."),
     ] = None,
 ) -> None:
-    """Run the contract checks on every component of a plugin: shapes, gradients, orders, exactness.
+    """Run the contract checks on a plugin: shapes, gradients, orders, exactness of components; its commands.
 
     Exit code 65 tells that a promise is broken, or that the plugin does not load.
     """
@@ -40,6 +41,7 @@ def check_plugin(
         for outcome in outcomes:
             tell(f"  {_line(outcome)}")
         broken += sum(outcome.status == "broken" for outcome in outcomes)
+    broken += _broken_commands(name)
     if broken:
         raise DataError(f"{name} breaks {broken} promise{'s' * (broken > 1)} of its kind")
 
@@ -51,6 +53,41 @@ def _prefixed(plugin: str, component: str) -> Outcome:
     if component.startswith(f"{plugin}.") and component != f"{plugin}.":
         return Outcome(promise, "kept")
     return Outcome(promise, "broken", f"{component!r} should be {plugin + '.' + component.rpartition('.')[2]!r}")
+
+
+def _broken_commands(plugin: str) -> int:
+    """Tell of each promise of the commands that the plugin's distribution brings; the number of broken ones."""
+    from pixelflow.cli import app, plugin_commands
+    from pixelflow.core import plugins
+
+    distribution = next(known.distribution for known in plugins.third_party() if known.name == plugin)
+    broken = 0
+    for command in plugin_commands.found(app.BUILT_IN):
+        if command.distribution == distribution:
+            tell(f"command {command.name}")
+            outcomes = list(_promises_of(plugin, command))
+            tell(*(f"  {_line(outcome)}" for outcome in outcomes))
+            broken += sum(outcome.status == "broken" for outcome in outcomes)
+    return broken
+
+
+def _promises_of(plugin: str, command: PluginCommand) -> Iterator[Outcome]:
+    from pixelflow.contracts import Outcome
+
+    def outcome(promise: str, reason: str) -> Outcome:
+        return Outcome(promise, "broken" if reason else "kept", reason)
+
+    is_own = command.name == plugin or command.name.startswith(f"{plugin}-")
+    stranger = "" if is_own else f"{command.name!r} should be {plugin!r} or '{plugin}-{command.name}'"
+    yield outcome("Its name is the plugin's, or begins with it and a dash.", stranger)
+    yield outcome("It can be called by its name.", command.refused)
+    try:
+        explained = (command.function().__doc__ or "").strip()
+    except MissingDependencyError as error:
+        yield outcome("It is imported, and typer takes it for a command.", str(error))
+        return
+    yield outcome("It is imported, and typer takes it for a command.", "")
+    yield outcome("It says what it does.", "" if explained else "the function has no docstring")
 
 
 def _line(outcome: Outcome) -> str:

@@ -169,3 +169,18 @@ def test_commands_on_specs_know_it(command, tmp_path, monkeypatch, capsys):
 
 def test_it_is_measured(run, capsys):
     assert typed("bench", run.source.run, "--batches", 2, "--device", "cpu") == 0
+
+
+def test_its_command_enlarges_one_picture(run, tmp_path, capsys):
+    np.save(tmp_path / "small.npy", small(0)[0].numpy())
+    asked = ["superres-enlarge", run.source.run, tmp_path / "small.npy", "--seed", 3, "--out", tmp_path / "large.png"]
+    assert typed(*asked) == 0
+    (wanted,) = run.images(fields={"lowres": small(0)}, seed=3)
+    assert Image.open(tmp_path / "large.png").tobytes() == wanted.tobytes()
+    assert typed(*asked) == 73
+    assert "large.png: is there already" in capsys.readouterr().err
+
+
+def test_its_command_is_in_the_help(capsys):
+    assert typed("--help") == 0
+    assert "Commands of plugins:\n    superres-enlarge  of pixelflow-superres 1.0.0\n" in capsys.readouterr().out
