@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
-from distributions import Site
+from distributions import ROOT, Site
 
 CODE = """
     import sys
@@ -115,7 +119,8 @@ def test_the_help_imports_none_of_them(site):
         "import sys\nfrom pixelflow.cli.app import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
         "print(*sys.modules, file=sys.stderr)"
     )
-    done = site.run("-c", code)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site.path), str(ROOT)])}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert "acme-greet" in done.stdout
     assert not {"acme", "acme_exits", "pixelflow.core.plugins", "pydantic", "torch"} & set(done.stderr.split())
 
