@@ -19,6 +19,7 @@ from pixelflow.core import reading
 from pixelflow.core.assembly import build_dataset, build_model, resolve
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.system import torchvision_compat
+from pixelflow.system.parallel import Parallel
 from pixelflow.training.caching import cache_text
 from pixelflow.training.loader import Batch, grouped
 from pixelflow.training.objective import WorkMaker, build_objective
@@ -42,7 +43,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         make_t5(Path(folder), captions_of_shapes(CAPTIONS), layers=6, dim=512)
         spec = spec_of(folder, size=32, batch=32, depth=6, heads=6)
-        (done,) = cache_text(spec, device, print)
+        (done,) = cache_text(spec, Parallel(device), print)
         print(done.summary)
         with_cache = Steps(spec, device)
         without = Steps(uncached(spec), device)

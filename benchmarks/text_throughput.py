@@ -21,6 +21,7 @@ from text_cache import CAPTIONS, Steps, captions_of_shapes, make_t5, spec_of
 from pixelflow.conditioners.class_label import ClassLabel
 from pixelflow.core.assembly import build_cascade, build_dataset, build_network, resolve
 from pixelflow.core.spec import ExperimentSpec
+from pixelflow.system.parallel import Parallel
 from pixelflow.training.caching import cache_text
 
 ROUNDS = 5
@@ -32,7 +33,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         make_t5(Path(folder), captions_of_shapes(CAPTIONS), layers=1, dim=512)
         text = spec_of(folder, size=64, batch=12, depth=2, heads=12)
-        (done,) = cache_text(text, device, print)
+        (done,) = cache_text(text, Parallel(device), print)
         text = resolve(text, build_dataset(text))
         tokens = mean_tokens(done.cache)
         label = text.model_copy(update={"conditioners": (ClassLabel.Params(classes=10),)})

@@ -14,9 +14,13 @@ def cache_text(
     """Encode every caption of a spec's data once, so that training need not load its frozen text encoders.
 
     The captions go to the folders that the conditioners' 'cache' names; the same command again goes on.
+
+    On several GPUs:  torchrun --nproc-per-node 8 -m pixelflow -- cache-text SPEC
     """
-    from pixelflow.system.device import choose_device
+    from pixelflow.system.distributed import joined
     from pixelflow.training.caching import cache_text as fill
 
-    for done in fill(read_spec(spec, overrides), choose_device(device), say):
-        tell(done.summary)
+    wanted = read_spec(spec, overrides)
+    with joined(device) as parallel:
+        for done in fill(wanted, parallel, say):
+            tell(done.summary)

@@ -109,10 +109,10 @@ def eval(
 
 
 def _check_writable(folder: Path, parallel: Parallel) -> None:
-    from pixelflow.system.files import check_writable
+    from pixelflow.evaluation.measurement import check_places
 
     if parallel.is_first:
-        check_writable(folder)
+        check_places(folder)
 
 
 def _measure(measurement: Measurement, folder: Path, statistics: Path | None, parallel: Parallel) -> None:

@@ -59,29 +59,36 @@ def export(
     """Draw a text-to-image benchmark's prompts, in the layout that its evaluator reads.
 
     Stopped and started again, it goes on where it was. Every run draws a prompt's images from the same seeds.
+
+    On several GPUs:  torchrun --nproc-per-node 8 -m pixelflow -- export geneval RUN --prompts FILE
     """
     from pixelflow.core.fields import CAPTION
     from pixelflow.generation.exports.drawing import Export
     from pixelflow.generation.rewriting import chosen
     from pixelflow.generation.run import Run
     from pixelflow.generation.settings import changed_sampling
+    from pixelflow.system.distributed import joined
     from pixelflow.system.files import check_writable
 
     changes = sampling_changes(steps=steps, sampler=sampler, guidance=guidance, grid=grid)
     layout = _layout(benchmark)
     choice = None if rewriter is None else chosen(rewriter)
     tasks = layout.read(prompts)
-    opened = Run.open(run, step=step, weights=weights, device=device)
-    opened.check_reads([CAPTION.name])
-    sampling = changed_sampling(opened.spec, changes, overrides or ())
-    built = None if choice is None else choice.build(device=opened.model.device)
-    images = Export(opened, sampling, layout, tasks, built, seed)
-    folder = out or run / "exports" / f"{benchmark}-{images.digest}"
-    check_writable(folder)
-    with bars() as shown:
-        for done in images.draw_into(folder):
-            shown("prompts", done, len(tasks))
-    tell(f"{len(tasks)} prompts, {layout.images} images each: {folder / layout.folder}")
+    with joined(device) as parallel:
+        own = device if parallel.size == 1 else str(parallel.device)
+        opened = Run.open(run, step=step, weights=weights, device=own)
+        opened.check_reads([CAPTION.name])
+        sampling = changed_sampling(opened.spec, changes, overrides or ())
+        built = choice.build(device=opened.model.device) if choice and parallel.is_first else None
+        images = Export(opened, sampling, layout, tasks, built, seed)
+        folder = out or run / "exports" / f"{benchmark}-{images.digest}"
+        if parallel.is_first:
+            check_writable(folder)
+        with bars(silent=not parallel.is_first) as shown:
+            for done in images.draw_into(folder, parallel):
+                shown("prompts", done, len(tasks))
+        if parallel.is_first:
+            tell(f"{len(tasks)} prompts, {layout.images} images each: {folder / layout.folder}")
 
 
 def _layout(name: str) -> Layout:

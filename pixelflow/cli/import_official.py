@@ -19,6 +19,8 @@ def import_official(
 ) -> None:
     """Make a run of weights that PixelFlow's authors (or their training script) published."""
     from pixelflow.official.exchange import import_release
+    from pixelflow.system.files import check_writable
 
+    check_writable(run, "RUN")
     done = import_release(source, run, size)
     tell(f"{done.path}: {done.weights} weights, {done.parameters:,} parameters, none missing, none left over")

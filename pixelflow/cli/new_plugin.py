@@ -135,4 +135,5 @@ def _write(folder: Path, contents: dict[str, str]) -> None:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise CannotWriteError(f"{error.filename or folder}: {error.strerror}") from None
+        at = error.filename or folder
+        raise CannotWriteError(f"{at}: cannot be written ({error.strerror}); choose another --out") from None

@@ -204,7 +204,7 @@ def _digest(number: str | None, keys: Tensor, ends: Tensor, sums: Tensor, states
 
 def create(folder: Path, encoder: Mapping[str, Any]) -> None:
     """Make a folder for what `encoder` describes, if it is not there; raises CannotWriteError."""
-    with writing(folder):
+    with writing(folder, "; set the conditioner's cache to another folder"):
         folder.mkdir(parents=True, exist_ok=True)
     ENCODER.write(folder / _ENCODER, {"encoder": dict(encoder)})
 

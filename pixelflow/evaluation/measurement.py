@@ -23,8 +23,9 @@ from pixelflow.evaluation.records import Outcome
 from pixelflow.evaluation.sources import DatasetSource, Source
 from pixelflow.evaluation.statistics import Entry
 from pixelflow.runs.metric_result import MetricResult
-from pixelflow.system.cache import cache_folder
+from pixelflow.system.cache import CACHE_VARIABLE, cache_folder
 from pixelflow.system.errors import DataError
+from pixelflow.system.files import check_writable
 from pixelflow.system.parallel import Parallel
 
 log = logging.getLogger(__name__)
@@ -169,6 +170,12 @@ class Measurement:
         told = {**self.reference.told, **_counts(self.reference.source)}
         statistics.save(file, entries, told, self.reference.source.fingerprint)
         return [params.component.type_name() for params in images.extractors]
+
+
+def check_places(folder: Path) -> None:
+    """Raise CannotWriteError, before anything is drawn, where results or features cannot be kept."""
+    check_writable(folder)
+    check_writable(cache_folder("features"), CACHE_VARIABLE)
 
 
 def _intervals(

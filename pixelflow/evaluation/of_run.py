@@ -12,13 +12,12 @@ from pixelflow.core.spec import ExperimentSpec
 from pixelflow.evaluation import records
 from pixelflow.evaluation.generated import Generation, reads_data, values_for
 from pixelflow.evaluation.inputs import plain_dataset, reference_for
-from pixelflow.evaluation.measurement import Measurement, prepare
+from pixelflow.evaluation.measurement import Measurement, check_places, prepare
 from pixelflow.generation.run import Run
 from pixelflow.generation.settings import changed_sampling, whole_key
 from pixelflow.runs.metric_result import MetricResult
 from pixelflow.runs.runfolder import RunFolder
 from pixelflow.system.errors import UsageError
-from pixelflow.system.files import check_writable
 
 
 def changed_spec(folder: Path, run: Run, overrides: Sequence[str], sampling: Mapping[str, Any]) -> ExperimentSpec:
@@ -55,7 +54,7 @@ def evaluate(
     spec, device = changed_spec(Path(run.source.run), run, overrides, sampling), run.model.device
     generation, data = asked_for(run, spec, seed)
     folder = out or Path(run.source.run) / "evaluations" / generation.digest
-    check_writable(folder)
+    check_places(folder)
     prepare(spec.evaluation, device)
     real = reference_for(spec, data)
     for _ in generation.draw_into(folder / "images"):

@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from pixelflow.runs.weights import title_of
 from pixelflow.system.errors import DataError, MissingInputError, PixelflowError, first_line
 from pixelflow.system.files import read_bytes, remove, sync, sync_folder, write_through, writing
 from pixelflow.system.records import LARGEST, later
@@ -201,7 +202,8 @@ def _read(path: Path, step: int, parts: Collection[str]) -> Checkpoint:
     sums = _read_manifest(path, step)
     for part in parts:
         if f"{part}.safetensors" not in sums:
-            raise MissingInputError(f"{path}: holds no {part!r} weights (there are: {', '.join(sums)})")
+            there = [title_of(name.removesuffix(".safetensors")) for name in sums if name != STATE]
+            raise MissingInputError(f"{path}: holds no {title_of(part)} weights (there are: {', '.join(there)})")
     files = [STATE, *(f"{part}.safetensors" for part in parts)]
     for name in files:
         if not (path / name).is_file() or _sha256(path / name) != sums.get(name):

@@ -30,6 +30,11 @@ def part_of(weights: str) -> str:
     return _PARTS[weights]
 
 
+def title_of(part: str) -> str:
+    """What people call a part of a checkpoint; the reverse of `part_of`."""
+    return next((weights for weights, own in _PARTS.items() if own == part), part)
+
+
 class Blank(TorchFunctionMode):
     """Within, modules leave the values of new parameters to chance: for a model whose weights are loaded next.
 

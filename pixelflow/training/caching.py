@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,6 +21,7 @@ from pixelflow.core.spec import ExperimentSpec
 from pixelflow.data.surveys import told
 from pixelflow.system.errors import UsageError
 from pixelflow.system.files import locked
+from pixelflow.system.parallel import Parallel
 
 _BATCH = 32
 """Captions that are encoded together."""
@@ -69,8 +70,10 @@ class Cached:
         return "; ".join(parts)
 
 
-def cache_text(spec: ExperimentSpec, device: torch.device, say: Say) -> list[Cached]:
+def cache_text(spec: ExperimentSpec, parallel: Parallel, say: Say) -> list[Cached]:
     """Fill the caches of the spec's frozen text encoders; what is there already is kept.
+
+    Of several processes all encode; the first alone reads the data, writes, and returns what was done.
 
     Raises:
         UsageError: no conditioner is a frozen encoder with a cache; or another process fills the same cache.
@@ -85,41 +88,77 @@ def cache_text(spec: ExperimentSpec, device: torch.device, say: Say) -> list[Cac
             f"{spec.name}: set 'cache' of the conditioner {names} to a folder" if frozen else
             f"{spec.name}: has no frozen text encoder (t5, clip_text); there is nothing to cache"
         )  # fmt: skip
+    if not parallel.is_first:
+        for params in wanted:
+            _Encoder(params, parallel).serve()
+        return []
     dataset = build_dataset(spec)
     say(told(dataset))
-    return [_fill(params.identified(), dataset, device, say) for params in wanted]
+    return [_fill(_Encoder(params, parallel), dataset, say) for params in wanted]
 
 
-def _fill(params: FrozenText.Params, dataset: Dataset, device: torch.device, say: Say) -> Cached:
+class _Encoder:
+    """A frozen encoder in all processes; each encodes whole batches, and the first has what comes of them."""
+
+    def __init__(self, params: FrozenText.Params, parallel: Parallel) -> None:
+        self.params = params.identified()
+        self.name = self.params.component.type_name()
+        self.cut, self.seconds = 0, 0.0
+        """Captions that were longer than is read of them, and what encoding took."""
+        self._parallel = parallel
+        self._conditioner: FrozenText = self.params.build(width=1)
+
+    def encoded(self, batches: Iterable[list[str]]) -> Iterator[dict[bytes, Tensor]]:
+        """Captions' states (m dim) by their keys, of one batch after the other; the others have to `serve`."""
+        rest = iter(batches)
+        while some := self._parallel.ask(list(islice(rest, self._parallel.size))):
+            begun = time.perf_counter()
+            done = list(self._parallel.spread(some, self._encode))
+            self.seconds += time.perf_counter() - begun
+            for states, cut in done:
+                self.cut += cut
+                yield states
+
+    def serve(self) -> None:
+        """Do this process's share of what the first has to encode."""
+        for _ in self.encoded([]):
+            pass
+
+    def _encode(self, captions: list[str]) -> tuple[dict[bytes, Tensor], int]:
+        """Each caption's states (m dim), without padding, by its key; and how many captions were cut."""
+        conditioner, before = self._conditioner, self._conditioner.cut
+        rows = conditioner.rows(captions).to(self._parallel.device)
+        states, mask = (part.cpu() for part in conditioner.encoded(rows))
+        own = {
+            key_of(caption): part[: int(count)].clone()
+            for caption, part, count in zip(captions, states, mask.sum(dim=1), strict=True)
+        }
+        return own, conditioner.cut - before
+
+
+def _fill(encoder: _Encoder, dataset: Dataset, say: Say) -> Cached:
     """Add to one encoder's cache what it lacks."""
-    conditioner: FrozenText = params.build(width=1)
-    folder = params.cache_folder
-    token_cache.create(folder, params.record)
+    folder = encoder.params.cache_folder
+    token_cache.create(folder, encoder.params.record)
     with locked(folder, "another process fills this cache; wait for it or stop it"):
         for draft in folder.glob(".*.part"):
             draft.unlink()
         captions = _Captions(dataset, TokenCache(folder))
-        seconds, added = 0.0, 0
+        added = 0
         with _Unwritten(folder) as unwritten:
-            for batch in _sorted_batches(captions):
-                begun = time.perf_counter()
-                states = _encoded(conditioner, batch, device)
-                seconds += time.perf_counter() - begun
-                added += len(batch)
+            for states in encoder.encoded(_sorted_batches(captions)):
+                added += len(states)
                 if unwritten.add(states):
-                    say(
-                        f"{conditioner.type_name()}: {captions.read} of {len(dataset)} elements, "
-                        f"{added} captions encoded"
-                    )
+                    say(f"{encoder.name}: {captions.read} of {len(dataset)} elements, {added} captions encoded")
     cache = TokenCache(folder)
     return Cached(
-        encoder=conditioner.type_name(),
+        encoder=encoder.name,
         cache=cache,
         added=added,
         elements=len(dataset),
         mute=captions.mute,
-        cut=conditioner.cut,
-        encoding=seconds / added if added else None,
+        cut=encoder.cut,
+        encoding=encoder.seconds / added if added else None,
         reading=_reading_seconds(cache),
     )
 
@@ -189,15 +228,6 @@ def _sorted_batches(captions: _Captions) -> Iterator[list[str]]:
     while some := sorted(islice(stream, _BATCH * _SORTED), key=len):
         for first in range(0, len(some), _BATCH):
             yield some[first : first + _BATCH]
-
-
-def _encoded(conditioner: FrozenText, captions: list[str], device: torch.device) -> dict[bytes, Tensor]:
-    """Each caption's states (m dim), without padding, by its key."""
-    states, mask = (part.cpu() for part in conditioner.encoded(conditioner.rows(captions).to(device)))
-    return {
-        key_of(caption): own[: int(count)].clone()
-        for caption, own, count in zip(captions, states, mask.sum(dim=1), strict=True)
-    }
 
 
 def _reading_seconds(cache: TokenCache) -> float:

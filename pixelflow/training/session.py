@@ -22,6 +22,7 @@ from pixelflow.runs.history import History
 from pixelflow.runs.runfolder import RunFolder
 from pixelflow.system import terminal
 from pixelflow.system.errors import PreemptedError, UsageError
+from pixelflow.system.files import check_writable
 from pixelflow.system.memory import memory_for
 from pixelflow.system.parallel import Parallel
 from pixelflow.system.stopping import Stop, StopSignals
@@ -89,6 +90,8 @@ def train(
     if spec.training.threads:
         torch.set_num_threads(spec.training.threads)
     say = terminal.say if parallel.is_first else terminal.be_silent
+    if parallel.is_first:
+        check_writable(folder)
     dataset = build_dataset(spec)
     say(told(dataset))
     if (folder / "spec.yaml").exists():

@@ -88,3 +88,39 @@ def test_a_place_that_cannot_be_written_is_known_before_anything_is_drawn(comman
         code, said = refused(capsys, *command, str(run), "--out", f"{__file__}/below")
     assert code == 73
     assert "cannot be written (Not a directory); choose another --out" in said
+
+
+UNWRITABLE = f"{__file__}/below"
+"""A folder below a file cannot be made, whoever asks."""
+
+
+@pytest.mark.parametrize(
+    ("command", "cure"),
+    [
+        (("train", "digits", "--out", UNWRITABLE), "--out"),
+        (("train-extractor", "digits", "--out", f"{UNWRITABLE}.npz"), "--out"),
+        (("sweep", "run", "digits_table3a", "--out", UNWRITABLE), "--out"),
+        (("new-plugin", "acme", "--kind", "sampler", "--out", UNWRITABLE), "--out"),
+        (("init", "digits", "--out", UNWRITABLE), "--out"),
+        (("schema", "--out", UNWRITABLE), "--out"),
+        (("data", "digits", "--out", UNWRITABLE), "--out"),
+        (("import-official", "release", UNWRITABLE), "RUN"),
+        (("export-official", "RUN", UNWRITABLE), "DST"),
+        (("sample", "RUN", "--npz", "images.npz", "--out", UNWRITABLE), "--out"),
+        (("sample", "RUN", "--npz", f"{UNWRITABLE}.npz", "--out", "images"), "--npz"),
+        (("eval", "RUN", "--save-statistics", f"{UNWRITABLE}.npz"), "--save-statistics"),
+    ],
+)
+def test_every_command_names_the_option_for_another_place(command, cure, run: Path, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, said = refused(capsys, *(str(run) if word == "RUN" else word for word in command))
+    assert code == 73
+    assert said.splitlines()[-1].endswith(f"cannot be written (Not a directory); choose another {cure}")
+
+
+def test_a_cache_that_cannot_be_written_is_known_before_anything_is_drawn(run: Path, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("pixelflow.generation.draw.generate", lambda *drawn, **more: pytest.fail("it draws"))
+    monkeypatch.setenv("PIXELFLOW_CACHE", UNWRITABLE)
+    code, said = refused(capsys, "eval", str(run), "evaluation.metrics=[frechet]", "--out", str(tmp_path / "out"))
+    assert code == 73
+    assert said.endswith("features: cannot be written (Not a directory); set PIXELFLOW_CACHE to another folder\n")

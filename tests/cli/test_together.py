@@ -10,9 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from pixelflow.core.reading import dump
 from tests import processes
 from tests.conftest import make_run, make_spec
+from tests.tiny_encoders import make_t5
 from tests.training.test_distributed import free_port
 
 OPTIONS = ("sampling.batch_size=2", "sampling.steps=2", "evaluation.images=6", "evaluation.metrics=[frechet]")
@@ -36,6 +39,11 @@ def told(size: int, *arguments: str) -> list[str]:
 
 def numbered(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in sorted(folder.glob("0*.png"))}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(".lock"))
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 @pytest.fixture
@@ -79,6 +87,48 @@ def test_two_processes_measure_what_one_does(run, tmp_path):
         (record,) = folder.glob("*.json")
         found.append([result["values"] for result in json.loads(record.read_text())["results"]])
     assert found[0] == found[1]
+
+
+def test_two_processes_export_what_one_does(tmp_path):
+    """The other one draws too; what is there already is not drawn again."""
+    text = make_spec("conditioners=[{type: bytes, dim: 16}]", "sampling.batch_size=2", "sampling.steps=2")
+    run, prompts = make_run(tmp_path / "text", text), tmp_path / "prompts.jsonl"
+    prompts.write_text("".join(f'{{"prompt": "{word} cat", "tag": "x"}}\n' for word in ("a", "the", "no")))
+    found = []
+    for size in (1, 2):
+        command = ("export", "geneval", str(run), "--prompts", str(prompts), "--out", str(tmp_path / f"out-{size}"))
+        outs = told(size, *command)
+        assert outs[0].startswith("3 prompts, 4 images each")
+        assert outs[1:] == [""] * (size - 1)
+        found.append(contents(tmp_path / f"out-{size}"))
+    assert len([name for name in found[0] if name.endswith(".png")]) == 12
+    assert found[0] == found[1]
+    (tmp_path / "out-2" / "images" / "00001" / "samples" / "0002.png").unlink()
+    told(2, *command)
+    assert contents(tmp_path / "out-2") == found[0]
+    assert told(2, *command)[0].startswith("3 prompts")
+
+
+def test_two_processes_fill_the_cache_of_one(tmp_path):
+    make_t5(tmp_path / "t5")
+    (tmp_path / "pictures").mkdir()
+    for index in range(70):  # three batches, of which two processes do two at a time
+        Image.new("RGB", (8, 8)).save(tmp_path / "pictures" / f"{index}.png")
+        (tmp_path / "pictures" / f"{index}.txt").write_text(f"a photo of {index} dogs")
+    found = []
+    for size in (1, 2):
+        spec = make_spec(
+            "image.channels=3",
+            f"data={{type: captioned_folder, root: {tmp_path / 'pictures'}}}",
+            f"conditioners=[{{type: t5, model: {tmp_path / 't5'}, max_tokens: 4, cache: {tmp_path / f'cache-{size}'}}}]",
+        )
+        (tmp_path / "text.yaml").write_text(dump(spec))
+        outs = told(size, "cache-text", str(tmp_path / "text.yaml"))
+        assert "71 captions (71 new) of 70 elements; 70 of the new were too long and cut" in outs[0]
+        assert outs[1:] == [""] * (size - 1)
+        found.append(contents(tmp_path / f"cache-{size}"))
+    assert found[0] == found[1]
+    assert "71 captions (0 new)" in told(2, "cache-text", str(tmp_path / "text.yaml"))[0]
 
 
 def test_a_dead_process_ends_the_others_with_a_line(run, tmp_path):

@@ -97,7 +97,7 @@ def test_step_and_weights_are_chosen(sweep, tmp_path):
         Plan.of(*sweep("step: 8\n" + axes))
     with pytest.raises(MissingInputError, match="none is best; train with"):
         Plan.of(*sweep("step: best\n" + axes))
-    with pytest.raises(MissingInputError, match="holds no 'model' weights"):
+    with pytest.raises(MissingInputError, match=r"holds no raw weights \(there are: ema\)"):
         Plan.of(*sweep("weights: raw\n" + axes))
     with pytest.raises(SpecError, match="weights: must be 'ema' or 'raw'"):
         sweep("weights: best\n" + axes)

@@ -28,6 +28,7 @@ from pixelflow.generation.whole_png import is_whole
 from pixelflow.system import journal
 from pixelflow.system.errors import CannotWriteError, DataError, NonFiniteError, UsageError
 from pixelflow.system.files import check_free, locked, write_text, write_through, writing
+from pixelflow.system.parallel import Parallel
 
 _RECIPE, _PROMPTS = "recipe.json", "prompts.jsonl"
 
@@ -70,8 +71,10 @@ class Export:
         """A short name of the recipe."""
         return _sha256(json.dumps(self.recipe, sort_keys=True))[:10]
 
-    def draw_into(self, folder: Path) -> Iterator[int]:
+    def draw_into(self, folder: Path, parallel: Parallel | None = None) -> Iterator[int]:
         """Write the files of all prompts that lack one; yields how many prompts are done after each.
+
+        Of several processes all draw; the first alone rewrites prompts, looks at the folder and writes.
 
         Raises:
             UsageError: the benchmark cannot take the run's images.
@@ -79,9 +82,14 @@ class Export:
             UsageError: another process exports into it.
             NonFiniteError: an image is not finite; the prompts before its own are written.
         """
+        parallel = parallel or Parallel(self.run.model.device)
         height, width = self.run.spec.image.size
         if self.layout.squares_only and height != width:
             raise UsageError(f"this benchmark takes square images alone, and the run's are {height} x {width}")
+        if not parallel.is_first:
+            for _ in self._pictures(parallel.ask([]), parallel):
+                pass
+            return
         self._check(folder)
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -89,9 +97,9 @@ class Export:
             self._check(folder)
             if not (folder / _RECIPE).is_file():
                 write_text(folder / _RECIPE, json.dumps(self.recipe, indent=1))
-            yield from self._drawn(folder)
+            yield from self._drawn(folder, parallel)
 
-    def _drawn(self, folder: Path) -> Iterator[int]:
+    def _drawn(self, folder: Path, parallel: Parallel) -> Iterator[int]:
         images = folder / self.layout.folder
         missing = [
             (task, caption)
@@ -100,7 +108,7 @@ class Export:
         ]
         done = len(self.tasks) - len(missing)
         yield done
-        pictures = self._pictures(missing)
+        pictures = self._pictures(parallel.ask(missing), parallel)
         for task, _ in missing:
             own = list(islice(pictures, self.layout.images))
             for path, content in zip(self.layout.paths(task), self.layout.contents(task, own), strict=True):
@@ -112,11 +120,13 @@ class Export:
         """The seed of a prompt's image, which no setting of the model changes."""
         return seeds.derive(self.seed, "benchmark", task.number, image)
 
-    def _pictures(self, chosen: Sequence[tuple[Task, str]]) -> Iterator[Image]:
-        """All images of some prompts, in order."""
+    def _pictures(self, chosen: Sequence[tuple[Task, str]], parallel: Parallel) -> Iterator[Image]:
+        """All images of some prompts, in order; of several processes in the first."""
         captions = [caption for _, caption in chosen for _ in range(self.layout.images)]
         own_seeds = [self.seed_of(task, image) for task, _ in chosen for image in range(self.layout.images)]
-        for drawn in draw(self.run.model, self.run.spec, {CAPTION.name: captions}, own_seeds, sampling=self.sampling):
+        values = {CAPTION.name: captions}
+        run, sampling = self.run, self.sampling
+        for drawn in draw(run.model, run.spec, values, own_seeds, sampling=sampling, parallel=parallel):
             if not drawn.images.isfinite().all():
                 raise NonFiniteError(
                     "an image is not finite: the weights or the sampling settings diverge; "
