@@ -76,7 +76,7 @@ def test_python_measures_what_the_command_measures(run, capsys, tmp_path):
     body = recorded(capsys.readouterr().out)
     opened = pixelflow.load(run)
     found = pixelflow.evaluate(opened, "evaluation.images=20", METRICS, guidance=2.5, out=tmp_path / "out")
-    assert found == body["results"]
+    assert [one.model_dump(mode="json") for one in found] == body["results"]
     assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["subject"] == body["subject"]
     assert opened.model.training is False
     with pytest.raises(UsageError, match="only evaluation"):

@@ -117,11 +117,9 @@ def test_two_processes_fill_the_cache_of_one(tmp_path):
         (tmp_path / "pictures" / f"{index}.txt").write_text(f"a photo of {index} dogs")
     found = []
     for size in (1, 2):
-        spec = make_spec(
-            "image.channels=3",
-            f"data={{type: captioned_folder, root: {tmp_path / 'pictures'}}}",
-            f"conditioners=[{{type: t5, model: {tmp_path / 't5'}, max_tokens: 4, cache: {tmp_path / f'cache-{size}'}}}]",
-        )
+        encoder = f"type: t5, model: {tmp_path / 't5'}, max_tokens: 4, cache: {tmp_path / f'cache-{size}'}"
+        data = f"type: captioned_folder, root: {tmp_path / 'pictures'}"
+        spec = make_spec("image.channels=3", f"data={{{data}}}", f"conditioners=[{{{encoder}}}]")
         (tmp_path / "text.yaml").write_text(dump(spec))
         outs = told(size, "cache-text", str(tmp_path / "text.yaml"))
         assert "71 captions (71 new) of 70 elements; 70 of the new were too long and cut" in outs[0]
