@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from pixelflow.cli.app import main
@@ -15,6 +16,7 @@ from pixelflow.evaluation.folders import Pictures
 from pixelflow.evaluation.inputs import open_images, open_reference
 from pixelflow.runs.runfolder import RunFolder
 from pixelflow.system.errors import DataError
+from pixelflow.system.parallel import Parallel
 from pixelflow.training.previews import Previews
 from tests.conftest import lively_model, make_run, make_spec
 
@@ -124,7 +126,7 @@ def test_drawings_below_a_folder_count_without_their_sheets(run: Path, tmp_path:
 def test_what_training_draws_of_its_progress_is_not_measured(run: Path):
     spec = make_spec("image.size=8", "sampling.steps=1", "training.samples=2")
     data = Digits.Params().build(height=8, width=8, channels=1)
-    assert Previews(RunFolder(run).samples, spec, data).draw(lively_model(spec), 4)
+    assert Previews(RunFolder(run).samples, spec, data).draw(lively_model(spec), 4, Parallel(torch.device("cpu")))
     sample(run, run / "samples" / "drawn", "--count", 3)
     assert Pictures(run / "samples").files == [f"drawn/{index:06d}.png" for index in range(3)]
     elsewhere = write(run.parent / "mine", **{"step-00000004": "RGB", "grid": "RGB"})

@@ -148,7 +148,7 @@ def test_python_refuses_what_is_no_list_of_arrays(run):
 
 def test_it_is_evaluated_from_the_datas_own_copies(run, tmp_path):
     (first,) = pixelflow.evaluate(run, out=tmp_path / "evaluation")
-    assert first["metric"].startswith("frechet")
+    assert first.metric.startswith("frechet")
 
 
 def test_data_without_the_field_are_refused_before_anything_is_written(tmp_path):
