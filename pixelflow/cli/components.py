@@ -29,7 +29,8 @@ def components(
     if kind is not None and kind not in known:
         raise UsageError(kinds.unknown(kind, known))
     for name in known if kind is None else [kind]:
-        tell(name, "")
+        row = kinds.known()[name]
+        tell(name if row.room else f"{name}: {row.title}  {row.page}".rstrip(), "")
         for entry in registry.of_kind(name).values():
             tell(*_described(entry), "")
     for failure in failures:

@@ -99,4 +99,5 @@ def _whereabouts(name: str, owner: str) -> str:
 
 
 def _cure(kind: str) -> str:
-    return " or ".join(filter(None, ["install it", kinds.known()[kind].instead]))
+    known = kinds.known().get(kind)
+    return " or ".join(filter(None, ["install it", known.instead if known else ""]))

@@ -8,6 +8,7 @@ import pluggy
 
 if TYPE_CHECKING:  # importing pixelflow for its hookimpl must not cost pydantic's time
     from pixelflow.core.component import Component
+    from pixelflow.core.kinds import Kind
 
 PROJECT = "pixelflow"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -20,4 +21,12 @@ def register_components() -> list[type[Component]]:  # type: ignore[empty-body]
 
     Called once, before the first spec is validated. Names of third-party components carry a prefix
     of their own (``acme.heun3``), so that they never meet a later built-in.
+    """
+
+
+@hookspec
+def register_kinds() -> list[Kind]:  # type: ignore[empty-body]
+    """Return the kinds of components that this plugin adds, if any: rows of the table of `pixelflow.core.kinds`.
+
+    Called before the plugin's `register_components`. Names begin with the plugin's and a dot (``acme.warp``).
     """

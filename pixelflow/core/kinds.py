@@ -2,7 +2,7 @@
 
 A new built-in kind is a row here, and what the row names: an interface, a slot in a spec, checks, a skeleton
 (``cli/skeleton/<name>.py``) and a page (``docs/kinds/<name>.md``). A plugin's kind is a row that its hook
-``register_kinds`` returns.
+``register_kinds`` returns; its slot is a setting of one of the plugin's own components.
 
 Code is referred to as ``module:name``, so that nothing is imported before it is needed.
 """
@@ -41,8 +41,6 @@ class Kind:
     """The command that takes the slot."""
     page: str = ""
     """Address of a plugin's page on it; those of built-in kinds are in ``docs/kinds``."""
-    skeleton: str = ""
-    """File beside the interface that ``pixelflow new-plugin`` starts from, where it is a plugin's kind."""
 
     @property
     def key(self) -> str:
@@ -121,7 +119,9 @@ def known() -> dict[str, Kind]:
 
 
 def add(kind: Kind) -> None:
-    """Register a plugin's kind; raises ValueError where the name is taken."""
+    """Register a plugin's kind; raises TypeError on what is no row, ValueError where the name is taken."""
+    if not isinstance(kind, Kind):
+        raise TypeError(f"{kind!r} is not a row of the table: make it by pixelflow.core.kinds.Kind")
     if _known.setdefault(kind.name, kind) is not kind:
         raise ValueError(f"there is a kind {kind.name!r} already")
 

@@ -160,6 +160,7 @@ def _load_third_party(manager: pluggy.PluginManager, plugin: Plugin, entry_point
     hook = _guarded(plugin, "is refused", _register, manager, module, plugin.name)
     if hook is _FAILED:
         return
+    _register_kinds(manager, plugin, entry_point)
     classes = _guarded(plugin, "register_components failed", _under_watch, plugin, entry_point, hook)
     if classes is not _FAILED:
         _register_classes(plugin, classes)
@@ -178,13 +179,29 @@ def _register(manager: pluggy.PluginManager, module: Any, name: str) -> Callable
     manager.register(module, name)
     try:
         manager.check_pending()
-        for implementation in manager.hook.register_components.get_hookimpls():
-            if implementation.plugin_name == name:
-                return implementation.function
-        raise LookupError("it implements no hook; mark register_components with @pixelflow.hookimpl")
+        hook = _implementation(manager.hook.register_components, name)
+        if hook is None:
+            raise LookupError("it implements no hook; mark register_components with @pixelflow.hookimpl")
+        return hook
     except BaseException:
         manager.unregister(name=name)
         raise
+
+
+def _implementation(hook: pluggy.HookCaller, name: str) -> Callable[[], Any] | None:
+    return next((one.function for one in hook.get_hookimpls() if one.plugin_name == name), None)
+
+
+def _register_kinds(manager: pluggy.PluginManager, plugin: Plugin, entry_point: metadata.EntryPoint) -> None:
+    hook = _implementation(manager.hook.register_kinds, plugin.name)
+    rows = [] if hook is None else _guarded(plugin, "register_kinds failed", _under_watch, plugin, entry_point, hook)
+    if rows is _FAILED:
+        return
+    if not isinstance(rows, (list, tuple)):
+        _fail(plugin, f"register_kinds returned {type(rows).__name__}, not a list of kinds")
+        return
+    for row in rows:
+        _guarded(plugin, "register_kinds failed", kinds.add, row)
 
 
 def _register_classes(plugin: Plugin, classes: Any) -> None:
@@ -197,16 +214,18 @@ def _register_classes(plugin: Plugin, classes: Any) -> None:
 
 
 def _refuse_unusable_settings() -> None:
-    """Take out components whose Params pydantic cannot handle: one of them would spoil every spec."""
+    """Take out components of unknown kinds, or whose Params pydantic cannot handle: one would spoil every spec."""
     for plugin in _plugins:
         for kind, name, entry in list(registry):
             if entry.origin == plugin.origin:
                 what = f"the Params of {kind} {name!r} cannot be used"
-                if _guarded(plugin, what, _build_schema, entry.cls.Params) is _FAILED:
+                if _guarded(plugin, what, _build_schema, kind, entry.cls.Params) is _FAILED:
                     registry.remove(kind, name)
 
 
-def _build_schema(params: type[ComponentParams]) -> None:
+def _build_schema(kind: str, params: type[ComponentParams]) -> None:
+    if kind not in kinds.known():
+        raise LookupError(f"{kinds.unknown(kind, kinds.known())}; a plugin adds a kind by its hook register_kinds")
     params.model_rebuild(force=True)
     params.model_json_schema()
 

@@ -68,6 +68,26 @@ BROKEN = {
         "from pixelflow import hookimpl\n@hookimpl\ndef register_components(): yield 1",
         "register_components returned generator",
     ),
+    "kind-of-nothing": (
+        "from pixelflow import hookimpl\n@hookimpl\ndef register_kinds(): return [1]\n"
+        "@hookimpl\ndef register_components(): return []",
+        "register_kinds failed: TypeError: 1 is not a row of the table",
+    ),
+    "kinds-none": (
+        "from pixelflow import hookimpl\n@hookimpl\ndef register_kinds(): pass\n"
+        "@hookimpl\ndef register_components(): return []",
+        "register_kinds returned NoneType, not a list of kinds",
+    ),
+    "takes-a-kind": (
+        "from dataclasses import replace\nfrom pixelflow import hookimpl\nfrom pixelflow.core import kinds\n"
+        "@hookimpl\ndef register_kinds(): return [replace(kinds.BUILT_IN[0])]\n"
+        "@hookimpl\ndef register_components(): return []",
+        "register_kinds failed: ValueError: there is a kind 'downsampler' already",
+    ),
+    "unknown-kind": (
+        GOOD.format(name="bad.kind").replace("order = 1", "kind = 'samplr'; order = 1") + HOOK,
+        "no kind of component is called 'samplr'; did you mean 'sampler'?",
+    ),
     "not-a-class": (
         "from pixelflow import hookimpl\n@hookimpl\ndef register_components(): return [42]",
         "TypeError: 42 is not a component class: derive it from a kind of pixelflow.core.interfaces",

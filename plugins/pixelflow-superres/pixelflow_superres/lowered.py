@@ -7,15 +7,15 @@ from dataclasses import replace
 from typing import Annotated, Literal, Self
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 
 from pixelflow.core.interfaces import BadSample, Dataset, Sample, Survey
 from pixelflow.core.slots import Slot
+from pixelflow_superres.lowering import Lowering
 
 
 class Lowered(Dataset):
-    """Adds the field ``lowres``: the image (c h/f w/f), every pixel the mean of f x f."""
+    """Adds the field ``lowres``: a small copy of the image, (c h/f w/f)."""
 
     class Params(Dataset.Params):
         type: Literal["superres.lowered"] = "superres.lowered"
@@ -23,6 +23,9 @@ class Lowered(Dataset):
         """Where the images come from."""
         factor: int = Field(default=4, ge=2, le=64)
         """Pixels of the image's side for one of its copy."""
+
+        lowering: Annotated[Lowering.Params, Slot("superres.lowering")] = Field(default="superres.mean")  # type: ignore[assignment]
+        """How the copy is made."""
 
         def plain(self) -> Self:
             return self.model_copy(update={"data": self.data.plain()})
@@ -32,12 +35,13 @@ class Lowered(Dataset):
     def __init__(self, params: Params, *, height: int, width: int, channels: int) -> None:
         super().__init__(params)
         self._data: Dataset = params.data.build(height=height, width=width, channels=channels)
+        self._lower: Lowering = params.lowering.build()
         self.classes, self.has_names = self._data.classes, self._data.has_names
         self.left_out = dict(self._data.left_out)
 
     @property
     def fingerprint(self) -> str:
-        return f"{self._data.fingerprint} {self.params.factor}"
+        return f"{self._data.fingerprint} {self.params.factor} {self.params.lowering.model_dump_json()}"
 
     def __len__(self) -> int:
         return len(self._data)
@@ -46,7 +50,7 @@ class Lowered(Dataset):
         sample = self._data.sample(index, generator)
         if isinstance(sample, BadSample):
             return sample
-        small = F.avg_pool2d(sample.image, self.params.factor)
+        small = self._lower(sample.image, self.params.factor)
         return replace(sample, fields={**sample.fields, "lowres": small})
 
     def captions(self, index: int) -> Sequence[str]:

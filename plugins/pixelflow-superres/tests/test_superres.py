@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from pixelflow_superres.lowered import Lowered
+from pixelflow_superres.lowering import Mean, Pick
 from pixelflow_superres.pixels import Pixels
 
 import pixelflow
@@ -18,7 +19,7 @@ from pixelflow.cli.app import main
 from pixelflow.core import plugins, reading
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.generation.gallery import read_order
-from pixelflow.system.errors import DataError, UsageError
+from pixelflow.system.errors import DataError, SpecError, UsageError
 
 SPEC = """
 name: enlarger
@@ -43,7 +44,7 @@ def loaded():
     plugins.load()
 
 
-@pytest.mark.parametrize("component", [Lowered, Pixels])
+@pytest.mark.parametrize("component", [Lowered, Pixels, Mean, Pick])
 def test_keeps_its_contract(component):
     for outcome in contracts.check(component.Params()):
         assert outcome.status == "kept", f"{outcome.promise} {outcome.reason}"
@@ -184,3 +185,23 @@ def test_its_command_enlarges_one_picture(run, tmp_path, capsys):
 def test_its_command_is_in_the_help(capsys):
     assert typed("--help") == 0
     assert "Commands of plugins:\n    superres-enlarge  of pixelflow-superres 1.0.0\n" in capsys.readouterr().out
+
+
+def test_the_kind_of_its_own_is_chosen_in_its_slot():
+    data = make_spec("data.lowering=superres.pick").data.build(height=8, width=8, channels=1)
+    sample = data.sample(3, torch.Generator())
+    assert torch.equal(sample.fields["lowres"], sample.image[:, ::4, ::4])
+    assert data.fingerprint != make_spec().data.build(height=8, width=8, channels=1).fingerprint
+    with pytest.raises(SpecError, match=r"no superres.lowering is called 'superres.pik'; did you mean 'superres.pick'"):
+        make_spec("data.lowering=superres.pik")
+
+
+def test_commands_know_the_kind_of_its_own(capsys):
+    assert typed("components", "superres.lowering") == 0
+    listed = capsys.readouterr().out
+    assert "superres.lowering: makes the small copy  README.md of pixelflow-superres\n" in listed
+    assert "superres.pick  [superres (pixelflow-superres 1.0.0)]" in listed
+    assert typed("schema") == 0
+    assert '"superres.pick"' in capsys.readouterr().out
+    assert typed("check-plugin", "superres") == 0
+    assert "superres.lowering superres.pick\n" in capsys.readouterr().out
