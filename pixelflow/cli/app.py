@@ -56,6 +56,7 @@ COMMANDS = (
     "check_plugin",
     "import_official",
     "export_official",
+    "export_weights",
 )
 """Files of `pixelflow.cli`, in the order of ``pixelflow --help``; ``new_plugin`` becomes ``new-plugin``."""
 

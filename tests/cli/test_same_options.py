@@ -29,7 +29,7 @@ def test_an_option_is_the_same_everywhere(name: str):
 
 
 def test_the_weights_can_be_chosen_wherever_a_run_is_opened():
-    opening = {"sample", "eval", "export", "bench", "export-official"}
+    opening = {"sample", "eval", "export", "bench", "export-official", "export-weights"}
     assert {name for name, one in COMMANDS.items() if any(p.name == "weights" for p in one.params)} == opening
 
 
