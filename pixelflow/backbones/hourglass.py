@@ -8,9 +8,9 @@ convolutions: without it, it learned what a caption means many times slower.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from pixelflow.backbones.transformer import Transformer
+from pixelflow.core.component import FormerKey
 from pixelflow.core.interfaces import Cost
 from pixelflow.core.packing import Group
 from pixelflow.core.problems import problem
@@ -44,7 +45,8 @@ class ResidualBlock(nn.Module):
         shift, scale = rearrange(self.modulation(signal), "b (two c) -> two b c 1 1", two=2)
         inner = self.norm_out(self.conv_in(F.silu(self.norm_in(x))))
         inner = self.conv_out(F.silu(inner * (1 + scale) + shift))
-        return inner + (x if self.skip is None else self.skip(x))
+        given: Tensor = inner + (x if self.skip is None else self.skip(x))
+        return given
 
 
 class Level(nn.Module):
@@ -65,34 +67,40 @@ class Hourglass(Transformer):
 
     class Params(Transformer.Params):
         type: Literal["hourglass"] = "hourglass"
-        channels: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(64,), min_length=1)
+        level_channels: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(64,), min_length=1)
         """Channels of the convolutions, finest first. Each entry works at twice the resolution of the next, the last at
         twice the transformer's: a patch is halved as often as there are entries."""
         blocks: int = Field(default=2, ge=1)
         """Residual blocks of a resolution, on the way down and on the way up."""
 
+        former_keys: ClassVar[Mapping[str, FormerKey]] = {
+            **Transformer.Params.former_keys,
+            "channels": "level_channels",
+        }
+
         def check(self, patches: Sequence[int]) -> None:
-            levels = len(self.channels)
+            levels = len(self.level_channels)
             for patch in patches:
                 if patch % 2**levels:
                     raise problem(
                         f"{levels} entries halve patches {levels} times, but cascade.patch is {patch}: make that a "
                         f"multiple of {2**levels}, or give fewer",
-                        "channels",
+                        "level_channels",
                     )
 
     params: Params
 
     def make_ends(self, patches: Sequence[int]) -> None:
-        params, levels = self.params, len(self.params.channels)
+        params, levels = self.params, len(self.params.level_channels)
         super().make_ends(patches)
-        first = params.channels[0]
+        first = params.level_channels[0]
         sides = {patch: patch >> levels for patch in patches}
         self.fine_in = nn.ModuleDict(
             {str(p): nn.Conv2d(self.channels, first, side, stride=side) for p, side in sides.items()}
         )
         self.levels = nn.ModuleList(
-            Level(own, coarser, params.blocks, self.width) for own, coarser in pairwise([*params.channels, self.width])
+            Level(own, coarser, params.blocks, self.width)
+            for own, coarser in pairwise([*params.level_channels, self.width])
         )
         self.norm = _norm(first)
         self.fine_out = nn.ModuleDict(
@@ -135,7 +143,7 @@ class Hourglass(Transformer):
         ]
 
     def cost_of_ends(self, tokens: int, patch: int) -> Cost:
-        channels, blocks = self.params.channels, self.params.blocks
+        channels, blocks = self.params.level_channels, self.params.blocks
         side = patch >> len(channels)
         macs, kept = super().cost_of_ends(tokens, patch).macs, 0.0
         for index, (own, coarser) in enumerate(pairwise([*channels, self.width])):
@@ -151,7 +159,8 @@ class Hourglass(Transformer):
 
     def _finest(self, tokens: int) -> int:
         """Numbers in the features of the finest resolution."""
-        return tokens * 4 ** len(self.params.channels) * self.params.channels[0]
+        found: int = tokens * 4 ** len(self.params.level_channels) * self.params.level_channels[0]
+        return found
 
 
 def _norm(channels: int) -> nn.GroupNorm:

@@ -39,7 +39,8 @@ class SwiGLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         gated, values = self.inner(x).chunk(2, dim=-1)
-        return self.outer(F.silu(gated) * values)
+        given: Tensor = self.outer(F.silu(gated) * values)
+        return given
 
 
 class PlainBlock(StartsAsIdentity):

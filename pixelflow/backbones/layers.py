@@ -45,7 +45,8 @@ class ScalarEmbedding(nn.Module):
 
     def forward(self, position: Tensor) -> Tensor:
         embedded = sinusoid(position, self.channels).to(self.inner.weight.dtype)
-        return self.outer(F.silu(self.inner(embedded)))
+        given: Tensor = self.outer(F.silu(self.inner(embedded)))
+        return given
 
 
 class RMSNorm(nn.Module):
@@ -149,7 +150,8 @@ class SelfAttention(nn.Module):
         q, k, v = self.qkv(x).chunk(3, dim=-1)
         q, k, v = (part.unflatten(-1, (self.heads, -1)) for part in (self.q_norm(q), self.k_norm(k), v))
         attended = self_attention(rotate(q, rope), rotate(k, rope), v, layout)
-        return self.out(attended.flatten(-2))
+        given: Tensor = self.out(attended.flatten(-2))
+        return given
 
 
 class CrossAttention(nn.Module):
@@ -171,7 +173,8 @@ class CrossAttention(nn.Module):
         q = self.q_norm(self.q(x)).unflatten(-1, (self.heads, -1))
         k, v = (part.unflatten(-1, (self.heads, -1)) for part in (self.k_norm(k), v))
         attended = cross_attention(rotate(q, rope), k, v, mask, layout)
-        return self.out(attended.flatten(-2))
+        given: Tensor = self.out(attended.flatten(-2))
+        return given
 
 
 class MLP(nn.Module):
@@ -183,4 +186,5 @@ class MLP(nn.Module):
         self.outer = nn.Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.outer(F.gelu(self.inner(x), approximate="tanh"))
+        given: Tensor = self.outer(F.gelu(self.inner(x), approximate="tanh"))
+        return given

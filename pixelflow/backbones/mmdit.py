@@ -59,7 +59,8 @@ class Stream(StartsAsIdentity):
 
     def parts(self, signal: Tensor) -> tuple[Tensor, ...]:
         """Shifts, scales and gates (images d) of the signal (images d)."""
-        return self.modulation(signal).chunk(6 if self.writes else 2, dim=-1)
+        given: tuple[Tensor, ...] = self.modulation(signal).chunk(6 if self.writes else 2, dim=-1)
+        return given
 
     def zero(self) -> Iterator[nn.Module]:
         yield self.modulation

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any, ClassVar
 
@@ -25,6 +25,7 @@ from pixelflow.backbones.layers import (
     modulate,
     rope_of,
 )
+from pixelflow.core.component import FormerKey
 from pixelflow.core.condition import Condition
 from pixelflow.core.interfaces import Backbone, Cost, Output, Query
 from pixelflow.core.packing import Group, ImageLayout, Layout, layout_of, patchify, unpatchify
@@ -67,7 +68,7 @@ class Transformer(Backbone):
     Others are made of it by `make_blocks` and `run_blocks`, `make_ends`, `enter`, `finish` and `leave`, and the costs.
     """
 
-    may_differ: ClassVar[frozenset[str]] = frozenset({"depth", "context_dim", "until"})
+    may_differ: ClassVar[frozenset[str]] = frozenset({"depth", "text_dim", "until"})
 
     class Params(Backbone.Params):
         depth: int = Field(default=28, ge=1, le=1000)
@@ -78,10 +79,12 @@ class Transformer(Backbone):
         """Channels of a head; a multiple of 4 for the 2-D RoPE."""
         mlp_ratio: float = Field(default=4.0, gt=0)
         """Hidden channels of the MLP over the width."""
-        context_dim: int | None = Field(default=None, ge=1)
+        text_dim: int | None = Field(default=None, ge=1)
         """Channels of context tokens that come from outside, as embeddings; by default those of the conditioners."""
         until: bool = False
         """Also take a second time, up to which a mean velocity is asked for: for objectives and samplers that jump."""
+
+        former_keys: ClassVar[Mapping[str, FormerKey]] = {"context_dim": "text_dim"}
 
         @field_validator("head_dim")
         @classmethod
@@ -109,7 +112,7 @@ class Transformer(Backbone):
         self.width = params.width
         self.patches = tuple(patches)
         self.channels = channels
-        self.context_dim = _one_context(params.context_dim, context_dim)
+        self.context_dim = _one_context(params.text_dim, context_dim)
         self.make_ends(sorted(set(patches)))
         self.time_embedding = ScalarEmbedding(self.width)
         self.size_embedding = ScalarEmbedding(self.width)
@@ -245,7 +248,8 @@ class Transformer(Backbone):
         sizes = [
             self.size_embedding(side).expand(group.count, -1) for side, group in zip(sides, layout.groups, strict=True)
         ]
-        return signal + (sizes[0] if len(sizes) == 1 else torch.cat(sizes))
+        given: Tensor = signal + (sizes[0] if len(sizes) == 1 else torch.cat(sizes))
+        return given
 
     def cost(self, rows: int, cols: int, stage: int, context_tokens: int) -> Cost:
         tokens = rows * cols
@@ -284,7 +288,7 @@ def _side(length: int, device: torch.device) -> Tensor:
 
 def _one_context(own: int | None, conditioners: int | None) -> int | None:
     if own is not None and conditioners is not None and own != conditioners:
-        raise SpecError(f"backbone.context_dim is {own}, but the conditioners' tokens have {conditioners} channels")
+        raise SpecError(f"backbone.text_dim is {own}, but the conditioners' tokens have {conditioners} channels")
     return conditioners if own is None else own
 
 

@@ -81,7 +81,8 @@ def _requirement_lines() -> list[str]:
     except metadata.PackageNotFoundError:
         project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         extras = project["optional-dependencies"].items()
-        return project["dependencies"] + [f"{line}; extra == '{extra}'" for extra, lines in extras for line in lines]
+        needed: list[str] = project["dependencies"]
+        return needed + [f"{line}; extra == '{extra}'" for extra, lines in extras for line in lines]
 
 
 def _version(package: str) -> str | None:

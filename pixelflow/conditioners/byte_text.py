@@ -114,7 +114,8 @@ class ByteText(Conditioner):
         if self.to_vector is None:
             return None
         counted = mask[..., None].to(x.dtype)
-        return self.to_vector((x * counted).sum(dim=1) / counted.sum(dim=1))
+        given: Tensor = self.to_vector((x * counted).sum(dim=1) / counted.sum(dim=1))
+        return given
 
 
 def by_word(x: Tensor, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -174,4 +175,5 @@ class _Layer(nn.Module):
         )
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=rearrange(mask, "b m -> b 1 1 m"))
         x = x + self.out(rearrange(attended, "b heads m d -> b m (heads d)"))
-        return x + self.outer(F.gelu(self.inner(self.mlp_norm(x))))
+        given: Tensor = x + self.outer(F.gelu(self.inner(self.mlp_norm(x))))
+        return given

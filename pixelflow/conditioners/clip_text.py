@@ -118,4 +118,5 @@ def _open_clip() -> ModuleType:
         import open_clip
     except ImportError:
         raise MissingDependencyError(f"clip_text needs the package open-clip-torch: {install('clip')}") from None
-    return open_clip
+    module: ModuleType = open_clip
+    return module

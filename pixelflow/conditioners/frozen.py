@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field
@@ -54,6 +54,10 @@ class FrozenText(Conditioner):
         """Hash of the encoder's files; training writes it down, and other files are then refused."""
         cache: Path | None = None
         """Folder of encoded captions, which ``pixelflow cache-text`` fills; null encodes captions as they come."""
+
+        if TYPE_CHECKING:
+
+            def build(self, *, width: int) -> FrozenText: ...
 
         @property
         def context_dim(self) -> int | None:

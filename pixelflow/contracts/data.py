@@ -12,7 +12,7 @@ from pixelflow.contracts.checking import Check, expect, expect_close, expect_gra
 from pixelflow.contracts.partners import Held
 from pixelflow.core.interfaces import BadSample, Dataset, Extractor, ImageBatch, Metric, Sample
 
-_SHAPE = {"height": 16, "width": 24}
+_HEIGHT, _WIDTH = 16, 24
 _IMAGES = 50
 _CPU = torch.device("cpu")
 _ROUNDING = 1e-6
@@ -25,7 +25,7 @@ def _read(dataset: Dataset, index: int, seed: int = 0) -> Sample | BadSample:
 def gives_images(params: Dataset.Params) -> None:
     """Images of the asked size and channels, in [-1, 1]; what cannot be read is a BadSample."""
     for channels in (1, 3):
-        dataset: Dataset = params.build(**_SHAPE, channels=channels)
+        dataset: Dataset = params.build(height=_HEIGHT, width=_WIDTH, channels=channels)
         expect(len(dataset) > 0, "it is empty")
         for index in {0, len(dataset) // 2, len(dataset) - 1}:
             sample = _read(dataset, index)
@@ -42,7 +42,7 @@ def keeps_shapes(params: Dataset.Params) -> None:
     if not (issubclass(cls, Dataset) and cls.keeps_shape):
         return
     sizes = ((24, 16), (16, 24))
-    dataset: Dataset = params.build(**_SHAPE, channels=3, sizes=sizes)
+    dataset: Dataset = params.build(height=_HEIGHT, width=_WIDTH, channels=3, sizes=sizes)
     for index in {0, len(dataset) - 1}:
         sample = _read(dataset, index)
         if isinstance(sample, Sample):
@@ -52,7 +52,7 @@ def keeps_shapes(params: Dataset.Params) -> None:
 
 def names_its_labels(params: Dataset.Params) -> None:
     """Every label has a name of its own in ``classes``; without classes there are no labels."""
-    dataset: Dataset = params.build(**_SHAPE, channels=3)
+    dataset: Dataset = params.build(height=_HEIGHT, width=_WIDTH, channels=3)
     expect(len(set(dataset.classes)) == len(dataset.classes), "two classes have one name")
     for index in range(0, len(dataset), max(1, len(dataset) // 50)):
         sample = _read(dataset, index)
@@ -65,7 +65,7 @@ def names_its_labels(params: Dataset.Params) -> None:
 
 def follows_the_generator(params: Dataset.Params) -> None:
     """The generator alone decides on augmentation, also in a worker's copy."""
-    dataset: Dataset = params.build(**_SHAPE, channels=3)
+    dataset: Dataset = params.build(height=_HEIGHT, width=_WIDTH, channels=3)
     copy: Dataset = pickle.loads(pickle.dumps(dataset))
     first, again, copied = _read(dataset, 0), _read(dataset, 0), _read(copy, 0)
     if isinstance(first, Sample) and isinstance(again, Sample) and isinstance(copied, Sample):
@@ -75,7 +75,7 @@ def follows_the_generator(params: Dataset.Params) -> None:
 
 def lists_its_captions(params: Dataset.Params) -> None:
     """``captions`` holds every caption that an element shows."""
-    dataset: Dataset = params.build(**_SHAPE, channels=3)
+    dataset: Dataset = params.build(height=_HEIGHT, width=_WIDTH, channels=3)
     for index in {0, len(dataset) // 2, len(dataset) - 1}:
         listed = list(dataset.captions(index))
         for seed in range(3):

@@ -28,7 +28,7 @@ class Absent(ComponentParams):
     _owner: str = PrivateAttr("")
     _reason: str = PrivateAttr("")
 
-    def build(self, **wiring: Any) -> Any:
+    def build(self, *others: Any, **wiring: Any) -> Any:
         """Raise MissingDependencyError."""
         raise MissingDependencyError(self._reason)
 

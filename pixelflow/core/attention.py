@@ -140,7 +140,8 @@ def xformers_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tenso
     from xformers.ops import memory_efficient_attention
 
     mask = xformers_mask(layout)
-    return memory_efficient_attention(q[None], k[None], v[None], attn_bias=mask)[0]
+    given: Tensor = memory_efficient_attention(q[None], k[None], v[None], attn_bias=mask)[0]
+    return given
 
 
 @functools.lru_cache(maxsize=64)

@@ -8,14 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from pixelflow.core import renoising
 from pixelflow.core.interfaces import Downsampler, Upsampler
-from pixelflow.core.schedule import Stage, make_stages
+from pixelflow.core.schedule import Stage, Time, make_stages
 from pixelflow.system.errors import UsageError
 
 _MIN_NOISE = 0.05
@@ -128,12 +127,12 @@ class Cascade:
         return velocity_from_clean(x, y, tau, stage, self.blur)
 
 
-def noise_level(stage: Stage, tau: Any) -> Any:
+def noise_level(stage: Stage, tau: Time) -> Time:
     """The factor b of the noise in x_tau; floats and tensors alike."""
     return tau * (1 - stage.end) + (1 - tau) * (1 - stage.start)
 
 
-def signal_level(stage: Stage, tau: Any) -> Any:
+def signal_level(stage: Stage, tau: Time) -> Time:
     """The factor a of the clean image in x_tau, of what a coarser stage can tell of it; ``1 - b``."""
     return tau * stage.end + (1 - tau) * stage.start
 

@@ -82,9 +82,12 @@ class ComponentParams(Settings):
 
     component: ClassVar[type[Component]]
 
-    def build(self, **wiring: Any) -> Any:
-        """Construct the component these settings describe."""
-        return self.component(self, **wiring)
+    def build(self, *others: Any, **wiring: Any) -> Any:
+        """Construct the component these settings describe.
+
+        Each kind declares, for type checkers, what wiring its components are built with and what is built.
+        """
+        return self.component(self, *others, **wiring)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
@@ -112,6 +115,7 @@ class Component:
         super().__init_subclass__(**kwargs)
         if "Params" in cls.__dict__:
             cls.Params.component = cls
+        _check_wiring(cls)
 
     @classmethod
     def type_name(cls) -> str:
@@ -120,6 +124,16 @@ class Component:
         if field is None or not isinstance(field.default, str):
             raise TypeError(f'{cls.__qualname__}.Params needs a field  type: Literal["name"] = "name"')
         return field.default
+
+
+def _check_wiring(cls: type[Component]) -> None:
+    """Raise TypeError if a value would be both a setting and wiring."""
+    both = [name for name in inspect.signature(cls.__init__).parameters if name in cls.Params.model_fields]
+    if both:
+        raise TypeError(
+            f"{cls.__qualname__}: {', '.join(map(repr, both))} cannot be a setting in Params and a keyword of "
+            "__init__; keep one of the two"
+        )
 
 
 def components(*values: Any) -> Iterator[ComponentParams]:

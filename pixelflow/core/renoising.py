@@ -63,7 +63,8 @@ def _along_rows(responses: Tensor, norm: Tensor) -> Tensor:
     _, _, right = torch.linalg.svd(profile, full_matrices=False)
     matrix = einsum(responses, right[0], "i o q, q -> o i") / norm
     middle = matrix.shape[1] // 2
-    return matrix if matrix[:, middle].sum() >= 0 else -matrix
+    given: Tensor = matrix if matrix[:, middle].sum() >= 0 else -matrix
+    return given
 
 
 def check_separable(apply: Apply, name: str) -> None:
@@ -91,7 +92,8 @@ def measured_gain(apply: Apply) -> float:
     limits = [
         max(*others, whole, whole + (whole - part) / 3) for *others, part, whole in zip(*small, half, full, strict=True)
     ]
-    return math.prod(limits)
+    found: float = math.prod(limits)
+    return found
 
 
 def _axis_gains(apply: Apply, length: int) -> list[float]:
@@ -118,4 +120,5 @@ class SeparableNoise:
         rows, columns, amplitudes = (
             value.to(**to) for value in (self._row_vectors, self._column_vectors, self._amplitudes)
         )
-        return rows @ (amplitudes * white) @ columns.mT
+        given: Tensor = rows @ (amplitudes * white) @ columns.mT
+        return given

@@ -140,7 +140,8 @@ class StageBranches:
         self.spent += 1
         times = torch.full((x.shape[0],), tau, device=x.device, dtype=x.dtype)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self._is_half):
-            return model([x], [self.stage], [times], condition)[0]
+            velocity: Tensor = model([x], [self.stage], [times], condition)[0]
+            return velocity
 
 
 class StageField:

@@ -8,7 +8,12 @@ Plain floats, no torch: ``pixelflow plan`` reads it too.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
+
+from torch import Tensor
+
+Time = TypeVar("Time", float, Tensor, Tensor | float)
+"""One time, or one for each image."""
 
 TRAIN_TIMESTEPS = 1000
 """The network's time axis is [0, 1000), as in the release."""
@@ -40,11 +45,11 @@ class Stage:
         """How many times the full image is halved to reach this stage's resolution."""
         return self.count - 1 - self.index
 
-    def network_time(self, tau: Any) -> Any:
+    def network_time(self, tau: Time) -> Time:
         """Network time T in [0, 1000) of `tau` in [0, 1]; floats and tensors alike."""
         return self.window[0] + tau * (self.window[1] - self.window[0])
 
-    def tau(self, network_time: Any) -> Any:
+    def tau(self, network_time: Time) -> Time:
         """The inverse of `network_time`."""
         return (network_time - self.window[0]) / (self.window[1] - self.window[0])
 

@@ -257,11 +257,11 @@ class ExperimentSpec(Settings):
     @property
     def prediction(self) -> Prediction.Params:
         """What the network's output means: the objective's setting, also where the objective's plugin is not here."""
-        told: Any = self.objective.prediction
-        if not isinstance(told, dict):
+        told: object = self.objective.prediction
+        if isinstance(told, Prediction.Params):
             return told
         with absent.allowed(absent.by_name):
-            return TypeAdapter(AnyPrediction).validate_python(told)
+            return TypeAdapter[Prediction.Params](AnyPrediction).validate_python(told)
 
     @property
     def unit(self) -> int:

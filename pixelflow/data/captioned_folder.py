@@ -57,9 +57,7 @@ class CaptionedFolder(Dataset):
             flip=params.flip,
             ground=params.ground,
         )
-        self._images: ImageFolder = pictures.build(
-            height=height, width=width, channels=channels, sizes=sizes, captions=True
-        )
+        self._images = ImageFolder(pictures, height=height, width=width, channels=channels, sizes=sizes, captions=True)
         self.classes = self._images.classes
         root = params.root.expanduser()
         self._captions = Captions(root, self._images.listing, params.column)

@@ -124,4 +124,5 @@ def _datasets() -> ModuleType:
         import datasets
     except ImportError:
         raise MissingDependencyError(f"hf_dataset needs the package datasets: {install('hf')}") from None
-    return datasets
+    module: ModuleType = datasets
+    return module

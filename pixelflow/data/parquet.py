@@ -176,4 +176,5 @@ def _parquet() -> ModuleType:
         import pyarrow.parquet
     except ImportError:
         raise MissingDependencyError(f"parquet needs the package pyarrow: {install('hf')}") from None
-    return pyarrow.parquet
+    module: ModuleType = pyarrow.parquet
+    return module

@@ -113,7 +113,8 @@ class Classifier:
     @torch.no_grad()
     def labels(self, features: Tensor) -> Tensor:
         """(b d) -> the likeliest label (b)"""
-        return self.network.head(features).argmax(1)
+        given: Tensor = self.network.head(features).argmax(1)
+        return given
 
 
 def read(file: Path, device: torch.device) -> Classifier:

@@ -100,7 +100,8 @@ def _open_clip() -> ModuleType:
         import open_clip
     except ImportError:
         raise MissingDependencyError(f"CLIP needs the package open-clip-torch: {install('clip')}") from None
-    return open_clip
+    module: ModuleType = open_clip
+    return module
 
 
 class Clip(Extractor):

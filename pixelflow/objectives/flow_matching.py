@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from pixelflow.core.interfaces import Objective, Term, Weighting
+from pixelflow.core.interfaces import Network, Objective, Term, Weighting
 from pixelflow.core.problems import problem
 from pixelflow.core.slots import Slot
 from pixelflow.core.work import Work
@@ -33,7 +33,9 @@ class FlowMatching(Objective):
 
     params: Params
 
-    def __init__(self, params: Params, *, network: Any, teacher: Any = None, device: torch.device) -> None:
+    def __init__(
+        self, params: Params, *, network: Network, teacher: Network | None = None, device: torch.device
+    ) -> None:
         super().__init__(params, network=network, teacher=teacher, device=device)
         widths = self.network.tap_widths
         self.weighting: Weighting = params.weighting.build()

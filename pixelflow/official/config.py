@@ -136,7 +136,7 @@ def spec_of(config: ReleaseConfig, name: str, size: int | None) -> ExperimentSpe
             "depth": network.depth,
             "heads": network.num_attention_heads,
             "head_dim": network.attention_head_dim,
-            "context_dim": None if context == _T5_CHANNELS else context,
+            "text_dim": None if context == _T5_CHANNELS else context,
         },
         "conditioners": conditioners,
         "objective": {"prediction": "velocity", "times": "uniform", "condition_dropout": 0.1},
@@ -159,7 +159,7 @@ def _text_sampling() -> dict[str, Any]:
 def text_channels(spec: ExperimentSpec) -> int | None:
     """Channels of the tokens that the network attends to, None if it attends to none."""
     backbone = spec.backbone
-    own = backbone.context_dim if isinstance(backbone, DiT.Params) else None
+    own = backbone.text_dim if isinstance(backbone, DiT.Params) else None
     return next((params.context_dim for params in spec.conditioners if params.context_dim is not None), own)
 
 

@@ -88,4 +88,5 @@ def _integrated(
         return torch.cat([guided, guided])
 
     ends = torch.tensor([0.0, 1.0], device=x.device)
-    return odeint(velocity, x, ends, rtol=[tolerances.rtol], atol=[tolerances.atol], method="dopri5")[-1]
+    given: Tensor = odeint(velocity, x, ends, rtol=[tolerances.rtol], atol=[tolerances.atol], method="dopri5")[-1]
+    return given

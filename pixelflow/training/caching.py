@@ -106,7 +106,7 @@ class _Encoder:
         self.cut, self.seconds = 0, 0.0
         """Captions that were longer than is read of them, and what encoding took."""
         self._parallel = parallel
-        self._conditioner: FrozenText = self.params.build(width=1)
+        self._conditioner = self.params.build(width=1)
 
     def encoded(self, batches: Iterable[list[str]]) -> Iterator[dict[bytes, Tensor]]:
         """Captions' states (m dim) by their keys, of one batch after the other; the others have to `serve`."""

@@ -20,7 +20,7 @@ SMALL = {
     "backbone dit": {"depth": 2, "heads": 2, "head_dim": 8},
     "backbone jit": {"depth": 3, "heads": 2, "head_dim": 8, "bottleneck": 6, "class_tokens": 3},
     "backbone mmdit": {"depth": 2, "heads": 2, "head_dim": 8},
-    "backbone hourglass": {"depth": 2, "heads": 2, "head_dim": 8, "channels": (32,)},
+    "backbone hourglass": {"depth": 2, "heads": 2, "head_dim": 8, "level_channels": (32,)},
     "tracker wandb": {"mode": "offline"},
 }
 """Settings where the defaults are too large to try, or ask a service."""

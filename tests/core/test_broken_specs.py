@@ -102,8 +102,8 @@ VALUES = {
         "exp.yaml:12:31 sampling.guidance.shares: has 1 entries for 2 stages"
     ],
     last("training: {betas: []}"): ["exp.yaml:13:12 training.betas: needs 2 entries, not 0"],
-    replaced("type: dit", "type: hourglass\n  channels: [16, 16]"): [
-        "exp.yaml:10:3 backbone.channels: 2 entries halve patches 2 times, but cascade.patch is 2: make that a"
+    replaced("type: dit", "type: hourglass\n  level_channels: [16, 16]"): [
+        "exp.yaml:10:3 backbone.level_channels: 2 entries halve patches 2 times, but cascade.patch is 2: make that a"
     ],
     last("objective: {stage_mix: [1]}"): ["exp.yaml:13:13 objective.stage_mix: needs 2 shares, one a stage"],
     last("objective: {stage_mix: [0, 0]}"): [

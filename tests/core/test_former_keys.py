@@ -14,6 +14,7 @@ from pydantic import Field
 
 from pixelflow.cli.app import main
 from pixelflow.core import reading
+from pixelflow.core.document import parse
 from pixelflow.core.interfaces import Sampler
 from pixelflow.core.registry import registry
 from pixelflow.core.spec import ExperimentSpec
@@ -207,3 +208,16 @@ def test_a_value_that_no_version_knew_is_one_line():
     upgrade()
     with pytest.raises(SpecError, match=r"sampling\.sampler\.percent: cannot be the text 'all'"):
         make_spec("sampling.sampler={type: words.paced, percent: all}")
+
+
+@pytest.mark.parametrize(("block", "now"), [
+    ("{type: dit, context_dim: 10}", "text_dim"),
+    ("{type: hourglass, context_dim: 10}", "text_dim"),
+    ("{type: hourglass, channels: [32]}", "level_channels"),
+])  # fmt: skip
+def test_settings_that_had_the_names_of_wiring_are_still_read(block: str, now: str) -> None:
+    spec = reading.validate(
+        ExperimentSpec,
+        parse(f"name: a\nimage: {{size: 32}}\ndata: digits\ncascade: {{stages: 2, patch: 4}}\nbackbone: {block}", "it"),
+    )
+    assert getattr(spec.backbone, now) in (10, (32,))

@@ -23,7 +23,7 @@ TEXT = 10
 
 BACKBONES: list[Transformer.Params] = [
     DiT.Params(depth=2, heads=2, head_dim=8),
-    Hourglass.Params(depth=2, heads=2, head_dim=8, channels=(8,), blocks=1),
+    Hourglass.Params(depth=2, heads=2, head_dim=8, level_channels=(8,), blocks=1),
 ]
 
 
@@ -77,7 +77,7 @@ def test_a_network_that_attends_to_text_needs_some() -> None:
 
 
 def test_context_widths_must_agree() -> None:
-    params = DiT.Params(depth=1, heads=2, head_dim=8, context_dim=TEXT)
+    params = DiT.Params(depth=1, heads=2, head_dim=8, text_dim=TEXT)
     assert DiT(params, channels=1, patches=[2], context_dim=None).context_dim == TEXT
-    with pytest.raises(SpecError, match="context_dim is 10, but the conditioners' tokens have 12 channels"):
+    with pytest.raises(SpecError, match="text_dim is 10, but the conditioners' tokens have 12 channels"):
         DiT(params, channels=1, patches=[2], context_dim=12)

@@ -106,7 +106,7 @@ def evaluate(backbone: Backbone, images: int) -> list[torch.Tensor]:
 
 BACKBONES = {
     "dit": "{type: dit, depth: 6, heads: 4, head_dim: 32}",
-    "hourglass": "{type: hourglass, depth: 3, heads: 4, head_dim: 32, channels: [32, 64]}",
+    "hourglass": "{type: hourglass, depth: 3, heads: 4, head_dim: 32, level_channels: [32, 64]}",
 }
 WIDE = ("image.size=32", "cascade={stages: 1, patch: 4}")
 

@@ -32,7 +32,7 @@ def lively(spec: str) -> tuple[Run, Plain]:
     table = name_table(
         backbone.depth,
         validated.patches[0],
-        has_text=backbone.context_dim is not None,
+        has_text=backbone.text_dim is not None,
         has_labels=bool(validated.conditioners),
     )
     state = to_official({k: v.double() for k, v in model.state_dict().items()}, table, validated.patches[0])
@@ -41,7 +41,7 @@ def lively(spec: str) -> tuple[Run, Plain]:
 
 
 def spec_text(size: str, stages: int, patch: int, heads: int, head_dim: int, text: bool = False) -> str:
-    context = ", context_dim: 10" if text else ""
+    context = ", text_dim: 10" if text else ""
     conditioners = "" if text else "conditioners: [{type: class_label, classes: 7}]"
     return f"""
         name: other

@@ -34,7 +34,7 @@ FILE = Path(__file__).with_name("values.json")
 QUICK = ("training.log_every=1", "training.sample_every=null", "training.save_every=100", "training.workers=0")
 
 HOURGLASS = (
-    "backbone={type: hourglass, depth: 2, heads: 2, head_dim: 16, channels: [16], blocks: 1}", "image.size=16",
+    "backbone={type: hourglass, depth: 2, heads: 2, head_dim: 16, level_channels: [16], blocks: 1}", "image.size=16",
     "cascade={stages: 2, patch: [2, 4], up: bilinear}", "objective={prediction: clean, times: logit_normal}",
     "training.grad_accumulation=2", "training.activation_checkpointing=true", "training.batch_size=12",
     "training.weight_decay=0.1",

@@ -19,7 +19,7 @@ class ConvNet(Backbone):
 
     class Params(Backbone.Params):
         type: Literal["acme.convnet"] = "acme.convnet"
-        channels: int = Field(default=32, ge=1)
+        features: int = Field(default=32, ge=1)
         """Channels inside the network."""
         depth: int = Field(default=4, ge=1)
         """Residual blocks."""
@@ -28,7 +28,7 @@ class ConvNet(Backbone):
 
     def __init__(self, params: Params, *, channels: int, patches: Sequence[int], context_dim: int | None) -> None:
         super().__init__(params)
-        self.width = params.channels
+        self.width = params.features
         self.patches = tuple(patches)
         self.image_channels = channels
         self.enter = nn.Conv2d(channels, self.width, 3, padding=1)
@@ -43,7 +43,7 @@ class ConvNet(Backbone):
 
     def _signal(self, time: Tensor, condition: Condition) -> Tensor:
         """What shifts the features (b width)."""
-        signal = self.time(rearrange(time, "b -> b 1") / 1000)
+        signal: Tensor = self.time(rearrange(time, "b -> b 1") / 1000)
         if condition.vector is not None:
             signal = signal + condition.vector
         if self.context is not None and condition.tokens is not None and condition.mask is not None:

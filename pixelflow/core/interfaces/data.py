@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
@@ -31,6 +31,10 @@ class Dataset(Component, ABC):
     kind = "dataset"
 
     class Params(ComponentParams):
+        if TYPE_CHECKING:
+
+            def build(self, *, height: int, width: int, channels: int, sizes: Sequence[Size] = ...) -> Dataset: ...
+
         def plain(self) -> ComponentParams:
             """These settings without augmentation, as evaluation reads the data."""
             return self
@@ -85,7 +89,9 @@ class Rewriter(Component, ABC):
         self.device = device
 
     class Params(ComponentParams):
-        pass
+        if TYPE_CHECKING:
+
+            def build(self, *, device: torch.device) -> Rewriter: ...
 
     @property
     @abstractmethod

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -49,6 +49,10 @@ class Extractor(Component, ABC):
         self.device = device
 
     class Params(ComponentParams):
+        if TYPE_CHECKING:
+
+            def build(self, *, device: torch.device) -> Extractor: ...
+
         @property
         def identity(self) -> dict[str, Any]:
             """What the features depend on beside the weights, whose hash is known: not where these lie."""
@@ -131,7 +135,9 @@ class Metric(Component, ABC):
     """Least and largest value that any of its figures can have; intervals end there."""
 
     class Params(ComponentParams):
-        pass
+        if TYPE_CHECKING:
+
+            def build(self, *, device: torch.device) -> Metric: ...
 
     @property
     def title(self) -> str:

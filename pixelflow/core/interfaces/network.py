@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,10 @@ class Backbone(Component, nn.Module, ABC):
     kind = "backbone"
 
     class Params(ComponentParams):
+        if TYPE_CHECKING:
+
+            def build(self, *, channels: int, patches: Sequence[int], context_dim: int | None) -> Backbone: ...
+
         def check(self, patches: Sequence[int]) -> None:
             """Raise ValueError if these settings do not fit the patch sizes of the stages."""
 
@@ -87,6 +91,10 @@ class Conditioner(Component, nn.Module, ABC):
     """Settings in which a run may differ from the one that it starts from, and still take this part's weights over."""
 
     class Params(ComponentParams):
+        if TYPE_CHECKING:
+
+            def build(self, *, width: int) -> Conditioner: ...
+
         @property
         def context_dim(self) -> int | None:
             """Channels of the context tokens it gives, or None if it gives a vector only."""
@@ -141,7 +149,9 @@ class Prediction(Component, ABC):
     kind = "prediction"
 
     class Params(ComponentParams):
-        pass
+        if TYPE_CHECKING:
+
+            def build(self) -> Prediction: ...
 
     @abstractmethod
     def velocity(
@@ -159,7 +169,9 @@ class Times(Component, ABC):
     kind = "times"
 
     class Params(ComponentParams):
-        pass
+        if TYPE_CHECKING:
+
+            def build(self) -> Times: ...
 
     @abstractmethod
     def sample(self, count: int, generator: torch.Generator) -> Tensor:

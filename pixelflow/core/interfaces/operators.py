@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
@@ -17,7 +18,9 @@ class Downsampler(Component, ABC):
     kind = "downsampler"
 
     class Params(ComponentParams):
-        pass
+        if TYPE_CHECKING:
+
+            def build(self) -> Downsampler: ...
 
     @abstractmethod
     def __call__(self, x: Tensor) -> Tensor:
@@ -38,7 +41,9 @@ class Upsampler(Component, ABC):
     kind = "upsampler"
 
     class Params(ComponentParams):
-        pass
+        if TYPE_CHECKING:
+
+            def build(self) -> Upsampler: ...
 
     @abstractmethod
     def __call__(self, x: Tensor) -> Tensor:
@@ -59,7 +64,7 @@ class Upsampler(Component, ABC):
         return self._noise(*white.shape[-2:])(white)
 
     def _noise(self, height: int, width: int) -> renoising.SeparableNoise:
-        cache = self.__dict__.setdefault("_noise_of_size", {})
+        cache: dict[tuple[int, int], renoising.SeparableNoise] = self.__dict__.setdefault("_noise_of_size", {})
         if (height, width) not in cache:
             cache[height, width] = renoising.SeparableNoise(self, self.gain, height, width)
         return cache[height, width]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from torch import Tensor
 
@@ -22,7 +22,9 @@ class Grid(Component, ABC):
     kind = "grid"
 
     class Params(ComponentParams):
-        pass
+        if TYPE_CHECKING:
+
+            def build(self) -> Grid: ...
 
     @abstractmethod
     def points(self, steps: int) -> list[float]:
@@ -70,7 +72,9 @@ class Sampler(Component, ABC):
     """Whether the solver chooses its own steps, by an error over the whole batch; settings ``rtol`` and ``atol``."""
 
     class Params(ComponentParams):
-        pass
+        if TYPE_CHECKING:
+
+            def build(self) -> Sampler: ...
 
     @abstractmethod
     def integrate(self, field: Field, x: Tensor, points: Sequence[float], noise: Callable[[], Tensor]) -> Tensor:
@@ -121,6 +125,10 @@ class Guidance(Component, ABC):
     kind = "guidance"
 
     class Params(ComponentParams):
+        if TYPE_CHECKING:
+
+            def build(self) -> Guidance: ...
+
         def check(self, stages: int) -> None:
             """Raise ValueError if these settings do not fit a cascade of `stages` stages."""
 

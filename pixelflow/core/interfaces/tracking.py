@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import JsonValue
 
@@ -24,7 +24,9 @@ class Tracker(Component, ABC):
     kind = "tracker"
 
     class Params(ComponentParams):
-        pass
+        if TYPE_CHECKING:
+
+            def build(self, *, folder: Path, run: str) -> Tracker: ...
 
     def __init__(self, params: Params, *, folder: Path, run: str) -> None:
         super().__init__(params)

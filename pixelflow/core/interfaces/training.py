@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 import torch
 from pydantic import Field
@@ -26,8 +26,9 @@ Shares = tuple[Annotated[float, Field(ge=0)], ...]
 class Network(Protocol):
     """A network as an objective sees it. Each call is one evaluation of all groups of a work."""
 
-    tap_widths: Sequence[int]
-    """Channels of the hidden features at each tap; empty where it gives none."""
+    @property
+    def tap_widths(self) -> Sequence[int]:
+        """Channels of the hidden features at each tap; empty where it gives none."""
 
     def __call__(
         self,
@@ -55,6 +56,10 @@ class Weighting(Component, ABC):
     kind = "weighting"
 
     class Params(ComponentParams):
+        if TYPE_CHECKING:
+
+            def build(self) -> Weighting: ...
+
         def check(self, stages: int) -> None:
             """Raise ValueError if these settings do not fit a cascade of `stages` stages."""
 
@@ -72,6 +77,10 @@ class Term(Component, nn.Module, ABC):
     kind = "term"
 
     class Params(ComponentParams):
+        if TYPE_CHECKING:
+
+            def build(self, *, device: torch.device, tap_widths: Sequence[int]) -> Term: ...
+
         scale: float = Field(default=1.0, ge=0)
         """Factor on it, beside the loss on the velocity."""
 
@@ -98,6 +107,10 @@ class Objective(Component, nn.Module, ABC):
     kind = "objective"
 
     class Params(ComponentParams):
+        if TYPE_CHECKING:
+
+            def build(self, *, network: Network, teacher: Network | None = ..., device: torch.device) -> Objective: ...
+
         prediction: AnyPrediction = Field(default="velocity")  # type: ignore[assignment]
         """What the network's output means."""
         times: AnyTimes = Field(default="uniform")  # type: ignore[assignment]
@@ -118,10 +131,12 @@ class Objective(Component, nn.Module, ABC):
             if mix is not None and (len(mix) != stages or sum(mix) <= 0):
                 raise problem(f"needs {stages} shares, one a stage, not all 0", "stage_mix")
 
-    def __init__(self, params: Params, *, network: Any, teacher: Any = None, device: torch.device) -> None:
+    def __init__(
+        self, params: Params, *, network: Network, teacher: Network | None = None, device: torch.device
+    ) -> None:
         super().__init__(params)
-        self.network: Network = network
-        self.teacher: Network = teacher
+        self.network = network
+        self.teacher = teacher
         self.device = device
 
     @abstractmethod

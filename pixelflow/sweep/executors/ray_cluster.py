@@ -116,4 +116,5 @@ def _cause(error: Any) -> PixelflowError:
     """The error as it was raised, without what Ray tells of its way here."""
     import ray
 
-    return error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
+    cause: PixelflowError = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
+    return cause

@@ -199,7 +199,8 @@ def _sampler(search: Search, trial: int) -> BaseSampler:
 
     seed = int(np.random.SeedSequence([search.seed, trial]).generate_state(1)[0])
     makers = {"tpe": samplers.TPESampler, "random": samplers.RandomSampler, "gp": samplers.GPSampler}
-    return makers[search.sampler](seed=seed)
+    sampler: BaseSampler = makers[search.sampler](seed=seed)
+    return sampler
 
 
 def _space(plan: Plan) -> dict[str, BaseDistribution]:

@@ -240,4 +240,5 @@ def cells_of(tasks: list[Task]) -> Mapping[str, Evaluation]:
 
 def _training_speed(run: RunFolder) -> float:
     lines = run.history.lines()
-    return statistics.median(line["images_per_second"] for line in lines if "images_per_second" in line)
+    found: float = statistics.median(line["images_per_second"] for line in lines if "images_per_second" in line)
+    return found
