@@ -56,7 +56,8 @@ class PluginCommand:
             raise
         except BaseException as error:  # SystemExit too, which a careless module may raise
             raise MissingDependencyError(f"{what} cannot be used: {one_line(error)}") from error
-        return found
+        command: Callable[..., Any] = found
+        return command
 
 
 def found(built_in: Collection[str]) -> list[PluginCommand]:
