@@ -62,9 +62,9 @@ def work_of_image(spec: ExperimentSpec, context_tokens: float) -> float:
     for stage, patch in zip(cascade.stages, spec.patches, strict=True):
         height, width = cascade.size(stage, *spec.image.size)
         total += 3 * backbone.cost(height // patch, width // patch, stage.index, context_tokens).macs
-    if backbone.context_dim is None:
+    if backbone.text_dim is None:
         return total / spec.stages
-    unused = spec.backbone.depth * 2 * context_tokens * backbone.context_dim * backbone.width
+    unused = spec.backbone.depth * 2 * context_tokens * backbone.text_dim * backbone.width
     return total / spec.stages - unused
 
 

@@ -52,7 +52,10 @@ def main() -> int:
     out = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "build" / "docs").resolve()
     source = collected(out.with_name(f"{out.name}-pages"))
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-E", "-c", str(Path(__file__).parent)]
-    return subprocess.call([*command, str(source), str(out)])
+    code = subprocess.call([*command, str(source), str(out)])
+    if not code:  # README's pictures are HTML of its own, which Sphinx leaves as it is
+        shutil.copytree(ROOT / "docs" / "figures", out / "docs" / "figures", dirs_exist_ok=True)
+    return code
 
 
 if __name__ == "__main__":
