@@ -50,7 +50,7 @@ def _work(model: FlowModel) -> Work:
 
 def _objective(params: Objective.Params, model: FlowModel) -> Objective:
     teacher = None if params.second_network is None else FrozenLearner(_model(1))
-    objective: Objective = params.build(network=Learner(model), teacher=teacher, device=_CPU)
+    objective: Objective = params.build(network=Learner(model), second=teacher, device=_CPU)
     return objective
 
 

@@ -34,9 +34,9 @@ class FlowMatching(Objective):
     params: Params
 
     def __init__(
-        self, params: Params, *, network: Network, teacher: Network | None = None, device: torch.device
+        self, params: Params, *, network: Network, second: Network | None = None, device: torch.device
     ) -> None:
-        super().__init__(params, network=network, teacher=teacher, device=device)
+        super().__init__(params, network=network, second=second, device=device)
         widths = self.network.tap_widths
         self.weighting: Weighting = params.weighting.build()
         self.terms = nn.ModuleList(term.build(device=device, tap_widths=widths) for term in params.terms)

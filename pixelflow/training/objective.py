@@ -48,7 +48,7 @@ def build_objective(spec: ExperimentSpec, model: FlowModel, average: FlowModel) 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeds.derive(spec.seed, "objective"))
         objective: Objective = spec.objective.build(
-            network=Learner(model), teacher=None if teacher is None else FrozenLearner(teacher), device=model.device
+            network=Learner(model), second=None if teacher is None else FrozenLearner(teacher), device=model.device
         )
     return objective.train()
 

@@ -101,7 +101,7 @@ class Term(Component, nn.Module, ABC):
 class Objective(Component, nn.Module, ABC):
     """What a network is trained on: the module that is wrapped where several devices train together.
 
-    Built with ``network``, ``teacher`` (the second network where `Params.second_network` names one) and ``device``.
+    Built with ``network``, ``second`` (its `teacher`, where `Params.second_network` names one) and ``device``.
     """
 
     kind = "objective"
@@ -109,7 +109,7 @@ class Objective(Component, nn.Module, ABC):
     class Params(ComponentParams):
         if TYPE_CHECKING:
 
-            def build(self, *, network: Network, teacher: Network | None = ..., device: torch.device) -> Objective: ...
+            def build(self, *, network: Network, second: Network | None = ..., device: torch.device) -> Objective: ...
 
         prediction: AnyPrediction = Field(default="velocity")  # type: ignore[assignment]
         """What the network's output means."""
@@ -132,11 +132,11 @@ class Objective(Component, nn.Module, ABC):
                 raise problem(f"needs {stages} shares, one a stage, not all 0", "stage_mix")
 
     def __init__(
-        self, params: Params, *, network: Network, teacher: Network | None = None, device: torch.device
+        self, params: Params, *, network: Network, second: Network | None = None, device: torch.device
     ) -> None:
         super().__init__(params)
         self.network = network
-        self.teacher = teacher
+        self.teacher = second
         self.device = device
 
     @abstractmethod
