@@ -39,7 +39,7 @@ from pixelflow.core.spec import ExperimentSpec
 from pixelflow.costs import speed
 from pixelflow.costs.planning import costs
 from pixelflow.official.exchange import import_release
-from pixelflow.runs.weights import Blank
+from pixelflow.runs.weights import SkipInit
 from pixelflow.training.loader import batches
 from tests.golden.published import publish
 
@@ -263,7 +263,7 @@ def spec_of(bench: Bench, *overrides: str) -> ExperimentSpec:
 
 
 def make(bench: Bench, spec: ExperimentSpec) -> FlowModel:
-    with Blank():
+    with SkipInit():
         model = build_model(spec).to(bench.device)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

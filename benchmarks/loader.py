@@ -54,7 +54,7 @@ def torchs(data: Dataset, workers: int) -> Iterator[Any]:
     for batch in DataLoader(Batches(data), batch_size=None, num_workers=workers, collate_fn=_as_it_is, **ahead):
         if workers:
             groups, values = batch
-            yield loader.Batch(tuple(loader.Alike(own, loader._unpacked(pixels)) for own, pixels in groups), values)
+            yield loader.Batch(tuple(loader.SizeGroup(own, loader._unpacked(pixels)) for own, pixels in groups), values)
         else:
             yield batch
 

@@ -52,7 +52,7 @@ def sealed(folder: Path) -> Path:
     features._write(folder / "features/00000000.npz", features.Shard(rows, [BadSample("a.png", "torn")]))
     torch.manual_seed(0)
     about = classifier.About(("a", "b"), 16, 0.9, {})
-    classifier.save(folder / "classifier/classifier.safetensors", classifier.Network(2), about)
+    classifier.save(folder / "classifier/classifier.safetensors", classifier.ClassifierNetwork(2), about)
     _seal_others(folder)
     search = folder / "sweeps/search"
     plan = Plan.read(search)

@@ -164,3 +164,15 @@ def test_importing_the_package_is_light():
 
 def test_no_module_is_named_for_leftovers():
     assert not {"utils", "helpers", "common", "misc"} & {file.stem for file in FILES}
+
+
+def test_every_public_class_has_one_owner():
+    """Two things of one name are told apart by whoever remembers where they are."""
+    owners: dict[str, list[str]] = {}
+    package = Path(pixelflow.__file__).parent
+    for file in package.rglob("*.py"):
+        if "skeleton" not in file.parts:
+            for node in ast.parse(file.read_text("utf-8")).body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    owners.setdefault(node.name, []).append(str(file.relative_to(package)))
+    assert {name: files for name, files in owners.items() if len(files) > 1} == {}

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from pixelflow.metrics.classifier import About, Network, save
+from pixelflow.metrics.classifier import About, ClassifierNetwork, save
 from tests.tiny_encoders import make_chat_model, make_clip, make_dinov2, make_t5
 from tests.tiny_inception import make_inception
 
@@ -46,5 +46,5 @@ def _rewritten(file: Path) -> Path:
 
 def _classifier(file: Path) -> Path:
     torch.manual_seed(0)
-    save(file, Network(10), About(tuple("0123456789"), 16, 0.1, {}))
+    save(file, ClassifierNetwork(10), About(tuple("0123456789"), 16, 0.1, {}))
     return file

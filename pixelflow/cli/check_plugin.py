@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pixelflow.cli.plugin_commands import PluginCommand
     from pixelflow.contracts import Outcome
     from pixelflow.core.component import ComponentParams
-    from pixelflow.core.registry import Entry
+    from pixelflow.core.registry import Registration
 
 
 def check_plugin(
@@ -94,7 +94,7 @@ def _line(outcome: Outcome) -> str:
     return f"{outcome.status:12}{outcome.promise}" + (f"  {outcome.reason}" if outcome.reason else "")
 
 
-def _components(plugin: str) -> Sequence[tuple[str, str, Entry]]:
+def _components(plugin: str) -> Sequence[tuple[str, str, Registration]]:
     """What the plugin registered.
 
     Raises:
@@ -127,7 +127,7 @@ def _refuse_strangers(given: dict[str, str], components: Sequence[str]) -> None:
             raise UsageError(f"{key}: the plugin has no such component (there are: {', '.join(components)})")
 
 
-def _params(component: str, entry: Entry, given: dict[str, str]) -> ComponentParams:
+def _params(component: str, entry: Registration, given: dict[str, str]) -> ComponentParams:
     """The component's default settings, with those given; raises SpecError where they do not validate."""
     from pixelflow.core import reading
 

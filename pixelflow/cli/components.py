@@ -10,7 +10,7 @@ from pixelflow.cli import completing
 from pixelflow.system.terminal import tell
 
 if TYPE_CHECKING:
-    from pixelflow.core.registry import Entry
+    from pixelflow.core.registry import Registration
 
 
 def components(
@@ -37,7 +37,7 @@ def components(
         tell(f"broken plugin {failure.plugin}: {failure.reason}")
 
 
-def _described(entry: Entry) -> list[str]:
+def _described(entry: Registration) -> list[str]:
     """A component's name, origin and first line, and a line or two for each parameter."""
     import inspect
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pixelflow.evaluation.generated import Generation
     from pixelflow.evaluation.inputs import Reference
     from pixelflow.evaluation.measurement import Measurement
-    from pixelflow.evaluation.records import Outcome
+    from pixelflow.evaluation.records import MetricOutcome
     from pixelflow.system.parallel import Parallel
 
 
@@ -125,7 +125,7 @@ def _measure(measurement: Measurement, folder: Path, statistics: Path | None, pa
         for note in measurement.notes:
             say(f"note: {note}")
 
-    def led() -> tuple[list[Outcome], list[str]]:
+    def led() -> tuple[list[MetricOutcome], list[str]]:
         with bars() as shown:
             compared.progress = shown
             outcomes = list(_printed(measurement.measure(compared), shown.say))
@@ -232,7 +232,7 @@ def _of_files(images: Path, overrides: list[str], device: torch.device) -> Measu
     return Measurement.of_files(found, spec, real)
 
 
-def _printed(outcomes: Iterator[Outcome], say: Callable[..., None]) -> Iterator[Outcome]:
+def _printed(outcomes: Iterator[MetricOutcome], say: Callable[..., None]) -> Iterator[MetricOutcome]:
     """The same outcomes, each result shown as soon as it is there."""
     for outcome in outcomes:
         if outcome.result is None:

@@ -28,7 +28,7 @@ from pixelflow.system.errors import UsageError
 from pixelflow.system.terminal import tell
 
 if TYPE_CHECKING:
-    from pixelflow.generation.exports.layout import Layout
+    from pixelflow.generation.exports.layout import ExportLayout
 
 
 def export(
@@ -91,13 +91,13 @@ def export(
             tell(f"{len(tasks)} prompts, {layout.images} images each: {folder / layout.folder}")
 
 
-def _layout(name: str) -> Layout:
+def _layout(name: str) -> ExportLayout:
     """The layout of a benchmark; raises UsageError on an unknown one."""
     from pixelflow.generation.exports.dpg import DPGBench
     from pixelflow.generation.exports.geneval import GenEval
     from pixelflow.generation.exports.t2i_compbench import T2ICompBench
 
-    layouts: dict[str, Layout] = {"geneval": GenEval(), "dpg": DPGBench(), "t2i-compbench": T2ICompBench()}
+    layouts: dict[str, ExportLayout] = {"geneval": GenEval(), "dpg": DPGBench(), "t2i-compbench": T2ICompBench()}
     if name not in layouts:
         near = difflib.get_close_matches(name, layouts, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""

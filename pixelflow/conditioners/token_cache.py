@@ -27,7 +27,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from pixelflow.system.errors import DataError, first_line
 from pixelflow.system.files import write_bytes, writing
-from pixelflow.system.records import Body, Kind
+from pixelflow.system.records import Body, FileKind
 
 _ENCODER = "encoder.json"
 _AGAIN = "delete it and run pixelflow cache-text again"
@@ -42,7 +42,7 @@ class _Told(BaseModel):
     encoder: dict[str, Any]
 
 
-ENCODER = Kind(
+ENCODER = FileKind(
     "a record of a text encoder", "delete its folder and run pixelflow cache-text again", _Told, (_below_a_key,)
 )
 

@@ -9,7 +9,7 @@ from pixelflow.core.fields import CAPTION, LABEL, field_of
 from pixelflow.core.interfaces import Backbone, Conditioner, Dataset, Sample
 from pixelflow.core.model import FlowModel
 from pixelflow.core.renoising import NotLinearError
-from pixelflow.core.sampling import Plan
+from pixelflow.core.sampling import SamplingPlan
 from pixelflow.core.spec import ExperimentSpec, SamplingSpec
 from pixelflow.system.errors import DataError, SpecError
 
@@ -48,9 +48,9 @@ def build_model(spec: ExperimentSpec) -> FlowModel:
     return FlowModel(build_cascade(spec), *build_network(spec), spec.prediction.build())
 
 
-def build_plan(sampling: SamplingSpec, stages: int) -> Plan:
+def build_plan(sampling: SamplingSpec, stages: int) -> SamplingPlan:
     """How to sample, for a cascade of `stages` stages."""
-    return Plan(
+    return SamplingPlan(
         sampler=sampling.sampler.build(),
         grid=sampling.grid.build(),
         guidance=sampling.guidance.build(),

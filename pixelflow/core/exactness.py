@@ -36,7 +36,7 @@ from pixelflow.core.interfaces import (
     Velocity,
 )
 from pixelflow.core.model import FlowModel
-from pixelflow.core.sampling import Plan, generate
+from pixelflow.core.sampling import SamplingPlan, generate
 from pixelflow.core.schedule import Stage
 
 SLOPE_TOLERANCE = 0.2
@@ -114,7 +114,7 @@ class GaussianCascade:
         Args:
             entrance: where images of the data enter the cascade; by default all begins with noise.
         """
-        plan = Plan(sampler, grid, _Unguided(), [steps] * len(self.cascade.stages))
+        plan = SamplingPlan(sampler, grid, _Unguided(), [steps] * len(self.cascade.stages))
         counter = _CountedNoise()
         self._generate(plan, counter, entrance)
         columns = counter.count
@@ -135,7 +135,7 @@ class GaussianCascade:
         limit = (second * once[1] - once[0]) / (second - 1)
         return Convergence(counts, tuple(map(self.error, found)), self.error(limit))
 
-    def _generate(self, plan: Plan, noise: NoiseSource, entrance: Entrance | None) -> Tensor:
+    def _generate(self, plan: SamplingPlan, noise: NoiseSource, entrance: Entrance | None) -> Tensor:
         entry = None
         if entrance is not None:
             images = (

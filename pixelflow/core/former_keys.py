@@ -20,7 +20,7 @@ from pixelflow.core.slots import Slot
 from pixelflow.system.errors import SpecError
 
 
-class Block(NamedTuple):
+class SettingsBlock(NamedTuple):
     """A block of keys and values within plain data."""
 
     model: type[BaseModel]
@@ -30,7 +30,7 @@ class Block(NamedTuple):
     """Where it stands."""
 
 
-def blocks(annotation: Any, data: Any, key: Key = ()) -> Iterator[Block]:
+def blocks(annotation: Any, data: Any, key: Key = ()) -> Iterator[SettingsBlock]:
     """Every block within `data`, outer ones first; those of components by their types, as far as these are known."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
@@ -46,7 +46,7 @@ def blocks(annotation: Any, data: Any, key: Key = ()) -> Iterator[Block]:
         for name, item in data.items():
             yield from blocks(arguments[1], item, (*key, name))
     elif isinstance(data, dict) and isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield Block(annotation, data, key)
+        yield SettingsBlock(annotation, data, key)
         for name, info in annotation.model_fields.items():
             if name in data:
                 whole = Annotated[(info.annotation, *info.metadata)] if info.metadata else info.annotation
@@ -72,7 +72,7 @@ def renamed(model: type[BaseModel], document: Document, say: Callable[[str], Non
     return changed
 
 
-def _former(model: type[BaseModel], data: Any) -> Iterator[tuple[Block, str]]:
+def _former(model: type[BaseModel], data: Any) -> Iterator[tuple[SettingsBlock, str]]:
     for block in blocks(model, data):
         if issubclass(block.model, Settings):
             for name in block.model.former_keys:
@@ -80,7 +80,7 @@ def _former(model: type[BaseModel], data: Any) -> Iterator[tuple[Block, str]]:
                     yield block, name
 
 
-def _rename(document: Document, block: Block, former: str, say: Callable[[str], None]) -> None:
+def _rename(document: Document, block: SettingsBlock, former: str, say: Callable[[str], None]) -> None:
     """Put today's keys in the place of one; an override wins over what the file says under another name."""
     key, now = (*block.key, former), block.model.former_keys[former]  # type: ignore[attr-defined]
     place, is_overridden = document.place(key), _is_overridden(document, key)

@@ -10,7 +10,7 @@ from pixelflow.core.component import Component
 
 
 @dataclass(frozen=True)
-class Entry:
+class Registration:
     """One registered component."""
 
     cls: type[Component]
@@ -30,7 +30,7 @@ class Registry:
     """Components by kind and name. Filled by ``plugins.load()``; read by everyone else."""
 
     def __init__(self) -> None:
-        self._entries: dict[str, dict[str, Entry]] = {}
+        self._entries: dict[str, dict[str, Registration]] = {}
 
     def add(self, cls: type[Component], origin: str) -> None:
         """Register `cls`; raises TypeError on what is not a component, DuplicateNameError on a taken name."""
@@ -39,7 +39,7 @@ class Registry:
         taken = self._entries.setdefault(cls.kind, {}).get(name)
         if taken is not None:
             raise DuplicateNameError(f"the {cls.kind} name {name!r} is already taken by {taken.origin}")
-        self._entries[cls.kind][name] = Entry(cls, origin)
+        self._entries[cls.kind][name] = Registration(cls, origin)
 
     def hand_over(self, cls: type[Component]) -> None:
         """Register what Python hands over: a class of a script or a notebook's cell, in place of its former definition.
@@ -50,7 +50,7 @@ class Registry:
         own = self._entries.setdefault(cls.kind, {})
         taken = own.get(cls.type_name())
         if taken is None or (taken.origin == SESSION and _place(taken.cls) == _place(cls)):
-            own[cls.type_name()] = Entry(cls, SESSION)
+            own[cls.type_name()] = Registration(cls, SESSION)
         elif taken.cls is not cls:
             raise DuplicateNameError(f"the {cls.kind} name {cls.type_name()!r} is already taken by {taken.origin}")
 
@@ -62,11 +62,11 @@ class Registry:
         """All kinds that have at least one component, sorted."""
         return sorted(self._entries)
 
-    def of_kind(self, kind: str) -> dict[str, Entry]:
+    def of_kind(self, kind: str) -> dict[str, Registration]:
         """Name -> entry for one kind, in order of registration."""
         return dict(self._entries.get(kind, {}))
 
-    def __iter__(self) -> Iterator[tuple[str, str, Entry]]:
+    def __iter__(self) -> Iterator[tuple[str, str, Registration]]:
         for kind in self.kinds():
             for name, entry in self._entries[kind].items():
                 yield kind, name, entry

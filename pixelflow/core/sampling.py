@@ -20,7 +20,7 @@ from pixelflow.system.errors import UsageError
 
 
 @dataclass
-class Evaluations:
+class NfeCounter:
     """Network evaluations spent, counted per image: a guided evaluation counts as two."""
 
     by_stage: list[float] = field(default_factory=list)
@@ -31,7 +31,7 @@ class Evaluations:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SamplingPlan:
     """How to integrate: solver, times, guidance, and steps for each stage."""
 
     sampler: Sampler
@@ -198,7 +198,7 @@ the last one that was evaluated on the way. Returns the state to go on from, or 
 @torch.no_grad()
 def generate(
     model: FlowModel,
-    plan: Plan,
+    plan: SamplingPlan,
     condition: Condition,
     null: Condition | None,
     noise: NoiseSource,
@@ -207,7 +207,7 @@ def generate(
     on_stage: Callable[[Stage, Tensor, Callable[[], Tensor | None]], None] | None = None,
     on_step: OnStep | None = None,
     entry: Entry | None = None,
-) -> tuple[Tensor, Evaluations]:
+) -> tuple[Tensor, NfeCounter]:
     """Images (b c h w) before clipping, and the evaluations that they took.
 
     Args:
@@ -222,7 +222,7 @@ def generate(
         UsageError: `on_step` returns a state of another shape, or the images do not fit where they enter.
     """
     channels, height, width = shape
-    spent = Evaluations()
+    spent = NfeCounter()
     x = torch.empty(0)
     with torch.autocast(model.device.type, enabled=False):  # so that 16-bit weights are cast once, not at each step
         for stage in model.cascade.stages:

@@ -19,7 +19,7 @@ from pixelflow.core.cascade import Cascade, noise_level
 from pixelflow.core.condition import Condition
 from pixelflow.core.interfaces import Backbone, Conditioner, Cost, Output, Query
 from pixelflow.core.model import FlowModel
-from pixelflow.core.sampling import Plan, SeededNoise, WeakModel, generate
+from pixelflow.core.sampling import SamplingPlan, SeededNoise, WeakModel, generate
 from pixelflow.core.schedule import Stage
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.objectives.velocity import VelocityPrediction
@@ -217,7 +217,7 @@ def _on_meta(spec: ExperimentSpec) -> tuple[ExperimentSpec, Backbone, list[Condi
         return resolved, *build_network(resolved)
 
 
-def _asked(plan: Plan, cascade: Cascade) -> list[list[float]]:
+def _asked(plan: SamplingPlan, cascade: Cascade) -> list[list[float]]:
     """The times at which a fixed-step sampler asks for a velocity, by stage: they do not depend on what it is given."""
     asked = []
     for stage, steps in zip(cascade.stages, plan.steps, strict=True):
@@ -248,7 +248,7 @@ class _AskedField:
         return x
 
 
-def _rehearse(plan: Plan, cascade: Cascade) -> list[float]:
+def _rehearse(plan: SamplingPlan, cascade: Cascade) -> list[float]:
     """Evaluations of each stage of one sample, by a solver that chooses its own steps."""
     model = FlowModel(cascade, _Rehearsal(cascade.stages), [], VelocityPrediction(VelocityPrediction.Params()))
     count = len(cascade.stages)

@@ -30,7 +30,7 @@ _PREVIEW = re.compile(r"step-\d{8}(-stages)?\.png")
 
 
 @dataclass(frozen=True)
-class Drawing:
+class DrawnSamples:
     """What the record of `pixelflow sample` says of the images beside it."""
 
     images: int
@@ -115,12 +115,12 @@ class Pictures:
         return tuple(lines)
 
     @cached_property
-    def _drawing(self) -> Drawing | None:
+    def _drawing(self) -> DrawnSamples | None:
         """What the folder's own record says."""
         return self._drawings.get("")
 
     @cached_property
-    def _drawings(self) -> Mapping[str, Drawing]:
+    def _drawings(self) -> Mapping[str, DrawnSamples]:
         """Folder -> what its record says, for those that have one."""
         found = {folder: _read(self.root / folder / RECORD) for folder in self._names}
         return {folder: drawing for folder, drawing in found.items() if drawing is not None}
@@ -165,7 +165,7 @@ class Pictures:
         return [column[places[file]] for file in self.files]
 
 
-def _nearest(folder: str, drawings: Mapping[str, Drawing]) -> str | None:
+def _nearest(folder: str, drawings: Mapping[str, DrawnSamples]) -> str | None:
     """The folder itself, or the nearest above it, that has a record."""
     while folder not in drawings:
         if not folder:
@@ -174,7 +174,7 @@ def _nearest(folder: str, drawings: Mapping[str, Drawing]) -> str | None:
     return folder
 
 
-def _read(file: Path) -> Drawing | None:
+def _read(file: Path) -> DrawnSamples | None:
     """A record as far as it tells of images; None where there is none, or a file of somebody else's."""
     try:
         found = json.loads(file.read_text("utf-8"))
@@ -185,4 +185,4 @@ def _read(file: Path) -> Drawing | None:
         return None
     if not isinstance(classes, list) or any(column is not None and len(column) != count for column in columns):
         return None
-    return Drawing(count, tuple(map(str, classes)), *columns)
+    return DrawnSamples(count, tuple(map(str, classes)), *columns)

@@ -14,9 +14,9 @@ from pixelflow.evaluation import records
 from pixelflow.evaluation.generated import Generation, values_for
 from pixelflow.evaluation.inputs import reference_for
 from pixelflow.evaluation.measurement import Measurement
-from pixelflow.evaluation.records import Outcome
+from pixelflow.evaluation.records import MetricOutcome
 from pixelflow.generation.draw import evaluating
-from pixelflow.generation.orders import Source
+from pixelflow.generation.orders import WeightsSource
 from pixelflow.generation.run import Run
 from pixelflow.runs.metric_result import MetricResult
 from pixelflow.system.parallel import Parallel
@@ -55,7 +55,7 @@ def evaluate_model(
     parallel = parallel or Parallel(model.device)
     parallel.by_first(lambda: _clear(folder))
     with evaluating(model):
-        source = Source(run=spec.name, step=step, weights="ema", sha256="")
+        source = WeightsSource(run=spec.name, step=step, weights="ema", sha256="")
         run = Run(spec, model, classes, source)
         count = spec.evaluation.images
         generation = Generation(run, spec.sampling, count, 0, values_for(run, count, data))
@@ -68,7 +68,7 @@ def evaluate_model(
     return None if outcomes is None else _kept(measurement, outcomes, folder, step)
 
 
-def _kept(measurement: Measurement, outcomes: Sequence[Outcome], folder: Path, step: int) -> list[MetricResult]:
+def _kept(measurement: Measurement, outcomes: Sequence[MetricOutcome], folder: Path, step: int) -> list[MetricResult]:
     """Record what was measured, and nothing else; returns it."""
     measurement.record(folder, outcomes)
     _clear(folder)

@@ -24,7 +24,7 @@ Figures = dict[str, float]
 _QUANTILES = (0.025, 0.975)
 
 
-class Watched:
+class WatchedComparison:
     """A comparison that notes what a metric asks it for."""
 
     def __init__(self, images: FeatureComparison) -> None:

@@ -18,10 +18,10 @@ from pixelflow.evaluation import records, statistics
 from pixelflow.evaluation.comparison import FeatureComparison, Progress, silent
 from pixelflow.evaluation.generated import Generation
 from pixelflow.evaluation.inputs import Images, Reference, check_reference, dataset_at
-from pixelflow.evaluation.intervals import Watched, intervals
-from pixelflow.evaluation.records import Outcome
+from pixelflow.evaluation.intervals import WatchedComparison, intervals
+from pixelflow.evaluation.records import MetricOutcome
 from pixelflow.evaluation.sources import DatasetSource, Source
-from pixelflow.evaluation.statistics import Entry
+from pixelflow.evaluation.statistics import FeatureMoments
 from pixelflow.runs.metric_result import MetricResult
 from pixelflow.system.cache import CACHE_VARIABLE, cache_folder
 from pixelflow.system.errors import DataError
@@ -99,17 +99,17 @@ class Measurement:
             parallel=parallel,
         )
 
-    def measure(self, images: FeatureComparison) -> Iterator[Outcome]:
+    def measure(self, images: FeatureComparison) -> Iterator[MetricOutcome]:
         """What comes of one metric after the other; one that fails does not keep the others from being measured."""
         for params in self.spec.metrics:
             metric: Metric = params.build(device=images.device)
             try:
-                yield Outcome(metric, self._result(metric, images))
+                yield MetricOutcome(metric, self._result(metric, images))
             except Exception as error:  # whatever it is, the others' figures must not be lost with it
-                yield Outcome(metric, error=error)
+                yield MetricOutcome(metric, error=error)
 
     def _result(self, metric: Metric, images: FeatureComparison) -> MetricResult:
-        watched = Watched(images)
+        watched = WatchedComparison(images)
         values = metric.compute(watched)
         draws = 0 if watched.read_images else self.spec.bootstrap
         return MetricResult(
@@ -141,7 +141,7 @@ class Measurement:
             }
         )
 
-    def record(self, folder: Path, outcomes: Sequence[Outcome]) -> Path:
+    def record(self, folder: Path, outcomes: Sequence[MetricOutcome]) -> Path:
         """Write what was measured, of what, against what and how; returns the file, of which see `records.write`."""
         body = {
             "pixelflow": __version__,
@@ -160,7 +160,7 @@ class Measurement:
         if not images.extractors:
             raise DataError(f"{file}: not written, for none of the metrics uses an extractor")
         entries = [
-            Entry(
+            FeatureMoments(
                 {**params.model_dump(mode="json"), **codes(params)},
                 images.weights_sha256(params),
                 *images.reference_moments(params),

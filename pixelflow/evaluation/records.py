@@ -17,7 +17,7 @@ from pixelflow.core.interfaces import Metric
 from pixelflow.runs.metric_result import MetricResult
 from pixelflow.system.errors import PixelflowError, first_line
 from pixelflow.system.files import writing
-from pixelflow.system.records import Kind
+from pixelflow.system.records import FileKind
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class _Record(BaseModel):
     results: list[_Result]
 
 
-EVALUATION = Kind("a record of an evaluation", "it is left as it is, and not believed", _Record)
+EVALUATION = FileKind("a record of an evaluation", "it is left as it is, and not believed", _Record)
 
 _FIRST = "evaluation.json"
 _DIGEST = "evaluation"
@@ -38,7 +38,7 @@ _DIGEST = "evaluation"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class MetricOutcome:
     """What came of one metric: its result, or why there is none."""
 
     metric: Metric
@@ -66,12 +66,12 @@ class Outcome:
         return text if self.metric.type_name() in text else f"{self.metric.title}: {text}"
 
 
-def results_of(outcomes: Sequence[Outcome]) -> list[MetricResult]:
+def results_of(outcomes: Sequence[MetricOutcome]) -> list[MetricResult]:
     """The results of the metrics that did not fail."""
     return [outcome.result for outcome in outcomes if outcome.result is not None]
 
 
-def check(outcomes: Sequence[Outcome]) -> None:
+def check(outcomes: Sequence[MetricOutcome]) -> None:
     """Raise for the metrics that failed: one error with a line for each, or the first that nobody foresaw as it is."""
     errors = [outcome.error for outcome in outcomes if outcome.error is not None]
     for error in errors:
@@ -102,7 +102,7 @@ def digest_of(told: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:10]
 
 
-def write(folder: Path, digest: str, body: Mapping[str, Any], outcomes: Sequence[Outcome]) -> Path:
+def write(folder: Path, digest: str, body: Mapping[str, Any], outcomes: Sequence[MetricOutcome]) -> Path:
     """Write a record as ``evaluation.json``, or as ``evaluation-DIGEST.json`` where another evaluation has that name.
 
     An earlier record of the same evaluation is replaced; of a metric that failed, its result is kept.

@@ -22,7 +22,7 @@ _BATCH = 64
 
 
 @dataclass(frozen=True)
-class Part:
+class SourcePart:
     """What there is between two places of a data set."""
 
     readable: list[Sample]
@@ -66,7 +66,7 @@ class Source(ImageSource, Protocol):
     def __len__(self) -> int:
         """Images, less those that were found to be unreadable."""
 
-    def parts(self, start: int, stop: int) -> Iterator[Part]:
+    def parts(self, start: int, stop: int) -> Iterator[SourcePart]:
         """The elements from `start` to before `stop`, few at a time; nothing is counted as unreadable yet."""
 
 
@@ -145,11 +145,11 @@ class DatasetSource:
         if not found:
             raise DataError("there is no readable image to measure")
 
-    def parts(self, start: int, stop: int) -> Iterator[Part]:
+    def parts(self, start: int, stop: int) -> Iterator[SourcePart]:
         """The elements from `start` to before `stop`, at most 64 at a time; nothing is counted as unreadable yet."""
         for first in range(start, min(stop, self.elements), _BATCH):
             samples = [self._sample(index) for index in range(first, min(first + _BATCH, stop, self.elements))]
-            yield Part(
+            yield SourcePart(
                 [sample for sample in samples if isinstance(sample, Sample)],
                 [sample for sample in samples if isinstance(sample, BadSample)],
                 self.classes,

@@ -20,7 +20,7 @@ from pixelflow.core.interfaces import Array, Extractor, ImageBatch
 from pixelflow.core.plugin_use import codes
 from pixelflow.core.version import __version__
 from pixelflow.data.bad_samples import Tally
-from pixelflow.evaluation.sources import Part
+from pixelflow.evaluation.sources import SourcePart
 from pixelflow.system.errors import DataError, PixelflowError
 from pixelflow.system.files import check_free, write_bytes
 from pixelflow.system.sealed_arrays import npz_bytes, read_npz
@@ -49,7 +49,7 @@ class Statistics(Protocol):
 
 
 @dataclass(frozen=True)
-class Entry:
+class FeatureMoments:
     """What a file of statistics says of one extractor."""
 
     extractor: Mapping[str, Any]
@@ -76,7 +76,9 @@ class SavedStatistics:
         try:
             self.recipe = json.loads(str(arrays[_RECIPE]))
             self.entries = [
-                Entry(one["extractor"], one["weights_sha256"], arrays[f"mean_{place}"], arrays[f"covariance_{place}"])
+                FeatureMoments(
+                    one["extractor"], one["weights_sha256"], arrays[f"mean_{place}"], arrays[f"covariance_{place}"]
+                )
                 for place, one in enumerate(self.recipe["extractors"])
             ]
         except (LookupError, ValueError, TypeError, RecursionError) as error:
@@ -152,7 +154,7 @@ class NoImages:
     def __iter__(self) -> Iterator[ImageBatch]:
         raise DataError(f"{self.file}: holds statistics and no images, which this needs; give the real images")
 
-    def parts(self, start: int, stop: int) -> Iterator[Part]:
+    def parts(self, start: int, stop: int) -> Iterator[SourcePart]:
         return iter(())
 
 
@@ -162,7 +164,7 @@ def check_replaceable(file: Path, identity: str) -> None:
         check_free(file, "--save-statistics")
 
 
-def _earlier(file: Path, identity: str) -> list[Entry]:
+def _earlier(file: Path, identity: str) -> list[FeatureMoments]:
     """What a file holds of the images of this identity."""
     with suppress(PixelflowError):
         saved = SavedStatistics(file)
@@ -170,7 +172,7 @@ def _earlier(file: Path, identity: str) -> list[Entry]:
     return []
 
 
-def save(file: Path, entries: Sequence[Entry], told: Mapping[str, Any], identity: str) -> None:
+def save(file: Path, entries: Sequence[FeatureMoments], told: Mapping[str, Any], identity: str) -> None:
     """Write statistics; `told` says of which images. What the file holds of the same images, by others, is kept.
 
     Args:

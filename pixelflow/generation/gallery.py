@@ -28,11 +28,11 @@ from pixelflow.generation.whole_png import is_whole
 from pixelflow.system import terminal
 from pixelflow.system.errors import CannotWriteError, DataError, NonFiniteError, PixelflowError, UsageError
 from pixelflow.system.files import LOCK, check_free, is_free, locked_if_free, writing
-from pixelflow.system.records import Kind, digest
+from pixelflow.system.records import FileKind, digest
 
 RECORD = "samples.json"
 
-SAMPLES = Kind("a record of samples", f"give the {RECORD} of earlier samples, or draw them anew")
+SAMPLES = FileKind("a record of samples", f"give the {RECORD} of earlier samples, or draw them anew")
 AT_WORK = "another process draws into this folder; wait for it, or choose another --out"
 
 _DRAFT, _BEGUN = ".unfinished", "progress.json"
@@ -78,7 +78,7 @@ def holds(folder: Path, order: Order) -> bool:
     return False
 
 
-class Progress(Settings):
+class DrawingProgress(Settings):
     """How far an unfinished drawing has come: the first images are there, in whole batches."""
 
     drawing: str
@@ -89,7 +89,7 @@ class Progress(Settings):
     seconds: float
 
 
-_PROGRESS = Kind("the progress of a drawing", "remove it, and the drawing begins anew", Progress)
+_PROGRESS = FileKind("the progress of a drawing", "remove it, and the drawing begins anew", DrawingProgress)
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Subject:
 
     @cached_property
     def drawing(self) -> str:
-        """See `Progress.drawing`."""
+        """See `DrawingProgress.drawing`."""
         return digest({"order": self.order.model_dump(mode="json"), "environment": dict(self.environment)})
 
 
@@ -126,10 +126,10 @@ def place_for(samples: Path, subject: Subject, *, is_new: bool = False) -> Path:
         number += 1
 
 
-def _progress(folder: Path) -> Progress | None:
+def _progress(folder: Path) -> DrawingProgress | None:
     """How far the unfinished drawing in a folder has come; None if there is none that can be gone on with."""
     with suppress(PixelflowError):
-        found = Progress.model_validate(_PROGRESS.read(folder / _DRAFT / _BEGUN))
+        found = DrawingProgress.model_validate(_PROGRESS.read(folder / _DRAFT / _BEGUN))
         if all(_is_there(folder / _DRAFT / _name(index)) for index in range(found.images)):
             return found
     return None
@@ -154,7 +154,7 @@ class Gallery:
 
     def __init__(self, folder: Path, subject: Subject) -> None:
         self.folder, self.subject = folder, subject
-        self._progress = Progress(drawing=subject.drawing, images=0, evaluations=(), seconds=0)
+        self._progress = DrawingProgress(drawing=subject.drawing, images=0, evaluations=(), seconds=0)
         self._draft = folder / _DRAFT
         self._lock = ExitStack()
 
@@ -231,7 +231,7 @@ class Gallery:
             stages, clean = ([stage[:_IN_STRIP] for stage in states] for states in (drawn.stages, drawn.clean))
             self._save(filmstrip(stages, clean=clean, rows=self.subject.titles[: len(stages[-1])]), STAGES)
         before = [(self.images, self.evaluations)] if self.images else []
-        self._progress = Progress(
+        self._progress = DrawingProgress(
             drawing=self._progress.drawing,
             images=self.images + len(drawn.images),
             evaluations=mean_evaluations([*before, (len(drawn.images), drawn.evaluations)]),

@@ -15,7 +15,7 @@ from pixelflow.core.model import FlowModel
 from pixelflow.core.sizes import Size
 from pixelflow.core.spec import ExperimentSpec, SamplingSpec
 from pixelflow.generation.editing import Edit, editing
-from pixelflow.generation.orders import MOST_IMAGES, Order, Source
+from pixelflow.generation.orders import MOST_IMAGES, Order, WeightsSource
 from pixelflow.generation.rewriting import chosen, rewritten
 from pixelflow.generation.settings import check_negatives, check_weak, checked_size
 from pixelflow.system.errors import UsageError
@@ -31,7 +31,7 @@ class Drawable(Protocol):
 
     spec: ExperimentSpec
     model: FlowModel
-    source: Source
+    source: WeightsSource
 
     @property
     def known(self) -> Classes: ...

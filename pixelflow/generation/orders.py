@@ -23,7 +23,7 @@ _LATER = ("fields", "edit")
 """Keys that orders did not have from the beginning."""
 
 
-class Source(Settings):
+class WeightsSource(Settings):
     """Which weights a model has."""
 
     run: str
@@ -38,8 +38,8 @@ class Source(Settings):
 class Order(Settings):
     """All that decides what is drawn."""
 
-    source: Source
-    weak: Source | None = None
+    source: WeightsSource
+    weak: WeightsSource | None = None
     """The weaker model of autoguidance."""
     sampling: SamplingSpec
     labels: tuple[int, ...] | None = None

@@ -25,7 +25,7 @@ from pixelflow.generation.draw import evaluating
 from pixelflow.generation.editing import Edit
 from pixelflow.generation.given import Given, Text, check_width
 from pixelflow.generation.ordering import ordered
-from pixelflow.generation.orders import Source
+from pixelflow.generation.orders import WeightsSource
 from pixelflow.generation.prompts import Prompt, context
 from pixelflow.generation.result import Drawing
 from pixelflow.generation.settings import changed_sampling
@@ -33,7 +33,7 @@ from pixelflow.generation.weaker import Weaker
 from pixelflow.runs import checkpoint
 from pixelflow.runs.history import Step
 from pixelflow.runs.runfolder import RunFolder
-from pixelflow.runs.weights import Blank, load_weights, part_of
+from pixelflow.runs.weights import SkipInit, load_weights, part_of
 from pixelflow.system.device import choose_device
 from pixelflow.system.errors import DataError, UsageError
 from pixelflow.system.printing import printable
@@ -58,7 +58,7 @@ def _of(
 class Run:
     """A model with the spec that it was trained by."""
 
-    def __init__(self, spec: ExperimentSpec, model: FlowModel, classes: Sequence[str], source: Source) -> None:
+    def __init__(self, spec: ExperimentSpec, model: FlowModel, classes: Sequence[str], source: WeightsSource) -> None:
         self.spec = spec
         self.model = model.eval()
         self.classes = tuple(classes)
@@ -105,16 +105,16 @@ class Run:
         folder = RunFolder(path)
         spec = folder.read_spec(to_draw=True)
         found = checkpoint.load(folder.checkpoints, folder.step_of(step), [part])
-        with Blank():
+        with SkipInit():
             model = build_model(spec)
         load_weights(model, found.tensors[part], f"{folder.path} step {found.step}")
-        source = Source(
+        source = WeightsSource(
             run=str(folder.path), step=found.step, weights=weights, sha256=found.sha256[f"{part}.safetensors"]
         )
         return cls(spec, model.to(target), folder.classes_at(found.step), source)
 
     @classmethod
-    def reopen(cls, source: Source, *, path: str | Path | None = None, device: str | None = None) -> Run:
+    def reopen(cls, source: WeightsSource, *, path: str | Path | None = None, device: str | None = None) -> Run:
         """Open the very weights of a source, wherever its run lies now.
 
         Raises:

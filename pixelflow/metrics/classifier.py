@@ -40,7 +40,7 @@ class About:
     """How it was trained."""
 
 
-class Network(nn.Module):
+class ClassifierNetwork(nn.Module):
     """Five convolutions and a mean over places; a quarter of a million weights."""
 
     def __init__(self, classes: int) -> None:
@@ -76,7 +76,7 @@ def prepared(images: Tensor, side: int) -> Tensor:
     return images.expand(-1, 3, -1, -1)
 
 
-def save(file: Path, network: Network, about: About) -> str:
+def save(file: Path, network: ClassifierNetwork, about: About) -> str:
     """Write a classifier as safetensors, which say in their header what it is; returns the file's SHA-256.
 
     Raises:
@@ -92,7 +92,7 @@ def save(file: Path, network: Network, about: About) -> str:
 class Classifier:
     """A trained classifier on a device."""
 
-    network: Network
+    network: ClassifierNetwork
     about: About
     sha256: str
 
@@ -136,7 +136,7 @@ def _read(file: Path, device: torch.device, size: int, changed: int) -> Classifi
     try:
         told = json.loads(metadata[_ABOUT])
         about = About(tuple(told["classes"]), told["side"], told["accuracy"], told["recipe"])
-        network = Network(len(about.classes))
+        network = ClassifierNetwork(len(about.classes))
         network.load_state_dict(safetensors.torch.load(content))
     except (SafetensorError, ValueError, LookupError, TypeError, RuntimeError, OverflowError):
         raise DataError(f"{file}: holds no classifier of 'pixelflow train-extractor'; make it anew") from None

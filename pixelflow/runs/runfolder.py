@@ -34,7 +34,7 @@ from pixelflow.runs.history import History, Step, best_of
 from pixelflow.system import files, records, terminal
 from pixelflow.system.errors import CannotWriteError, DataError, MissingInputError
 from pixelflow.system.files import sync_folder, write_text, writing
-from pixelflow.system.records import Kind, Migration, only_sealed
+from pixelflow.system.records import FileKind, Migration, only_sealed
 
 _SPEC = "spec.yaml"
 _ENVIRONMENT = "environment.json"
@@ -57,7 +57,7 @@ class Environment(BaseModel):
     history: list[dict[str, Any]] = []
 
 
-ENVIRONMENT = Kind("a run's environment", "restore it, or train anew under another name", Environment)
+ENVIRONMENT = FileKind("a run's environment", "restore it, or train anew under another name", Environment)
 
 
 class RunFolder:

@@ -35,7 +35,7 @@ def title_of(part: str) -> str:
     return next((weights for weights, own in _PARTS.items() if own == part), part)
 
 
-class Blank(TorchFunctionMode):
+class SkipInit(TorchFunctionMode):
     """Within, modules leave the values of new parameters to chance: for a model whose weights are loaded next.
 
     Only filling a parameter is skipped, so buffers, saved or not, are what they always are.

@@ -3,7 +3,7 @@
 ``format`` and ``content_sha256`` are the first keys of a document; the hash is of all others, and of the format, as
 canonical JSON. Files of format 1, which former versions wrote, have neither key and open as they always did. A file
 with one of the two must have both, and they must fit: no damage makes a new file an old one. A later format comes with
-a step that makes the earlier one's content into its own; see `Kind.migrations`.
+a step that makes the earlier one's content into its own; see `FileKind.migrations`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def only_sealed(body: Body) -> Body:
 
 
 @dataclass(frozen=True)
-class Kind:
+class FileKind:
     """One kind of document."""
 
     name: str

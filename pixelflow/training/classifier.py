@@ -15,7 +15,7 @@ from pixelflow.core.interfaces import BadSample, Dataset
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.data.bad_samples import Tally
 from pixelflow.data.surveys import told
-from pixelflow.metrics.classifier import About, Network, prepared
+from pixelflow.metrics.classifier import About, ClassifierNetwork, prepared
 from pixelflow.metrics.splits import held_out, some
 from pixelflow.system.errors import DataError
 
@@ -50,7 +50,7 @@ def train_classifier(
     device: torch.device,
     progress: Progress,
     say: Callable[[str], None] = lambda line: None,
-) -> tuple[Network, About]:
+) -> tuple[ClassifierNetwork, About]:
     """A classifier of the labels of a spec's data; `say` is told what these are.
 
     Raises:
@@ -67,7 +67,7 @@ def train_classifier(
     is_held_out = torch.from_numpy(held_out(labels.numpy(), _HELD_OUT, spec.seed))
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(spec.seed)
-        network = Network(len(dataset.classes)).to(device)
+        network = ClassifierNetwork(len(dataset.classes)).to(device)
     _fit(network, pixels[~is_held_out], labels[~is_held_out], settings, spec.seed, device, progress)
     accuracy = _accuracy(network, pixels[is_held_out], labels[is_held_out], device)
     recipe = {
@@ -102,7 +102,7 @@ def _read(
 
 
 def _fit(
-    network: Network,
+    network: ClassifierNetwork,
     pixels: Tensor,
     labels: Tensor,
     settings: ClassifierTraining,
@@ -151,7 +151,7 @@ def _shifted(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 @torch.no_grad()
-def _accuracy(network: Network, pixels: Tensor, labels: Tensor, device: torch.device) -> float:
+def _accuracy(network: ClassifierNetwork, pixels: Tensor, labels: Tensor, device: torch.device) -> float:
     network.eval()
     given = [network(_floats(part, device)).argmax(1).cpu() for part in pixels.split(500)]
     return float((torch.cat(given) == labels).double().mean())

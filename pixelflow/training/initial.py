@@ -20,14 +20,14 @@ from pixelflow.core.fields import LABEL
 from pixelflow.core.interfaces import Backbone, Conditioner
 from pixelflow.core.model import FlowModel
 from pixelflow.core.spec import ExperimentSpec, InitSpec
-from pixelflow.generation.orders import Source
+from pixelflow.generation.orders import WeightsSource
 from pixelflow.generation.run import Run
 from pixelflow.runs import checkpoint
 from pixelflow.runs.runfolder import RunFolder
 from pixelflow.system.errors import MissingInputError, UsageError
-from pixelflow.system.records import Kind
+from pixelflow.system.records import FileKind
 
-INHERITED = Kind("what a run took from another", "nothing needs it, remove it")
+INHERITED = FileKind("what a run took from another", "nothing needs it, remove it")
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Weight:
 
 
 @dataclass(frozen=True)
-class Classes:
+class InheritedClasses:
     """Classes whose weights were taken over by name, or by number from a run without names."""
 
     taken: tuple[str, ...]
@@ -67,13 +67,13 @@ class Classes:
 class Inherited:
     """What a model took from another run."""
 
-    source: Source
+    source: WeightsSource
     taken: dict[str, Weight]
     fresh: dict[str, Weight]
     """As a run without ``init_from`` would start with them."""
     left: dict[str, Weight]
     """The other run's weights, by its own names, for which there was no place."""
-    classes: Classes | None = None
+    classes: InheritedClasses | None = None
     """Whose weights were taken over, where a conditioner takes labels and these count other classes there."""
 
     def lines(self) -> Iterator[str]:
@@ -154,7 +154,7 @@ def inherit(model: FlowModel, spec: ExperimentSpec, former: Run, classes: Sequen
     return inherited
 
 
-def _rows(former: Run, classes: Sequence[str]) -> tuple[tuple[int | None, ...], Classes | None]:
+def _rows(former: Run, classes: Sequence[str]) -> tuple[tuple[int | None, ...], InheritedClasses | None]:
     """The former run's label of each class here, and a report; no report where all are the same."""
     count, by_number = len(former.labels), not former.classes
     if former.classes == tuple(classes):
@@ -164,7 +164,7 @@ def _rows(former: Run, classes: Sequence[str]) -> tuple[tuple[int | None, ...], 
     taken = [name for name, row in zip(classes, rows, strict=True) if row is not None]
     new = [name for name, row in zip(classes, rows, strict=True) if row is None]
     left_out = [name for name, here in zip(others, places(others, classes), strict=True) if here is None]
-    return rows, Classes(tuple(taken), tuple(new), tuple(left_out), by_number)
+    return rows, InheritedClasses(tuple(taken), tuple(new), tuple(left_out), by_number)
 
 
 def _by_class(

@@ -30,7 +30,7 @@ _LISTED = 1 << 16
 
 
 @dataclass(frozen=True)
-class Alike:
+class SizeGroup:
     """The images of a batch that have one size."""
 
     members: Tensor
@@ -43,7 +43,7 @@ class Alike:
 class Batch:
     """What one step is trained on."""
 
-    groups: tuple[Alike, ...]
+    groups: tuple[SizeGroup, ...]
     """The images, by size; one group unless the spec lets images keep their shape."""
     values: dict[str, list[Any]]
     """Field -> one value an image; only the fields that all of them have."""
@@ -54,17 +54,17 @@ class Batch:
 
     def pin_memory(self) -> Batch:
         """The batch in page-locked memory, from which copies to the GPU overlap with computation."""
-        return Batch(tuple(Alike(group.members, group.images.pin_memory()) for group in self.groups), self.values)
+        return Batch(tuple(SizeGroup(group.members, group.images.pin_memory()) for group in self.groups), self.values)
 
 
-def grouped(images: Iterable[Tensor]) -> tuple[Alike, ...]:
+def grouped(images: Iterable[Tensor]) -> tuple[SizeGroup, ...]:
     """Images (c h w) by size, small ones first."""
     of_size: dict[tuple[int, ...], list[tuple[int, Tensor]]] = defaultdict(list)
     for place, image in enumerate(images):
         of_size[tuple(image.shape[1:])].append((place, image))
     sizes = sorted(of_size, key=lambda size: (math.prod(size), size))
     alike = [zip(*of_size[size], strict=True) for size in sizes]
-    return tuple(Alike(torch.tensor(places), torch.stack(own)) for places, own in alike)
+    return tuple(SizeGroup(torch.tensor(places), torch.stack(own)) for places, own in alike)
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class _PackedRead:
     def unpacked(self) -> _Read:
         if self.values is None:
             return _Read(None, self.bad)
-        groups = tuple(Alike(torch.from_numpy(members), _unpacked(pixels)) for members, pixels in self.groups)
+        groups = tuple(SizeGroup(torch.from_numpy(members), _unpacked(pixels)) for members, pixels in self.groups)
         values = {name: [_unpacked_value(one) for one in column] for name, column in self.values.items()}
         return _Read(Batch(groups, values), self.bad)
 

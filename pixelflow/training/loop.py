@@ -242,7 +242,7 @@ class Trainer:
             self.run.history.append(line)
         progress.show(line, left)
         trackers.write(line)
-        state.window = metrics.Window()
+        state.window = metrics.MetricAverages()
 
     def _look(self, progress: Progress, trackers: Trackers) -> None:
         """Whatever is to be seen of the weights of this step, if it is due and not there; a signal ends it in all."""

@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass
-class Window:
+class MetricAverages:
     """Sums since the last line. Checkpoints hold it, so that a continued run writes the line it would have written."""
 
     steps: int = 0

@@ -24,7 +24,7 @@ from pixelflow.core.work import Origin
 from pixelflow.generation.run import Run
 from pixelflow.system.errors import DataError, UsageError
 from pixelflow.system.parallel import Parallel
-from pixelflow.training.loader import Alike, Batch
+from pixelflow.training.loader import Batch, SizeGroup
 
 
 def build_objective(spec: ExperimentSpec, model: FlowModel, average: FlowModel) -> Objective:
@@ -95,7 +95,7 @@ class WorkMaker:
         stages = stages_of(count, self._shares, self._generator("stages", step))
         tau = self._times.sample(count, self._generator("times", step))
         dropped = torch.rand(count, generator=self._generator("dropout", step)) < self._dropout
-        images = [Alike(own.members, own.images.to(self._model.device, non_blocking=True)) for own in batch.groups]
+        images = [SizeGroup(own.members, own.images.to(self._model.device, non_blocking=True)) for own in batch.groups]
         sizes = self._sizes(batch)
         groups = [
             group
@@ -129,7 +129,7 @@ class WorkMaker:
 
     def _groups(
         self,
-        images: Sequence[Alike],
+        images: Sequence[SizeGroup],
         sizes: Mapping[Size, Tensor],
         stage: Stage,
         chosen: Tensor,
@@ -159,7 +159,7 @@ class WorkMaker:
         return seeds.generator(self._seed, purpose, 0, *indices, device=device)
 
 
-def _size(group: Alike) -> Size:
+def _size(group: SizeGroup) -> Size:
     """Height and width."""
     height, width = group.images.shape[2:]
     return height, width

@@ -17,10 +17,10 @@ from pixelflow.core.model import FlowModel
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.runs import checkpoint
 from pixelflow.runs.ema import Ema
-from pixelflow.runs.weights import Blank
+from pixelflow.runs.weights import SkipInit
 from pixelflow.system.errors import DataError
 from pixelflow.system.journal import Position
-from pixelflow.training.metrics import Window
+from pixelflow.training.metrics import MetricAverages
 from pixelflow.training.objective import build_objective, own_weights
 from pixelflow.training.optimizer import Optimizer, make_optimizer, trained
 
@@ -34,7 +34,7 @@ class TrainState:
     objective: Objective
     optimizer: Optimizer
     step: int = 0
-    window: Window = field(default_factory=Window)
+    window: MetricAverages = field(default_factory=MetricAverages)
     saved_step: int | None = None
     """The step of the newest checkpoint, if there is one."""
     metrics: Position | None = None
@@ -51,7 +51,7 @@ class TrainState:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seeds.derive(spec.seed, "weights"))
                 return cls._of(build_model(spec), spec, device)
-        with Blank():
+        with SkipInit():
             model = build_model(spec)
         state = cls._of(model, spec, device)
         state._restore(checkpoints)
@@ -115,7 +115,7 @@ class TrainState:
         self.optimizer.restore(found.tensors["optimizer"])
         self.step = self.saved_step = found.step
         try:
-            self.window = Window(**found.state["window"])
+            self.window = MetricAverages(**found.state["window"])
             self.metrics = Position(**found.state["metrics"]) if "metrics" in found.state else None
         except (LookupError, TypeError):
             raise DataError(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pixelflow.core.interfaces import Extractor, Sample
 from pixelflow.evaluation.comparison import FeatureComparison
-from pixelflow.evaluation.intervals import Watched, intervals
+from pixelflow.evaluation.intervals import WatchedComparison, intervals
 from pixelflow.evaluation.sources import DatasetSource
 from pixelflow.metrics.distances import frechet, frechet_to
 
@@ -99,7 +99,7 @@ def test_they_end_where_the_figure_can_go_no_farther(tmp_path):
 
 
 def test_what_a_metric_asks_for_is_noted(tmp_path):
-    watched = Watched(compared(tmp_path, 0))
+    watched = WatchedComparison(compared(tmp_path, 0))
     distance(watched)
     assert not watched.read_images
     assert list(watched.extractors.values()) == [Flat.Params()]

@@ -16,7 +16,7 @@ from pixelflow.data.digits import Digits
 from pixelflow.evaluation import statistics
 from pixelflow.evaluation.comparison import FeatureComparison
 from pixelflow.evaluation.sources import DatasetSource
-from pixelflow.evaluation.statistics import AdmStatistics, Entry, NoImages, SavedStatistics, in_file
+from pixelflow.evaluation.statistics import AdmStatistics, FeatureMoments, NoImages, SavedStatistics, in_file
 from pixelflow.metrics.distances import frechet
 from pixelflow.metrics.frechet import Frechet
 from pixelflow.metrics.label_agreement import LabelAgreement
@@ -52,8 +52,8 @@ def compared(tmp_path: Path, reference, saved=None) -> FeatureComparison:
     )
 
 
-def entry(images: FeatureComparison, params: Extractor.Params) -> Entry:
-    return Entry(params.model_dump(mode="json"), None, *images.reference_moments(params))
+def entry(images: FeatureComparison, params: Extractor.Params) -> FeatureMoments:
+    return FeatureMoments(params.model_dump(mode="json"), None, *images.reference_moments(params))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from PIL import Image
 
 from pixelflow.generation.exports.dpg import DPGBench
 from pixelflow.generation.exports.geneval import GenEval
-from pixelflow.generation.exports.layout import Task
+from pixelflow.generation.exports.layout import ExportTask
 from pixelflow.generation.exports.t2i_compbench import T2ICompBench
 from pixelflow.system.errors import DataError, MissingInputError
 
@@ -33,12 +33,15 @@ def test_geneval_names_a_bad_line(tmp_path, line):
 def test_dpg_reads_a_folder_in_the_order_of_names(tmp_path):
     for name, text in (("partiprompts10", "one\r\n two "), ("COCOval2014", "a cat\n"), ("notes", "no prompt")):
         (tmp_path / f"{name}{'.md' if name == 'notes' else '.txt'}").write_text(text)
-    assert DPGBench().read(tmp_path) == [Task(0, "a cat", "COCOval2014"), Task(1, "one two", "partiprompts10")]
+    assert DPGBench().read(tmp_path) == [
+        ExportTask(0, "a cat", "COCOval2014"),
+        ExportTask(1, "one two", "partiprompts10"),
+    ]
 
 
 def test_a_dpg_grid_has_its_cells_edge_to_edge_row_by_row():
     pictures = [Image.new("RGB", (8, 8), (40 * index, 0, 0)) for index in range(4)]
-    (grid,) = DPGBench().contents(Task(0, "a", "stem"), pictures)
+    (grid,) = DPGBench().contents(ExportTask(0, "a", "stem"), pictures)
     assert grid.size == (16, 16)
     assert [grid.getpixel(place)[0] for place in ((0, 0), (8, 7), (7, 8), (15, 15))] == [0, 40, 80, 120]
 

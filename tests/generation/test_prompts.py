@@ -15,7 +15,7 @@ from pixelflow.core.condition import Condition
 from pixelflow.core.interfaces import Conditioner
 from pixelflow.core.labels import label_indices, repeated
 from pixelflow.core.model import FlowModel
-from pixelflow.generation.orders import Source
+from pixelflow.generation.orders import WeightsSource
 from pixelflow.generation.prompt_files import read_prompts
 from pixelflow.generation.prompts import Prompt, condition_for, context
 from pixelflow.generation.run import Run
@@ -111,7 +111,7 @@ def test_embeddings_that_do_not_fit_are_named(model: FlowModel, tokens: Tensor, 
 
 def test_a_text_run_gives_its_velocity_from_captions_and_from_embeddings(model: FlowModel):
     spec = make_spec().model_copy(update={"conditioners": (make_spec().conditioners[0], Letters.Params())})
-    source = Source(run="memory", step=0, weights="ema", sha256="")
+    source = WeightsSource(run="memory", step=0, weights="ema", sha256="")
     run = Run(spec, model, CLASSES, source)
     x = torch.randn(2, 1, 16, 16)
     encoded = model.conditioners[1](model.conditioners[1].prepare(["cat", "do"]))

@@ -12,7 +12,7 @@ from pixelflow.core.assembly import build_model
 from pixelflow.core.document import parse
 from pixelflow.core.schedule import make_stages
 from pixelflow.core.spec import ExperimentSpec
-from pixelflow.generation.orders import Source
+from pixelflow.generation.orders import WeightsSource
 from pixelflow.generation.run import Run
 from pixelflow.official.weights import name_table, to_official
 from tests.golden.plain import Plain, schedule
@@ -36,7 +36,7 @@ def lively(spec: str) -> tuple[Run, Plain]:
         has_labels=bool(validated.conditioners),
     )
     state = to_official({k: v.double() for k, v in model.state_dict().items()}, table, validated.patches[0])
-    run = Run(validated, model, (), Source(run="other", step=0, weights="ema", sha256=""))
+    run = Run(validated, model, (), WeightsSource(run="other", step=0, weights="ema", sha256=""))
     return run, Plain(state, backbone.heads, validated.patches[0], backbone.depth)
 
 

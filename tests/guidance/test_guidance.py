@@ -9,7 +9,7 @@ from torch import Tensor
 from pixelflow.core import plugins
 from pixelflow.core.cascade import Cascade
 from pixelflow.core.registry import registry
-from pixelflow.core.sampling import Plan, SeededNoise, StageBranches, WeakModel, generate
+from pixelflow.core.sampling import SamplingPlan, SeededNoise, StageBranches, WeakModel, generate
 from pixelflow.guidance.apg import limited, projected
 from pixelflow.guidance.cfg_zero_star import best_scale
 from pixelflow.system.errors import UsageError
@@ -166,7 +166,7 @@ def test_interval_passes_checks_on_and_nests():
 def test_plan_counts_what_generation_spends(name):
     spec = make_spec(f"sampling.guidance={name}")
     model, guidance = lively_model(spec), built("guidance", name)
-    plan = Plan(built("sampler", "euler"), built("grid", "uniform"), guidance, [4, 4])
+    plan = SamplingPlan(built("sampler", "euler"), built("grid", "uniform"), guidance, [4, 4])
     condition = model.condition(model.prepare({"label": [1, 2]}))
     noise = SeededNoise([0, 1], torch.device("cpu"))
     _, spent = generate(model, plan, condition, model.condition(model.null(2)), noise, (1, 16, 16))

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from pixelflow.contracts.partners import Held
 from pixelflow.data.image_folder import ImageFolder
 from pixelflow.evaluation.sources import DatasetSource
-from pixelflow.evaluation.statistics import Entry
+from pixelflow.evaluation.statistics import FeatureMoments
 from pixelflow.metrics.adm_inception import AdmInception
 from pixelflow.metrics.clean_fid import CleanFid
 from pixelflow.metrics.clean_resized import CleanResized
@@ -212,7 +212,7 @@ def test_titles_and_protocols_tell_what_is_measured(file):
 
 @pytest.mark.parametrize("params", [InceptionPool.Params, AdmInception.Params])
 def test_weights_may_lie_elsewhere_than_when_statistics_were_saved(params, tmp_path):
-    entry = Entry(params().model_dump(mode="json"), INCEPTION.sha256, np.zeros(1), np.eye(1))
+    entry = FeatureMoments(params().model_dump(mode="json"), INCEPTION.sha256, np.zeros(1), np.eye(1))
     assert entry.is_of(params(weights=tmp_path / "moved.pt"), INCEPTION.sha256)
     assert not entry.is_of(params(sha256="0" * 64), "0" * 64)
     behind = CleanResized.Params(extractor=params(weights=tmp_path / "moved.pt"))

@@ -46,8 +46,8 @@ def test_what_is_saved_is_loaded(tmp_path):
 def test_only_wanted_parts_are_loaded_and_must_be_there(tmp_path):
     save_steps(tmp_path, 1)
     assert set(checkpoint.load(tmp_path).tensors) == {"ema"}
-    with pytest.raises(MissingInputError, match="holds no 'raw'"):
-        checkpoint.load(tmp_path, parts=("raw",))
+    with pytest.raises(MissingInputError, match="holds no shadow weights"):
+        checkpoint.load(tmp_path, parts=("shadow",))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64, torch.int64, torch.bool])

@@ -7,7 +7,7 @@ from torch import nn
 
 import pixelflow
 from pixelflow.core.assembly import build_model
-from pixelflow.runs.weights import Blank, load_weights
+from pixelflow.runs.weights import SkipInit, load_weights
 from tests.conftest import lively_model, make_run, make_spec
 
 
@@ -27,7 +27,7 @@ class Net(nn.Module):
 def test_no_parameter_is_drawn_and_every_buffer_is_made():
     torch.manual_seed(0)
     usual = Net()
-    with Blank():
+    with SkipInit():
         blank = Net()
     assert torch.equal(blank.unsaved, usual.unsaved)
     blank.load_state_dict(usual.state_dict())

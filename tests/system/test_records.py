@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pixelflow.system import records
 from pixelflow.system.errors import DataError, MissingInputError
 from pixelflow.system.files import read_bytes
-from pixelflow.system.records import Kind, only_sealed
+from pixelflow.system.records import FileKind, only_sealed
 
 
 class Form(BaseModel):
@@ -23,8 +23,8 @@ class Form(BaseModel):
     names: list[str] = []
 
 
-KIND = Kind("a record of tests", "make it anew")
-CHECKED = Kind("a record of tests", "make it anew", Form)
+KIND = FileKind("a record of tests", "make it anew")
+CHECKED = FileKind("a record of tests", "make it anew", Form)
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
@@ -72,7 +72,7 @@ def test_one_of_format_and_hash_alone_is_damage(tmp_path, lost):
 
 
 def test_a_later_format_says_so():
-    later = Kind("a record of tests", "make it anew", None, (only_sealed, only_sealed))
+    later = FileKind("a record of tests", "make it anew", None, (only_sealed, only_sealed))
     with pytest.raises(DataError, match="of format 3, and this version of pixelflow knows those up to 2"):
         KIND.opened(json.loads(later.dumps({"value": 1})), "x")
 
@@ -84,8 +84,8 @@ def test_each_format_is_brought_to_the_newest_step_by_step():
     def doubled(body):
         return {**body, "value": 2 * body["value"]}
 
-    second = Kind("a record of tests", "make it anew", None, (renamed,))
-    third = Kind("a record of tests", "make it anew", Form, (renamed, doubled))
+    second = FileKind("a record of tests", "make it anew", None, (renamed,))
+    third = FileKind("a record of tests", "make it anew", Form, (renamed, doubled))
     assert third.opened({"old": 1}, "x") == {"value": 2}
     assert third.opened(json.loads(second.dumps({"value": 4})), "x") == {"value": 8}
     assert third.opened(json.loads(third.dumps({"value": 5})), "x") == {"value": 5}

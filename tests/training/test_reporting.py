@@ -87,7 +87,7 @@ def test_other_processes_are_silent(capsys):
 
 
 def test_a_line_holds_means_over_images_and_stages():
-    window = metrics.Window()
+    window = metrics.MetricAverages()
     window.add([2.0, 0.0], [4, 0], gradient_norm=1.0, seconds=1.0)
     window.add([1.0, 0.0], [2, 0], gradient_norm=3.0, seconds=2.0)
     line = window.line(step=2, learning_rate=0.1)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from pixelflow.generation.exports.layout import Layout, Task, read_lines
+from pixelflow.generation.exports.layout import ExportLayout, ExportTask, read_lines
 from pixelflow.system.errors import DataError, MissingInputError
 
 
-class DPGBench(Layout):
+class DPGBench(ExportLayout):
     """One picture for each of the 1,065 prompts, named for the prompt's file: its four images as a 2 x 2 grid.
 
     Its prompts are the folder ``dpg_bench/prompts`` of text files. The evaluator cuts the grid into squares of the
@@ -21,20 +21,21 @@ class DPGBench(Layout):
     images = 4
     squares_only = True
 
-    def read(self, source: Path) -> list[Task]:
+    def read(self, source: Path) -> list[ExportTask]:
         if not source.is_dir():
             raise MissingInputError(f"{source}: is no folder; give DPG-Bench's dpg_bench/prompts")
         files = sorted(source.glob("*.txt"))
         if not files:
             raise DataError(f"{source}: holds no *.txt; give DPG-Bench's dpg_bench/prompts")
         return [
-            Task(number, " ".join(line for _, line in read_lines(file)), file.stem) for number, file in enumerate(files)
+            ExportTask(number, " ".join(line for _, line in read_lines(file)), file.stem)
+            for number, file in enumerate(files)
         ]
 
-    def paths(self, task: Task) -> list[str]:
+    def paths(self, task: ExportTask) -> list[str]:
         return [f"{task.details}.png"]
 
-    def contents(self, task: Task, pictures: Sequence[Image.Image]) -> list[Image.Image | str]:
+    def contents(self, task: ExportTask, pictures: Sequence[Image.Image]) -> list[Image.Image | str]:
         side = pictures[0].width
         grid = Image.new("RGB", (2 * side, 2 * side))
         for index, picture in enumerate(pictures):

@@ -20,7 +20,7 @@ from pixelflow.core.interfaces import Rewriter
 from pixelflow.core.plugin_use import codes
 from pixelflow.core.spec import SamplingSpec
 from pixelflow.generation.draw import draw
-from pixelflow.generation.exports.layout import Layout, Task
+from pixelflow.generation.exports.layout import ExportLayout, ExportTask
 from pixelflow.generation.pictures import to_pil
 from pixelflow.generation.run import Run
 from pixelflow.generation.settings import code_behind
@@ -43,8 +43,8 @@ class Export:
 
     run: Run
     sampling: SamplingSpec
-    layout: Layout
-    tasks: Sequence[Task]
+    layout: ExportLayout
+    tasks: Sequence[ExportTask]
     rewriter: Rewriter | None = None
     seed: int = 0
 
@@ -116,11 +116,11 @@ class Export:
             done += 1
             yield done
 
-    def seed_of(self, task: Task, image: int) -> int:
+    def seed_of(self, task: ExportTask, image: int) -> int:
         """The seed of a prompt's image, which no setting of the model changes."""
         return seeds.derive(self.seed, "benchmark", task.number, image)
 
-    def _pictures(self, chosen: Sequence[tuple[Task, str]], parallel: Parallel) -> Iterator[Image]:
+    def _pictures(self, chosen: Sequence[tuple[ExportTask, str]], parallel: Parallel) -> Iterator[Image]:
         """All images of some prompts, in order; of several processes in the first."""
         captions = [caption for _, caption in chosen for _ in range(self.layout.images)]
         own_seeds = [self.seed_of(task, image) for task, _ in chosen for image in range(self.layout.images)]

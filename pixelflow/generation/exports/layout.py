@@ -18,7 +18,7 @@ _LARGEST = 1 << 28
 
 
 @dataclass(frozen=True)
-class Task:
+class ExportTask:
     """One prompt of a benchmark."""
 
     number: int
@@ -28,7 +28,7 @@ class Task:
     """What its files hold or are named for beside the prompt, as the layout wants it."""
 
 
-class Layout(ABC):
+class ExportLayout(ABC):
     """The files of one benchmark, below the folder that its evaluator is pointed at."""
 
     folder: ClassVar[str] = "images"
@@ -39,7 +39,7 @@ class Layout(ABC):
     """Whether the evaluator takes no other images than square ones."""
 
     @abstractmethod
-    def read(self, source: Path) -> list[Task]:
+    def read(self, source: Path) -> list[ExportTask]:
         """The benchmark's own prompts.
 
         Raises:
@@ -48,11 +48,11 @@ class Layout(ABC):
         """
 
     @abstractmethod
-    def paths(self, task: Task) -> list[str]:
+    def paths(self, task: ExportTask) -> list[str]:
         """The files of a prompt."""
 
     @abstractmethod
-    def contents(self, task: Task, pictures: Sequence[Image]) -> list[Image | str]:
+    def contents(self, task: ExportTask, pictures: Sequence[Image]) -> list[Image | str]:
         """What they hold: pictures, or text."""
 
 

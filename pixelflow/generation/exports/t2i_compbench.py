@@ -7,14 +7,14 @@ from pathlib import Path
 
 from PIL.Image import Image
 
-from pixelflow.generation.exports.layout import Layout, Task, read_lines
+from pixelflow.generation.exports.layout import ExportLayout, ExportTask, read_lines
 from pixelflow.system.errors import DataError
 
 _LONGEST_NAME = 255
 """Bytes of a file's name, on the file systems in use."""
 
 
-class T2ICompBench(Layout):
+class T2ICompBench(ExportLayout):
     """``samples/<prompt>_<000000>.png``: 10 images of each of a category's 300 prompts, counted through.
 
     Its prompts are one file a category, such as ``examples/dataset/color_val.txt``, one a line. The evaluators read
@@ -24,9 +24,9 @@ class T2ICompBench(Layout):
     folder = "samples"
     images = 10
 
-    def read(self, source: Path) -> list[Task]:
+    def read(self, source: Path) -> list[ExportTask]:
         lines = read_lines(source)
-        tasks = [Task(place, line) for place, (_, line) in enumerate(lines)]
+        tasks = [ExportTask(place, line) for place, (_, line) in enumerate(lines)]
         for task, (number, line) in zip(tasks, lines, strict=True):
             odd = next((sign for sign in ("/", "_", "\0") if sign in line), None)
             if odd is not None:
@@ -39,9 +39,9 @@ class T2ICompBench(Layout):
                 )
         return tasks
 
-    def paths(self, task: Task) -> list[str]:
+    def paths(self, task: ExportTask) -> list[str]:
         first = task.number * self.images
         return [f"{task.prompt}_{index:06d}.png" for index in range(first, first + self.images)]
 
-    def contents(self, task: Task, pictures: Sequence[Image]) -> list[Image | str]:
+    def contents(self, task: ExportTask, pictures: Sequence[Image]) -> list[Image | str]:
         return list(pictures)

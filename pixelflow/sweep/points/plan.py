@@ -16,7 +16,7 @@ from pixelflow.core import absent, reading
 from pixelflow.core.component import Settings
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.costs.planning import Counting
-from pixelflow.generation.orders import Source
+from pixelflow.generation.orders import WeightsSource
 from pixelflow.runs import checkpoint
 from pixelflow.runs.history import Step
 from pixelflow.runs.runfolder import RunFolder
@@ -29,13 +29,13 @@ from pixelflow.sweep.points.space import Changes
 from pixelflow.system import terminal
 from pixelflow.system.errors import MissingInputError, PixelflowError
 from pixelflow.system.files import writing
-from pixelflow.system.records import Kind
+from pixelflow.system.records import FileKind
 
 FILE = "sweep.json"
 """A sweep's plan, within its folder."""
 
 
-PLAN = Kind("a sweep's plan", "run the sweep again to write it anew")
+PLAN = FileKind("a sweep's plan", "run the sweep again to write it anew")
 
 
 class CellCost(Settings):
@@ -83,7 +83,7 @@ class Plan(Settings):
     points: tuple[Planned, ...]
     cells: dict[str, Cell]
     trainings: dict[str, ExperimentSpec]
-    run: Source | None = None
+    run: WeightsSource | None = None
     """The weights that all points share, where they are not trained by the sweep."""
     search: Search | None = None
     """Where further points come from."""
@@ -154,7 +154,7 @@ class Plan(Settings):
         PLAN.write(folder / FILE, self.model_dump(mode="json"))
 
 
-def _weights(run: Path, step: Step | None, weights: str) -> Source:
+def _weights(run: Path, step: Step | None, weights: str) -> WeightsSource:
     """Weights of a run, by their hash: should it be trained further, these are meant.
 
     Raises:
@@ -162,7 +162,9 @@ def _weights(run: Path, step: Step | None, weights: str) -> Source:
     """
     folder, part = RunFolder(run), part_of(weights)
     found = checkpoint.load(folder.checkpoints, folder.step_of(step), [part])
-    return Source(run=str(run.resolve()), step=found.step, weights=weights, sha256=found.sha256[f"{part}.safetensors"])
+    return WeightsSource(
+        run=str(run.resolve()), step=found.step, weights=weights, sha256=found.sha256[f"{part}.safetensors"]
+    )
 
 
 def _cost(counting: Counting, spec: ExperimentSpec, label: str) -> CellCost:

@@ -17,7 +17,7 @@ from pixelflow.core.former_keys import first_named
 from pixelflow.core.problems import problem
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.runs.runfolder import RunFolder
-from pixelflow.sweep.points.search import Objective, Search
+from pixelflow.sweep.points.search import Search, SearchObjective
 from pixelflow.sweep.points.settings import SweepSettings
 from pixelflow.sweep.points.space import Changes, Parameter, Range, SearchSettings, corners
 from pixelflow.system.errors import SpecError
@@ -92,7 +92,7 @@ def _base(settings: SweepSettings, document: Document, beside: Path) -> Document
 def _search(asked: SearchSettings, seed: int, document: Document, base: Document, points: Sequence[Point]) -> Search:
     """The search with everything that it needs to make points; raises SpecError on an objective that is not there."""
     try:
-        objective = Objective.of(asked, points[0].spec.evaluation)
+        objective = SearchObjective.of(asked, points[0].spec.evaluation)
     except problem as error:
         text, (key,) = (error.context or {})["text"], (error.context or {})["path"]
         raise SpecError(f"{document.place(('search', key))} search.{key}: {text}") from None

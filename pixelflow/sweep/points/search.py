@@ -19,7 +19,7 @@ from pixelflow.system import terminal
 from pixelflow.system.errors import SpecError
 
 
-class Objective(Settings):
+class SearchObjective(Settings):
     """A figure of the evaluation, and which way is better."""
 
     metric: str
@@ -29,7 +29,7 @@ class Objective(Settings):
     maximize: bool
 
     @classmethod
-    def of(cls, search: SearchSettings, evaluation: EvaluationSpec) -> Objective:
+    def of(cls, search: SearchSettings, evaluation: EvaluationSpec) -> SearchObjective:
         """The figure that a search names; raises `problem` naming those that the evaluation has."""
         kinds = [params.component for params in evaluation.metrics]
         known = [kind.type_name() for kind in kinds]
@@ -75,7 +75,7 @@ class Objective(Settings):
 class Search(Settings):
     """Everything that makes the points of a search."""
 
-    objective: Objective
+    objective: SearchObjective
     parameters: dict[str, Parameter]
     trials: Count
     sampler: SamplerName

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pixelflow.generation.orders import Source
+from pixelflow.generation.orders import WeightsSource
 from pixelflow.runs.metric_result import MetricResult
 from pixelflow.sweep.points.plan import Cell, Plan, Planned, short, shown
 from pixelflow.sweep.points.points import value_at
-from pixelflow.sweep.points.search import Objective, Search
+from pixelflow.sweep.points.search import Search, SearchObjective
 from pixelflow.sweep.work.tasks import Evaluation, cells_of, tasks_of
 
 Value = float | str | None
@@ -163,7 +163,7 @@ def read_results(plan: Plan, folder: Path) -> Results:
     )
 
 
-def _shown_source(source: Source) -> str:
+def _shown_source(source: WeightsSource) -> str:
     """``runs/digits at step 600``; the path is shorter where it lies below the current directory."""
     path = Path(source.run)
     place = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
@@ -182,7 +182,7 @@ def _axis_value(point: Planned, dump: Any, key: str) -> Value:
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else value and shown(value)
 
 
-def _figures(rows: Sequence[Row], objective: Objective | None) -> list[Column]:
+def _figures(rows: Sequence[Row], objective: SearchObjective | None) -> list[Column]:
     """A column for every figure of every metric, in the order in which they are first met."""
     several = len({one.metric for row in rows for one in row.results}) > 1
     named: dict[tuple[str, str], Column] = {}
@@ -195,7 +195,9 @@ def _figures(rows: Sequence[Row], objective: Objective | None) -> list[Column]:
     return list(named.values())
 
 
-def _figure(rows: Sequence[Row], example: MetricResult, place: int, title: str, objective: Objective | None) -> Column:
+def _figure(
+    rows: Sequence[Row], example: MetricResult, place: int, title: str, objective: SearchObjective | None
+) -> Column:
     """The figure at a place of the example's metric, in all rows."""
     name = list(example.values)[place]
     better = 0 if place else 1 if example.higher_is_better else -1

@@ -27,7 +27,7 @@ from pixelflow.sweep.work.claims import Claim
 from pixelflow.sweep.work.tasks import cells_of, tasks_of
 from pixelflow.system.distribution import install
 from pixelflow.system.errors import DataError, MissingDependencyError, PixelflowError
-from pixelflow.system.records import Kind
+from pixelflow.system.records import FileKind
 
 if TYPE_CHECKING:
     import optuna
@@ -48,7 +48,7 @@ class _Known(BaseModel):
     sha256: str
 
 
-KNOWN = Kind("what is known of a search's course", _ANEW, _Known)
+KNOWN = FileKind("what is known of a search's course", _ANEW, _Known)
 
 
 def settle(plan: Plan, folder: Path) -> Plan:
@@ -89,8 +89,9 @@ def _write(plan: Plan, folder: Path) -> None:
     """Write the plan, and down to where the journal it follows from is known."""
     content = (folder / JOURNAL).read_bytes()
     KNOWN.write(folder / _KNOWN, {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()})
-    for draft in folder.glob(f".{FILE}.*.part"):  # of a process that was killed while writing
-        draft.unlink(missing_ok=True)
+    for name in (FILE, _KNOWN):
+        for draft in folder.glob(f".{name}.*.part"):  # of a process that was killed while writing
+            draft.unlink(missing_ok=True)
     plan.write(folder)
 
 

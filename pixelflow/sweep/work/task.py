@@ -13,12 +13,12 @@ import torch
 from pixelflow.sweep.work.claims import Claim
 from pixelflow.system.errors import DataError, UsageError
 from pixelflow.system.files import remove
-from pixelflow.system.records import Kind, LaterFormatError
+from pixelflow.system.records import FileKind, LaterFormatError
 
 logger = logging.getLogger(__name__)
 
 AGAIN = "the next pixelflow sweep run does it again"
-FAILED = Kind("the record of a failure", AGAIN)
+FAILED = FileKind("the record of a failure", AGAIN)
 
 
 class State(Enum):
@@ -33,7 +33,7 @@ class State(Enum):
 class Task(ABC):
     """A training or an evaluation."""
 
-    kind: ClassVar[Kind]
+    kind: ClassVar[FileKind]
     """Of its result."""
 
     def __init__(self, folder: Path) -> None:

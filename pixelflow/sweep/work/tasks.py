@@ -36,7 +36,7 @@ from pixelflow.evaluation.inputs import reference_for
 from pixelflow.evaluation.measurement import Measurement, prepare
 from pixelflow.evaluation.of_run import asked_for
 from pixelflow.generation.draw import Drawn
-from pixelflow.generation.orders import Source
+from pixelflow.generation.orders import WeightsSource
 from pixelflow.generation.run import Run
 from pixelflow.runs.metric_result import MetricResult
 from pixelflow.runs.runfolder import RunFolder
@@ -47,7 +47,7 @@ from pixelflow.sweep.work.task import AGAIN, Task
 from pixelflow.system.device import choose_device
 from pixelflow.system.errors import DataError
 from pixelflow.system.parallel import Parallel
-from pixelflow.system.records import Kind, LaterFormatError
+from pixelflow.system.records import FileKind, LaterFormatError
 from pixelflow.system.stopping import StopSignals
 from pixelflow.training.session import train
 
@@ -57,7 +57,7 @@ SEED = 0
 """Of the first image of every cell, so that cells can be compared image by image."""
 
 
-DRAWN = Kind("a record of what drawing costs", "remove it")
+DRAWN = FileKind("a record of what drawing costs", "remove it")
 
 
 class _Trained(BaseModel):
@@ -77,7 +77,7 @@ class Measured(BaseModel):
 class Training(Task):
     """One training, shared by all points that need its weights."""
 
-    kind = Kind("the result of a training", AGAIN, _Trained)
+    kind = FileKind("the result of a training", AGAIN, _Trained)
 
     def __init__(self, folder: Path, spec: ExperimentSpec) -> None:
         super().__init__(folder)
@@ -112,7 +112,7 @@ class Training(Task):
 class Trained(Training):
     """A run that is trained already, in the place of a training."""
 
-    def __init__(self, source: Source, spec: ExperimentSpec) -> None:
+    def __init__(self, source: WeightsSource, spec: ExperimentSpec) -> None:
         super().__init__(Path(source.run), spec)
         self.source, self.run = source, Path(source.run)
 
@@ -131,7 +131,7 @@ class Trained(Training):
 class Evaluation(Task):
     """One cell: images from a training, measured against its data."""
 
-    kind = Kind("the result of an evaluation", AGAIN, Measured)
+    kind = FileKind("the result of an evaluation", AGAIN, Measured)
 
     def __init__(self, folder: Path, cell: Cell, training: Training, label: str) -> None:
         super().__init__(folder)
