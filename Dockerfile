@@ -1,7 +1,7 @@
 # pixelflow with all that `make demo` needs, by the same command:
 #     docker build -t pixelflow .                    CPU
 #     docker build -t pixelflow --build-arg TORCH= . CUDA: pip's own torch, which brings its CUDA along
-#     docker run --rm -v "$PWD/runs:/work/runs" pixelflow train digits
+#     docker run --rm -v "$PWD/runs:/data/runs" pixelflow train digits
 # and, at build time, the tests:  docker build --target test .
 FROM python:3.11-slim AS base
 RUN apt-get update && apt-get install -y --no-install-recommends make && rm -rf /var/lib/apt/lists/*
@@ -17,6 +17,6 @@ FROM base AS test
 RUN make test
 
 FROM base
-WORKDIR /work
+WORKDIR /data
 ENTRYPOINT ["pixelflow"]
 CMD ["--help"]
