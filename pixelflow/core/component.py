@@ -128,7 +128,8 @@ class Component:
 
 def _check_wiring(cls: type[Component]) -> None:
     """Raise TypeError if a value would be both a setting and wiring."""
-    both = [name for name in inspect.signature(cls.__init__).parameters if name in cls.Params.model_fields]
+    settings = getattr(cls.Params, "model_fields", {})  # what is no Params is refused by its registration
+    both = [name for name in inspect.signature(cls.__init__).parameters if name in settings]
     if both:
         raise TypeError(
             f"{cls.__qualname__}: {', '.join(map(repr, both))} cannot be a setting in Params and a keyword of "

@@ -72,6 +72,12 @@ _Loader.add_implicit_resolver(
 )
 
 
+def is_plain(text: str) -> bool:
+    """Whether a text without quotes is read as itself, and not as a number, a truth value or nothing."""
+    patterns = _Loader.yaml_implicit_resolvers.get(text[:1], [])
+    return not any(pattern.match(text) for _, pattern in patterns)
+
+
 def _decimal(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
     return int(str(node.value))
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from pixelflow.core import shipped, wording
 from pixelflow.core.component import Settings
-from pixelflow.core.document import Document, Key, parse, parse_value
+from pixelflow.core.document import Document, Key, is_plain, parse, parse_value
 from pixelflow.core.former_keys import renamed
 from pixelflow.core.problems import shown
 from pixelflow.system import terminal
@@ -199,4 +199,17 @@ def _holds(data: Any, key: Key) -> bool:
 
 def dump(settings: Settings) -> str:
     """YAML of settings, every default written out; `validate` reads it back to an equal object."""
-    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
+    document = settings.model_dump(mode="json")
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what this project's reader would take for something else, such as the text ``08``."""
+
+
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    style = None if is_plain(text) else "'"
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Dumper.add_representer(str, _text)

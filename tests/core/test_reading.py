@@ -95,6 +95,12 @@ def test_a_dumped_spec_is_read_back_equal(data):
     assert reading.dump(again) == text
 
 
+@pytest.mark.parametrize("name", ["08", "1e3", "null", "true", "0x1F", "1_000", "yes"])
+def test_texts_that_look_like_something_else_are_read_back(name):
+    spec = make_spec(f"name='{name}'")
+    assert reading.validate(ExperimentSpec, reading.parse(reading.dump(spec), "dumped.yaml")) == spec
+
+
 junk = st.recursive(
     st.none()
     | st.booleans()
