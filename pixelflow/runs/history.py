@@ -85,12 +85,21 @@ class History:
         self._position = Position()
         self._has_seals = False
         self._found: list[Evaluated] = []
+        self._losses: str | None = None
+        """The last line of losses."""
 
     @property
     def evaluated(self) -> list[Evaluated]:
         """The evaluations, oldest first."""
         self._catch_up()
         return self._found
+
+    @property
+    def loss(self) -> float | None:
+        """The last one that was logged."""
+        self._catch_up()
+        body = None if self._losses is None else _parsed(self._losses)
+        return None if body is None else body.get("loss")
 
     @property
     def position(self) -> Position:
@@ -190,6 +199,8 @@ class History:
         self._has_seals = self._has_seals or line.is_sealed
         if line.is_sound and '"evaluation"' in line.text:
             self._found += _told(line.text)
+        if line.is_sound and '"loss_by_stage"' in line.text:
+            self._losses = line.text
 
 
 def _parsed(text: str) -> dict[str, Any] | None:

@@ -1,8 +1,9 @@
-"""What a run has come to, told from its folder alone, and what tells two runs apart. Nothing here imports torch."""
+"""What a run has come to, told from its folder alone, and what tells two runs apart."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,18 @@ class Summary:
     """The last one that was logged."""
     evaluated: Evaluated | None = None
     """The last evaluation while training."""
-    size: int = 0
-    """Bytes on disk."""
     is_training: bool = False
     trouble: str | None = None
     """Why the folder cannot be read as a run."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its files; what vanishes while it is counted counts nothing."""
+        total = 0
+        for file in self.path.rglob("*"):
+            with suppress(OSError):
+                total += 0 if file.is_dir() else file.lstat().st_size
+        return total
 
 
 def summaries(folder: Path) -> list[Summary]:
@@ -39,27 +47,27 @@ def summaries(folder: Path) -> list[Summary]:
     return [summary(spec.parent) for spec in sorted(folder.glob("*/spec.yaml"))]
 
 
-def summary(path: Path) -> Summary:
-    """What the folder of one run tells; raises nothing for a broken one."""
-    size = size_of(path)
+def summary(path: Path, run: RunFolder | None = None) -> Summary:
+    """What the folder of one run tells; raises nothing for a broken one.
+
+    Args:
+        run: the folder, opened before: then only what its metrics have more since is read.
+    """
     try:
-        run = RunFolder(path)
+        run = run or RunFolder(path)
         training = run.document.data.get("training", {})
-        saved = checkpoint.steps(run.checkpoints)
-        losses = [line["loss"] for line in run.history.lines() if "loss" in line]
         evaluated = run.history.evaluated
         return Summary(
             path,
-            step=max(saved, default=None),
+            step=max(checkpoint.steps(run.checkpoints), default=None),
             steps=training.get("steps"),
-            loss=losses[-1] if losses else None,
+            loss=run.history.loss,
             evaluated=evaluated[-1] if evaluated else None,
-            size=size,
             is_training=is_training(run),
         )
     except (PixelflowError, OSError, AttributeError) as error:
         lines = error.lines if isinstance(error, PixelflowError) else [str(error)]
-        return Summary(path, size=size, trouble=lines[0])
+        return Summary(path, trouble=lines[0])
 
 
 def is_training(run: RunFolder) -> bool:
@@ -72,18 +80,6 @@ def is_training(run: RunFolder) -> bool:
             return not is_ours
     except CannotWriteError:
         return False
-
-
-def size_of(folder: Path) -> int:
-    """Bytes of all files below a folder; what vanishes while it is counted counts nothing."""
-    total = 0
-    for file in folder.rglob("*"):
-        try:
-            found = file.lstat()
-        except OSError:
-            continue
-        total += found.st_size if not file.is_dir() else 0
-    return total
 
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:

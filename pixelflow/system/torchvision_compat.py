@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 
 import torch
+from torch import library
 
 from pixelflow.system.errors import MissingDependencyError, first_line
 
@@ -50,6 +51,6 @@ def _import() -> None:
 
 
 @functools.cache
-def _library() -> torch.library.Library:
+def _library() -> library.Library:
     """Kept for the life of the process: its definitions go when it does."""
-    return torch.library.Library("torchvision", "DEF")
+    return library.Library("torchvision", "DEF")

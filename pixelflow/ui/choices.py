@@ -6,6 +6,7 @@ import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from pixelflow.generation.result import Drawing
@@ -70,23 +71,25 @@ class Choices:
             return replace(self, seed=int(value))
         return replace(self, **{setting: value})  # type: ignore[arg-type]
 
-    def command(self, run: str) -> str:
-        """The line that draws the same images."""
-        words = ["pixelflow", "sample", run]
+    def command(self, path: Path, run: Run) -> str:
+        """The line that draws the same images from a run that lies at `path`."""
+        words = ["pixelflow", "sample", str(path), "--step", str(run.step), "--weights", run.source.weights]
         if self.labels:
             words += ["--labels", ",".join(self.labels)]
-        words += [word for line in _lines(self.prompt) for word in ("--prompt", line)]
-        words += [word for line in _lines(self.negative) for word in ("--negative", line)]
+        if "caption" in run.reads:
+            words += [word for line in _lines(self.prompt) or [""] for word in ("--prompt", line)]
+            words += [word for line in _lines(self.negative) for word in ("--negative", line)]
         words += ["--seed", str(self.seed), "--count", str(self.count)]
         for name in ("steps", "sampler", "guidance", "grid", "size"):
             if getattr(self, name):
                 words += [f"--{name}", getattr(self, name)]
         return shlex.join(words)
 
-    def python(self, path: str, run: Run) -> str:
+    def python(self, path: Path, run: Run) -> str:
         """The lines that draw the same images."""
         arguments = ", ".join(f"{key}={value!r}" for key, value in self._given(run).items())
-        return f"import pixelflow\n\nrun = pixelflow.load({path!r})\nresult = run.draw({arguments})"
+        opened = f"pixelflow.load({str(path)!r}, step={run.step}, weights={run.source.weights!r})"
+        return f"import pixelflow\n\nrun = {opened}\nresult = run.draw({arguments})"
 
     def record(self, run: Run) -> str:
         """The order, as samples.json keeps it."""

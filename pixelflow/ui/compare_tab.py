@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from pixelflow.evaluation import contrast
 from pixelflow.generation.pictures import grid
 from pixelflow.runs.runfolder import RunFolder
-from pixelflow.runs.summary import differences
 from pixelflow.system.errors import UsageError
 from pixelflow.ui.drawing import difference
 from pixelflow.ui.fields import chosen, image_fields, run_fields
@@ -39,25 +39,13 @@ def build(blocks: Any, shelf: Shelf) -> None:
         pictures = grid(ours.images, ours.titles), grid(theirs.images, theirs.titles)
         apart = (ours.images - theirs.images).square().mean().sqrt()
         spent = f"{sum(ours.nfe):g} and {sum(theirs.nfe):g} network evaluations an image"
-        folders = [RunFolder(shelf.path(name)) for name in (one[0], other[0])]
+        folders = RunFolder(shelf.path(one[0])), RunFolder(shelf.path(other[0]))
         return (
             pictures,
             grid(difference(ours.images, theirs.images), ours.titles),
-            *_tables(*folders),
+            contrast.evaluations(*folders),
+            contrast.settings(*folders),
             f"root mean square difference {apart:.4f}; {spent}",
         )
 
     draw.click(both, [*first, *second, *fields], [slider, changed, figures, settings, told_line])
-
-
-def _tables(first: RunFolder, second: RunFolder) -> tuple[list[list[str]], list[list[str]]]:
-    from pixelflow.evaluation.records import figures
-
-    ours, theirs = figures(first.evaluations), figures(second.evaluations)
-    measured = [[name, _told(ours.get(name)), _told(theirs.get(name))] for name in dict.fromkeys([*ours, *theirs])]
-    specs = [run.read_spec().model_dump(mode="json") for run in (first, second)]
-    return measured, [[key, _told(one), _told(other)] for key, one, other in differences(*specs)]
-
-
-def _told(value: Any) -> str:
-    return "-" if value is None else f"{value:.5g}" if isinstance(value, float) else str(value)

@@ -14,6 +14,8 @@ from pixelflow.core.interfaces import Guidance
 from pixelflow.core.schedule import Stage
 from pixelflow.core.spec import SamplingSpec
 from pixelflow.generation.run import Run
+from pixelflow.training import curves
+from pixelflow.training.curves import Course
 
 _POINTS = 50
 """Times of each stage."""
@@ -71,12 +73,20 @@ def guidance_curve(run: Run, sampling: SamplingSpec) -> Image.Image:
     return Image.open(buffer)
 
 
-def loss_picture(runs: list[Path]) -> Image.Image:
-    """What ``pixelflow plot`` draws; raises what `pixelflow.training.curves.courses` raises."""
-    from pixelflow.training import curves
+class LossPicture:
+    """What ``pixelflow plot`` draws of one run; of its metrics only what has come since is read."""
 
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / curves.PICTURE
-        curves.plot(curves.courses(runs), target)
-        with Image.open(target) as picture:
-            return picture.copy()
+    def __init__(self, run: Path) -> None:
+        self._run = run
+        self._courses: dict[str, Course] = {}
+
+    def draw(self) -> Image.Image:
+        """Raises DataError where there are no losses yet."""
+        self._courses = self._courses or curves.courses([self._run])
+        for course in self._courses.values():
+            course.read_on()
+        with tempfile.TemporaryDirectory() as folder:
+            target = Path(folder) / curves.PICTURE
+            curves.plot(self._courses, target)
+            with Image.open(target) as picture:
+                return picture.copy()

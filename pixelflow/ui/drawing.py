@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -141,16 +141,10 @@ def varied_grid(
         for value in across[1]:
             one = choices.varied(across[0], value)
             one = one.varied(down[0], below) if below else one
-            drawn = _single(one).drawing(run).draw()
+            drawn = replace(one, count=1).drawing(run).draw()
             images.append(drawn.images[0])
             titles.append(f"{across[0]} {value}" + (f", {down[0]} {below}" if below else ""))
         yield mixed_grid(images, titles, len(across[1])), f"{len(images)} of {len(across[1]) * max(1, len(down[1]))}"
-
-
-def _single(choices: Choices) -> Choices:
-    from dataclasses import replace
-
-    return replace(choices, count=1)
 
 
 def titled(result: Result) -> list[tuple[Image, str]]:

@@ -8,13 +8,10 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import ClassVar
-from weakref import WeakKeyDictionary
 
 from pixelflow.runs.runfolder import RunFolder
 from pixelflow.runs.summary import is_training
 from pixelflow.system.errors import UsageError
-from pixelflow.ui.shelf import Shelf
 
 _SAID = 4000
 """Characters of a log that are shown."""
@@ -23,16 +20,9 @@ _SAID = 4000
 class Trainings:
     """By the name of the run."""
 
-    _by_shelf: ClassVar[WeakKeyDictionary[Shelf, Trainings]] = WeakKeyDictionary()
-
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-
-    @classmethod
-    def of(cls, shelf: Shelf) -> Trainings:
-        """Those of one folder of runs, the same for all tabs."""
-        return cls._by_shelf.setdefault(shelf, cls(shelf.folder))
 
     def start(self, spec: Path, name: str) -> str:
         """Train a spec file as the run `name`; returns the command."""

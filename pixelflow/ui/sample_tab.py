@@ -69,8 +69,8 @@ def build(blocks: Any, shelf: Shelf) -> None:
     @told(4)
     def copied(name: str, step: str, weights: str, *values: Any) -> tuple[Any, ...]:
         opened, choices = shelf.open(name, step, weights), chosen(*values)
-        path = str(shelf.path(name))
-        return choices.command(path), choices.python(path, opened), choices.record(opened), gr.skip()
+        path = shelf.path(name)
+        return choices.command(path, opened), choices.python(path, opened), choices.record(opened), gr.skip()
 
     @told(2)
     def curved(name: str, step: str, weights: str, *values: Any) -> tuple[Any, str]:

@@ -11,6 +11,7 @@ from pixelflow.runs import checkpoint
 from pixelflow.runs.history import Step
 from pixelflow.runs.runfolder import RunFolder
 from pixelflow.system.errors import UsageError
+from pixelflow.ui.processes import Trainings
 
 NEWEST = "newest"
 _OPEN = 2
@@ -22,6 +23,7 @@ class Shelf:
 
     def __init__(self, folder: Path, device: str | None = None) -> None:
         self.folder = folder
+        self.trainings = Trainings(folder)
         self._device = device
         self._opened: OrderedDict[tuple[str, str, str, str], Run] = OrderedDict()
         self._lock = Lock()

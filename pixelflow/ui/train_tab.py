@@ -12,7 +12,6 @@ from pixelflow.core.spec import ExperimentSpec
 from pixelflow.core.spec_files import read_spec
 from pixelflow.system.errors import UsageError
 from pixelflow.system.files import check_free, write_text
-from pixelflow.ui.processes import Trainings
 from pixelflow.ui.shelf import Shelf
 from pixelflow.ui.telling import told
 
@@ -24,7 +23,7 @@ def build(blocks: Any, shelf: Shelf) -> None:
     """The tab's fields and what they do."""
     import gradio as gr
 
-    trainings = Trainings.of(shelf)
+    trainings = shelf.trainings
     with gr.Row():
         base = gr.Dropdown(_specs(shelf), value="digits", label="Start from", elem_id="train-base")
         name = gr.Textbox("", label="Name of the run", placeholder="the spec's", elem_id="train-name")

@@ -9,8 +9,7 @@ from PIL import Image
 from pixelflow.runs.runfolder import RunFolder
 from pixelflow.runs.summary import Summary, summary
 from pixelflow.system.errors import PixelflowError
-from pixelflow.ui.curves import loss_picture
-from pixelflow.ui.processes import Trainings
+from pixelflow.ui.curves import LossPicture
 from pixelflow.ui.shelf import Shelf
 from pixelflow.ui.telling import told
 
@@ -22,7 +21,7 @@ def build(blocks: Any, shelf: Shelf) -> None:
     """The tab's fields and what they do."""
     import gradio as gr
 
-    trainings = Trainings.of(shelf)
+    trainings = shelf.trainings
     names = shelf.names()
     with gr.Row():
         run = gr.Dropdown(names, value=next(iter(names), None), label="Run", elem_id="watch-run")
@@ -37,12 +36,17 @@ def build(blocks: Any, shelf: Shelf) -> None:
         label="What the training said", lines=6, elem_id="watch-log", elem_classes="told", interactive=False
     )
 
+    opened: dict[str, tuple[RunFolder, LossPicture]] = {}
+
     @told(5)
     def seen(name: str) -> tuple[Any, ...]:
-        folder = RunFolder(shelf.path(name))
-        one = summary(folder.path)
+        path = shelf.path(name)
+        if name not in opened:
+            opened[name] = RunFolder(path), LossPicture(path)
+        folder, drawn = opened[name]
+        one = summary(path, folder)
         rows = [[str(each.step), each.metric, f"{each.value:.5g}"] for each in folder.history.evaluated]
-        return _losses(folder), _newest(folder), rows, trainings.said(name), _state(one)
+        return _losses(drawn), _newest(folder), rows, trainings.said(name), _state(one)
 
     known = gr.State([])
 
@@ -64,9 +68,9 @@ def build(blocks: Any, shelf: Shelf) -> None:
     resume.click(told(1)(trainings.resume), run, told_line)
 
 
-def _losses(folder: RunFolder) -> Image.Image | None:
+def _losses(drawn: LossPicture) -> Image.Image | None:
     try:
-        return loss_picture([folder.path])
+        return drawn.draw()
     except PixelflowError:  # none yet
         return None
 

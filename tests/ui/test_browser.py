@@ -126,7 +126,7 @@ def test_sampling_shows_the_stages_and_the_images_and_how_to_repeat_them(page, r
     assert page.locator("#sample-gallery img").count() >= 4
     keep(page, "sample")
     page.get_by_text("Copy as").click()
-    said(page, "copy-command", f"pixelflow sample {runs / 'first'} --seed 3")
+    said(page, "copy-command", f"pixelflow sample {runs / 'first'} --step ")
     said(page, "copy-record", "sha256")
     page.get_by_text("Guidance over time").click()
     page.wait_for_selector("#sample-curve img")

@@ -19,6 +19,7 @@ from pixelflow.core.spec_files import read_spec
 from pixelflow.generation.editing import Edit
 from pixelflow.generation.orders import Order
 from pixelflow.generation.pictures import to_pil, to_uint8
+from pixelflow.generation.run import Run
 from pixelflow.runs.summary import is_training, summary
 from pixelflow.system.errors import DataError, PixelflowError, SpecError, UsageError
 from pixelflow.ui.choices import Choices
@@ -110,11 +111,12 @@ def test_the_page_draws_a_bounded_number(run, count):
         replace(CHOICES, count=count).drawing(run)
 
 
-def test_the_command_python_and_record_draw_the_same_images(shelf, run, tmp_path):
+@pytest.mark.parametrize(("step", "weights"), [("newest", "ema"), ("7", "raw")])
+def test_the_command_python_and_record_draw_the_same_images(shelf, tmp_path, step, weights):
     from pixelflow.generation.gallery import read_order
 
-    path = str(shelf.path("first"))
-    arguments = shlex.split(CHOICES.command(path))[1:]
+    path, run = shelf.path("first"), shelf.open("first", step, weights)
+    arguments = shlex.split(CHOICES.command(path, run))[1:]
     with pytest.raises(SystemExit) as ended:
         main([*arguments, "--out", str(tmp_path / "drawn"), "--device", "cpu"])
     assert not ended.value.code
@@ -122,10 +124,23 @@ def test_the_command_python_and_record_draw_the_same_images(shelf, run, tmp_path
     exec(CHOICES.python(path, run), names)
     ours = CHOICES.drawing(run)
     assert Order.model_validate(json.loads(CHOICES.record(run))) == ours.order
-    assert read_order(tmp_path / "drawn" / "samples.json").model_dump(exclude={"device", "source"}) == (
-        ours.order.model_dump(exclude={"device", "source"})
+    assert read_order(tmp_path / "drawn" / "samples.json").model_dump(exclude={"device"}) == (
+        ours.order.model_dump(exclude={"device"})
     )
     assert torch.equal(names["result"].images.cpu(), ours.draw().images)
+
+
+def test_a_prompt_of_nothing_is_one_in_the_command_too(tmp_path):
+    spec = make_spec(
+        "name=told", "data=shapes", "image={size: 16, channels: 3}", "conditioners=[{type: bytes, dim: 16}]"
+    )
+    run = Run.open(make_run(tmp_path / "told", spec), device="cpu")
+    choices = replace(CHOICES, labels=(), negative="a red circle", count=1)
+    arguments = shlex.split(choices.command(tmp_path / "told", run))[1:]
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, "--out", str(tmp_path / "drawn"), "--device", "cpu"])
+    assert not ended.value.code
+    assert "--prompt" in arguments
 
 
 def test_a_grid_varies_two_settings_and_nothing_else(run):
