@@ -26,6 +26,7 @@ from pixelflow.sweep.work.study import KNOWN
 from pixelflow.sweep.work.task import FAILED
 from pixelflow.sweep.work.tasks import DRAWN, tasks_of
 from pixelflow.system import journal
+from pixelflow.trackers.identity import identity
 from pixelflow.training.initial import INHERITED
 from tests import looks
 from tests.flips import Subject
@@ -93,9 +94,15 @@ def _seal_others(folder: Path) -> None:
     pairs = [{"prompt": prompt, "caption": f"{prompt} in the snow"} for prompt in looks.PROMPTS]
     lines = "".join(f"{line.text}\n" for line in journal.all_sealed(pairs))
     (folder / "export/prompts.jsonl").write_text(lines)
-    for index in range(2):
-        pixels = np.random.default_rng(index).integers(0, 256, (4, 4, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f"pictures/{index:06d}.png")
+    for name in ("pictures", "samples"):
+        for index in range(2):
+            pixels = np.random.default_rng(index).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{index:06d}.png")
+    shutil.copytree(folder / "samples", folder / "drawing")
+    (folder / "losses").mkdir()
+    shutil.copy(folder / "run/metrics.jsonl", folder / "losses")
+    identity(folder / "tracked")
+    looks.offered(folder / "offered")
 
 
 def _seal_tokens(root: Path) -> None:
@@ -114,6 +121,10 @@ SUBJECTS = {
     "changed": (looks.changed, ("*",), True),
     "run": (looks.run, ("spec.yaml", "environment.json", "metrics.jsonl", "checkpoints/*/[ems]*"), True),
     "samples": (looks.samples, ("samples.json",), False),
+    "drawing": (looks.drawing, ("samples.json",), True),
+    "losses": (looks.losses, ("metrics.jsonl",), True),
+    "tracked": (looks.tracked, ("run-id.txt",), False),
+    "offered": (looks.offered, ("completion/components.json",), False),
     "measured": (looks.measured, ("evaluation.json",), False),
     "shards": (looks.shards, ("*.safetensors",), False),
     "tokens": (looks.tokens, ("*/*",), False),

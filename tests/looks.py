@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from pixelflow.cli import completing
 from pixelflow.conditioners import token_cache
 from pixelflow.conditioners.token_cache import TokenCache, key_of
 from pixelflow.data.tar_index import TarIndex
 from pixelflow.evaluation.features import _read
+from pixelflow.evaluation.folders import Pictures
 from pixelflow.evaluation.records import EVALUATION
 from pixelflow.evaluation.statistics import SavedStatistics
 from pixelflow.generation.exports.drawing import _kept as kept
@@ -27,6 +30,8 @@ from pixelflow.sweep.work.study import JOURNAL
 from pixelflow.sweep.work.study import _check as check
 from pixelflow.sweep.work.task import FAILED
 from pixelflow.sweep.work.tasks import _noted as noted
+from pixelflow.trackers.identity import identity
+from pixelflow.training.curves import Course
 from pixelflow.training.initial import INHERITED
 
 
@@ -82,6 +87,34 @@ def pictures(folder: Path) -> Any:
 
 def samples(folder: Path) -> Any:
     return read_order(folder / "samples.json").model_dump(mode="json")
+
+
+def drawing(folder: Path) -> Any:
+    """What an evaluation takes from the record beside images."""
+    found = Pictures(folder)
+    return found.files, found.labels, found.captions, found.classes, found.notes
+
+
+def losses(folder: Path) -> Any:
+    """What ``loss.png`` shows."""
+    course = Course(folder / "metrics.jsonl")
+    course.read_on()
+    return course.trained, course.held_out, course.averaged, course.by_stage
+
+
+def tracked(folder: Path) -> Any:
+    """The name by which a service knows the run."""
+    return identity(folder)
+
+
+def offered(folder: Path) -> Any:
+    """Components that the shell completes; found anew where they are not believed."""
+    before = os.environ.get("PIXELFLOW_CACHE")
+    os.environ["PIXELFLOW_CACHE"] = str(folder)
+    try:
+        return completing._components()
+    finally:
+        os.environ["PIXELFLOW_CACHE"] = before or ""
 
 
 def measured(folder: Path) -> Any:

@@ -155,6 +155,60 @@ def test_typer_is_used_by_its_public_name_alone():
     assert {whole for whole in modules if whole.split(".")[0] in ("typer", "click")} == {"typer"}
 
 
+READS = {
+    "open",
+    "read_text",
+    "read_bytes",
+    "load_file",
+    "safe_open",
+    "ZipFile",
+    "FileIO",
+    "memmap",
+    "fromfile",
+    "loadtxt",
+}
+"""Calls that open a file by its name, and wait for ever where it is a pipe."""
+
+READERS = {
+    "system/files.py": "looks first what the file is",
+    "system/streams.py": "likewise, and reads pipes on purpose",
+    "system/decoding.py": "pictures, likewise",
+    "system/terminal.py": "the null device",
+    "runs/checkpoint.py": "tensors whose file was opened for its hash before",
+    "official/archive.py": "a zip in what is open",
+    "conditioners/token_cache.py": "opened before",
+    "generation/npz_export.py": "a plain file",
+    "data/npz.py": "a plain file",
+    "data/caption_tables.py": "a plain file",
+    "data/tar_scan.py": "a shard whose state was asked for before",
+    "data/digits.py": "in a package",
+    "core/plugin_source.py": "source that was imported",
+    "cli/doctor.py": "own source",
+    "cli/init.py": "own source",
+    "cli/new_plugin.py": "own source, and a plain file",
+    "cli/added_component.py": "a plain file",
+    "sweep/points/keys.py": "own source",
+    "sweep/report/report.py": "own source",
+    "sweep/work/claims.py": "the system's, and what it makes itself",
+    "ui/curves.py": "what it made itself",
+}
+"""Why each file may open others by itself; all else reads by `system.files`, which waits for nothing."""
+
+
+def test_files_are_read_where_it_is_seen_first_what_they_are():
+    found = set()
+    for file in FILES:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            called = ast.unparse(node.func)
+            owner, _, name = called.rpartition(".")
+            is_own = owner in ("files", "cls", "shelf") or owner.endswith("Run") or called == "read_bytes"
+            if name in READS and not is_own:
+                found.add(file.relative_to(PACKAGE).as_posix())
+    assert found == READERS.keys()
+
+
 def test_importing_the_package_is_light():
     rooms = "('pixelflow.samplers', 'pixelflow.sweep')"
     code = f"import sys, pixelflow; print('torch' in sys.modules, any(m.startswith({rooms}) for m in sys.modules))"

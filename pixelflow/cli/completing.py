@@ -70,19 +70,22 @@ def _paths(incomplete: str, is_wanted: Callable[[Path], bool]) -> list[str]:
 
 def _components() -> dict[str, list[str]]:
     """Kind -> names. They are remembered, as finding them imports torch, until pixelflow or a plugin changes."""
+    from pixelflow.system import journal
     from pixelflow.system.cache import cache_folder
-    from pixelflow.system.files import write_text
+    from pixelflow.system.errors import PixelflowError
+    from pixelflow.system.files import read_bytes, write_text
 
     key = _installed()
     file = cache_folder("completion") / "components.json"
     try:
-        remembered = json.loads(file.read_text("utf-8"))
-        if remembered["key"] == key:
+        (line,) = journal.all_checked(read_bytes(file, 1 << 24).splitlines())
+        remembered = json.loads(line.text)
+        if line.is_sealed and line.is_sound and remembered["key"] == key:
             return {str(kind): [str(name) for name in names] for kind, names in remembered["kinds"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (PixelflowError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
         pass
     found = _registered()
-    write_text(file, json.dumps({"key": key, "kinds": found}))
+    write_text(file, journal.sealed({"key": key, "kinds": found}, journal.Position()).text)
     return found
 
 

@@ -51,9 +51,12 @@ def _is_schema(file: Path) -> bool:
     import json
 
     from pixelflow.core.spec import ExperimentSpec
+    from pixelflow.system.errors import PixelflowError
+    from pixelflow.system.files import read_bytes
+    from pixelflow.system.records import LARGEST
 
     try:
-        found = json.loads(file.read_text("utf-8")) if file.is_file() else None
-    except (OSError, ValueError, RecursionError):
+        found = json.loads(read_bytes(file, LARGEST)) if file.is_file() else None
+    except (PixelflowError, ValueError, RecursionError):
         return False
     return isinstance(found, dict) and found.get("title") == ExperimentSpec.__name__

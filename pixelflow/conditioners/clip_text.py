@@ -100,7 +100,7 @@ def _tower(folder: Path, device: torch.device, dtype: torch.dtype) -> nn.Module:
     """The text tower of a folder in open-clip's form, read from safetensors alone."""
     clip = _open_clip()
     try:
-        config = json.loads((folder / _CONFIG).read_text("utf-8"))["model_cfg"]
+        config = json.loads(read_bytes(folder / _CONFIG, LARGEST))["model_cfg"]
         model = clip.CustomTextCLIP(**config)
         clip.load_checkpoint(model, str(folder / _WEIGHTS))
     except Exception as error:  # it raises whatever its parsers of hostile files raise

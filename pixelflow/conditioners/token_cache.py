@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from pixelflow.system.errors import DataError, first_line
-from pixelflow.system.files import write_bytes, writing
+from pixelflow.system.files import opened, write_bytes, writing
 from pixelflow.system.records import Body, FileKind
 
 _ENCODER = "encoder.json"
@@ -153,6 +153,7 @@ class _Shard:
     @contextmanager
     def _opened(self) -> Iterator[Any]:
         try:
+            opened(self.path).close()
             with safe_open(self.path, framework="pt") as file:
                 yield file
         except (SafetensorError, OSError, ValueError) as error:

@@ -18,8 +18,8 @@ import torch
 
 from pixelflow.data.caption_tables import MAX_BYTES, BadCaptionError, cell_captions, column_of, rows_of
 from pixelflow.data.listing import Listing, plain
-from pixelflow.system.errors import DataError
-from pixelflow.system.files import is_plain_file
+from pixelflow.system.errors import DataError, MissingInputError
+from pixelflow.system.files import opened
 from pixelflow.system.printing import printable
 
 TABLES = ("metadata.jsonl", "metadata.csv")
@@ -92,11 +92,13 @@ def _folders(files: Sequence[str]) -> list[str]:
 
 def _in_file(path: Path) -> list[str]:
     name = printable(path.name)
-    if not is_plain_file(path):
-        raise BadCaptionError(f"its caption {name} cannot be read (no plain file)")
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             raw = file.read(MAX_BYTES + 1)
+    except DataError:
+        raise BadCaptionError(f"its caption {name} cannot be read (no plain file)") from None
+    except MissingInputError as error:
+        raise BadCaptionError(f"its caption {name} cannot be read ({error})") from None
     except OSError as error:
         raise BadCaptionError(f"its caption {name} cannot be read ({error.strerror})") from None
     return lines(raw, name)

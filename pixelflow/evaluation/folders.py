@@ -8,6 +8,7 @@ are no images: a note says what was left out.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from collections import defaultdict
@@ -19,8 +20,12 @@ from typing import Any
 
 from pixelflow.core.sizes import Size
 from pixelflow.data.image_folder import channels_of, image_files, sizes_of
-from pixelflow.generation.gallery import GRID, NUMBERED, RECORD, STAGES
+from pixelflow.generation.gallery import GRID, NUMBERED, RECORD, SAMPLES, STAGES
+from pixelflow.system.files import is_plain_file, read_bytes
 from pixelflow.system.printing import printable
+from pixelflow.system.records import LARGEST
+
+logger = logging.getLogger(__name__)
 
 _LOOKED_AT = 1000
 """Images whose sizes are compared."""
@@ -175,13 +180,26 @@ def _nearest(folder: str, drawings: Mapping[str, DrawnSamples]) -> str | None:
 
 
 def _read(file: Path) -> DrawnSamples | None:
-    """A record as far as it tells of images; None where there is none, or a file of somebody else's."""
+    """A record as far as it tells of images; None where there is none, or a file of somebody else's.
+
+    Raises:
+        DataError: it is a record of ours, and damaged.
+    """
+    if not is_plain_file(file):
+        return None
     try:
-        found = json.loads(file.read_text("utf-8"))
-        order, classes = found["order"], found["environment"]["classes"]
+        found: Any = json.loads(read_bytes(file, LARGEST))
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        logger.warning("%s: is no record of samples; the pictures beside it are taken as they are", file)
+        return None
+    body = SAMPLES.opened(found, str(file))
+    try:
+        order, classes = body["order"], body["environment"]["classes"]
         count = len(order["seeds"])
         columns = [order.get("labels"), order.get("captions")]
-    except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
+    except (LookupError, TypeError, AttributeError):
         return None
     if not isinstance(classes, list) or any(column is not None and len(column) != count for column in columns):
         return None

@@ -12,9 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import torch
-from einops import rearrange
 from PIL import Image
 from torch import Tensor
 
@@ -26,6 +24,7 @@ from pixelflow.generation.orders import Order
 from pixelflow.generation.pictures import CAPTION_CELL, CELL, columns_of, filmstrip, grid, to_pil
 from pixelflow.generation.whole_png import is_whole
 from pixelflow.system import terminal
+from pixelflow.system.arrays import read_picture
 from pixelflow.system.errors import CannotWriteError, DataError, NonFiniteError, PixelflowError, UsageError
 from pixelflow.system.files import LOCK, check_free, is_free, locked_if_free, writing
 from pixelflow.system.records import FileKind, digest
@@ -74,7 +73,7 @@ def holds(folder: Path, order: Order) -> bool:
     """Whether the folder holds what was drawn by this very order, whole."""
     with suppress(PixelflowError):
         found = read_order(folder / RECORD)
-        return found == order and all((folder / _name(index)).is_file() for index in range(len(order.seeds)))
+        return found == order and all(is_whole(folder / _name(index)) for index in range(len(order.seeds)))
     return False
 
 
@@ -204,7 +203,9 @@ class Gallery:
                 f"{self.folder}: holds {begun.images} images of another drawing, which was stopped and goes on by its "
                 f"own command; choose another --out, or remove {self._draft}"
             )
-        if begun is not None and not all(is_whole(self._draft / _name(index)) for index in range(begun.images)):
+        if begun is not None and not all(
+            is_whole(self._draft / name) for name in (STAGES, *map(_name, range(begun.images)))
+        ):
             begun = None
         self._progress = begun or self._progress
         kept = {LOCK, STAGES, _BEGUN, *map(_name, range(self.images))} if begun else {LOCK}
@@ -278,11 +279,9 @@ class Gallery:
 def _read(file: Path) -> Tensor:
     """A picture of the drawing, as the image (1 c h w) in [-1, 1] that gives it."""
     try:
-        with Image.open(file) as picture:
-            pixels = torch.from_numpy(np.array(picture)).float() / 127.5 - 1
-    except (OSError, ValueError, SyntaxError) as error:
-        raise DataError(f"{file}: cannot be read ({error}); remove it, and the drawing begins anew") from None
-    return pixels[None, None] if pixels.ndim == 2 else rearrange(pixels, "h w c -> 1 c h w")
+        return read_picture(file)[None]
+    except DataError as error:
+        raise DataError(f"{error}; remove it, and the drawing begins anew") from None
 
 
 def _name(index: int) -> str:

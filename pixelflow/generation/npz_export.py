@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from pixelflow.core.model import FlowModel
 from pixelflow.core.spec import ExperimentSpec
@@ -22,8 +21,9 @@ from pixelflow.generation.numbered import NumberedImages
 from pixelflow.generation.orders import Order
 from pixelflow.generation.settings import code_behind
 from pixelflow.generation.weaker import Weaker
+from pixelflow.system import decoding
 from pixelflow.system.errors import DataError
-from pixelflow.system.files import check_free, draft_of, sync, writing
+from pixelflow.system.files import check_free, draft_of, is_plain_file, sync, writing
 from pixelflow.system.parallel import Parallel
 
 
@@ -135,6 +135,8 @@ def write_npz(
 
 def _comment(file: Path) -> bytes | None:
     """The comment of a zip; None if it is none."""
+    if not is_plain_file(file):
+        return None
     try:
         with zipfile.ZipFile(file) as archive:
             return archive.comment
@@ -145,9 +147,8 @@ def _comment(file: Path) -> bytes | None:
 def _read(file: Path) -> NDArray[np.uint8]:
     """A PNG as (h w 3)."""
     try:
-        with Image.open(file) as picture:
-            return np.asarray(picture.convert("RGB"))
-    except (OSError, ValueError, SyntaxError) as error:
+        return np.asarray(decoding.read(file, 3))
+    except decoding.UnreadableImageError as error:
         raise DataError(f"{file}: cannot be read ({error}); remove it, and it is drawn again") from None
 
 

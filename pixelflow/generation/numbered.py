@@ -14,9 +14,10 @@ from pixelflow.generation.draw import Drawn
 from pixelflow.generation.gallery import AT_WORK
 from pixelflow.generation.pictures import to_pil
 from pixelflow.generation.whole_png import is_whole
-from pixelflow.system.errors import CannotWriteError, NonFiniteError
-from pixelflow.system.files import check_free, draft_of, locked, remove_drafts, write_text, writing
+from pixelflow.system.errors import CannotWriteError, NonFiniteError, PixelflowError
+from pixelflow.system.files import check_free, draft_of, locked, read_bytes, remove_drafts, write_text, writing
 from pixelflow.system.parallel import Parallel
+from pixelflow.system.records import LARGEST
 
 _RECIPE = "recipe.json"
 
@@ -37,7 +38,7 @@ class NumberedImages:
     def are_others(self) -> bool:
         """Whether the folder holds images by another recipe."""
         file = self.folder / _RECIPE
-        return file.is_file() and _json(file) != json.loads(json.dumps(self.recipe))
+        return file.exists() and _json(file) != json.loads(json.dumps(self.recipe))
 
     def draw(self, draw: Callable[[Sequence[int]], Iterator[Drawn]], parallel: Parallel | None = None) -> Iterator[int]:
         """Write the images that are not there yet, or damaged; yields how many are there after each batch.
@@ -105,6 +106,6 @@ class NumberedImages:
 def _json(file: Path) -> Any:
     """What a file holds; None if it is not JSON."""
     try:
-        return json.loads(file.read_text("utf-8"))
-    except ValueError:
+        return json.loads(read_bytes(file, LARGEST))
+    except (ValueError, RecursionError, PixelflowError):
         return None

@@ -31,7 +31,7 @@ def is_whole(file: Path) -> bool:
         logger.warning("%s", error)
         return False
     if not _fits(content):
-        logger.warning("%s: is damaged (the sums of the PNG do not fit); drawn again", file)
+        logger.warning("%s: is damaged (the sums of the PNG do not fit), and not used", file)
         return False
     return True
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from pixelflow.runs.weights import title_of
 from pixelflow.system.errors import DataError, MissingInputError, PixelflowError, first_line
-from pixelflow.system.files import read_bytes, remove, sync, sync_folder, write_through, writing
+from pixelflow.system.files import opened, read_bytes, remove, sync, sync_folder, write_through, writing
 from pixelflow.system.records import LARGEST, later
 
 MANIFEST = "manifest.json"
@@ -235,5 +235,5 @@ def _read_manifest(path: Path, step: int) -> dict[str, str]:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
+    with opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -109,7 +109,21 @@ class History:
 
     def lines(self) -> Iterator[dict[str, Any]]:
         """All lines that can be believed, from the first on; others are named in the log."""
-        for line in History(self._file)._next():
+        yield from self._believed(History(self._file))
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the file is shorter than what was read of it."""
+        return (self._file.stat().st_size if self._file.is_file() else 0) < self._read
+
+    def fresh(self) -> Iterator[dict[str, Any]]:
+        """As `lines`, those that were not read yet; from the first on where the file was cut."""
+        if self.is_cut:
+            self._begin()
+        yield from self._believed(self)
+
+    def _believed(self, reader: History) -> Iterator[dict[str, Any]]:
+        for line in reader._next():
             if not line.is_sound:
                 self._warn({line.position.lines})
             elif (body := _parsed(line.text)) is not None:
@@ -166,8 +180,7 @@ class History:
 
     def _catch_up(self) -> None:
         """Read what was added; all again if the file was cut."""
-        size = self._file.stat().st_size if self._file.is_file() else 0
-        if size < self._read:
+        if self.is_cut:
             self._begin()
         self._warn({line.position.lines for line in self._next() if not line.is_sound})
 

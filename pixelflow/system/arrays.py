@@ -47,7 +47,7 @@ def read_picture(path: Path, channels: int | None = None) -> Tensor:
         raise MissingInputError(f"{path}: there is no such file")
     try:
         channels = channels or decoding.shape(path)[0]
-        pixels = np.asarray(decoding.read(path, channels, _LARGEST))
+        pixels = np.asarray(decoding.read(path, channels))
     except decoding.UnreadableImageError as error:
         raise DataError(f"{path}: cannot be read as a picture ({error})") from None
     image = torch.from_numpy(pixels.copy()).float() / 127.5 - 1

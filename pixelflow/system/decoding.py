@@ -37,6 +37,9 @@ _SIXTEEN_BITS = ("PNG", "PPM")
 _ORIENTATION, _LYING = 0x0112, (5, 6, 7, 8)
 """The Exif tag of how a camera was held, and its values with which height and width change places."""
 
+_ANY = 1 << 28
+"""A side in pixels that no image has."""
+
 _DRAFT_MARGIN = 2
 """A JPEG is shrunk while it is decoded to no less than this multiple of the wanted size, for quality."""
 
@@ -63,13 +66,15 @@ def suffix_of(name: str) -> str:
     return os.path.splitext(name)[1].lower()  # noqa: PTH122 - a million names
 
 
-def read(source: Path | BinaryIO, channels: int, side: int, ground: str = "white", name: str = "") -> Image.Image:
+def read(
+    source: Path | BinaryIO, channels: int, side: int = _ANY, ground: str = "white", name: str = ""
+) -> Image.Image:
     """The first frame of an image file, upright, on a ground where it is transparent.
 
     Args:
         source: a path, or the file's content.
         channels: 1 for grey ("L"), 3 for colour ("RGB").
-        side: both sides may be reduced to this many pixels while decoding, but no further.
+        side: both sides may be reduced to this many pixels while decoding, but no further; by default not at all.
         ground: a colour as Pillow names it.
         name: of the file that the content is from; rare kinds are known by it alone.
 

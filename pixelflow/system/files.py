@@ -10,6 +10,7 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
@@ -38,7 +39,7 @@ def writing(target: Path, kept: str = "") -> Iterator[None]:
         raise CannotWriteError(f"{target}: cannot be written ({error.strerror or error}){kept}") from None
 
 
-def opened(path: Path) -> BinaryIO:
+def opened(path: Path) -> BufferedReader:
     """A regular file, to be read; whatever else may bear its name is refused, and nothing is waited for.
 
     Raises:
@@ -79,6 +80,25 @@ def read_bytes(path: Path, largest: int) -> bytes:
     if len(content) > largest:
         raise DataError(f"{path}: is larger than {largest:,} bytes, more than such a file may have")
     return content
+
+
+def read_end(path: Path, most: int) -> bytes:
+    """The last `most` bytes of a regular file; raises as `opened`."""
+    with opened(path) as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - most))
+        return file.read(most)
+
+
+def opened_to_add(path: Path) -> BinaryIO:
+    """A regular file, new or not, to be written on at its end.
+
+    Raises:
+        CannotWriteError: the system refuses, or it is something that one might wait for.
+    """
+    with writing(path):
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EINVAL, "it is no file")
+        return path.open("ab", buffering=0)
 
 
 def is_plain_file(path: Path) -> bool:

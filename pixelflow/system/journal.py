@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pixelflow.system.errors import CannotWriteError
-from pixelflow.system.files import writing
+from pixelflow.system.files import opened_to_add, writing
 
 _FORMAT = 2
 _SEAL = re.compile(rf', "format": {_FORMAT}, "sha256": "([0-9a-f]{{64}})"}}$')
@@ -92,9 +91,7 @@ def append(path: Path, line: Line) -> int:
         CannotWriteError: the system refuses.
     """
     content = f"{line.text}\n".encode("utf-8", "surrogateescape")
-    if path.exists() and not path.is_file():
-        raise CannotWriteError(f"{path}: cannot be written (it is no file)")
-    with writing(path), path.open("ab", buffering=0) as file:
+    with writing(path), opened_to_add(path) as file:
         size = file.tell()
         try:
             if file.write(content) != len(content):

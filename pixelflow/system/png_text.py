@@ -7,6 +7,8 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
+from pixelflow.system.files import opened
+
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TEXT = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
 _HEAD = struct.Struct(">I4s")
@@ -22,7 +24,7 @@ def without_text(source: Path | BinaryIO, most: int) -> bytes:
         OSError: it cannot be read.
     """
     if isinstance(source, Path):
-        with source.open("rb") as file:
+        with opened(source) as file:
             return without_text(file, most)
     source.seek(0)
     if source.read(len(_SIGNATURE)) != _SIGNATURE:

@@ -9,10 +9,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from pixelflow.system.errors import DataError, MissingDependencyError, MissingInputError
+from pixelflow.system.files import is_plain_file, opened, read_bytes
 
 WEIGHTS_VARIABLE = "PIXELFLOW_WEIGHTS"
 """Environment variable with the folder in which weights are looked for."""
 
+_LARGEST = 1 << 34
+"""Bytes of a file that is read whole."""
 _PARTS = (".safetensors", ".json", ".model", ".txt")
 """Suffixes of the files that make a network what it is."""
 
@@ -40,7 +43,7 @@ def read_file(published: Published, chosen: Path | None, sha256: str, owner: str
 
     Raises:
         MissingDependencyError: it is not there; says what to fetch and where it goes.
-        DataError: its hash is another one.
+        DataError: its hash is another one, or it is larger than any.
     """
     path = weights_folder() / published.name if chosen is None else chosen.expanduser()
     if not path.is_file():
@@ -51,7 +54,7 @@ def read_file(published: Published, chosen: Path | None, sha256: str, owner: str
             f"{owner}: {path} is missing; where there is a network, fetch {published.url} "
             f"(SHA-256 {sha256}) and {place}"
         )
-    content = path.read_bytes()
+    content = read_bytes(path, _LARGEST)
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise DataError(f"{owner}: {path} has the SHA-256 {found}, not {sha256}; it is not opened, fetch it anew")
@@ -87,20 +90,25 @@ def folder_of(name: str, owner: str, needed: tuple[str, ...], sha256: str | None
 def _folder_of(name: str, owner: str, needed: tuple[str, ...], sha256: str | None) -> Path:
     for folder in (Path(name).expanduser(), weights_folder() / name):
         if folder.is_dir():
-            lacking = [pattern for pattern in needed if not any(folder.glob(pattern))]
+            lacking = [pattern for pattern in needed if not _has(folder, pattern)]
             if lacking:
                 raise MissingInputError(
                     f"{owner}: {folder} holds no {' and no '.join(lacking)}; fetch the whole network"
                 )
             return folder
     found = _in_hub_cache(name)
-    if found is None or not all(any(found.glob(pattern)) for pattern in needed):
+    if found is None or not all(_has(found, pattern) for pattern in needed):
         known = "" if sha256 is None else f"; {needed[-1]} has the SHA-256 {sha256}"
         raise MissingDependencyError(
             f"{owner}: {name} is not on this machine; where there is a network, fetch it by 'hf download {name}' "
             f"(it goes to {_hub_cache()}{known}), or set 'model' to a folder with {', '.join(needed)}"
         )
     return found
+
+
+def _has(folder: Path, pattern: str) -> bool:
+    """Whether it holds such a file; what may never end, as a pipe, is none."""
+    return any(map(is_plain_file, folder.glob(pattern)))
 
 
 def _in_hub_cache(name: str) -> Path | None:
@@ -122,7 +130,7 @@ def _hub_cache() -> str:
 
 def fingerprint(folder: Path) -> str:
     """One SHA-256 of the names and contents of a network's weights, settings and vocabulary."""
-    paths = sorted(path for path in folder.iterdir() if path.suffix in _PARTS and path.is_file())
+    paths = sorted(path for path in folder.iterdir() if path.suffix in _PARTS and is_plain_file(path))
     whole = hashlib.sha256()
     for path in paths:
         whole.update(f"{path.name} {_sha256_of(path)}\n".encode())
@@ -137,5 +145,5 @@ def _sha256_of(path: Path) -> str:
 @lru_cache(maxsize=1024)
 def _sha256(path: Path, size: int, changed: int) -> str:
     """The hash of a file, read once for each state it is in."""
-    with path.open("rb") as file:
+    with opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

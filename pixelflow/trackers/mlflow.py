@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from PIL import Image
 from pydantic import JsonValue
 
 from pixelflow.core.interfaces import Tracker
+from pixelflow.system import decoding
 from pixelflow.system.distribution import install
 from pixelflow.system.errors import MissingDependencyError
 from pixelflow.trackers.identity import identity
@@ -58,8 +58,7 @@ class MLflow(Tracker):
 
     def pictures(self, step: int, files: Mapping[str, Path]) -> None:
         for name, file in files.items():
-            with Image.open(file) as picture:
-                self._client.log_image(self._id, picture, key=name, step=step)
+            self._client.log_image(self._id, decoding.read(file, 3), key=name, step=step)
 
     def end(self) -> None:
         self._client.set_terminated(self._id)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from PIL import Image
 from pydantic import JsonValue
 
 from pixelflow.core.interfaces import Tracker
+from pixelflow.system import decoding
 from pixelflow.system.distribution import install
 from pixelflow.system.errors import MissingDependencyError
 
@@ -43,8 +43,7 @@ class TensorBoard(Tracker):
 
     def pictures(self, step: int, files: Mapping[str, Path]) -> None:
         for name, file in files.items():
-            with Image.open(file) as picture:
-                self._writer.add_image(name, np.asarray(picture.convert("RGB")), step, dataformats="HWC")
+            self._writer.add_image(name, np.asarray(decoding.read(file, 3)), step, dataformats="HWC")
 
     def end(self) -> None:
         self._writer.close()

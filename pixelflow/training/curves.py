@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pixelflow.runs.history import History
 from pixelflow.system.errors import DataError
 from pixelflow.system.files import write_bytes
 from pixelflow.system.plotting import COLOURS, drawing, is_wide, png
@@ -37,27 +37,23 @@ class Course:
     averaged: list[Point] = field(default_factory=list)
     """Of the held-out images, by the averaged weights."""
     by_stage: dict[int, list[Point]] = field(default_factory=dict)
-    _read: int = 0
-    """Bytes."""
+    _history: History = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._history = History(self.metrics)
 
     def read_on(self) -> bool:
         """Take the whole lines that have come; returns whether any has."""
-        if not self.metrics.is_file() or self.metrics.stat().st_size < self._read:
-            self._read = 0
-        if not self.metrics.is_file():
-            return False
-        before = self._read
-        with self.metrics.open("rb") as file:
-            file.seek(before)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break
-                self._read += len(line)
-                with suppress(ValueError, LookupError, TypeError, AttributeError):  # not ours
-                    self._take(json.loads(line))
-        return self._read > before
+        if self._history.is_cut:
+            for course in (self.trained, self.held_out, self.averaged, self.by_stage):
+                course.clear()
+        lines = list(self._history.fresh())
+        for line in lines:
+            with suppress(ValueError, LookupError, TypeError, AttributeError):  # not ours
+                self._take(line)
+        return bool(lines)
 
-    def _take(self, line: Any) -> None:
+    def _take(self, line: Mapping[str, Any]) -> None:
         step = int(line["step"])
         if "held_out" in line:
             self.held_out.append((step, float(line["held_out"]["loss"])))

@@ -12,6 +12,7 @@ from pathlib import Path
 from pixelflow.runs.runfolder import RunFolder
 from pixelflow.runs.summary import is_training
 from pixelflow.system.errors import UsageError
+from pixelflow.system.files import opened_to_add, read_end
 
 _SAID = 4000
 """Characters of a log that are shown."""
@@ -30,7 +31,7 @@ class Trainings:
             raise UsageError(f"{name}: is being trained already")
         command = [sys.executable, "-m", "pixelflow", "train", str(spec), "--out", str(self._folder), "--run", name]
         self._folder.mkdir(parents=True, exist_ok=True)
-        with self._log(name).open("ab") as log:
+        with opened_to_add(self._log(name)) as log:
             self._processes[name] = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
@@ -63,9 +64,7 @@ class Trainings:
         log = self._log(name)
         if not log.is_file():
             return ""
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - _SAID))
-            text = file.read().decode("utf-8", "replace")
+        text = read_end(log, _SAID).decode("utf-8", "replace")
         return "\n".join(line.rpartition("\r")[2] for line in text.splitlines()).strip()
 
     def _log(self, name: str) -> Path:

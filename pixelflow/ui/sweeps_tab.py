@@ -9,6 +9,8 @@ from typing import Any
 from pixelflow.sweep.points.plan import Plan
 from pixelflow.sweep.work.tasks import cells_of, tasks_of
 from pixelflow.system.errors import UsageError
+from pixelflow.system.files import read_bytes
+from pixelflow.system.records import LARGEST
 from pixelflow.ui.shelf import Shelf
 from pixelflow.ui.telling import told
 
@@ -51,5 +53,5 @@ def _framed(report: Path) -> str:
     """The report, shut in a frame that runs none of its scripts."""
     if not report.is_file():
         return "<p>no report yet: pixelflow sweep report</p>"
-    page = escape(report.read_text("utf-8", "replace"), quote=True)
+    page = escape(read_bytes(report, LARGEST).decode("utf-8", "replace"), quote=True)
     return f'<iframe sandbox="" srcdoc="{page}" style="width: 100%; height: 800px; border: 0"></iframe>'

@@ -8,6 +8,7 @@ from PIL import Image
 
 from pixelflow.runs.runfolder import RunFolder
 from pixelflow.runs.summary import Summary, summary
+from pixelflow.system import decoding
 from pixelflow.system.errors import PixelflowError
 from pixelflow.ui.curves import LossPicture
 from pixelflow.ui.shelf import Shelf
@@ -81,9 +82,8 @@ def _newest(folder: RunFolder) -> Image.Image | None:
     if not found:
         return None
     try:
-        with Image.open(found[-1]) as picture:
-            return picture.copy()
-    except OSError:  # it is just being put there
+        return decoding.read(found[-1], 3)
+    except decoding.UnreadableImageError:  # it is just being put there
         return None
 
 

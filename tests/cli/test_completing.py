@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pixelflow.cli import completing
+from pixelflow.system import journal
 from tests import processes
 
 
@@ -57,9 +58,14 @@ def test_is_offered(words: list[str], some: set[str], none: set[str]):
 def test_components_are_remembered_until_something_changes(here: Path):
     assert completing.kinds("sampl") == ["sampler"]
     file = here / ".cache" / "completion" / "components.json"
-    remembered = json.loads(file.read_text())
-    file.write_text(json.dumps(remembered | {"kinds": {"sampler": ["of the cache"]}}))
+    key = json.loads(file.read_text())["key"]
+
+    def remembered(key: list[str]) -> str:
+        return journal.sealed({"key": key, "kinds": {"sampler": ["of the cache"]}}, journal.Position()).text
+
+    file.write_text(remembered(key))
     assert completing.components("sampler")("") == ["of the cache"]
-    for spoilt in ("[]", "{", json.dumps(remembered | {"key": ["older"]})):
+    flipped = remembered(key).replace("of the cache", "or the cache")
+    for spoilt in ("[]", "{", "", "[" * 100_000, flipped, json.dumps({"key": key, "kinds": {}}), remembered(["older"])):
         file.write_text(spoilt)
         assert "heun" in completing.components("sampler")("")

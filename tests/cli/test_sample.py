@@ -184,6 +184,11 @@ def test_each_drawing_of_a_run_has_a_folder_of_its_own(tmp_path: Path, capsys: p
     (folders[0] / "000001.png").unlink()
     assert sample(run, "--count", 2) == 0, "what is not whole does not count"
     assert list(pictures(run / "samples" / "drawn-5")) == list(drawn[folders[0]])
+    content = bytearray((folders[2] / "000000.png").read_bytes())
+    content[50] ^= 1
+    (folders[2] / "000000.png").write_bytes(content)
+    assert sample(run, "--count", 2, "--seed", 9) == 0, "nor does what is damaged"
+    assert pictures(run / "samples" / "drawn-6") == drawn[folders[2]]
 
 
 @pytest.mark.parametrize("name", ["000000.png", "000009.png", "notes.txt", "samples.json"])

@@ -146,6 +146,18 @@ def test_a_foreign_file_of_the_records_name_says_nothing(tmp_path: Path, text: s
     assert Pictures(folder).files == ["a.png", "b.png"]
 
 
+def test_a_damaged_record_is_not_believed(run: Path, tmp_path: Path, caplog):
+    drawn = sample(run, tmp_path / "drawn", "--labels", "3,7", "--count", 4)
+    record = drawn / "samples.json"
+    whole = record.read_text()
+    record.write_text(whole.replace("   3,", "   2,", 1))
+    with pytest.raises(DataError, match=r"samples\.json: is damaged or was changed"):
+        _ = Pictures(drawn).labels
+    record.write_text(whole[:-3])
+    assert Pictures(drawn).labels is None
+    assert any("samples.json: is no record of samples" in message for message in caplog.messages)
+
+
 def measured(*arguments: object) -> int:
     with pytest.raises(SystemExit) as stop:
         main(["eval", *map(str, arguments)])

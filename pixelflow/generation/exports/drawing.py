@@ -27,8 +27,9 @@ from pixelflow.generation.settings import code_behind
 from pixelflow.generation.whole_png import is_whole
 from pixelflow.system import journal
 from pixelflow.system.errors import CannotWriteError, DataError, NonFiniteError, UsageError
-from pixelflow.system.files import check_free, locked, write_text, write_through, writing
+from pixelflow.system.files import check_free, locked, read_bytes, write_text, write_through, writing
 from pixelflow.system.parallel import Parallel
+from pixelflow.system.records import LARGEST
 
 _RECIPE, _PROMPTS = "recipe.json", "prompts.jsonl"
 
@@ -139,7 +140,7 @@ class Export:
         file = folder / _RECIPE
         if not file.is_file():
             check_free(folder)
-        elif file.read_bytes() != json.dumps(self.recipe, indent=1).encode():
+        elif read_bytes(file, LARGEST) != json.dumps(self.recipe, indent=1).encode():
             raise CannotWriteError(f"{folder}: holds an export by another recipe; choose another --out")
 
     def _captions(self, file: Path) -> list[str]:
@@ -166,7 +167,7 @@ def _kept(file: Path, prompts: Sequence[str]) -> list[str]:
     if not file.is_file():
         return []
     captions = []
-    for number, line in enumerate(journal.all_checked(file.read_bytes().splitlines()), 1):
+    for number, line in enumerate(journal.all_checked(read_bytes(file, LARGEST).splitlines()), 1):
         try:
             pair: Any = json.loads(line.text) if line.is_sound else None
         except (ValueError, RecursionError):

@@ -13,9 +13,12 @@ import torch
 from pixelflow.core.component import Count
 from pixelflow.sweep.executors.base import Ending, Executor, Job, Worker
 from pixelflow.system.errors import PixelflowError, PreemptedError
+from pixelflow.system.files import opened_to_add, read_end
 
 _PATIENCE = 30.0
 """Seconds in which a worker that is told to stop must have saved its training."""
+_SAID = 1 << 16
+"""Bytes of what a worker printed that are looked at, from the end."""
 
 
 class LocalWorker(Worker):
@@ -32,7 +35,7 @@ class LocalWorker(Worker):
             return None if code is None else Ending()
         if code < 0:
             return Ending(f"was killed by signal {-code}")
-        printed = self._log.read_text("utf-8", errors="replace").splitlines() or ["it printed nothing"]
+        printed = read_end(self._log, _SAID).decode("utf-8", "replace").splitlines() or ["it printed nothing"]
         for kind in PixelflowError.__subclasses__():
             if kind.exit_code == code and kind is not PreemptedError:
                 return Ending(f"ended with code {code}", kind(printed[-1].removeprefix("pixelflow: ")))
@@ -67,7 +70,8 @@ class Local(Executor):
         gpus = torch.cuda.device_count()
         device = [f"cuda:{index % gpus}"] if gpus else []
         log = folder / f"worker-{index}.txt"
-        with log.open("wb") as output:
+        log.unlink(missing_ok=True)
+        with opened_to_add(log) as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", job.__module__, str(folder), *device],
                 stdin=subprocess.PIPE,

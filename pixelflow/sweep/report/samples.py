@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import base64
 import io
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
+
+from pixelflow.generation.whole_png import is_whole
+from pixelflow.system import decoding
+
+logger = logging.getLogger(__name__)
 
 _COUNT = 12
 _LONGEST = 128
@@ -18,11 +24,11 @@ _TEXT = 14
 
 
 def strip(folder: Path) -> Image.Image | None:
-    """The first images of a folder beside each other; None if there are none."""
+    """The first images of a folder beside each other, as far as they can be read; None if there are none."""
     files = sorted(folder.glob("[0-9]*.png"))[:_COUNT]
-    if not files:
+    pictures = list(filter(None, map(_reduced, files)))
+    if not pictures:
         return None
-    pictures = [_reduced(file) for file in files]
     width, height = pictures[0].size
     joined = Image.new("RGB", (len(pictures) * (width + 1) - 1, height), "white")
     for index, picture in enumerate(pictures):
@@ -71,8 +77,14 @@ def _enlarged(picture: Image.Image) -> Image.Image:
     return picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
 
 
-def _reduced(file: Path) -> Image.Image:
-    with Image.open(file) as opened:
-        picture = opened.convert("RGB")
+def _reduced(file: Path) -> Image.Image | None:
+    """None, and a line, for one that is damaged."""
+    if not is_whole(file):
+        return None
+    try:
+        picture = decoding.read(file, 3)
+    except decoding.UnreadableImageError as error:
+        logger.warning("%s: cannot be read (%s); the report goes without it", file, error)
+        return None
     picture.thumbnail((_LONGEST, _LONGEST))
     return picture

@@ -21,14 +21,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pixelflow.system import terminal
-from pixelflow.system.errors import PreemptedError
-from pixelflow.system.files import locked_if_free, writing
+from pixelflow.system.errors import PixelflowError, PreemptedError
+from pixelflow.system.files import locked_if_free, read_bytes, writing
 
 LEASE = 120.0
 """Seconds after which the claim of another machine has ended, unless it was renewed."""
 _BEAT = 15.0
 """Seconds between renewals."""
 _POLL = 0.1
+_LARGEST = 1 << 16
+"""Bytes of a claim."""
 _TRIALS = (0.001, 0.003)
 """Seconds before another attempt at a lock; whoever asks only whether it is held lets go of it sooner."""
 
@@ -136,9 +138,9 @@ def _is_leased(claim: Path, now: float) -> bool:
 def _holder(claim: Path) -> tuple[str, int]:
     """Machine and process that made a claim; no machine's while it is being written."""
     try:
-        told = json.loads(claim.read_text())
+        told = json.loads(read_bytes(claim, _LARGEST))
         return told["machine"], told["process"]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+    except (PixelflowError, ValueError, LookupError, TypeError, RecursionError):
         return "", 0
 
 

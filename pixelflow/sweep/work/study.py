@@ -27,7 +27,8 @@ from pixelflow.sweep.work.claims import Claim
 from pixelflow.sweep.work.tasks import cells_of, tasks_of
 from pixelflow.system.distribution import install
 from pixelflow.system.errors import DataError, MissingDependencyError, PixelflowError
-from pixelflow.system.records import FileKind
+from pixelflow.system.files import read_bytes
+from pixelflow.system.records import LARGEST, FileKind
 
 if TYPE_CHECKING:
     import optuna
@@ -87,7 +88,7 @@ def advance(plan: Plan, folder: Path) -> bool:
 
 def _write(plan: Plan, folder: Path) -> None:
     """Write the plan, and down to where the journal it follows from is known."""
-    content = (folder / JOURNAL).read_bytes()
+    content = read_bytes(folder / JOURNAL, LARGEST)
     KNOWN.write(folder / _KNOWN, {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()})
     for name in (FILE, _KNOWN):
         for draft in folder.glob(f".{name}.*.part"):  # of a process that was killed while writing
@@ -188,8 +189,8 @@ def _check(file: Path, content: bytes) -> None:
 
 def _mend(file: Path) -> None:
     """Cut off a line that was not written to its end; raises DataError where others are not what was written."""
-    if file.is_file():
-        content = file.read_bytes()
+    if file.exists():
+        content = read_bytes(file, LARGEST)
         _check(file, content)
         if not content.endswith(b"\n"):
             os.truncate(file, content.rfind(b"\n") + 1)

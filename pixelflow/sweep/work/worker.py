@@ -21,6 +21,7 @@ from pixelflow.sweep.work.study import advance
 from pixelflow.sweep.work.task import Task
 from pixelflow.system import terminal
 from pixelflow.system.errors import PixelflowError, PreemptedError
+from pixelflow.system.files import opened_to_add
 
 _POLL = 0.2
 """Seconds between looks at what other workers have done."""
@@ -63,7 +64,7 @@ def _logged(file: Path) -> Iterator[None]:
     sys.stdout.flush()
     sys.stderr.flush()
     before = os.dup(1), os.dup(2)
-    with file.open("ab") as log:
+    with opened_to_add(file) as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     try:
