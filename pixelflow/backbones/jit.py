@@ -159,10 +159,6 @@ class JiT(Transformer):
         tokens = torch.cat([tokens, self.text_in(condition.tokens)], dim=1).to(like.dtype)
         return packed(tokens, torch.cat([mask, condition.mask.bool()], dim=1), counts)
 
-    def finish(self, x: Tensor, signal: Tensor, layout: Layout) -> Tensor:
-        shift, scale = self.final_modulation(signal).chunk(2, dim=-1)
-        return modulate(self.final_norm(x), shift, scale, layout)
-
     @property
     def ends(self) -> Sequence[nn.Module]:
         ways_in = [way[0] for way in self.patch_in.values() if isinstance(way, nn.Sequential)]

@@ -24,18 +24,12 @@ def _frequencies(count: int, device: torch.device) -> Tensor:
     return torch.exp(exponents / (count - 1))
 
 
-def sinusoid(position: Tensor, channels: int = 256) -> Tensor:
-    """Sinusoidal embedding (b) -> (b channels), cosines first, frequencies ``10000**(-k/(channels/2 - 1))``.
-
-    Times reach 1000, so the last bit of a frequency shows in the fourth decimal of an angle: the order of these
-    operations is the release's.
-    """
-    angles = position.float()[:, None] * _frequencies(channels // 2, position.device)
-    return torch.cat([angles.cos(), angles.sin()], dim=-1)
-
-
 class ScalarEmbedding(nn.Module):
-    """A number to a conditioning vector: sinusoid, linear, SiLU, linear. (b) -> (b width)"""
+    """A number to a conditioning vector: sinusoids, linear, SiLU, linear. (b) -> (b width)
+
+    Cosines come first, then sines, of frequencies ``10000**(-k/(channels/2 - 1))``. Times reach 1000, so the last bit
+    of a frequency shows in the fourth decimal of an angle: the order of these operations is the release's.
+    """
 
     def __init__(self, width: int, channels: int = 256) -> None:
         super().__init__()
@@ -44,8 +38,9 @@ class ScalarEmbedding(nn.Module):
         self.outer = nn.Linear(width, width)
 
     def forward(self, position: Tensor) -> Tensor:
-        embedded = sinusoid(position, self.channels).to(self.inner.weight.dtype)
-        given: Tensor = self.outer(F.silu(self.inner(embedded)))
+        angles = position.float()[:, None] * _frequencies(self.channels // 2, position.device)
+        waves = torch.cat([angles.cos(), angles.sin()], dim=-1).to(self.inner.weight.dtype)
+        given: Tensor = self.outer(F.silu(self.inner(waves)))
         return given
 
 

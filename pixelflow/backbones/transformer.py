@@ -65,7 +65,7 @@ class Block(StartsAsIdentity):
 class Transformer(Backbone):
     """Blocks with 2-D RoPE, qk RMSNorm and a resolution embedding.
 
-    Others are made of it by `make_blocks` and `run_blocks`, `make_ends`, `enter`, `finish` and `leave`, and the costs.
+    Others are made of it by `make_blocks` and `run_blocks`, `make_ends`, `enter` and `leave`, and the costs.
     """
 
     may_differ: ClassVar[frozenset[str]] = frozenset({"depth", "text_dim", "until"})
@@ -128,9 +128,10 @@ class Transformer(Backbone):
             yield Block(params.heads, params.head_dim, params.hidden, self.context_dim)
 
     def make_ends(self, patches: Sequence[int]) -> None:
-        """Make the layers of `enter` and `leave` for these patch sizes."""
+        """Make the layers of `enter` and `leave` for these patch sizes, and the norm before `leave`."""
         self.patch_in = nn.ModuleDict({str(p): nn.Linear(self.channels * p * p, self.width) for p in patches})
         self.patch_out = nn.ModuleDict({str(p): nn.Linear(self.width, self.channels * p * p) for p in patches})
+        self.final_norm: nn.Module = nn.LayerNorm(self.width, eps=1e-6, elementwise_affine=False)
 
     def enter(self, images: Tensor, patch: int, signal: Tensor) -> tuple[Tensor, Any]:
         """Images (b c h w) with their signal (b d), after its SiLU, to tokens (b*l d) and what `leave` needs of it.
@@ -183,7 +184,8 @@ class Transformer(Backbone):
         for index, x in enumerate(self.run_blocks(x, signal, query.condition, layout)):  # noqa: B020
             if index in query.taps:
                 kept_features[index] = x
-        x = self.finish(x, signal, layout)
+        shift, scale = self.final_modulation(signal).chunk(2, dim=-1)
+        x = modulate(self.final_norm(x), shift, scale, layout)
         groups = [
             self.leave(own, patch, group, part, kept)
             for own, patch, group, part, (_, kept) in zip(
@@ -203,11 +205,6 @@ class Transformer(Backbone):
         for block in self.blocks:
             x = self.saving(block)(x, signal, condition, layout, rope)
             yield x
-
-    def finish(self, x: Tensor, signal: Tensor, layout: Layout) -> Tensor:
-        """Tokens (n d) behind the last block, normed and modulated for `leave`."""
-        shift, scale = self.final_modulation(signal).chunk(2, dim=-1)
-        return modulate(F.layer_norm(x, x.shape[-1:], eps=1e-6), shift, scale, layout)
 
     def saving(self, block: nn.Module) -> Callable[..., Any]:
         """The block, recomputed in the backward pass where memory is to be saved."""
@@ -244,7 +241,7 @@ class Transformer(Backbone):
         if self.until_embedding is not None:
             until = query.time if query.until is None else query.until
             signal = signal + self.until_embedding(until - query.time)
-        sides = [_side(group.length, query.time.device) for group in layout.groups]
+        sides = [_side(group.rows, group.cols, query.time.device) for group in layout.groups]
         sizes = [
             self.size_embedding(side).expand(group.count, -1) for side, group in zip(sides, layout.groups, strict=True)
         ]
@@ -281,9 +278,9 @@ def _maps(x: Tensor, layout: ImageLayout) -> list[Tensor]:
 
 
 @lru_cache(maxsize=64)
-def _side(length: int, device: torch.device) -> Tensor:
-    """Tokens a side (1) of an image of `length` tokens; kept, because each copy to a GPU would wait for it."""
-    return torch.tensor([length**0.5], device=device)
+def _side(rows: int, cols: int, device: torch.device) -> Tensor:
+    """Tokens a side (1) of an image; kept, because each copy to a GPU would wait for it."""
+    return torch.tensor([(rows * cols) ** 0.5], device=device)
 
 
 def _one_context(own: int | None, conditioners: int | None) -> int | None:

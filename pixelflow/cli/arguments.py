@@ -88,19 +88,3 @@ def read_spec(path: Path, overrides: list[str] | None, run: str | None = None) -
     from pixelflow.core.spec_files import read_spec
 
     return read_spec(path, overrides or (), run)
-
-
-def component(text: str | None, option: str) -> Any:
-    """See `pixelflow.generation.written.component`."""
-    from pixelflow.generation.written import component
-
-    return component(text, option)
-
-
-def sampling_changes(
-    *, steps: str | None, sampler: str | None, guidance: str | None, grid: str | None
-) -> dict[str, Any]:
-    """See `pixelflow.generation.written.sampling_changes`."""
-    from pixelflow.generation.written import sampling_changes
-
-    return sampling_changes(steps=steps, sampler=sampler, guidance=guidance, grid=grid)

@@ -20,7 +20,6 @@ from pixelflow.cli.arguments import (
     SamplingOverrides,
     Steps,
     Weights,
-    sampling_changes,
 )
 from pixelflow.cli.tables import percent, quantity, table
 from pixelflow.system.errors import UsageError
@@ -52,6 +51,7 @@ def bench(
     from pixelflow.costs.speed import matmul_peak, sampling_speeds, training_speed
     from pixelflow.generation.run import Run
     from pixelflow.generation.settings import changed_sampling
+    from pixelflow.generation.written import sampling_changes
     from pixelflow.system.files import check_free
 
     if out is not None:

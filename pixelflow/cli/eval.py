@@ -20,7 +20,6 @@ from pixelflow.cli.arguments import (
     Sampler,
     Steps,
     Weights,
-    sampling_changes,
 )
 from pixelflow.cli.progress import bars
 from pixelflow.cli.tables import table
@@ -89,6 +88,7 @@ def eval(
         if (source / "spec.yaml").is_file():
             from pixelflow.evaluation.of_run import asked_for, changed_spec
             from pixelflow.generation.run import Run
+            from pixelflow.generation.written import sampling_changes
 
             run = Run.open(source, step=step, weights=weights, device=own)
             changes = [*(overrides or ()), *([f"evaluation.images={images}"] if images else [])]

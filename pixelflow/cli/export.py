@@ -21,7 +21,6 @@ from pixelflow.cli.arguments import (
     SamplingOverrides,
     Steps,
     Weights,
-    sampling_changes,
 )
 from pixelflow.cli.progress import bars
 from pixelflow.system.errors import UsageError
@@ -67,6 +66,7 @@ def export(
     from pixelflow.generation.rewriting import chosen
     from pixelflow.generation.run import Run
     from pixelflow.generation.settings import changed_sampling
+    from pixelflow.generation.written import sampling_changes
     from pixelflow.system.distributed import joined
     from pixelflow.system.files import check_writable
 

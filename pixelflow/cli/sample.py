@@ -23,7 +23,6 @@ from pixelflow.cli.arguments import (
     SamplingOverrides,
     Steps,
     Weights,
-    sampling_changes,
 )
 from pixelflow.cli.progress import bars
 from pixelflow.system.terminal import say, tell
@@ -113,6 +112,7 @@ def sample(
     from pixelflow.generation.prompt_files import read_prompts
     from pixelflow.generation.run import Run
     from pixelflow.generation.settings import changed_sampling, read_size
+    from pixelflow.generation.written import sampling_changes
     from pixelflow.system.distributed import joined
 
     def wished(opened: Run, weak_run: Run | None) -> Order:

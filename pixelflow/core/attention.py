@@ -37,8 +37,8 @@ def self_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
     Returns:
         (n heads head_dim)
     """
-    if layout.is_uniform:
-        return grouped_attention(q, k, v, layout)
+    if layout.is_uniform:  # a plain batch
+        return _batched(*(part.unflatten(0, (layout.images, layout.longest)) for part in (q, k, v)))
     return _kernel(q.device.type, q.dtype)(q, k, v, layout)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from pixelflow.core.condition import Condition
 from pixelflow.core.model import FlowModel
-from pixelflow.core.query import Output
 from pixelflow.core.work import Answer, Work
 
 
@@ -32,47 +32,22 @@ class Learner(nn.Module):
         taps: Sequence[int] = (),
         guidance: float | None = None,
     ) -> Answer:
-        order = torch.cat([group.members for group in work.groups])
-        prepared = [own[order] for own in self.conditions(work)]
-        velocities, features = (
-            self._evaluated(work, prepared, until, taps)
-            if guidance is None
-            else self._guided(work, prepared, until, taps, guidance)
-        )
-        kept = dict(zip(taps, features, strict=True))
-        return Answer(work, [velocity.float() for velocity in velocities], kept, self.model.cascade.clean_estimate)
-
-    def conditions(self, work: Work) -> Sequence[Tensor]:
-        """What its conditioners made of the batch's fields: one (b ...) each."""
-        return work.conditions
-
-    def _evaluated(
-        self,
-        work: Work,
-        condition: Condition | Sequence[Tensor],
-        until: Sequence[Tensor] | None,
-        taps: Sequence[int],
-        copies: int = 1,
-    ) -> Output:
-        states, stages, tau = zip(*((group.states, group.stage, group.tau) for group in work.groups), strict=True)
+        """See `interfaces.Network`. With guidance, one evaluation has both conditions; taps see the asked one."""
+        groups, model, copies = work.groups, self.model, 1 if guidance is None else 2
+        order = torch.cat([group.members for group in groups])
+        prepared = [own[order] for own in work.conditions]
+        condition: Condition | Sequence[Tensor] = prepared
+        if guidance is not None:
+            condition = Condition.batched([model.condition(model.null(len(order))), model.condition(prepared)])
+        states, stages, tau = zip(*((group.states, group.stage, group.tau) for group in groups), strict=True)
         later = None if until is None else [*until] * copies
-        return self.model.evaluate(states * copies, stages * copies, tau * copies, condition, later, taps)
-
-    def _guided(
-        self,
-        work: Work,
-        prepared: Sequence[Tensor],
-        until: Sequence[Tensor] | None,
-        taps: Sequence[int],
-        weight: float,
-    ) -> Output:
-        """Velocities led away from the null condition, from one evaluation of both; features under the condition."""
-        count, groups = sum(len(group.members) for group in work.groups), len(work.groups)
-        conditional, null = self.model.condition(prepared), self.model.condition(self.model.null(count))
-        pair = Condition.batched([null, conditional])
-        both, features = self._evaluated(work, pair, until, taps, copies=2)
-        guided = [away + weight * (towards - away) for away, towards in zip(both[:groups], both[groups:], strict=True)]
-        return Output(guided, [maps[groups:] for maps in features])
+        velocities, features = model.evaluate(states * copies, stages * copies, tau * copies, condition, later, taps)
+        if guidance is not None:
+            null, asked = velocities[: len(groups)], velocities[len(groups) :]
+            velocities = [away + guidance * (towards - away) for away, towards in zip(null, asked, strict=True)]
+            features = [maps[len(groups) :] for maps in features]
+        kept = dict(zip(taps, features, strict=True))
+        return Answer(work, [velocity.float() for velocity in velocities], kept, model.cascade.clean_estimate)
 
 
 class FrozenLearner(Learner):
@@ -86,9 +61,6 @@ class FrozenLearner(Learner):
         super().train(False)
         return self
 
-    def conditions(self, work: Work) -> Sequence[Tensor]:
-        return work.teacher_conditions
-
     @torch.no_grad()
     def forward(
         self,
@@ -98,4 +70,5 @@ class FrozenLearner(Learner):
         taps: Sequence[int] = (),
         guidance: float | None = None,
     ) -> Answer:
-        return super().forward(work, until=until, taps=taps, guidance=guidance)
+        own = replace(work, conditions=work.teacher_conditions)
+        return replace(super().forward(own, until=until, taps=taps, guidance=guidance), work=work)

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from pixelflow.core.cascade import Cascade
 from pixelflow.core.condition import Condition
+from pixelflow.core.fields import field_of
 from pixelflow.core.interfaces import Backbone, Conditioner, Prediction
 from pixelflow.core.query import Output, Query
 from pixelflow.core.schedule import Stage
-from pixelflow.system.errors import UsageError
+from pixelflow.system.errors import DataError, UsageError
 
 
 class FlowModel(nn.Module):
@@ -110,9 +111,15 @@ class FlowModel(nn.Module):
 
         Returns:
             one (b ...) a conditioner.
+
+        Raises:
+            DataError: a conditioner reads a field that is not among them.
         """
         prepared = []
         for conditioner in self.conditioners:
+            if conditioner.reads not in values:
+                what = field_of(conditioner.reads).many
+                raise DataError(f"{conditioner.type_name()} reads {what}, which the data do not have")
             tensor = conditioner.prepare(values[conditioner.reads])
             if drop is not None and drop.any():
                 mask = rearrange(drop.cpu(), "b -> b" + " 1" * (tensor.ndim - 1))

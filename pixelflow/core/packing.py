@@ -23,7 +23,7 @@ class Span:
 
     lengths: tuple[int, ...]
 
-    @property
+    @cached_property
     def count(self) -> int:
         return len(self.lengths)
 
@@ -72,7 +72,7 @@ class Layout:
         """
         return _layout_of_lengths(tuple(lengths), device, None if counts is None else tuple(counts))
 
-    @property
+    @cached_property
     def is_uniform(self) -> bool:
         """Whether all sequences have one length, so that they are a plain batch."""
         return len(self.spans) == 1 and self.spans[0].is_even
@@ -126,7 +126,7 @@ class Layout:
     def split(self, tokens: Tensor) -> list[Tensor]:
         """Split tokens (n ...) into one (count length ...) view a span, all of which must be even."""
         if self.is_uniform:
-            return [tokens.unflatten(0, (self.spans[0].count, self.spans[0].longest))]
+            return [tokens.unflatten(0, (self.images, self.longest))]
         parts = tokens.split([span.tokens for span in self.spans])
         return [part.unflatten(0, (span.count, span.longest)) for part, span in zip(parts, self.spans, strict=True)]
 

@@ -162,11 +162,6 @@ class Gallery:
         """How many are there."""
         return self._progress.images
 
-    @property
-    def evaluations(self) -> tuple[float, ...]:
-        """Network evaluations an image, by stage; the mean over batches."""
-        return self._progress.evaluations
-
     def __enter__(self) -> Self:
         self._check_free()
         with writing(self.folder):
@@ -231,7 +226,7 @@ class Gallery:
         if not self.images:
             stages, clean = ([stage[:_IN_STRIP] for stage in states] for states in (drawn.stages, drawn.clean))
             self._save(filmstrip(stages, clean=clean, rows=self.subject.titles[: len(stages[-1])]), STAGES)
-        before = [(self.images, self.evaluations)] if self.images else []
+        before = [(self.images, self._progress.evaluations)] if self.images else []
         self._progress = DrawingProgress(
             drawing=self._progress.drawing,
             images=self.images + len(drawn.images),
@@ -250,7 +245,7 @@ class Gallery:
         record = Record(
             order=order,
             images=self.images,
-            evaluations=self.evaluations,
+            evaluations=self._progress.evaluations,
             seconds=round(self._progress.seconds, 3),
             environment=dict(self.subject.environment),
         )

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from pixelflow.core.condition import Condition
 from pixelflow.core.fields import CAPTION, field_of
-from pixelflow.core.interfaces import Conditioner
 from pixelflow.core.model import FlowModel
 from pixelflow.system.errors import UsageError
 
@@ -38,16 +37,13 @@ class Prompt:
 
     def condition(self, model: FlowModel) -> Condition:
         """The condition of all the images; raises UsageError for values that a conditioner does not know."""
-        conditions = [
-            conditioner(self._prepared(conditioner).to(model.device))
-            for conditioner in model.conditioners
-            if self.context is None or conditioner.reads != CAPTION.name
-        ]
+        conditions = []
+        for conditioner in model.conditioners:
+            if self.context is None or conditioner.reads != CAPTION.name:
+                values = self.values.get(conditioner.reads)
+                prepared = conditioner.null(self.count) if values is None else conditioner.prepare(values)
+                conditions.append(conditioner(prepared.to(model.device)))
         return Condition.joined([*conditions, *([self.context] if self.context else [])])
-
-    def _prepared(self, conditioner: Conditioner) -> Tensor:
-        values = self.values.get(conditioner.reads)
-        return conditioner.null(self.count) if values is None else conditioner.prepare(values)
 
 
 def condition_for(prompt: Prompt, model: FlowModel, count: int) -> Condition:

@@ -9,11 +9,6 @@ import torch
 from pixelflow.core.model import FlowModel
 
 
-def decay_at(step: int, decay: float) -> float:
-    """The decay of update `step` (0, 1, ...): at most (1 + step) / (10 + step), so that the start is forgotten."""
-    return min(decay, (1 + step) / (10 + step))
-
-
 class Ema:
     """``average = decay * average + (1 - decay) * weights``, kept as a model of its own in evaluation mode.
 
@@ -31,6 +26,7 @@ class Ema:
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Move the average towards the weights that `step` (0, 1, ...) has produced."""
-        torch._foreach_lerp_(self._averages, self._weights, 1 - decay_at(step, self.decay))
+        decay = min(self.decay, (1 + step) / (10 + step))  # so that the start is forgotten
+        torch._foreach_lerp_(self._averages, self._weights, 1 - decay)
         for average, value in self._copied:
             average.copy_(value)

@@ -77,10 +77,6 @@ class Parallel:
         """The same, but a signal to any process raises `Stop` in all of them, in `spread` and `by_first`."""
         return replace(self, signals=signals)
 
-    def own(self, whole: Tensor) -> Tensor:
-        """The share (b/size ...) of this process in something of a whole batch (b ...)."""
-        return whole[self.rank :: self.size]
-
     def spread(self, jobs: Sequence[Job], work: Callable[[Job], T]) -> Iterator[T]:
         """What comes of the jobs, in their order, in the first process; the others do their share and get nothing.
 

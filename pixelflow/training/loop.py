@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -172,13 +173,17 @@ class Trainer:
         # For dropout within a network, the one thing that is drawn by process.
         torch.manual_seed(seeds.derive(self.spec.seed, "network", self.parallel.rank, step))
         losses, counts = self._backward(self.work(batch, step), len(batch))
-        norm = clip_gradients(state.trained.values(), self.settings.max_grad_norm)
-        self._refuse_non_finite(losses, norm.item())
+        norm = clip_gradients(state.trained.values(), self.settings.max_grad_norm).item()
+        if not all(map(math.isfinite, (*losses, norm))):
+            what = "gradient" if all(map(math.isfinite, losses)) else "loss"
+            raise self._non_finite(
+                f"the {what} of step {step + 1} is not finite; the weights are not touched by it and"
+            )
         self._is_whole = False
         state.optimizer.step(rate_at(step, self.settings))
         state.ema.update(step)
         state.step += 1
-        state.window.add(losses, counts, norm.item(), time.perf_counter() - began)
+        state.window.add(losses, counts, norm, time.perf_counter() - began)
         self._is_whole = True
 
     def _backward(self, work: Work, images: int) -> tuple[list[float], list[int]]:
@@ -212,15 +217,6 @@ class Trainer:
         self.state.metrics = self.run.history.position
         best = self.evaluations.best
         self.state.save(tensors, self.run.checkpoints, self.settings.keep, best.step if best else None)
-
-    def _refuse_non_finite(self, losses: Sequence[float], gradient_norm: float) -> None:
-        numbers = torch.tensor([*losses, gradient_norm])
-        if numbers.isfinite().all():
-            return
-        what = "loss" if not numbers[:-1].isfinite().all() else "gradient"
-        raise self._non_finite(
-            f"the {what} of step {self.state.step + 1} is not finite; the weights are not touched by it and"
-        )
 
     def _non_finite(self, what: str) -> NonFiniteError:
         kept = self.state.saved_step

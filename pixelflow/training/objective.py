@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from pixelflow.core import seeds
-from pixelflow.core.fields import field_of
 from pixelflow.core.interfaces import Objective, StageGroup, Work
 from pixelflow.core.learner import FrozenLearner, Learner
 from pixelflow.core.model import FlowModel
@@ -22,7 +21,7 @@ from pixelflow.core.sizes import Size
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.core.work import Origin
 from pixelflow.generation.run import Run
-from pixelflow.system.errors import DataError, UsageError
+from pixelflow.system.errors import UsageError
 from pixelflow.system.parallel import Parallel
 from pixelflow.training.loader import Batch, SizeGroup
 
@@ -92,9 +91,9 @@ class WorkMaker:
         """
         parallel = self._parallel
         count = len(batch) * parallel.size
-        stages = stages_of(count, self._shares, self._generator("stages", step))
-        tau = self._times.sample(count, self._generator("times", step))
-        dropped = torch.rand(count, generator=self._generator("dropout", step)) < self._dropout
+        stages = stages_of(count, self._shares, seeds.generator(self._seed, "stages", 0, step))
+        tau = self._times.sample(count, seeds.generator(self._seed, "times", 0, step))
+        dropped = torch.rand(count, generator=seeds.generator(self._seed, "dropout", 0, step)) < self._dropout
         images = [SizeGroup(own.members, own.images.to(self._model.device, non_blocking=True)) for own in batch.groups]
         sizes = self._sizes(batch)
         groups = [
@@ -102,9 +101,9 @@ class WorkMaker:
             for stage in reversed(self._model.cascade.stages)
             for group in self._groups(images, sizes, stage, stages == stage.index, tau, step)
         ]
-        own_dropped = parallel.own(dropped)
-        conditions = self._prepared(self._model, batch, own_dropped)
-        taught = [] if self._teacher is None else self._prepared(self._teacher, batch, own_dropped)
+        own_dropped = dropped[parallel.rank :: parallel.size]
+        conditions = self._model.prepare(batch.values, own_dropped)
+        taught = [] if self._teacher is None else self._teacher.prepare(batch.values, own_dropped)
         return Work(groups, conditions, taught, Origin(count, self._seed, step, parallel.rank, parallel.size))
 
     def _sizes(self, batch: Batch) -> dict[Size, Tensor]:
@@ -118,14 +117,6 @@ class WorkMaker:
                 of_all.setdefault(size, []).append(place * self._parallel.size + rank)
         ordered = sorted(of_all, key=lambda size: (math.prod(size), size))
         return {size: torch.tensor(sorted(of_all[size])) for size in ordered}
-
-    def _prepared(self, model: FlowModel, batch: Batch, dropped: Tensor) -> list[Tensor]:
-        """What a model's conditioners make of the batch's fields: one (b ...) each."""
-        for conditioner in model.conditioners:
-            if conditioner.reads not in batch.values:
-                what = field_of(conditioner.reads).many
-                raise DataError(f"{conditioner.type_name()} reads {what}, which the data set does not have")
-        return model.prepare(batch.values, dropped)
 
     def _groups(
         self,
@@ -141,7 +132,7 @@ class WorkMaker:
         Noise comes from one stream a stage, whatever the sizes, and for the images of all processes.
         """
         device, parallel, own = self._model.device, self._parallel, {_size(group): group for group in images}
-        generator = self._generator("noise", step, stage.index, device=device)
+        generator = seeds.generator(self._seed, "noise", 0, step, stage.index, device=device)
         for size, places in sizes.items():
             places = places[chosen[places]]
             shape = (len(places), images[0].images.shape[1], *self._model.cascade.size(stage, *size))
@@ -154,9 +145,6 @@ class WorkMaker:
                 clean = self._model.cascade.at_stage(own[size].images[rows.to(device)], stage)
                 states, targets = self._model.cascade.states(clean, noise[is_own.to(device)], own_tau, stage)
                 yield StageGroup(stage, members.to(device), own_tau, states, targets, clean)
-
-    def _generator(self, purpose: str, *indices: int, device: torch.device | str = "cpu") -> torch.Generator:
-        return seeds.generator(self._seed, purpose, 0, *indices, device=device)
 
 
 def _size(group: SizeGroup) -> Size:

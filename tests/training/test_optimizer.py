@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from pixelflow.core.assembly import build_model
-from pixelflow.runs.ema import Ema, decay_at
+from pixelflow.runs.ema import Ema
 from pixelflow.system.errors import UsageError
 from pixelflow.training.optimizer import (
     Optimizer,
@@ -112,6 +112,15 @@ def test_ema_follows_its_formula():
     assert not any(parameter.requires_grad for parameter in ema.model.parameters())
 
 
-def test_ema_forgets_the_start():
-    assert decay_at(0, 0.9999) == pytest.approx(0.1)
-    assert decay_at(10**7, 0.9999) == 0.9999
+@pytest.mark.parametrize(("step", "moved"), [(0, 0.9), (10**7, 0.0001)])
+def test_ema_forgets_the_start(step: int, moved: float):
+    model = build_model(make_spec())
+    ema = Ema(model, decay=0.9999)
+    name, weight = next(iter(model.named_parameters()))
+    before = ema.model.get_parameter(name).clone()
+    with torch.no_grad():
+        weight.add_(1.0)
+    ema.update(step)
+    torch.testing.assert_close(
+        ema.model.get_parameter(name) - before, torch.full_like(before, moved), rtol=0, atol=1e-6
+    )
