@@ -358,7 +358,7 @@ def _sampled(bench: Bench, model: FlowModel, spec: ExperimentSpec, what: str, si
     if not shown:
         return
     long = costs(spec_of(bench, f"sampling.steps={STEPS}"))
-    scale = [wanted.evaluations / own.evaluations for wanted, own in zip(long.stages, measured.stages, strict=True)]
+    scale = [wanted.nfe / own.nfe for wanted, own in zip(long.stages, measured.stages, strict=True)]
     seconds = sum(factor * own.seconds for factor, own in zip(scale, measured.stages, strict=True))
     shares = " ".join(f"{own.share:.0%}" for own in measured.stages)
     bench.add("sampling", f"{what}, batch {size}", f"{seconds:.3f} s an image; of the peak by stage {shares}", seconds)

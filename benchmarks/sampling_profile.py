@@ -76,7 +76,7 @@ def profile(model: FlowModel, spec: ExperimentSpec, batch: int) -> tuple[float, 
     watch.seconds = 0.0
     began = watch.now()
     drawn = next(draw(model, spec, values, range(batch)))
-    return watch.now() - began, watch.seconds, sum(drawn.evaluations)
+    return watch.now() - began, watch.seconds, sum(drawn.nfe)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

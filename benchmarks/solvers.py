@@ -58,7 +58,7 @@ def draw(run: Run, sampler: ComponentParams, steps: int, options: argparse.Names
     sampling = changed_sampling(run.spec, {"sampler": sampler, "steps": steps, "guidance": options.guidance})
     labels = {"label": [index % len(run.labels) for index in range(options.images)]}
     drawn = list(draw_batches(run.model, run.spec, labels, range(options.images), sampling=sampling))
-    return torch.cat([batch.images for batch in drawn]), sum(drawn[0].evaluations)
+    return torch.cat([batch.images for batch in drawn]), sum(drawn[0].nfe)
 
 
 def curve(run: Run, sampler: type[Sampler], reference: Tensor, options: argparse.Namespace) -> Curve:
@@ -110,7 +110,7 @@ def plot(curves: dict[str, Curve], run: Run, file: Path) -> None:
     for (name, points), marker in zip(curves.items(), "osD^v<>PX*dph", strict=False):
         style = "--" if registry.of_kind("sampler")[name].cls.is_adaptive else "-"
         axes.plot(*zip(*points, strict=True), style, marker=marker, markersize=5, linewidth=1.2, label=name)
-    axes.set(xscale="log", yscale="log", xlabel="evaluations per image", ylabel="RMS error to 200 steps")
+    axes.set(xscale="log", yscale="log", xlabel="NFE per image", ylabel="RMS error to 200 steps")
     axes.set_title(f"Solvers on {run.spec.name} (step {run.step})")
     axes.grid(visible=True, which="both", alpha=0.2)
     axes.legend(fontsize=8, ncols=2)

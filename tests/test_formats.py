@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pixelflow.generation.gallery import SAMPLES
 from pixelflow.generation.run import Run
 from pixelflow.runs.runfolder import RunFolder
 from pixelflow.sweep.points.plan import Plan
@@ -53,6 +54,15 @@ def test_records_of_format_1_open(kept):
     assert looks.samples(kept / "samples")["labels"] == [3, 1]
     assert [one["metric"] for one in looks.measured(kept / "measured")["results"]][1] == "label_agreement"
     assert looks.statistics(kept)[0]["extractors"]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_former_records_of_samples_call_the_nfe_evaluations(number):
+    path = FORMAT_1.parent / str(number) / "samples" / "samples.json"
+    written, body = json.loads(path.read_text()), SAMPLES.read(path)
+    assert written.get("format", 1) == number
+    assert (body["nfe"], "evaluations" in body) == (written["evaluations"], False)
+    assert looks.samples(path.parent)["labels"] == [3, 1]
 
 
 def test_caches_of_format_1_open(kept):

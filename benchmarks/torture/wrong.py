@@ -71,7 +71,7 @@ from pixelflow.core.interfaces import Sampler
 class Own(Sampler):
     '''A step of Euler.'''
     order = 1
-    evaluations_per_step = 1
+    nfe_per_step = 1
     class Params(Sampler.Params):
         type: Literal["NAME.own"] = "NAME.own"
         {field}

@@ -86,15 +86,13 @@ def _head(run: Run, peaks: Mapping[str, float]) -> str:
 
 
 def _sampling(speeds: Sequence[SamplingSpeed]) -> str:
-    rows = [("sampling, batch", "stage", "evaluations", "seconds/image", "of peak")]
+    rows = [("sampling, batch", "stage", "NFE", "seconds/image", "of peak")]
     for speed in speeds:
         rows += [
-            (str(speed.batch_size), str(index), f"{one.evaluations:g}", f"{one.seconds:.4g}", percent(one.share))
+            (str(speed.batch_size), str(index), f"{one.nfe:g}", f"{one.seconds:.4g}", percent(one.share))
             for index, one in enumerate(speed.stages)
         ]
-        rows.append(
-            (str(speed.batch_size), "all", f"{speed.evaluations:g}", f"{speed.seconds:.4g}", percent(speed.share))
-        )
+        rows.append((str(speed.batch_size), "all", f"{speed.nfe:g}", f"{speed.seconds:.4g}", percent(speed.share)))
     return table(rows)
 
 

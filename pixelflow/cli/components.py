@@ -47,11 +47,7 @@ def _described(entry: Registration) -> list[str]:
     summary = (inspect.getdoc(cls) or "").partition("\n\n")[0].replace("\n", " ")
     lines = [f"  {cls.type_name()}  [{entry.origin}]", f"      {summary}"]
     if issubclass(cls, Sampler):
-        cost = (
-            "evaluations as its tolerances need"
-            if cls.is_adaptive
-            else f"evaluations a step: {cls.evaluations_per_step:g}"
-        )
+        cost = "NFE as its tolerances need" if cls.is_adaptive else f"NFE a step: {cls.nfe_per_step:g}"
         lines.append(f"      order {cls.order}; {cost}")
     properties = _properties(cls.Params.model_json_schema())
     for name, info in cls.Params.model_fields.items():

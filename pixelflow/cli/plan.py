@@ -82,17 +82,17 @@ def _stages(costs: Costs) -> str:
 
 def _sample(costs: Costs, speed: float | None) -> str:
     about = "about " if costs.is_adaptive else ""
-    rows = [("stage", "evaluations", "GMAC", "share")]
+    rows = [("stage", "NFE", "GMAC", "share")]
     rows += [
         (
             str(one.stage.index),
-            f"{one.evaluations:g}",
+            f"{one.nfe:g}",
             _giga(one.sample_macs),
             percent(one.sample_macs / costs.sample_macs),
         )
         for one in costs.stages
     ]
-    total = sum(one.evaluations for one in costs.stages)
+    total = sum(one.nfe for one in costs.stages)
     rows.append(("all", f"{total:g}", _giga(costs.sample_macs), "100%"))
     sampling, flop = costs.spec.sampling, costs.sample_macs * 2
     lines = [

@@ -201,12 +201,9 @@ def _draw(
     with Gallery(folder, subject) as gallery:
         _draw_into(gallery, run, weak, parallel)
         record = gallery.finish(columns)
-    stages = " + ".join(f"{spent:g}" for spent in record.evaluations)
-    by_stage = f" ({stages} by stage)" if len(record.evaluations) > 1 else ""
-    tell(
-        f"{_images(record.images)} in {record.seconds:.1f} s, {sum(record.evaluations):g} evaluations each{by_stage}: "
-        f"{folder}"
-    )
+    stages = " + ".join(f"{spent:g}" for spent in record.nfe)
+    by_stage = f" ({stages} by stage)" if len(record.nfe) > 1 else ""
+    tell(f"{_images(record.images)} in {record.seconds:.1f} s, {sum(record.nfe):g} NFE each{by_stage}: {folder}")
 
 
 def _drawn(run: Run, weak: Weaker | None, order: Order, first: int, parallel: Parallel) -> Iterator[Drawn]:

@@ -91,7 +91,7 @@ def gives_a_velocity(params: Guidance.Params) -> None:
 
 
 def spends_what_it_says(params: Guidance.Params) -> None:
-    """It spends exactly the network evaluations that ``evaluations`` states."""
+    """It spends exactly the network evaluations that ``nfe`` states."""
     guidance: Guidance = params.build()
     cascade = _cascade(_fitting_stages(params))
     for stage in cascade.stages:
@@ -100,7 +100,7 @@ def spends_what_it_says(params: Guidance.Params) -> None:
         for tau in _TIMES:
             before = branches.spent
             velocity(torch.randn(1, 1, 8, 8), tau)
-            stated, spent = guidance.evaluations(stage, tau), branches.spent - before
+            stated, spent = guidance.nfe(stage, tau), branches.spent - before
             expect(spent == stated, f"at {tau} of stage {stage.index} it spends {spent} and states {stated}")
 
 

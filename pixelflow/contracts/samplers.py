@@ -54,11 +54,11 @@ def _integrated(params: Sampler.Params, x: Tensor) -> Tensor:
 
 
 def states_its_order(params: Sampler.Params) -> None:
-    """``order`` is at least 1, and ``evaluations_per_step`` at least 1 or, for adaptive solvers, nan."""
+    """``order`` is at least 1, and ``nfe_per_step`` at least 1 or, for adaptive solvers, nan."""
     sampler: Sampler = params.build()
     expect(sampler.order >= 1, f"order is {sampler.order}")
-    cost = sampler.evaluations_per_step
-    expect(math.isnan(cost) if sampler.is_adaptive else cost >= 1, f"evaluations_per_step is {cost}")
+    cost = sampler.nfe_per_step
+    expect(math.isnan(cost) if sampler.is_adaptive else cost >= 1, f"nfe_per_step is {cost}")
 
 
 def keeps_the_state(params: Sampler.Params) -> None:
@@ -70,14 +70,14 @@ def keeps_the_state(params: Sampler.Params) -> None:
         expect(torch.equal(x, before), "the state that was handed in has changed")
 
 
-def counts_its_evaluations(params: Sampler.Params) -> None:
-    """A step costs ``evaluations_per_step``, all within the stage; two more are allowed to start."""
+def counts_its_nfe(params: Sampler.Params) -> None:
+    """A step costs ``nfe_per_step``, all within the stage; two more are allowed to start."""
     sampler: Sampler = params.build()
     field = _Decay()
     x = torch.randn(1, 1, 4, 4)
     sampler.integrate(field, x, _POINTS, _noise(*x.shape))
     if not sampler.is_adaptive:
-        wanted, spent = sampler.evaluations_per_step * _STEPS, len(field.asked)
+        wanted, spent = sampler.nfe_per_step * _STEPS, len(field.asked)
         expect(0 <= spent - wanted <= 2, f"{_STEPS} steps cost {spent} evaluations, not {wanted}")
         expect(all(-1e-6 <= tau <= 1 + 1e-6 for tau in field.asked), "the velocity is asked for outside [0, 1]")
 
@@ -155,7 +155,7 @@ def spans_the_stage(params: Grid.Params) -> None:
 CHECKS: tuple[Check, ...] = (
     states_its_order,
     keeps_the_state,
-    counts_its_evaluations,
+    counts_its_nfe,
     hands_over_its_steps,
     ignores_its_neighbours,
     has_the_stated_order,

@@ -105,6 +105,8 @@ class Component:
 
     kind: ClassVar[str] = ""
     Params: ClassVar[type[ComponentParams]] = ComponentParams
+    former_names: ClassVar[Mapping[str, str]] = {}
+    """What was renamed of a kind: former name -> present one. Each stands for the other, called or defined."""
     params: ComponentParams
 
     def __init__(self, params: ComponentParams) -> None:
@@ -115,6 +117,11 @@ class Component:
         super().__init_subclass__(**kwargs)
         if "Params" in cls.__dict__:
             cls.Params.component = cls
+        own = dict(cls.__dict__)
+        for pair in cls.former_names.items():
+            for given, other in (pair, reversed(pair)):
+                if given in own and other not in own:
+                    setattr(cls, other, own[given])
         _check_wiring(cls)
 
     @classmethod

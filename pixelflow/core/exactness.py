@@ -279,7 +279,7 @@ class _Unguided(Guidance):
     def guide(self, branches: Branches) -> Velocity:
         return branches.conditional
 
-    def evaluations(self, stage: Stage, tau: float) -> int:
+    def nfe(self, stage: Stage, tau: float) -> int:
         return 1
 
 

@@ -52,14 +52,14 @@ class StageCost:
     """Of one image."""
     once: Cost
     """One evaluation of one image."""
-    evaluations: float
-    """Of one sample, guidance included."""
+    nfe: float
+    """Network function evaluations of one sample, guidance included."""
     share: float
     """Of the images of a training batch."""
 
     @property
     def sample_macs(self) -> float:
-        return self.evaluations * self.once.macs
+        return self.nfe * self.once.macs
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Costs:
     """Parameters that are trained."""
     stages: tuple[StageCost, ...]
     is_adaptive: bool
-    """Whether the sampler chooses its own steps, so that evaluations are an estimate."""
+    """Whether the sampler chooses its own steps, so that the NFE is an estimate."""
     context_tokens: int
     """Of one image, the most that its conditioners give."""
 
@@ -137,11 +137,11 @@ class Counting:
         network = _once(self._networks, _network, spec, _OF_NETWORK)
         cascade, plan = network.cascade, build_plan(spec.sampling, spec.stages)
         if plan.sampler.is_adaptive:
-            evaluations = _rehearse(plan, cascade)
+            nfe = _rehearse(plan, cascade)
         else:
             times = _once(self._times, lambda _: _asked(plan, cascade), spec, _OF_TIMES)
-            evaluations = [
-                sum(plan.guidance.evaluations(stage, tau) for tau in own)
+            nfe = [
+                sum(plan.guidance.nfe(stage, tau) for tau in own)
                 for stage, own in zip(cascade.stages, times, strict=True)
             ]
         mix = spec.objective.stage_mix or (1.0,) * len(cascade.stages)
@@ -152,7 +152,7 @@ class Counting:
             network.backbone.activation_checkpointing = spec.training.activation_checkpointing
             cost = network.backbone.cost(rows, cols, stage.index, network.context_tokens)
             share = mix[stage.index] / sum(mix)
-            stages.append(StageCost(stage, height, width, patch, rows * cols, cost, evaluations[stage.index], share))
+            stages.append(StageCost(stage, height, width, patch, rows * cols, cost, nfe[stage.index], share))
         return Costs(
             spec=spec.model_copy(update={"conditioners": network.conditioners}),
             parameters=network.parameters,

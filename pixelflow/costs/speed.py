@@ -39,8 +39,8 @@ class StageSpeed:
     """One stage of sampling, of one image."""
 
     seconds: float
-    evaluations: float
-    """Network evaluations; a guided one counts as two."""
+    nfe: float
+    """Network function evaluations; a guided one counts as two."""
     share: float
     """Of the peak, that its evaluations make use of."""
 
@@ -52,7 +52,7 @@ class SamplingSpeed:
     batch_size: int
     seconds: float
     """Of one image."""
-    evaluations: float
+    nfe: float
     share: float
     stages: tuple[StageSpeed, ...]
 
@@ -109,13 +109,13 @@ def sampling_speed(
     with evaluating(model), memory_for(f"drawing {batch_size} images at a time", "give smaller --batches"):
         rounds = [_stage_seconds(model, spec, prompt) for _ in range(repeats + 1)][1:]
     seconds = [min(times) / batch_size for times in zip(*(times for times, _ in rounds), strict=True)]
-    evaluations = rounds[0][1]
-    flop = [FLOP_PER_MAC * stage.once.macs * n for stage, n in zip(costs(spec).stages, evaluations, strict=True)]
+    nfe = rounds[0][1]
+    flop = [FLOP_PER_MAC * stage.once.macs * n for stage, n in zip(costs(spec).stages, nfe, strict=True)]
     stages = tuple(
-        StageSpeed(own, count, work / own / peak) for own, count, work in zip(seconds, evaluations, flop, strict=True)
+        StageSpeed(own, count, work / own / peak) for own, count, work in zip(seconds, nfe, flop, strict=True)
     )
     total = sum(seconds)
-    return SamplingSpeed(batch_size, total, sum(evaluations), sum(flop) / total / peak, stages)
+    return SamplingSpeed(batch_size, total, sum(nfe), sum(flop) / total / peak, stages)
 
 
 def _stage_seconds(model: FlowModel, spec: ExperimentSpec, prompt: Prompt) -> tuple[list[float], list[float]]:

@@ -35,20 +35,20 @@ class Drawn:
     """(b c h w), before clipping to [-1, 1]"""
     stages: list[Tensor]
     """Final state of each stage (b c h_s w_s), coarse to fine, at the images' brightness; empty unless asked for."""
-    evaluations: list[float]
-    """Network evaluations that each image took, by stage; a guided one counts as two."""
+    nfe: list[float]
+    """Network function evaluations that each image took, by stage; a guided one counts as two."""
     clean: list[Tensor] = field(default_factory=list)
     """The clean image that each stage was last heading for, as `stages`; empty where that cannot be told."""
 
 
-def mean_evaluations(batches: Sequence[tuple[int, Sequence[float]]]) -> tuple[float, ...]:
-    """Network evaluations an image, by stage: the mean over batches, in which adaptive solvers differ.
+def mean_nfe(batches: Sequence[tuple[int, Sequence[float]]]) -> tuple[float, ...]:
+    """Network function evaluations an image, by stage: the mean over batches, in which adaptive solvers differ.
 
     Args:
-        batches: number of images and their `Drawn.evaluations`, of each batch.
+        batches: number of images and their `Drawn.nfe`, of each batch.
     """
     total = sum(count for count, _ in batches)
-    by_stage = zip(*([count * spent for spent in evaluations] for count, evaluations in batches), strict=True)
+    by_stage = zip(*([count * spent for spent in nfe] for count, nfe in batches), strict=True)
     return tuple(sum(stage) / total for stage in by_stage)
 
 

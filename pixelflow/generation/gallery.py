@@ -19,7 +19,7 @@ from torch import Tensor
 from pixelflow.core import reading
 from pixelflow.core.component import Settings
 from pixelflow.core.document import Document
-from pixelflow.generation.draw import Drawn, mean_evaluations
+from pixelflow.generation.draw import Drawn, mean_nfe
 from pixelflow.generation.orders import Order
 from pixelflow.generation.pictures import CAPTION_CELL, CELL, columns_of, filmstrip, grid, to_pil
 from pixelflow.generation.whole_png import is_whole
@@ -27,11 +27,20 @@ from pixelflow.system import terminal
 from pixelflow.system.arrays import read_picture
 from pixelflow.system.errors import CannotWriteError, DataError, NonFiniteError, PixelflowError, UsageError
 from pixelflow.system.files import LOCK, check_free, is_free, locked_if_free, writing
-from pixelflow.system.records import FileKind, digest
+from pixelflow.system.records import Body, FileKind, digest, only_sealed
 
 RECORD = "samples.json"
 
-SAMPLES = FileKind("a record of samples", f"give the {RECORD} of earlier samples, or draw them anew")
+
+def _nfe_named(body: Body) -> Body:
+    """The migration from format 2 to 3: ``nfe`` was called ``evaluations``."""
+    return {"nfe" if key == "evaluations" else key: value for key, value in body.items()}
+
+
+_MIGRATIONS = (only_sealed, _nfe_named)
+SAMPLES = FileKind(
+    "a record of samples", f"give the {RECORD} of earlier samples, or draw them anew", migrations=_MIGRATIONS
+)
 AT_WORK = "another process draws into this folder; wait for it, or choose another --out"
 
 _DRAFT, _BEGUN = ".unfinished", "progress.json"
@@ -48,8 +57,8 @@ class Record(Settings):
 
     order: Order
     images: int
-    evaluations: tuple[float, ...]
-    """Network evaluations that an image took, by stage."""
+    nfe: tuple[float, ...]
+    """Network function evaluations that an image took, by stage."""
     seconds: float
     environment: dict[str, Any]
     """Versions and platform."""
@@ -83,12 +92,14 @@ class DrawingProgress(Settings):
     drawing: str
     """Hash of all that decides on the images: the order, and the versions and plugins that carry it out."""
     images: int
-    evaluations: tuple[float, ...]
-    """Network evaluations that each took, by stage; the mean over batches."""
+    nfe: tuple[float, ...]
+    """Network function evaluations that each took, by stage; the mean over batches."""
     seconds: float
 
 
-_PROGRESS = FileKind("the progress of a drawing", "remove it, and the drawing begins anew", DrawingProgress)
+_PROGRESS = FileKind(
+    "the progress of a drawing", "remove it, and the drawing begins anew", DrawingProgress, _MIGRATIONS
+)
 
 
 @dataclass(frozen=True)
@@ -153,7 +164,7 @@ class Gallery:
 
     def __init__(self, folder: Path, subject: Subject) -> None:
         self.folder, self.subject = folder, subject
-        self._progress = DrawingProgress(drawing=subject.drawing, images=0, evaluations=(), seconds=0)
+        self._progress = DrawingProgress(drawing=subject.drawing, images=0, nfe=(), seconds=0)
         self._draft = folder / _DRAFT
         self._lock = ExitStack()
 
@@ -226,11 +237,11 @@ class Gallery:
         if not self.images:
             stages, clean = ([stage[:_IN_STRIP] for stage in states] for states in (drawn.stages, drawn.clean))
             self._save(filmstrip(stages, clean=clean, rows=self.subject.titles[: len(stages[-1])]), STAGES)
-        before = [(self.images, self._progress.evaluations)] if self.images else []
+        before = [(self.images, self._progress.nfe)] if self.images else []
         self._progress = DrawingProgress(
             drawing=self._progress.drawing,
             images=self.images + len(drawn.images),
-            evaluations=mean_evaluations([*before, (len(drawn.images), drawn.evaluations)]),
+            nfe=mean_nfe([*before, (len(drawn.images), drawn.nfe)]),
             seconds=time.perf_counter() - self._began,
         )
         _PROGRESS.write(self._draft / _BEGUN, self._progress.model_dump(mode="json"))
@@ -245,7 +256,7 @@ class Gallery:
         record = Record(
             order=order,
             images=self.images,
-            evaluations=self._progress.evaluations,
+            nfe=self._progress.nfe,
             seconds=round(self._progress.seconds, 3),
             environment=dict(self.subject.environment),
         )

@@ -13,7 +13,7 @@ from torch import Tensor
 from pixelflow.core.model import FlowModel
 from pixelflow.core.sampling import OnStep
 from pixelflow.core.spec import SamplingSpec
-from pixelflow.generation.draw import Drawn, Request, draw_request, mean_evaluations
+from pixelflow.generation.draw import Drawn, Request, draw_request, mean_nfe
 from pixelflow.generation.orders import Order
 from pixelflow.generation.pictures import CAPTION_CELL, CELL, columns_of, grid, to_pil
 from pixelflow.system.errors import StoppedError
@@ -76,7 +76,7 @@ class Result:
         return cls(
             images,
             tuple(torch.cat(states) for states in stages),
-            mean_evaluations([(len(drawn.images), drawn.evaluations) for drawn in batches]),
+            mean_nfe([(len(drawn.images), drawn.nfe) for drawn in batches]),
             order,
             tuple(titles[: len(images)]),
         )

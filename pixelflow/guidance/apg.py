@@ -54,7 +54,7 @@ class APG(Guidance):
 
         return guided
 
-    def evaluations(self, stage: Stage, tau: float) -> int:
+    def nfe(self, stage: Stage, tau: float) -> int:
         return 1 if self.params.scale == 1 else 2
 
 

@@ -42,5 +42,5 @@ class Autoguidance(Guidance):
 
         return guided
 
-    def evaluations(self, stage: Stage, tau: float) -> int:
+    def nfe(self, stage: Stage, tau: float) -> int:
         return 1 if self.params.scale in (0, 1) else 2

@@ -42,7 +42,7 @@ class CFGZeroStar(Guidance):
 
         return guided
 
-    def evaluations(self, stage: Stage, tau: float) -> int:
+    def nfe(self, stage: Stage, tau: float) -> int:
         if self.params.scale == 1:
             return 1
         return 0 if self._is_at_rest(stage, tau) else 2

@@ -27,8 +27,8 @@ def combined(branches: Branches, weight: float) -> Velocity:
     return guided
 
 
-def combined_evaluations(weight: float) -> int:
-    """What an evaluation of `combined` costs."""
+def combined_nfe(weight: float) -> int:
+    """Network function evaluations that one of `combined` takes."""
     return 1 if weight in (0, 1) else 2
 
 
@@ -45,7 +45,7 @@ class NoGuidance(Guidance):
     def guide(self, branches: Branches) -> Velocity:
         return branches.conditional
 
-    def evaluations(self, stage: Stage, tau: float) -> int:
+    def nfe(self, stage: Stage, tau: float) -> int:
         return 1
 
 
@@ -66,8 +66,8 @@ class ConstantGuidance(Guidance):
     def guide(self, branches: Branches) -> Velocity:
         return combined(branches, self.params.scale)
 
-    def evaluations(self, stage: Stage, tau: float) -> int:
-        return combined_evaluations(self.params.scale)
+    def nfe(self, stage: Stage, tau: float) -> int:
+        return combined_nfe(self.params.scale)
 
 
 class StagewiseGuidance(Guidance):
@@ -93,8 +93,8 @@ class StagewiseGuidance(Guidance):
     def guide(self, branches: Branches) -> Velocity:
         return combined(branches, self.weight(branches.stage))
 
-    def evaluations(self, stage: Stage, tau: float) -> int:
-        return combined_evaluations(self.weight(stage))
+    def nfe(self, stage: Stage, tau: float) -> int:
+        return combined_nfe(self.weight(stage))
 
     def weight(self, stage: Stage) -> float:
         """The weight of one stage."""

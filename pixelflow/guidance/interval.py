@@ -56,8 +56,8 @@ class IntervalGuidance(Guidance):
 
         return guided
 
-    def evaluations(self, stage: Stage, tau: float) -> int:
-        return self._inner.evaluations(stage, tau) if self._is_inside(stage, tau) else 1
+    def nfe(self, stage: Stage, tau: float) -> int:
+        return self._inner.nfe(stage, tau) if self._is_inside(stage, tau) else 1
 
     def _is_inside(self, stage: Stage, tau: float) -> bool:
         return self.params.low <= stage.network_time(tau) / TRAIN_TIMESTEPS <= self.params.high

@@ -19,7 +19,7 @@ class AdamsBashforth2(Sampler):
     """
 
     order = 2
-    evaluations_per_step = 1
+    nfe_per_step = 1
 
     class Params(Sampler.Params):
         type: Literal["adams_bashforth2"] = "adams_bashforth2"

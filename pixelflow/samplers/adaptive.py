@@ -20,7 +20,7 @@ class AdaptiveSolver(Sampler):
     The name of the component is the name of torchdiffeq's method.
     """
 
-    evaluations_per_step = math.nan
+    nfe_per_step = math.nan
     is_adaptive = True
 
     class Params(Sampler.Params):

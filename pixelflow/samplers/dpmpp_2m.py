@@ -22,7 +22,7 @@ class DPMSolverPP2M(Sampler):
     """
 
     order = 2
-    evaluations_per_step = 1
+    nfe_per_step = 1
 
     class Params(Sampler.Params):
         type: Literal["dpmpp_2m"] = "dpmpp_2m"

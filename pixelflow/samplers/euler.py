@@ -15,7 +15,7 @@ class Euler(Sampler):
     """First order, one evaluation a step."""
 
     order = 1
-    evaluations_per_step = 1
+    nfe_per_step = 1
 
     class Params(Sampler.Params):
         type: Literal["euler"] = "euler"

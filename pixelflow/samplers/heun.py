@@ -15,7 +15,7 @@ class Heun(Sampler):
     """Second order, two evaluations a step: the trapezoid between Euler's two ends."""
 
     order = 2
-    evaluations_per_step = 2
+    nfe_per_step = 2
 
     class Params(Sampler.Params):
         type: Literal["heun"] = "heun"

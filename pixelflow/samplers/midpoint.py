@@ -15,7 +15,7 @@ class Midpoint(Sampler):
     """Second order, two evaluations a step."""
 
     order = 2
-    evaluations_per_step = 2
+    nfe_per_step = 2
 
     class Params(Sampler.Params):
         type: Literal["midpoint"] = "midpoint"

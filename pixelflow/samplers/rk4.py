@@ -15,7 +15,7 @@ class RK4(Sampler):
     """Fourth order, four evaluations a step."""
 
     order = 4
-    evaluations_per_step = 4
+    nfe_per_step = 4
 
     class Params(Sampler.Params):
         type: Literal["rk4"] = "rk4"

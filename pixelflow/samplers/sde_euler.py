@@ -23,7 +23,7 @@ class SDEEuler(Sampler):
     """
 
     order = 1
-    evaluations_per_step = 1
+    nfe_per_step = 1
 
     class Params(Sampler.Params):
         type: Literal["sde_euler"] = "sde_euler"

@@ -38,7 +38,7 @@ def build(blocks: Any, shelf: Shelf) -> None:
             raise UsageError("the two runs draw images of other sizes or channels; choose a size that both have")
         pictures = grid(ours.images, ours.titles), grid(theirs.images, theirs.titles)
         apart = (ours.images - theirs.images).square().mean().sqrt()
-        spent = f"{sum(ours.nfe):g} and {sum(theirs.nfe):g} network evaluations an image"
+        spent = f"{sum(ours.nfe):g} and {sum(theirs.nfe):g} NFE an image"
         folders = RunFolder(shelf.path(one[0])), RunFolder(shelf.path(other[0]))
         return (
             pictures,

@@ -80,7 +80,7 @@ class Watched:
         try:
             result = drawing.draw()
             spent = " + ".join(f"{each:g}" for each in result.nfe)
-            told = f"{len(result)} images, {spent} network evaluations each by stage, {self._seconds}"
+            told = f"{len(result)} images, {spent} NFE each by stage, {self._seconds}"
             last = (result.stages[-1], None)
             strip = _strip([*self._ended[:-1], last], result.titles)
             self._frames.put(Frame(strip, told, result))

@@ -21,7 +21,7 @@ def test_figures_are_shown_and_written(tmp_path, capsys):
     assert bench(run, "steps=[1,2]", "--batches", "1,3", "--out", out) == 0
     shown, body = capsys.readouterr().out, json.loads(out.read_text())
     assert [one["batch_size"] for one in body["sampling"]] == [1, 3]
-    assert [stage["evaluations"] for stage in body["sampling"][0]["stages"]] == [2, 4]
+    assert [stage["nfe"] for stage in body["sampling"][0]["stages"]] == [2, 4]
     assert f"{body['sampling'][1]['seconds']:.4g}" in shown
     assert f"{body['training']['images_per_second']:.4g} images/s" in shown
     assert body["run"]["step"] == 7

@@ -103,8 +103,8 @@ def test_components_of_one_kind(capsys):
     shown = output(capsys, "components", "sampler")
     assert shown.startswith("sampler\n")
     assert set(re.findall(r"^  (\S+)  \[", shown, re.MULTILINE)) == set(registry.of_kind("sampler"))
-    assert "\n      order 4; evaluations a step: 4\n" in shown
-    assert "\n      order 5; evaluations as its tolerances need\n" in shown
+    assert "\n      order 4; NFE a step: 4\n" in shown
+    assert "\n      order 5; NFE as its tolerances need\n" in shown
 
 
 def test_components_of_no_kind(capsys):

@@ -22,6 +22,7 @@ from pixelflow.generation.pictures import to_pil
 from pixelflow.runs import checkpoint
 from pixelflow.runs.environment import environment
 from pixelflow.runs.runfolder import RunFolder
+from pixelflow.system.records import FORMAT, HASH, FileKind
 from tests import processes
 from tests.conftest import make_run, make_spec
 
@@ -76,7 +77,7 @@ def test_the_record_tells_weights_cost_and_versions(run: Path, tmp_path: Path):
         "weights": "raw",
         "sha256": found.sha256["model.safetensors"],
     }
-    assert record["evaluations"] == [4, 8]
+    assert record["nfe"] == [4, 8]
     assert record["seconds"] > 0
     assert record["environment"]["packages"]["torch"] == metadata.version("torch")
 
@@ -140,7 +141,7 @@ def test_options_change_what_the_spec_says(run: Path, tmp_path: Path):
 
 def test_guidance_takes_a_weight_a_stage(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     assert sample(run, "--guidance", "1,2.5", "--steps", 2, "--count", 1, "--out", tmp_path) == 0
-    assert "6 evaluations each (2 + 4 by stage)" in capsys.readouterr().out
+    assert "6 NFE each (2 + 4 by stage)" in capsys.readouterr().out
     guidance = json.loads((tmp_path / "samples.json").read_text())["order"]["sampling"]["guidance"]
     assert guidance == {"type": "stagewise", "scale": 2, "shares": [0, 1.5]}
 
@@ -353,6 +354,13 @@ def stopped(signal_: signal.Signals, out: Path, *arguments: object, batches: int
     return said.read_text()
 
 
+def as_formerly(progress: Path) -> None:
+    """Write it as versions did that called the NFE evaluations."""
+    former = FileKind("the progress of a drawing", "")
+    body = {key: value for key, value in json.loads(progress.read_text()).items() if key not in (FORMAT, HASH)}
+    former.write(progress, {"evaluations" if key == "nfe" else key: value for key, value in body.items()})
+
+
 def test_what_was_stopped_goes_on_to_the_same_bytes(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     """Stopped drawings do not look like a set, and cost only the batch that was being drawn."""
     out, arguments = tmp_path / "out", (run, "--count", 120, "--seed", 5, "batch_size=7")
@@ -366,6 +374,7 @@ def test_what_was_stopped_goes_on_to_the_same_bytes(run: Path, tmp_path: Path, c
         assert done >= len(kept) + 2 * 7
         kept = {path: path.stat().st_mtime_ns for path in sorted((out / ".unfinished").glob("0*.png"))[:done]}
         if signal_ is signal.SIGINT:
+            as_formerly(out / ".unfinished" / "progress.json")
             assert said == f"{done} of 120 images are drawn and kept; the same command goes on\n"
     capsys.readouterr()
     assert sample(*arguments, "--out", out) == 0
@@ -375,7 +384,7 @@ def test_what_was_stopped_goes_on_to_the_same_bytes(run: Path, tmp_path: Path, c
         out / path.name: when for path, when in kept.items()
     }
     records = [json.loads((folder / "samples.json").read_text()) for folder in (out, tmp_path / "whole")]
-    assert records[0]["evaluations"] == pytest.approx(records[1]["evaluations"])
+    assert records[0]["nfe"] == pytest.approx(records[1]["nfe"])
     assert not (out / ".unfinished").exists()
 
 

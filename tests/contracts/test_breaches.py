@@ -145,7 +145,7 @@ class Thrifty(built_in("guidance", "constant")):
     class Params(built_in("guidance", "constant").Params):
         type: Literal["bad.thrifty"] = "bad.thrifty"
 
-    def evaluations(self, stage, tau):
+    def nfe(self, stage, tau):
         return 1
 
 
@@ -158,7 +158,7 @@ class Secretive(built_in("guidance", "constant")):
     def guide(self, branches):
         return branches.weak
 
-    def evaluations(self, stage, tau):
+    def nfe(self, stage, tau):
         return 1
 
 

@@ -148,7 +148,7 @@ class Paced(Sampler):
     """Euler's method with an overshoot."""
 
     order = 1
-    evaluations_per_step = 1
+    nfe_per_step = 1
 
     def integrate(self, field, x, points, noise):
         assert isinstance(self.params, (First.Params, Second.Params))

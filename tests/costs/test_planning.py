@@ -56,7 +56,7 @@ def test_the_papers_training(paper):
 
 
 def test_weight_one_is_not_paid_for(paper):
-    assert [stage.evaluations for stage in paper.stages] == [30, 60, 60, 60]
+    assert [stage.nfe for stage in paper.stages] == [30, 60, 60, 60]
 
 
 def test_a_patch_a_stage():
@@ -81,7 +81,7 @@ def test_many_stages_are_rehearsed_on_few_pixels(monkeypatch):
 
     monkeypatch.setattr(planning._Rehearsal, "forward", counted)
     large = ("image.size=8192", "cascade={stages: 11, patch: 4}")
-    assert [stage.evaluations for stage in costs(make_spec(*large, "sampling={steps: 1}")).stages] == [1] * 11
+    assert [stage.nfe for stage in costs(make_spec(*large, "sampling={steps: 1}")).stages] == [1] * 11
     assert not seen, "when a fixed-step sampler asks is known without pixels"
     costs(make_spec(*large, "sampling={sampler: {type: bosh3, rtol: 1.0, atol: 1.0}}"))
     assert (min(seen), max(seen)) == (1, 1024)
@@ -171,13 +171,13 @@ def test_evaluations_are_those_of_a_real_sample(sampler, guidance):
     plan = assembly.build_plan(spec.sampling, spec.stages)
     condition, null = model.condition(model.prepare({"label": [3]})), model.condition(model.null(1))
     _, spent = generate(model, plan, condition, null, SeededNoise([1], torch.device("cpu")), (1, 16, 16))
-    assert [stage.evaluations for stage in costs(spec).stages] == spent.by_stage
+    assert [stage.nfe for stage in costs(spec).stages] == spent.by_stage
 
 
 def test_an_adaptive_sampler_is_an_estimate():
     found = costs(make_spec("sampling.sampler=dopri5"))
     assert found.is_adaptive
-    assert all(stage.evaluations > 6 for stage in found.stages)
+    assert all(stage.nfe > 6 for stage in found.stages)
     assert costs(make_spec("sampling.sampler={type: dopri5, rtol: 1e-6}")).sample_macs > found.sample_macs
 
 

@@ -30,7 +30,7 @@ def test_shares_are_work_over_time_and_peak(guidance):
     spec = make_spec(f"sampling={{steps: [2, 3], guidance: {guidance}}}")
     peak = 1e9
     found = speed.sampling_speed(lively_model(spec), spec, 10, 2, peak, repeats=1)
-    assert [stage.evaluations for stage in found.stages] == [stage.evaluations for stage in costs(spec).stages]
+    assert [stage.nfe for stage in found.stages] == [stage.nfe for stage in costs(spec).stages]
     for own, cost in zip(found.stages, costs(spec).stages, strict=True):
         assert own.share * own.seconds * peak == pytest.approx(FLOP_PER_MAC * cost.sample_macs)
     assert found.seconds == pytest.approx(sum(stage.seconds for stage in found.stages))

@@ -78,7 +78,7 @@ def test_the_table_of_samplers_is_the_codes():
     for name, cls in built_in("sampler").items():
         assert stated[name][0] == cls.order
         if not cls.is_adaptive:
-            assert stated[name][1] == cls.evaluations_per_step
+            assert stated[name][1] == cls.nfe_per_step
 
 
 def test_the_table_of_guidance_names_all_that_there_is():

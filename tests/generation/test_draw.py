@@ -76,7 +76,7 @@ def test_guidance_pays_only_for_what_it_uses(tiny_spec, guidance: str, by_stage:
     calls = []
     model.backbone.register_forward_hook(lambda module, inputs, output: calls.append(len(inputs[0].images[0])))
     for drawn in draw(model, tiny_spec, {"label": LABELS}, SEEDS, sampling=sampling):
-        assert drawn.evaluations == by_stage
+        assert drawn.nfe == by_stage
     assert sum(calls) == len(SEEDS) * sum(by_stage)
 
 

@@ -97,7 +97,7 @@ def test_a_state_of_another_shape_is_refused(run: Run):
 class Secret(Sampler):
     """Hands over none of its steps, as one that was written before there was anything to hand them to."""
 
-    order, evaluations_per_step = 1, 1
+    order, nfe_per_step = 1, 1
 
     def integrate(self, field, x, points, noise):
         return x + field(x, points[0])

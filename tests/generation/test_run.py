@@ -246,7 +246,7 @@ def test_what_guidance_would_ignore_is_refused(run: Run, folder: Path):
 class Still(Sampler):
     """Not registered, as one that is written in a notebook."""
 
-    order, evaluations_per_step = 1, 1
+    order, nfe_per_step = 1, 1
 
     class Params(Sampler.Params):
         type: Literal["mine.still"] = "mine.still"
@@ -274,7 +274,7 @@ def in_a_cell(speed: float) -> type[Sampler]:
     """The class that a notebook's cell defines each time it runs."""
 
     class Mine(Sampler):
-        order, evaluations_per_step = 1, 1
+        order, nfe_per_step = 1, 1
 
         class Params(Sampler.Params):
             type: Literal["mine.cell"] = "mine.cell"

@@ -74,14 +74,14 @@ def test_weight_1_is_the_conditional_velocity_at_one_evaluation(name, stage, ima
     for count, tau in enumerate((0.0, 0.5, 0.99), 1):
         assert torch.equal(guidance.guide(branches)(images[0], tau), images[1])
         assert branches.spent == count
-        assert guidance.evaluations(branches.stage, tau) == 1
+        assert guidance.nfe(branches.stage, tau) == 1
 
 
 @pytest.mark.parametrize("name", SCALED)
 def test_other_weights_cost_two(name, images):
     branches, guidance = branches_of(images, 2), built("guidance", name, scale=3.0)
     guidance.guide(branches)(images[0], 0.5)
-    assert branches.spent == guidance.evaluations(branches.stage, 0.5) == 2
+    assert branches.spent == guidance.nfe(branches.stage, 0.5) == 2
 
 
 def test_autoguidance_leads_away_from_the_weak_model(images):
@@ -136,7 +136,7 @@ def test_cfg_zero_star_rests_then_fits_the_null_velocity(images):
     velocity = guidance.guide(branches)
     early, late = (branches.stage.tau(1000 * time) for time in (0.05, 0.15))
     assert not velocity(x, early).any()
-    assert branches.spent == guidance.evaluations(branches.stage, early) == 0
+    assert branches.spent == guidance.nfe(branches.stage, early) == 0
     fitted = best_scale(conditional, null) * null
     assert torch.allclose(velocity(x, late), fitted + 2 * (conditional - fitted))
 
@@ -150,7 +150,7 @@ def test_interval_guides_inside_only(images):
         branches = branches_of(images, 1)
         got = guidance.guide(branches)(x, tau)
         assert torch.allclose(got, null + 2 * (conditional - null) if inside else conditional)
-        assert branches.spent == guidance.evaluations(stage, tau) == 1 + inside
+        assert branches.spent == guidance.nfe(stage, tau) == 1 + inside
 
 
 def test_interval_passes_checks_on_and_nests():
@@ -170,7 +170,7 @@ def test_plan_counts_what_generation_spends(name):
     condition = model.condition(model.prepare({"label": [1, 2]}))
     noise = SeededNoise([0, 1], torch.device("cpu"))
     _, spent = generate(model, plan, condition, model.condition(model.null(2)), noise, (1, 16, 16))
-    counted = [sum(guidance.evaluations(stage, i / 4) for i in range(4)) for stage in model.cascade.stages]
+    counted = [sum(guidance.nfe(stage, i / 4) for i in range(4)) for stage in model.cascade.stages]
     assert spent.by_stage == counted
 
 

@@ -12,7 +12,7 @@ GOOD = """
 
     class Still(Sampler):
         order = 1
-        evaluations_per_step = 1
+        nfe_per_step = 1
 
         class Params(Sampler.Params):
             type: Literal["{name}"] = "{name}"

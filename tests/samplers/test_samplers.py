@@ -80,7 +80,7 @@ def test_evaluations_are_as_stated(name, steps):
     sampler, field = built(name), Logistic()
     x = torch.ones(1, 1, 1, 1)
     sampler.integrate(field, x, uniform(steps), lambda: torch.zeros_like(x))
-    assert field.calls == steps * sampler.evaluations_per_step
+    assert field.calls == steps * sampler.nfe_per_step
 
 
 @pytest.mark.parametrize("name", ADAPTIVE)

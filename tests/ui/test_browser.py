@@ -121,7 +121,7 @@ def test_sampling_shows_the_stages_and_the_images_and_how_to_repeat_them(page, r
     choose(page, "sample-run", "first")
     page.fill("#sample-seed input", "3")
     page.click("#sample-draw")
-    assert "network evaluations each by stage" in said(page, "sample-told", "evaluations")
+    assert "NFE each by stage" in said(page, "sample-told", "NFE")
     page.wait_for_selector("#sample-strip img")
     assert page.locator("#sample-gallery img").count() >= 4
     keep(page, "sample")
@@ -139,7 +139,7 @@ def test_bad_input_is_the_command_lines_line_and_the_page_lives_on(page):
     assert said(page, "sample-told", "pixelflow:").startswith("pixelflow: ")
     page.fill("#sample-steps textarea, #sample-steps input", "1")
     page.click("#sample-draw")
-    said(page, "sample-told", "evaluations")
+    said(page, "sample-told", "NFE")
 
 
 def test_stop_stops(page):
@@ -178,7 +178,7 @@ def test_an_image_of_the_run_is_edited(page):
     page.click("#edit-take")
     said(page, "edit-told", "an image of the run itself")
     page.click("#edit-draw")
-    said(page, "edit-told", "network evaluations")
+    said(page, "edit-told", "NFE")
     page.wait_for_selector("#edit-made img")
     keep(page, "edit")
 

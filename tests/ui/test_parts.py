@@ -82,7 +82,7 @@ def test_frames_end_in_the_images_that_python_draws(run):
     assert torch.equal(frames[-1].result.images, expected.images)
     assert all(frame.strip is not None and frame.result is None for frame in frames[:-1])
     assert frames[-1].strip.width > frames[0].strip.width  # a stage more
-    assert "2 + 4 network evaluations" in frames[-1].told
+    assert "2 + 4 NFE" in frames[-1].told
 
 
 def test_stop_ends_the_drawing_before_its_end(run):

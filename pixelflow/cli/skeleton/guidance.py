@@ -31,7 +31,7 @@ class RampGuidance(Guidance):
 
         return guided
 
-    def evaluations(self, stage: Stage, tau: float) -> int:
+    def nfe(self, stage: Stage, tau: float) -> int:
         return 1 if self._weight(tau) == 1 else 2
 
     def _weight(self, tau: float) -> float:

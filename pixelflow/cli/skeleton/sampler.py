@@ -16,7 +16,7 @@ class TwoStage(Sampler):
     """Evaluates at the start of a step and at a place within it (Butcher, Numerical Methods for ODEs, eq 232a)."""
 
     order = 2
-    evaluations_per_step = 2
+    nfe_per_step = 2
 
     class Params(Sampler.Params):
         type: Literal["acme.two_stage"] = "acme.two_stage"

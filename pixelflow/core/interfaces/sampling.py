@@ -64,10 +64,11 @@ class Sampler(Component, ABC):
     """Integrates a velocity from tau = 0 to tau = 1 within one stage."""
 
     kind = "sampler"
+    former_names: ClassVar = {"evaluations_per_step": "nfe_per_step"}
     order: ClassVar[int]
     """Order of convergence in the step size."""
-    evaluations_per_step: ClassVar[float]
-    """Evaluations of the velocity that one step costs; nan for adaptive solvers."""
+    nfe_per_step: ClassVar[float]
+    """Number of function evaluations: of the velocity, that one step costs; nan for adaptive solvers."""
     is_adaptive: ClassVar[bool] = False
     """Whether the solver chooses its own steps, by an error over the whole batch; settings ``rtol`` and ``atol``."""
 
@@ -119,10 +120,11 @@ class Branches(Protocol):
 class Guidance(Component, ABC):
     """Combines conditional and other velocities into the one that is integrated.
 
-    A guidance must spend exactly what `evaluations` says, so that its cost is known without a network.
+    A guidance must spend exactly what `nfe` says, so that its cost is known without a network.
     """
 
     kind = "guidance"
+    former_names: ClassVar = {"evaluations": "nfe"}
 
     class Params(ComponentParams):
         if TYPE_CHECKING:
@@ -147,9 +149,11 @@ class Guidance(Component, ABC):
         """The guided velocity of one stage; called once at its start, so it may keep state within it."""
 
     @abstractmethod
-    def evaluations(self, stage: Stage, tau: float) -> int:
-        """Network evaluations an image that one guided velocity at `tau` of `stage` costs, a weaker model's too.
+    def nfe(self, stage: Stage, tau: float) -> int:
+        """Number of function evaluations: of the network, an image, for one guided velocity at `tau` of `stage`.
+
+        Those of a weaker model count too.
 
         A fixed-step sampler on the times ``points`` spends about the sum over ``points[:-1]``, times its
-        ``evaluations_per_step``.
+        ``nfe_per_step``.
         """

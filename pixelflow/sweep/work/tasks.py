@@ -195,7 +195,7 @@ class Evaluation(Task):
 
         def counted(indices: Sequence[int]) -> Iterator[Drawn]:
             for drawn in generation.drawn(indices):
-                macs.append(sum(one.once.macs * n for one, n in zip(stages, drawn.evaluations, strict=True)))
+                macs.append(sum(one.once.macs * n for one, n in zip(stages, drawn.nfe, strict=True)))
                 yield drawn
 
         times = [(count, time.perf_counter()) for count in images.draw(counted)]

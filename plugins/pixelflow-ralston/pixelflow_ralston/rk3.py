@@ -36,7 +36,7 @@ class RungeKutta3(Sampler):
     """Third order in three evaluations; 1/2 and 3/4 are Ralston's, 1/3 and 2/3 Heun's, 1/2 and 1 Kutta's."""
 
     order = 3
-    evaluations_per_step = 3
+    nfe_per_step = 3
 
     class Params(Sampler.Params):
         type: Literal["ralston.rk3"] = "ralston.rk3"
