@@ -121,7 +121,7 @@ class FrozenText(Conditioner):
             """
             cls = self.component
             assert issubclass(cls, FrozenText)
-            name, folder = cls.type_name(), pretrained.folder_of(self.model, cls.type_name(), cls.files)
+            name, folder = cls.type_name(), self.place()
             found = self.dim_in(folder)
             if self.dim not in (None, found):
                 raise DataError(f"{name}: {self.model} gives {found} channels, not {self.dim}; mend 'dim'")
@@ -130,6 +130,12 @@ class FrozenText(Conditioner):
                     f"{name}: the files in {folder} are not those that the run was trained with (other hash)"
                 )
             return folder
+
+        def place(self) -> Path:
+            """The folder that `model` names; raises what `pretrained.folder_of` raises."""
+            cls = self.component
+            assert issubclass(cls, FrozenText)
+            return pretrained.folder_of(self.model, cls.type_name(), cls.files)
 
         @abstractmethod
         def dim_in(self, folder: Path) -> int:
