@@ -21,6 +21,7 @@ from pixelflow.conditioners.token_cache import TokenCache
 from pixelflow.core.component import ComponentParams
 from pixelflow.core.condition import Condition
 from pixelflow.core.interfaces import Conditioner, Dataset
+from pixelflow.core.plugin_use import codes
 from pixelflow.system import pretrained
 from pixelflow.system.errors import DataError, PixelflowError, UsageError
 
@@ -105,10 +106,11 @@ class FrozenText(Conditioner):
 
         @property
         def cache_folder(self) -> Path:
-            """Of this encoder, under the hash of all that decides what it gives: its files and these settings."""
+            """Of this encoder, under the hash of all that decides what it gives: its files, settings and plugin."""
             assert self.cache is not None
             assert self.sha256 is not None, "only resolved settings know their encoder"
             decisive = {name: value for name, value in self.record.items() if name not in ("model", "dim")}
+            decisive |= codes(self)
             digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
             return self.cache.expanduser() / f"{self.component.type_name()}-{digest[:16]}"
 

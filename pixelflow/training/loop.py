@@ -24,7 +24,7 @@ from pixelflow.training.evaluations import Evaluations
 from pixelflow.training.held_out import HeldOutLoss, trained_on
 from pixelflow.training.initial import Inherited, former_run, inherit
 from pixelflow.training.loader import Batch, batches
-from pixelflow.training.objective import WorkMaker, teacher_of
+from pixelflow.training.objective import WorkMaker, taught_labels, teacher_of
 from pixelflow.training.optimizer import clip_gradients
 from pixelflow.training.previews import Previews
 from pixelflow.training.rates import rate_at
@@ -54,7 +54,8 @@ class Trainer:
         self.watched = parallel.answering(signals)
         self.state = TrainState.begin(spec, parallel.device, run.checkpoints)
         self.objective = parallel.wrap(self.state.objective)
-        self.work = WorkMaker(self.state.model, spec, parallel, teacher_of(self.state.objective))
+        taught = taught_labels(self.state.objective, dataset.classes)
+        self.work = WorkMaker(self.state.model, spec, parallel, teacher_of(self.state.objective), taught)
         self.previews = Previews(run.samples, spec, dataset)
         self.evaluations = Evaluations(run, spec)
         self.held_out = HeldOutLoss(spec, dataset, run.metrics_file, self.state.step)

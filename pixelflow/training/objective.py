@@ -6,13 +6,17 @@ Every random choice comes from (seed, purpose, step), so a step is the same howe
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pixelflow.core import seeds
+from pixelflow.core.classes import Match, match, shown
+from pixelflow.core.fields import LABEL
 from pixelflow.core.interfaces import Objective, StageGroup, Work
 from pixelflow.core.learner import FrozenLearner, Learner
 from pixelflow.core.model import FlowModel
@@ -21,9 +25,11 @@ from pixelflow.core.sizes import Size
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.core.work import Origin
 from pixelflow.generation.run import Run
-from pixelflow.system.errors import UsageError
+from pixelflow.system.errors import DataError, UsageError
 from pixelflow.system.parallel import Parallel
 from pixelflow.training.loader import Batch, SizeGroup
+
+logger = logging.getLogger(__name__)
 
 
 def build_objective(spec: ExperimentSpec, model: FlowModel, average: FlowModel) -> Objective:
@@ -39,16 +45,15 @@ def build_objective(spec: ExperimentSpec, model: FlowModel, average: FlowModel) 
         MissingInputError, DataError: the second network's run is not there, or damaged.
     """
     asked = spec.objective.second_network
-    teacher = average if asked == "ema" else None
+    second = FrozenLearner(average) if asked == "ema" else None
     if asked is not None and asked != "ema":
-        teacher = Run.open(asked.run, step=asked.step, weights=asked.weights, device=str(model.device)).model
-        if teacher.cascade.stages != model.cascade.stages:
+        run = Run.open(asked.run, step=asked.step, weights=asked.weights, device=str(model.device))
+        second = FrozenLearner(run.model, run.known if LABEL.name in run.reads else None)
+        if run.model.cascade.stages != model.cascade.stages:
             raise UsageError(f"objective: the teacher {asked.run} has another cascade; it needs the same stages")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeds.derive(spec.seed, "objective"))
-        objective: Objective = spec.objective.build(
-            network=Learner(model), second=None if teacher is None else FrozenLearner(teacher), device=model.device
-        )
+        objective: Objective = spec.objective.build(network=Learner(model), second=second, device=model.device)
     return objective.train()
 
 
@@ -65,17 +70,48 @@ def teacher_of(objective: Objective) -> FlowModel | None:
     return teacher.model if isinstance(teacher, FrozenLearner) else None
 
 
+def taught_labels(objective: Objective, classes: Sequence[str]) -> Match | None:
+    """The training data's classes among those of the second network; None where every label is the same to both.
+
+    Raises:
+        DataError: it lacks a class, or knows others.
+    """
+    teacher: object = objective.teacher
+    if not isinstance(teacher, FrozenLearner) or teacher.known is None or not classes:
+        return None
+    known = teacher.known
+    found = match(classes, known.names, of="the training data", there="the teacher")
+    if found.missing:
+        raise DataError(f"the teacher does not know these classes of the training data: {shown(found.missing)}")
+    if not found.places and len(classes) != known.count:
+        raise DataError(f"the teacher knows {known.count} classes without names, and the training data {len(classes)}")
+    if not found.places:
+        if found.note:
+            logger.warning("%s", found.note)
+        return None
+    return None if found.is_same else found
+
+
 class WorkMaker:
     """Batches to states, targets and prepared conditions.
 
     Stages, times, noise and dropped conditions are drawn for the whole batch, of which each of several processes that
     train together takes its images': so the training is the same with any number of them.
+
+    Args:
+        teacher: the model of the second network.
+        taught: the data's labels among the teacher's; see `taught_labels`.
     """
 
     def __init__(
-        self, model: FlowModel, spec: ExperimentSpec, parallel: Parallel | None = None, teacher: FlowModel | None = None
+        self,
+        model: FlowModel,
+        spec: ExperimentSpec,
+        parallel: Parallel | None = None,
+        teacher: FlowModel | None = None,
+        taught: Match | None = None,
     ) -> None:
-        self._model, self._teacher = model, teacher
+        self._model, self._teacher, self._taught = model, teacher, taught
         self._seed = spec.seed
         self._parallel = parallel or Parallel(model.device)
         self._times = spec.objective.times.build()
@@ -103,7 +139,7 @@ class WorkMaker:
         ]
         own_dropped = dropped[parallel.rank :: parallel.size]
         conditions = self._model.prepare(batch.values, own_dropped)
-        taught = [] if self._teacher is None else self._teacher.prepare(batch.values, own_dropped)
+        taught = [] if self._teacher is None else self._teacher.prepare(self._to_teach(batch), own_dropped)
         return Work(groups, conditions, taught, Origin(count, self._seed, step, parallel.rank, parallel.size))
 
     def _sizes(self, batch: Batch) -> dict[Size, Tensor]:
@@ -117,6 +153,12 @@ class WorkMaker:
                 of_all.setdefault(size, []).append(place * self._parallel.size + rank)
         ordered = sorted(of_all, key=lambda size: (math.prod(size), size))
         return {size: torch.tensor(sorted(of_all[size])) for size in ordered}
+
+    def _to_teach(self, batch: Batch) -> Mapping[str, Sequence[Any]]:
+        """The batch's fields with the labels that the teacher knows their classes by."""
+        if self._taught is None or LABEL.name not in batch.values:
+            return batch.values
+        return {**batch.values, LABEL.name: [self._taught(label) for label in batch.values[LABEL.name]]}
 
     def _groups(
         self,
