@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from importlib.metadata import Distribution
 
 RUNS = Path("runs")
 
@@ -98,27 +93,14 @@ def _installed() -> list[str]:
     """What decides on the components: this version, and the plugins' with the state of their files."""
     from importlib import metadata
 
+    from pixelflow.core.plugin_source import state_of
     from pixelflow.core.version import __version__
 
     plugins = metadata.entry_points(group="pixelflow")
     states = {
-        f"{entry.name} {entry.dist.name} {entry.dist.version} {_state(entry.dist)}" for entry in plugins if entry.dist
+        f"{entry.name} {entry.dist.name} {entry.dist.version} {state_of(entry.dist)}" for entry in plugins if entry.dist
     }
     return [__version__, *sorted(states)]
-
-
-def _state(distribution: Distribution) -> str:
-    """Changes when the files of a distribution may have, which in an editable install do so under one version."""
-    import hashlib
-
-    from pixelflow.core.plugin_source import editable_root, source_files
-
-    told = hashlib.sha256((distribution.read_text("RECORD") or "").encode())
-    root = editable_root(distribution)
-    for name, file in [] if root is None else source_files(root):
-        with suppress(OSError):
-            told.update(f"{name} {file.stat().st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
-    return told.hexdigest()[:16]
 
 
 def _registered() -> dict[str, list[str]]:

@@ -34,7 +34,7 @@ def source_sha256(modules: Iterable[str], beside: Iterable[str] = ()) -> str | N
     places = {root.parent for root in roots}
     roots |= {root for module in beside for root in _roots(module) if root.parent in places}
     for root in sorted(roots):
-        for name, file in source_files(root):
+        for name, file in _files(root):
             with suppress(OSError):  # a broken link, or a file that went away
                 content = file.read_bytes()
                 digest.update(f"{name} {len(content)}\n".encode("utf-8", "surrogateescape"))
@@ -52,7 +52,20 @@ def top_levels(distribution: metadata.Distribution) -> list[str]:
     return sorted({file.parts[0].removesuffix(".py") for file in files if file.suffix == ".py"})
 
 
-def editable_root(distribution: metadata.Distribution) -> Path | None:
+def state_of(distribution: metadata.Distribution) -> str:
+    """Changes when the files of a distribution may have, had without an import.
+
+    In an editable install these lie where its sources are, and change under one version.
+    """
+    told = hashlib.sha256((distribution.read_text("RECORD") or "").encode())
+    root = _editable_root(distribution)
+    for name, file in [] if root is None else _files(root):
+        with suppress(OSError):
+            told.update(f"{name} {file.stat().st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+    return told.hexdigest()[:16]
+
+
+def _editable_root(distribution: metadata.Distribution) -> Path | None:
     """Where the sources of an editable install lie; None for any other."""
     try:
         told = json.loads(distribution.read_text("direct_url.json") or "{}")
@@ -74,7 +87,7 @@ def _roots(module: str) -> Iterator[Path]:
             return
 
 
-def source_files(root: Path) -> Iterator[tuple[str, Path]]:
+def _files(root: Path) -> Iterator[tuple[str, Path]]:
     """Name relative to the root, and place, of every file of source, in one order everywhere."""
     if root.is_file():
         yield root.name, root

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pixelflow.system.distribution import install
-from pixelflow.system.errors import MissingDependencyError, UsageError, first_line
+from pixelflow.system.errors import MissingDependencyError, UsageError
 from pixelflow.ui.shelf import Shelf
 
 _FORGOTTEN = 600
@@ -68,9 +68,9 @@ def serve(folder: Path, port: int | None = None, device: str | None = None, *, w
             css=_CSS,
             allowed_paths=[str(folder.resolve())],
         )
-    except OSError as error:
-        which = "no port from 7860 on can be used" if port is None else f"the port {port} cannot be used"
-        raise UsageError(f"{which} ({first_line(error)}); choose another --port") from None
+    except OSError as error:  # gradio's, whose words are of its own options
+        which = "every port from 7860 on" if port is None else f"the port {port}"
+        raise UsageError(f"{which} is in use or may not be used; choose another --port") from error
     from pixelflow.system.terminal import tell
 
     tell(f"the page is at {address}  (Ctrl-C ends it)")

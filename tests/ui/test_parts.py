@@ -275,5 +275,5 @@ def test_a_port_that_is_taken_is_one_line(tmp_path):
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(UsageError, match=f"the port {port} cannot be used .*choose another --port"):
+        with pytest.raises(UsageError, match=f"the port {port} is in use or may not be used; choose another --port"):
             serve(tmp_path, port, "cpu", wait=False)
