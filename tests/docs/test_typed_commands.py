@@ -12,13 +12,14 @@ import pytest
 import typer
 
 from pixelflow.cli.app import app, main
-from pixelflow.cli.arguments import component, read_spec, sampling_changes
+from pixelflow.cli.arguments import read_spec
 from pixelflow.cli.export import _layout
 from pixelflow.core import plugins, reading, shipped
 from pixelflow.core.registry import registry
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.generation.rewriting import chosen
 from pixelflow.generation.settings import changed_sampling, whole_key
+from pixelflow.generation.written import component, sampling_changes
 from tests.conftest import make_run
 
 ROOT = Path(__file__).parents[2]
