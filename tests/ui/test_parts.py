@@ -266,6 +266,8 @@ def test_errors_that_nobody_foresaw_are_said_and_logged(caplog):
     assert line_of(OSError(errno.ENOSPC, "No space left on device")) == "pixelflow: the disk: No space left on device"
     assert line_of(RuntimeError("CUDA out of memory")).startswith("pixelflow: out of memory; lower")
     assert "this is a bug: ValueError: no" in line_of(ValueError("no"))
+    assert line_of(OSError(errno.ENOSPC, "No space left")) == "pixelflow: the disk: No space left"
+    assert line_of(MemoryError()).startswith("pixelflow: out of memory; lower")
     assert "the page" in caplog.text
 
 
