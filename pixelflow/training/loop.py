@@ -24,7 +24,7 @@ from pixelflow.training.evaluations import Evaluations
 from pixelflow.training.held_out import HeldOutLoss, trained_on
 from pixelflow.training.initial import Inherited, former_run, inherit
 from pixelflow.training.loader import Batch, batches
-from pixelflow.training.objective import WorkMaker, taught_labels, teacher_of
+from pixelflow.training.objective import WorkMaker, dealt, stages_at, taught_labels, teacher_of
 from pixelflow.training.optimizer import clip_gradients
 from pixelflow.training.previews import Previews
 from pixelflow.training.rates import rate_at
@@ -131,7 +131,7 @@ class Trainer:
             workers=self.settings.workers,
             first_step=self.state.step,
             bad_images=self.settings.bad_images,
-            share=slice(self.parallel.rank, None, self.parallel.size),
+            share=self._share if self.parallel.size > 1 else None,
         )
         with closing(stream):  # type: ignore[type-var]
             while self.state.step < self.settings.steps:
@@ -147,6 +147,11 @@ class Trainer:
                 self._look(progress, trackers)
         if self.parallel.size > 1 and self.parallel.any(self.signals.received is not None):
             self.signals.answer()
+
+    def _share(self, step: int) -> list[int]:
+        """The places of this process's images in the batch of a step."""
+        stages = stages_at(step, self.settings.batch_size, self.spec)
+        return dealt(stages, self.parallel.rank, self.parallel.size).tolist()
 
     def _read(self, stream: Iterator[Batch]) -> Batch:
         """The next batch; what keeps one process from it, or a signal to one, ends all at the same step."""

@@ -112,11 +112,10 @@ class WorkMaker:
         taught: Match | None = None,
     ) -> None:
         self._model, self._teacher, self._taught = model, teacher, taught
-        self._seed = spec.seed
+        self._spec, self._seed = spec, spec.seed
         self._parallel = parallel or Parallel(model.device)
         self._times = spec.objective.times.build()
         self._dropout = spec.objective.condition_dropout
-        self._shares = spec.objective.stage_mix or (1.0,) * spec.stages
         self._is_mixed = spec.image.max_aspect is not None
 
     def __call__(self, batch: Batch, step: int) -> Work:
@@ -127,30 +126,31 @@ class WorkMaker:
         """
         parallel = self._parallel
         count = len(batch) * parallel.size
-        stages = stages_of(count, self._shares, seeds.generator(self._seed, "stages", 0, step))
+        stages = stages_at(step, count, self._spec)
+        own = dealt(stages, parallel.rank, parallel.size)
         tau = self._times.sample(count, seeds.generator(self._seed, "times", 0, step))
         dropped = torch.rand(count, generator=seeds.generator(self._seed, "dropout", 0, step)) < self._dropout
         images = [SizeGroup(own.members, own.images.to(self._model.device, non_blocking=True)) for own in batch.groups]
-        sizes = self._sizes(batch)
+        sizes = self._sizes(batch, stages)
         groups = [
             group
             for stage in reversed(self._model.cascade.stages)
-            for group in self._groups(images, sizes, stage, stages == stage.index, tau, step)
+            for group in self._groups(images, sizes, stage, stages == stage.index, tau, step, own)
         ]
-        own_dropped = dropped[parallel.rank :: parallel.size]
-        conditions = self._model.prepare(batch.values, own_dropped)
-        taught = [] if self._teacher is None else self._teacher.prepare(self._to_teach(batch), own_dropped)
-        return Work(groups, conditions, taught, Origin(count, self._seed, step, parallel.rank, parallel.size))
+        conditions = self._model.prepare(batch.values, dropped[own])
+        taught = [] if self._teacher is None else self._teacher.prepare(self._to_teach(batch), dropped[own])
+        return Work(groups, conditions, taught, Origin(count, self._seed, step, own))
 
-    def _sizes(self, batch: Batch) -> dict[Size, Tensor]:
+    def _sizes(self, batch: Batch, stages: Tensor) -> dict[Size, Tensor]:
         """The sizes in the whole batch, small ones first, and the places (n) of their images, ascending."""
         if not self._is_mixed:
             return {_size(batch.groups[0]): torch.arange(len(batch) * self._parallel.size)}
         own = [(size, place) for group in batch.groups for size in [_size(group)] for place in group.members.tolist()]
         of_all = dict[Size, list[int]]()
         for rank, theirs in enumerate(self._parallel.gather(own)):
+            places = dealt(stages, rank, self._parallel.size).tolist()
             for size, place in theirs:
-                of_all.setdefault(size, []).append(place * self._parallel.size + rank)
+                of_all.setdefault(size, []).append(places[place])
         ordered = sorted(of_all, key=lambda size: (math.prod(size), size))
         return {size: torch.tensor(sorted(of_all[size])) for size in ordered}
 
@@ -168,20 +168,21 @@ class WorkMaker:
         chosen: Tensor,
         tau: Tensor,
         step: int,
+        mine: Tensor,
     ) -> Iterator[StageGroup]:
-        """The chosen images of each size, of a mask (b) over the whole batch.
+        """The chosen images of each size, of a mask (b) over the whole batch; `mine` are this process's places there.
 
         Noise comes from one stream a stage, whatever the sizes, and for the images of all processes.
         """
-        device, parallel, own = self._model.device, self._parallel, {_size(group): group for group in images}
+        device, own = self._model.device, {_size(group): group for group in images}
         generator = seeds.generator(self._seed, "noise", 0, step, stage.index, device=device)
         for size, places in sizes.items():
             places = places[chosen[places]]
             shape = (len(places), images[0].images.shape[1], *self._model.cascade.size(stage, *size))
             noise = torch.randn(shape, generator=generator, device=device) if len(places) else torch.empty(shape)
-            is_own = (places % parallel.size == parallel.rank).nonzero().flatten()
+            is_own = torch.isin(places, mine).nonzero().flatten()
             if len(is_own):
-                members = places[is_own] // parallel.size
+                members = torch.searchsorted(mine, places[is_own])
                 own_tau = tau[places[is_own]].to(device)
                 rows = torch.searchsorted(own[size].members, members)
                 clean = self._model.cascade.at_stage(own[size].images[rows.to(device)], stage)
@@ -193,6 +194,20 @@ def _size(group: SizeGroup) -> Size:
     """Height and width."""
     height, width = group.images.shape[2:]
     return height, width
+
+
+def stages_at(step: int, count: int, spec: ExperimentSpec) -> Tensor:
+    """The stages (b) of a step's whole batch of `count` images."""
+    shares = spec.objective.stage_mix or (1.0,) * spec.stages
+    return stages_of(count, shares, seeds.generator(spec.seed, "stages", 0, step))
+
+
+def dealt(stages: Tensor, rank: int, size: int) -> Tensor:
+    """The places (b/size), ascending, of a process's images in a batch with these stages (b).
+
+    Dealt out stage by stage, so that every process has as much to compute: the finest stage is most of it.
+    """
+    return stages.argsort(stable=True)[rank::size].sort().values
 
 
 def stages_of(count: int, shares: Sequence[float], generator: torch.Generator) -> Tensor:
