@@ -31,7 +31,6 @@ from pixelflow.core.interfaces import Backbone, Cost, Output, Query
 from pixelflow.core.packing import Group, ImageLayout, Layout, layout_of, patchify, unpatchify
 from pixelflow.system.errors import SpecError, UsageError
 
-
 _KEPT_MIXED = 5.0
 """Numbers a token and channel that a block keeps for a batch of several resolutions: two scales and two gates, for each
 token those of its image, and what attention gave for all resolutions one behind the other."""

@@ -153,7 +153,7 @@ def on_devices(costs: Costs, count: int, memory: float, per_node: int, speed: fl
     modes = [mode for mode in MODES if mode != "hybrid" or count > per_node]
     found = [one for mode in modes for one in fits(costs.spec, Devices(mode, count, per_node), memory)]
     own, drawing = speed or _PEAK * _SHARE, drawing_flop(costs, _FID_IMAGES)
-    rows = [("parallel", "checkpointing", "accumulation", *_COLUMNS, "peak", "", "training")]
+    rows: list[tuple[str, ...]] = [("parallel", "checkpointing", "accumulation", *_COLUMNS, "peak", "", "training")]
     rows += [_fit(one, own) for one in found]
     share = "" if speed else f", {percent(_SHARE)} of an H100's peak; --tflops sets another"
     return "\n".join(

@@ -112,8 +112,8 @@ def device_memory(costs: Costs, devices: Devices) -> DeviceMemory:
 def _working(costs: Costs, shards: int, is_half: bool) -> float:
     """Without shards the 16-bit copies that autocast makes; with them what is gathered.
 
-    That is all that lies outside of blocks, the block that computes and the next one, each beside the buffer it came in,
-    and the gradient of a whole block, which is reduced in float32.
+    That is all that lies outside of blocks, the block that computes and the next one beside the buffer it comes in, and
+    the gradient of a whole block, which is reduced in float32.
     """
     size = 2 if is_half else _FLOAT
     if shards == 1:

@@ -116,7 +116,6 @@ class Costs:
         return kept
 
 
-
 def costs(spec: ExperimentSpec) -> Costs:
     """Count everything; only small tensors are allocated.
 
