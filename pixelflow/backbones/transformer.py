@@ -236,6 +236,10 @@ class Transformer(Backbone):
     def compiled_parts(self) -> Sequence[nn.Module]:
         return list(self.blocks)
 
+    @property
+    def sharded_parts(self) -> Sequence[nn.Module]:
+        return list(self.blocks)
+
     def _signal(self, layout: ImageLayout, query: Query) -> Tensor:
         """The conditioning vector (images d): time, what the conditioners give, and tokens a side.
 

@@ -2,6 +2,7 @@
 
 A save writes a temporary folder beside the target, waits for the disk, adds a manifest of SHA-256 sums and renames
 the folder into place. A kill at any moment leaves the old checkpoints and at most a draft that the next save removes.
+Several processes may each `write` their share of the tensors; one of them then `commit`s the whole.
 """
 
 from __future__ import annotations
@@ -11,31 +12,41 @@ import json
 import logging
 import re
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from pixelflow.runs import tensor_files
+from pixelflow.runs.tensor_files import WHOLE, Share
 from pixelflow.runs.weights import title_of
 from pixelflow.system.errors import DataError, MissingInputError, PixelflowError, first_line
-from pixelflow.system.files import opened, read_bytes, remove, sync, sync_folder, write_through, writing
+from pixelflow.system.files import read_bytes, remove, sync_folder, write_through, writing
 from pixelflow.system.records import LARGEST, later
 
 MANIFEST = "manifest.json"
 STATE = "state.json"
 
-_FORMAT = 2
-"""Of the manifest, which speaks for all files; those of format 1 do not name it."""
+_SINGLE, _SHARED = 2, 3
+"""Formats of the manifest, which speaks for all files: one a part, or several. Those of format 1 do not name it."""
 
 _DRAFT = ".draft-"
 _REPLACED = ".replaced-"
+_KEPT = "; the checkpoints before it are kept"
 _STEP_FOLDER = re.compile(r"step-(\d{8,})")
 
 log = logging.getLogger(__name__)
+
+Keep = Callable[[str, str, Tensor], Tensor]
+"""Part, name and tensor to what is kept of it."""
+
+
+def _everything(part: str, name: str, whole: Tensor) -> Tensor:
+    return whole
 
 
 @dataclass(frozen=True)
@@ -63,19 +74,59 @@ def save(
     Raises:
         CannotWriteError: the system refuses; earlier checkpoints are kept and nothing else is left behind.
     """
-    target = folder / _name(step)
-    with writing(target, "; the checkpoints before it are kept"):
+    start(folder)
+    sums = write(folder, step, tensors)
+    return commit(folder, step, sums, state, keep, best)
+
+
+def start(folder: Path) -> None:
+    """Make room for new checkpoints: what killed saves left behind is removed; raises CannotWriteError."""
+    with writing(folder, _KEPT):
         folder.mkdir(parents=True, exist_ok=True)
         clean(folder)
-        draft = folder / f"{_DRAFT}{_name(step)}"
+
+
+def write(folder: Path, step: int, tensors: Mapping[str, Mapping[str, Tensor]], share: Share = WHOLE) -> dict[str, str]:
+    """Write one share of the tensors of `step`, which `commit` makes a checkpoint; returns the hashes of its files.
+
+    Raises:
+        CannotWriteError: the system refuses; nothing is left behind.
+    """
+    draft, files = folder / f"{_DRAFT}{_name(step)}", {share.file_of(part): named for part, named in tensors.items()}
+    with _drafted(draft, folder / _name(step)):
+        draft.mkdir(exist_ok=True)
+        return {name: tensor_files.write(draft / name, named) for name, named in files.items()}
+
+
+def commit(
+    folder: Path, step: int, sums: Mapping[str, str], state: Mapping[str, Any], keep: int, best: int | None = None
+) -> Path:
+    """Make all that was written of `step` its checkpoint, then delete those that `prune` does; returns its folder.
+
+    Raises:
+        CannotWriteError: the system refuses; earlier checkpoints are kept and nothing else is left behind.
+    """
+    draft, target = folder / f"{_DRAFT}{_name(step)}", folder / _name(step)
+    with _drafted(draft, target):
+        write_through(draft / STATE, json.dumps(dict(state), indent=1).encode())
+        all_sums = {**sums, STATE: tensor_files.sha256(draft / STATE)}
+        number = _SINGLE if all(len(own) == 1 for own in tensor_files.parts_of(sums).values()) else _SHARED
+        write_through(draft / MANIFEST, _manifest(step, dict(sorted(all_sums.items())), number))
+        sync_folder(draft)
+        _move_into_place(draft, target)
+        prune(folder, step, keep, best)
+    return target
+
+
+@contextmanager
+def _drafted(draft: Path, target: Path) -> Iterator[None]:
+    """Within, a checkpoint is drafted; the draft goes where that fails."""
+    with writing(target, _KEPT):
         try:
-            _write(draft, step, tensors, state)
-            _move_into_place(draft, target)
+            yield
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
             raise
-        prune(folder, step, keep, best)
-    return target
 
 
 def steps(folder: Path) -> list[int]:
@@ -86,8 +137,13 @@ def steps(folder: Path) -> list[int]:
     return sorted(int(match[1]) for match in matches if match)
 
 
-def load(folder: Path, step: int | None = None, parts: Collection[str] = ("ema",)) -> Checkpoint:
+def load(
+    folder: Path, step: int | None = None, parts: Collection[str] = ("ema",), keep: Keep = _everything
+) -> Checkpoint:
     """The checkpoint of `step`, with only the wanted parts read; by default the newest that is undamaged and finite.
+
+    Args:
+        keep: ``keep(part, name, tensor)``, what is kept of each tensor; one is held whole at a time.
 
     Raises:
         MissingInputError: there is no checkpoint, or it has no such part.
@@ -99,22 +155,13 @@ def load(folder: Path, step: int | None = None, parts: Collection[str] = ("ema",
     if step is not None:
         if step not in present:
             raise MissingInputError(f"{folder}: holds no checkpoint of step {step} (there are: {_listed(present)})")
-        return _read(folder / _name(step), step, parts)
+        return _read(folder / _name(step), step, parts, keep)
     for newest in reversed(present):
         try:
-            return _read(folder / _name(newest), newest, parts)
+            return _read(folder / _name(newest), newest, parts, keep)
         except DataError as error:
             log.warning("%s; falling back to the checkpoint before it", error)
     raise DataError(f"{folder}: every checkpoint is damaged (steps {_listed(present)}); restore one or train anew")
-
-
-def not_finite(tensors: Mapping[str, Mapping[str, Tensor]]) -> str | None:
-    """The first tensor that holds infinities or what is not a number, as ``part name``; None if none does."""
-    for part, named in tensors.items():
-        for name, tensor in named.items():
-            if not tensor.isfinite().all():
-                return f"{part} {name}"
-    return None
 
 
 def clean(folder: Path) -> None:
@@ -135,36 +182,6 @@ def _name(step: int) -> str:
 
 def _listed(present: Collection[int]) -> str:
     return ", ".join(map(str, present))
-
-
-def _write(draft: Path, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> None:
-    draft.mkdir()
-    for part, named in tensors.items():
-        _write_tensors(draft / f"{part}.safetensors", named)
-    write_through(draft / STATE, json.dumps(dict(state), indent=1).encode())
-    sums = {path.name: _sha256(path) for path in sorted(draft.iterdir())}
-    write_through(draft / MANIFEST, _manifest(step, sums))
-    sync_folder(draft)
-
-
-def _write_tensors(path: Path, named: Mapping[str, Tensor]) -> None:
-    try:
-        save_file(_separate(named), path)
-    except SafetensorError as error:  # the Rust side reports a full disk in words only
-        raise OSError(str(error)) from None
-    sync(path)
-
-
-def _separate(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Contiguous CPU tensors; tied ones are copied, since safetensors refuses shared memory."""
-    separate: dict[str, Tensor] = {}
-    taken: set[int] = set()
-    for name, tensor in named.items():
-        storable = tensor.detach().cpu().contiguous()
-        address = storable.untyped_storage().data_ptr()
-        separate[name] = storable.clone() if address in taken else storable
-        taken.add(address)
-    return separate
 
 
 def _move_into_place(draft: Path, target: Path) -> None:
@@ -191,31 +208,40 @@ def prune(folder: Path, step: int, keep: int, best: int | None = None) -> None:
         shutil.rmtree(doomed)
 
 
-def _manifest(step: int, sums: Mapping[str, str], number: int = _FORMAT) -> bytes:
+def _manifest(step: int, sums: Mapping[str, str], number: int) -> bytes:
     """The manifest, with a hash of itself; for given sums and format there is only one form."""
     body = {**({"format": number} if number > 1 else {}), "step": step, "sha256": dict(sums)}
     own = hashlib.sha256(json.dumps(body).encode()).hexdigest()
     return json.dumps({**body, "manifest_sha256": own}, indent=1).encode()
 
 
-def _read(path: Path, step: int, parts: Collection[str]) -> Checkpoint:
+def _read(path: Path, step: int, parts: Collection[str], keep: Keep) -> Checkpoint:
     sums = _read_manifest(path, step)
+    files = tensor_files.parts_of(sums)
     for part in parts:
-        if f"{part}.safetensors" not in sums:
-            there = [title_of(name.removesuffix(".safetensors")) for name in sums if name != STATE]
+        if part not in files:
+            there = [title_of(part) for part in files]
             raise MissingInputError(f"{path}: holds no {title_of(part)} weights (there are: {', '.join(there)})")
-    files = [STATE, *(f"{part}.safetensors" for part in parts)]
-    for name in files:
-        if not (path / name).is_file() or _sha256(path / name) != sums.get(name):
+    for name in [STATE, *(file for part in parts for file in files[part])]:
+        if not (path / name).is_file() or tensor_files.sha256(path / name) != sums.get(name):
             raise DataError(f"{path / name}: is damaged (its SHA-256 is not the manifest's)")
     try:
-        tensors = {part: load_file(path / f"{part}.safetensors") for part in parts}
+        tensors = {part: _tensors(path, part, files[part], keep) for part in parts}
         state = dict(json.loads(read_bytes(path / STATE, LARGEST)))
     except (SafetensorError, ValueError, TypeError, RecursionError) as error:  # of another form, under a fitting hash
         raise DataError(f"{path}: is no checkpoint of ours ({first_line(error)})") from None
-    if (spoilt := not_finite(tensors)) is not None:
-        raise DataError(f"{path}: is spoilt ({spoilt} is not finite)")
     return Checkpoint(step, tensors, state, sums)
+
+
+def _tensors(path: Path, part: str, files: Sequence[str], keep: Keep) -> dict[str, Tensor]:
+    """What is kept of a part's tensors, each of which is finite."""
+
+    def kept(name: str, whole: Tensor) -> Tensor:
+        if not whole.isfinite().all():
+            raise DataError(f"{path}: is spoilt ({part} {name} is not finite)")
+        return keep(part, name, whole)
+
+    return tensor_files.read([path / file for file in files], kept)
 
 
 def _read_manifest(path: Path, step: int) -> dict[str, str]:
@@ -229,11 +255,6 @@ def _read_manifest(path: Path, step: int) -> dict[str, str]:
         intact = False
     if not intact:
         raise DataError(f"{path / MANIFEST}: is missing or damaged")
-    if number > _FORMAT:
-        raise later(str(path), number, _FORMAT)
+    if number > _SHARED:
+        raise later(str(path), number, _SHARED)
     return sums
-
-
-def _sha256(path: Path) -> str:
-    with opened(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

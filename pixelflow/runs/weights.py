@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
+import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.overrides import TorchFunctionMode
 
 from pixelflow.core.model import FlowModel
@@ -49,6 +51,86 @@ class SkipInit(TorchFunctionMode):
         given = dict(kwargs or {})
         target = args[0] if args else given.get("tensor")
         return target if func in _FILLS and isinstance(target, nn.Parameter) else func(*args, **given)
+
+
+class InShares(TorchFunctionMode):
+    """Within, parameters are made on the meta device, and of their values a share is kept: nothing is ever whole.
+
+    Initialisers fill one parameter after the other. Each is whole, in main memory, from when it is first filled until
+    another one is; so values are those that it would have without this, drawn in the same order.
+    """
+
+    def __init__(self, cut: Callable[[Tensor], Tensor], *, draw: bool) -> None:
+        """Cut: the share of a whole tensor. Without `draw` values are left to chance, as with `SkipInit`."""
+        super().__init__()
+        self._cut, self._draw = cut, draw
+        self._parameters, self._shares = dict[int, nn.Parameter](), dict[int, Tensor]()
+        self._whole: tuple[int, Tensor] | None = None
+
+    def __enter__(self) -> Self:
+        self._hook = register_module_parameter_registration_hook(self._on_meta)
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        self._hook.remove()
+        self._put_down()
+
+    def of(self, model: nn.Module) -> dict[str, Tensor]:
+        """The shares of its parameters, by name."""
+        named = model.named_parameters(remove_duplicate=False)
+        return {name: self._shares[id(one)] for name, one in named if id(one) in self._shares}
+
+    def _on_meta(self, module: nn.Module, name: str, parameter: nn.Parameter | None) -> nn.Parameter | None:
+        """A registered parameter without its memory; one that an initialiser has made already keeps its values."""
+        if parameter is None or parameter.is_meta:
+            return None
+        made = nn.Parameter(torch.empty_like(parameter, device="meta"), requires_grad=parameter.requires_grad)
+        self._parameters[id(made)] = made
+        self._keep(id(made), parameter.detach())
+        return made
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        given = dict(kwargs or {})
+        own = next((one for one in (*args, *given.values()) if id(one) in self._parameters), None)
+        if own is None or func is Tensor.requires_grad_:
+            return func(*args, **given)
+        if func in (Tensor.detach, Tensor.data.__get__):
+            return own
+        if func in _FILLS or func is Tensor.copy_:
+            self._take_up(own)
+            if not self._draw:
+                return own
+        elif not (isinstance(asked := func(*args, **given), Tensor) or func is Tensor.__setitem__):
+            return asked  # of shapes and the like
+        if self._whole is None or self._whole[0] != id(own):
+            raise UsageError(
+                "a parameter's first values are changed again after those of others, which training.parallel=fsdp and "
+                "hybrid cannot follow; train with training.parallel=ddp"
+            )
+        whole = self._whole[1]
+        in_place = {name: whole if value is own else value for name, value in given.items()}
+        found = func(*(whole if value is own else value for value in args), **in_place)
+        return own if found is whole else found
+
+    def _take_up(self, own: nn.Parameter) -> None:
+        """Make a parameter the one that is whole."""
+        if self._whole is None or self._whole[0] != id(own):
+            self._put_down()
+            self._whole = id(own), torch.empty(own.shape, dtype=own.dtype)
+
+    def _put_down(self) -> None:
+        """Keep a share of the one that is whole."""
+        if self._whole is not None:
+            self._keep(*self._whole)
+            self._whole = None
+
+    def _keep(self, parameter: int, whole: Tensor) -> None:
+        if self._draw:
+            self._shares[parameter] = self._cut(whole)
 
 
 def load_weights(model: FlowModel, weights: Mapping[str, Tensor], source: str) -> None:

@@ -52,7 +52,7 @@ def joined(device: str | None) -> Iterator[Parallel]:
         torch.cuda.set_device(own)
     peers = _met(own, rank, size)
     try:
-        yield Parallel(own, rank, size)
+        yield Parallel(own, rank, size, _number("LOCAL_WORLD_SIZE", range(1, size + 1), size))
         peers.leave()
     except PixelflowError:
         raise
@@ -103,9 +103,11 @@ def _size() -> int:
     return 1
 
 
-def _number(name: str, among: range) -> int:
+def _number(name: str, among: range, default: int | None = None) -> int:
     """An environment variable that holds a number."""
     value = os.environ.get(name)
+    if value is None and default is not None:
+        return default
     if value is None:
         raise UsageError(f"{name} is not set, but WORLD_SIZE is {os.environ['WORLD_SIZE']!r}; {_START}")
     if not (value.isascii() and value.isdigit() and len(value) < 12 and int(value) in among):

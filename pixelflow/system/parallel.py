@@ -1,38 +1,24 @@
-"""Several processes that work together, as one of them sees it: the one seam to torch's engines for that.
+"""Several processes that work together, as one of them sees it.
 
-Each trains on its share of every batch, and `wrap` makes gradients means over all of them; what else is computed is
-dealt out by `spread`, and the first process writes.
+Each trains on its share of every batch, and an engine (`system.engines`) makes gradients means over all of them; what
+else is computed is dealt out by `spread`, and the first process writes.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor
 
 from pixelflow.system.stopping import Stop, StopSignals
 
 T = TypeVar("T")
 Job = TypeVar("Job")
-
-
-class _Idle(nn.Module):
-    """A module beside a parameter that nothing uses: without one, torch warns that it looks for such in vain."""
-
-    def __init__(self, inner: nn.Module) -> None:
-        super().__init__()
-        self.inner = inner
-        self.idle = nn.Parameter(torch.zeros((), device=next(inner.parameters()).device))
-
-    def forward(self, *given: Any) -> Any:
-        return self.inner(*given)
 
 
 @dataclass(frozen=True)
@@ -42,6 +28,10 @@ class Parallel:
     device: torch.device
     rank: int = 0
     size: int = 1
+    local_size: int = 1
+    """Processes of this machine."""
+    group: Any = None
+    """The connections over which they speak; by default those that all share."""
     signals: StopSignals | None = None
     """Requests to stop, which end what is spread in all processes at once; see `answering`."""
 
@@ -50,32 +40,13 @@ class Parallel:
         """Whether this process writes the run's files."""
         return self.rank == 0
 
-    def wrap(self, objective: nn.Module) -> nn.Module:
-        """The module to call in place of the objective, under `summing`.
-
-        A parameter that no process has a gradient for has none afterwards either, as with one process; where only some
-        have one, the others count as zero.
-        """
-        if self.size == 1:
-            return objective
-        with warnings.catch_warnings():  # newer versions of torch call broadcast_buffers otherwise
-            warnings.simplefilter("ignore", FutureWarning)
-            return DistributedDataParallel(
-                _Idle(objective), gradient_as_bucket_view=True, broadcast_buffers=False, find_unused_parameters=True
-            )
-
-    @contextmanager
-    def summing(self, wrapped: nn.Module, part: int, parts: int) -> Iterator[None]:
-        """Within, one part of a step runs forward and backward; the last one's backward pass averages the gradients."""
-        if not isinstance(wrapped, DistributedDataParallel):
-            yield
-            return
-        with nullcontext() if part == parts - 1 else wrapped.no_sync():
-            yield
-
     def answering(self, signals: StopSignals) -> Parallel:
         """The same, but a signal to any process raises `Stop` in all of them, in `spread` and `by_first`."""
         return replace(self, signals=signals)
+
+    def apart(self) -> Parallel:
+        """The same over connections of their own, for a thread; all processes come here together."""
+        return replace(self, group=dist.new_group(backend="gloo")) if self.size > 1 else self
 
     def spread(self, jobs: Sequence[Job], work: Callable[[Job], T]) -> Iterator[T]:
         """What comes of the jobs, in their order, in the first process; the others do their share and get nothing.
@@ -114,7 +85,7 @@ class Parallel:
         """What the first process asks, in all."""
         told = [what]
         if self.size > 1:
-            dist.broadcast_object_list(told)
+            dist.broadcast_object_list(told, group=self.group)
         return told[0]
 
     def _unless_stopped(self, work: Callable[[], T]) -> T:
@@ -129,31 +100,24 @@ class Parallel:
                 self.signals.answer()
         return found[0]
 
-    def written(self, compute: Callable[[], T], write: Callable[[T], None]) -> None:
-        """Every process computes, since what it computes may be spread over all; the first writes; all wait for it."""
-        found = compute()
-        if self.is_first:
-            write(found)
-        self.wait()
-
     def gather(self, own: T) -> list[T]:
         """What each process has, in their order, in all of them."""
         found: list[Any] = [own] * self.size
         if self.size > 1:
-            dist.all_gather_object(found, own)
+            dist.all_gather_object(found, own, group=self.group)
         return found
 
     def _at_first(self, own: T) -> list[T]:
         """What each process has, in their order, in the first one; nothing in the others."""
         found: list[Any] | None = [own] * self.size if self.is_first else None
         if self.size > 1:
-            dist.gather_object(own, found)
+            dist.gather_object(own, found, group=self.group)
         return found or []
 
     def sum(self, tensor: Tensor) -> None:
         """Replace `tensor` by its sum over all processes."""
         if self.size > 1:
-            dist.all_reduce(tensor)
+            dist.all_reduce(tensor, group=self.group)
 
     def any(self, flag: bool) -> bool:
         """Whether any process says so; all of them get the same answer. No device is waited for."""

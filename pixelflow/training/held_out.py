@@ -6,7 +6,7 @@ touched; a run without held-out images is bit for bit what it was.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from pixelflow.core.fields import columns
 from pixelflow.core.interfaces import BadSample, Dataset, Sample, StageGroup, Work
 from pixelflow.core.learner import Learner
 from pixelflow.core.model import FlowModel
-from pixelflow.core.spec import ExperimentSpec, HeldOutSpec
+from pixelflow.core.spec import ExperimentSpec
+from pixelflow.core.training_settings import HeldOutSpec
 from pixelflow.data.bad_samples import Tally
 from pixelflow.data.renumbered import Renumbered
 from pixelflow.data.subset import Subset
@@ -74,16 +75,18 @@ class HeldOutLoss:
         """Whether `step` is one, and not done."""
         return self.is_at(step) and step not in self._done
 
-    def measure(self, model: FlowModel, averaged: FlowModel, step: int, parallel: Parallel) -> Mapping[str, Any] | None:
-        """The line of metrics of `step`, by the weights as they are and by the averaged ones.
+    def measure(
+        self, model: Callable[[], FlowModel], averaged: Callable[[], FlowModel], step: int, parallel: Parallel
+    ) -> Mapping[str, Any] | None:
+        """The line of metrics of `step`, by the weights as they are and by the averaged ones, one after the other.
 
         Every process measures its share; the line is the first one's, the others have None.
 
         Raises:
             DataError: too many images cannot be read, or all.
         """
-        sums, counts = self._losses(model, parallel)
-        averaged_sums, _ = self._losses(averaged, parallel)
+        sums, counts = self._losses(model(), parallel)
+        averaged_sums, _ = self._losses(averaged(), parallel)
         images = sum(counts)
         self._done.add(step)
         if not parallel.is_first:

@@ -19,7 +19,8 @@ from pixelflow.core.component import ComponentParams
 from pixelflow.core.fields import LABEL
 from pixelflow.core.interfaces import Backbone, Conditioner
 from pixelflow.core.model import FlowModel
-from pixelflow.core.spec import ExperimentSpec, InitSpec
+from pixelflow.core.spec import ExperimentSpec
+from pixelflow.core.training_settings import InitSpec
 from pixelflow.generation.orders import WeightsSource
 from pixelflow.generation.run import Run
 from pixelflow.runs import checkpoint

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 
 import torch
-from torch import Tensor
 
 from pixelflow.core import seeds
 from pixelflow.core.interfaces import Dataset, Work
+from pixelflow.core.model import FlowModel
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.runs import checkpoint
 from pixelflow.runs.runfolder import RunFolder
@@ -29,6 +29,7 @@ from pixelflow.training.optimizer import clip_gradients
 from pixelflow.training.previews import Previews
 from pixelflow.training.rates import rate_at
 from pixelflow.training.reporting import Progress, make_progress
+from pixelflow.training.saving import Saver
 from pixelflow.training.state import TrainState
 from pixelflow.training.tracking import Trackers, tracked
 
@@ -52,8 +53,7 @@ class Trainer:
         self.run, self.spec, self.settings = run, spec, spec.training
         self.dataset, self.parallel, self.signals = trained_on(dataset, spec), parallel, signals
         self.watched = parallel.answering(signals)
-        self.state = TrainState.begin(spec, parallel.device, run.checkpoints)
-        self.objective = parallel.wrap(self.state.objective)
+        self.state = TrainState.begin(spec, parallel, run.checkpoints)
         taught = taught_labels(self.state.objective, dataset.classes)
         self.work = WorkMaker(self.state.model, spec, parallel, teacher_of(self.state.objective), taught)
         self.previews = Previews(run.samples, spec, dataset)
@@ -61,6 +61,7 @@ class Trainer:
         self.held_out = HeldOutLoss(spec, dataset, run.metrics_file, self.state.step)
         self.curves = Curves(run.path)
         self.inherited = self._inherit()
+        self.saver = Saver(run.checkpoints, self.state.engine, self.settings.keep, self.state.restored_step)
         self._is_whole = True
         """Whether the state is that of a step, and not on its way to the next."""
         self._is_common = parallel.size == 1
@@ -69,10 +70,11 @@ class Trainer:
     def _inherit(self) -> Inherited | None:
         """Take the weights of the run to start from, unless this one has begun."""
         init, state = self.spec.training.init_from, self.state
-        if init is None or state.saved_step is not None:
+        if init is None or state.restored_step is not None:
             return None
-        inherited = inherit(state.model, self.spec, former_run(init), self.dataset.classes)
-        state.ema.model.load_state_dict(state.model.state_dict())
+        model = state.whole(state.model)
+        inherited = inherit(model, self.spec, former_run(init), self.dataset.classes)
+        state.replace(model.state_dict())
         return inherited
 
     @property
@@ -102,20 +104,23 @@ class Trainer:
             try:
                 self._steps(progress, trackers)
             except Stop:
-                self.save()
-                self._draw_curves()
+                self._end()
                 raise
             except (CannotWriteError, NonFiniteError):
                 raise
             except Exception as error:
                 if not (self._is_whole and self._is_common):  # others cannot wait for a save of which they do not know
                     raise
-                self.save()
+                self._end()
                 if isinstance(error, PixelflowError):
                     raise type(error)(f"{error}; step {self.state.step} is saved") from error
                 raise
-            self.save()
-            self._draw_curves()
+            self._end()
+
+    def _end(self) -> None:
+        self.save()
+        self.saver.finish()
+        self._draw_curves()
 
     def _draw_curves(self) -> None:
         if self.parallel.is_first:
@@ -161,8 +166,9 @@ class Trainer:
                 batch = next(stream)
         except Exception as error:
             failure = error
-        if self.parallel.any(failure is not None or self.signals.received is not None):
+        if self.parallel.any(failure is not None or self.signals.received is not None or self.saver.has_failed):
             self._is_common = True
+            self.saver.finish()
             if failure is None:
                 self.signals.answer()
         if failure is not None:
@@ -179,7 +185,7 @@ class Trainer:
         # For dropout within a network, the one thing that is drawn by process.
         torch.manual_seed(seeds.derive(self.spec.seed, "network", self.parallel.rank, step))
         losses, counts = self._backward(self.work(batch, step), len(batch))
-        norm = clip_gradients(state.trained.values(), self.settings.max_grad_norm).item()
+        norm = state.engine.whole(clip_gradients(state.trained.values(), self.settings.max_grad_norm)).item()
         if not all(map(math.isfinite, (*losses, norm))):
             what = "gradient" if all(map(math.isfinite, losses)) else "loss"
             raise self._non_finite(
@@ -197,9 +203,9 @@ class Trainer:
         sums = torch.zeros(2, len(self.state.model.cascade.stages), device=self.parallel.device)
         is_half, parts = self.settings.precision == "bfloat16", work.parts(self.settings.grad_accumulation)
         for index, part in enumerate(parts):
-            with self.parallel.summing(self.objective, index, len(parts)):
+            with self.state.engine.part(self.state.wrapped, index, len(parts)):
                 with torch.autocast(self.parallel.device.type, torch.bfloat16, enabled=is_half):
-                    losses = self.objective(part)
+                    losses = self.state.wrapped(part)
                 (torch.cat(losses).sum() / images).backward()
             for group, loss in zip(part.groups, losses, strict=True):
                 sums[0, group.stage.index] += loss.detach().sum()
@@ -209,23 +215,26 @@ class Trainer:
         return of_stages, [int(count) for count in counts]
 
     def save(self) -> None:
-        """Write a checkpoint of the present step; every process waits for it.
+        """Begin to write a checkpoint of the present step, which `Saver.finish` waits for; unless there is one.
 
         Raises:
             NonFiniteError: the state is spoilt; nothing is written.
+            CannotWriteError: the checkpoint before it could not be written.
         """
-        if (spoilt := self.state.spoilt) is not None:
-            raise self._non_finite(f"{spoilt} is not finite after step {self.state.step}; this is not saved and")
-        self.parallel.written(lambda: self.state.tensors, self._write)
-
-    def _write(self, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
-        self.run.history.sync()
-        self.state.metrics = self.run.history.position
-        best = self.evaluations.best
-        self.state.save(tensors, self.run.checkpoints, self.settings.keep, best.step if best else None)
+        state, best = self.state, self.evaluations.best
+        self.saver.finish()
+        if self.saver.newest == state.step:
+            return
+        if (spoilt := next(filter(None, self.parallel.gather(state.spoilt)), None)) is not None:
+            raise self._non_finite(f"{spoilt} is not finite after step {state.step}; this is not saved and")
+        if self.parallel.is_first:
+            self.run.history.sync()
+            state.metrics = self.run.history.position
+        self.saver.begin(state.step, state.parts, state.told, best.step if best else None)
 
     def _non_finite(self, what: str) -> NonFiniteError:
-        kept = self.state.saved_step
+        self.saver.finish()
+        kept = self.saver.newest
         return NonFiniteError(
             what
             + (f" the checkpoint of step {kept} is kept" if kept is not None else " no checkpoint was written yet")
@@ -252,11 +261,17 @@ class Trainer:
         self._preview(progress, trackers)
         self._evaluate(progress, trackers)
 
+    def _whole_model(self) -> FlowModel:
+        return self.state.whole(self.state.model)
+
+    def _whole_average(self) -> FlowModel:
+        return self.state.whole(self.state.ema.model)
+
     def _measure_held_out(self, progress: Progress, trackers: Trackers) -> None:
         step = self.state.step
         if not (self.held_out.is_at(step) and self.parallel.first_says(self.held_out.is_due(step))):
             return
-        line = self.held_out.measure(self.state.model, self.state.ema.model, step, self.watched)
+        line = self.held_out.measure(self._whole_model, self._whole_average, step, self.watched)
         if line is None:
             return
         self.run.history.append(line)
@@ -273,7 +288,7 @@ class Trainer:
         step = self.state.step
         if not (self.previews.are_at(step) and self.parallel.first_says(self.previews.is_due(step))):
             return
-        drawn = self.previews.draw(self.state.ema.model, step, self.watched)
+        drawn = self.previews.draw(self._whole_average(), step, self.watched)
         if drawn is not None:
             progress.say(f"step {step}: drew {drawn}")
             trackers.show(step, self.previews.files(step))
@@ -284,7 +299,8 @@ class Trainer:
         step = self.state.step
         if not (self.evaluations.are_at(step) and self.parallel.first_says(self.evaluations.are_due(step))):
             return
-        line = self.evaluations.measure(self.state.ema.model, step, self.watched)
+        line = self.evaluations.measure(self._whole_average(), step, self.watched)
+        self.saver.finish()
         if line is None:
             return
         self.run.history.append(line)

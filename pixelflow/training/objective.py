@@ -32,28 +32,31 @@ from pixelflow.training.loader import Batch, SizeGroup
 logger = logging.getLogger(__name__)
 
 
-def build_objective(spec: ExperimentSpec, model: FlowModel, average: FlowModel) -> Objective:
+def build_objective(
+    spec: ExperimentSpec, model: FlowModel, average: FlowModel, device: torch.device | None = None
+) -> Objective:
     """The objective of a spec over the model that is trained, with the second network that it asks.
 
     What weights it has beside the model's are drawn from the spec's seed.
 
     Args:
         average: the model of the averaged weights.
+        device: where it works; by default where the model lies, which may have no numbers yet.
 
     Raises:
         UsageError: the second network has another cascade; or what the objective asks of a network it cannot give.
         MissingInputError, DataError: the second network's run is not there, or damaged.
     """
-    asked = spec.objective.second_network
+    asked, device = spec.objective.second_network, device or model.device
     second = FrozenLearner(average) if asked == "ema" else None
     if asked is not None and asked != "ema":
-        run = Run.open(asked.run, step=asked.step, weights=asked.weights, device=str(model.device))
+        run = Run.open(asked.run, step=asked.step, weights=asked.weights, device=str(device))
         second = FrozenLearner(run.model, run.known if LABEL.name in run.reads else None)
         if run.model.cascade.stages != model.cascade.stages:
             raise UsageError(f"objective: the teacher {asked.run} has another cascade; it needs the same stages")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeds.derive(spec.seed, "objective"))
-        objective: Objective = spec.objective.build(network=Learner(model), second=second, device=model.device)
+        objective: Objective = spec.objective.build(network=Learner(model), second=second, device=device)
     return objective.train()
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from pixelflow.core.interfaces import Backbone
-from pixelflow.core.spec import TrainingSpec
+from pixelflow.core.training_settings import TrainingSpec
 from pixelflow.system.errors import UsageError
 
 

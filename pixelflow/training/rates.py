@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pixelflow.core.spec import TrainingSpec
+from pixelflow.core.training_settings import TrainingSpec
 from pixelflow.system.errors import UsageError
 
 _SETTINGS = ("steps", "learning_rate", "warmup", "lr_schedule", "decay_end", "phases")

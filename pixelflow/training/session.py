@@ -39,6 +39,7 @@ CHANGEABLE = (
     "sampling",
     "evaluation",
     "training.threads",
+    "training.parallel",
     "training.workers",
     "training.activation_checkpointing",
     "training.log_every",

@@ -15,7 +15,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pixelflow.runs import checkpoint
+from pixelflow.runs import checkpoint, tensor_files
 from pixelflow.system.errors import CannotWriteError, DataError, MissingInputError
 
 PARTS = ("model", "ema", "optimizer")
@@ -160,7 +160,7 @@ def test_a_full_disk_keeps_the_old_checkpoint_and_leaves_no_litter(tmp_path, mon
     def full(*args: object, **kwargs: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(checkpoint, failing, full)
+    monkeypatch.setattr(tensor_files if failing in ("save_file", "sync") else checkpoint, failing, full)
     with pytest.raises(CannotWriteError, match=r"No space left on device.*are kept") as caught:
         save_steps(tmp_path, 2)
     assert caught.value.exit_code == 73

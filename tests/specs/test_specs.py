@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pixelflow.core import reading
-from pixelflow.core.spec import ExperimentSpec, InitSpec
+from pixelflow.core.spec import ExperimentSpec
+from pixelflow.core.training_settings import InitSpec
 from pixelflow.runs import checkpoint
 from pixelflow.runs.runfolder import RunFolder
 from pixelflow.training import initial

@@ -34,7 +34,7 @@ def test_files_of_another_form_under_a_fitting_manifest(run, name, content):
     (step / name).write_bytes(content)
     sums = json.loads((step / "manifest.json").read_bytes())["sha256"]
     sums[name] = hashlib.sha256(content).hexdigest()
-    (step / "manifest.json").write_bytes(checkpoint._manifest(7, sums))
+    (step / "manifest.json").write_bytes(checkpoint._manifest(7, sums, 2))
     with pytest.raises(DataError, match="is no checkpoint of ours"):
         checkpoint.load(run.checkpoints, 7)
 

@@ -18,6 +18,7 @@ from pixelflow.core.assembly import build_dataset
 from pixelflow.runs import checkpoint
 from pixelflow.runs.runfolder import RunFolder
 from pixelflow.system.distributed import joined
+from pixelflow.system.engines import engine_for
 from pixelflow.system.errors import UsageError
 from pixelflow.system.parallel import Parallel
 from pixelflow.system.stopping import StopSignals
@@ -88,14 +89,14 @@ MIXED = (
 
 def train_one(rank: int, size: int, port: int, folder: Path, *overrides: str) -> None:
     """What a process that torchrun started does."""
-    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1",
-                   "MASTER_PORT": str(port)}  # fmt: skip
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank % 2), "LOCAL_WORLD_SIZE": "2",
+                   "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}  # fmt: skip
     with joined("cpu") as parallel, StopSignals() as signals:
         train(make_spec(*overrides), folder, parallel, signals)
 
 
 def train_together(size: int, folder: Path, *overrides: str) -> RunFolder:
-    """Train with `size` processes; returns the run."""
+    """Train with `size` processes, two on a machine as they are told; returns the run."""
     fork, port = multiprocessing.get_context("fork"), free_port()
     given = [(rank, size, port, folder, *overrides) for rank in range(size)]
     started = [fork.Process(target=train_one, args=own) for own in given]
@@ -130,17 +131,24 @@ def alone(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("size", "accumulation"),
-    [(2, 2), *(pytest.param(*own, marks=pytest.mark.slow) for own in ((2, 1), (4, 1), (4, 2)))],
+    ("mode", "size", "accumulation"),
+    [
+        ("ddp", 2, 2),
+        ("fsdp", 2, 2),
+        *(pytest.param(*own, marks=pytest.mark.slow) for own in (("ddp", 2, 1), ("ddp", 4, 1), ("ddp", 4, 2))),
+        *(pytest.param(*own, marks=pytest.mark.slow) for own in (("fsdp", 2, 1), ("fsdp", 4, 1), ("fsdp", 4, 2))),
+        *(pytest.param(*own, marks=pytest.mark.slow) for own in (("hybrid", 4, 1), ("hybrid", 4, 2))),
+    ],
 )
-def test_any_number_of_processes_trains_alike(tmp_path, alone, size, accumulation):
+def test_any_number_of_processes_trains_alike(tmp_path, alone, mode, size, accumulation):
     """Losses, weights, held-out loss, evaluation and pictures, with several sizes of images in a batch."""
-    run = train_together(size, tmp_path / "run", *MIXED, f"training.grad_accumulation={accumulation}")
+    own = (f"training.parallel={mode}", f"training.grad_accumulation={accumulation}")
+    run = train_together(size, tmp_path / "run", *MIXED, *own)
     assert_alike(lines_of(run), lines_of(alone))
     assert any("held_out" in line for line in lines_of(alone))
     assert any("evaluation" in line for line in lines_of(alone))
     a, b = (checkpoint.load(one.checkpoints, parts=PARTS).tensors for one in (run, alone))
-    begun = TrainState.begin(make_spec(*MIXED), torch.device("cpu"), tmp_path / "none").model.state_dict()
+    begun = TrainState.begin(make_spec(*MIXED), Parallel(torch.device("cpu")), tmp_path / "none").model.state_dict()
     assert any((a["model"][name] - begun[name]).abs().max() > 1e-3 for name in begun)
     for part in PARTS:
         for name, tensor in b[part].items():
@@ -155,7 +163,7 @@ def test_any_number_of_processes_trains_alike(tmp_path, alone, size, accumulatio
 def test_what_an_objective_draws_is_an_images_own(tmp_path):
     """In whichever process and part of a step it is."""
     spec = make_spec("training.batch_size=8")
-    model, data = TrainState.begin(spec, torch.device("cpu"), tmp_path).model, build_dataset(spec)
+    model, data = TrainState.begin(spec, Parallel(torch.device("cpu")), tmp_path).model, build_dataset(spec)
     drawn = []
     for size, parts in ((1, 1), (1, 2), (2, 1), (4, 2)):
         of_image = {}
@@ -214,7 +222,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
 def test_alone_nothing_is_exchanged():
     parallel = Parallel(torch.device("cpu"))
     layer = torch.nn.Linear(2, 2)
-    assert parallel.wrap(layer) is layer
+    assert engine_for(parallel, "fsdp").wrap(layer, [], layer) is layer
     assert parallel.any(True)
     assert not parallel.any(False)
 
@@ -239,11 +247,12 @@ def average_gradients_of_one(rank: int, port: int, folder: Path) -> None:
                    "MASTER_PORT": str(port)}  # fmt: skip
     with joined("cpu") as parallel:
         module = Halves()
-        wrapped = parallel.wrap(module)
+        engine = engine_for(parallel, "ddp")
+        wrapped = engine.wrap(module, [], module)
         for _ in range(2):
             module.zero_grad()
             for index, used in enumerate(USED[rank]):
-                with parallel.summing(wrapped, index, 2):
+                with engine.part(wrapped, index, 2):
                     wrapped(used).backward()
         torch.save([None if one.grad is None else one.grad.clone() for one in module.weights], folder / f"{rank}.pt")
 

@@ -22,7 +22,9 @@ ALONE = Parallel(torch.device("cpu"))
 def measured(spec, model=None, seed=0):
     dataset = build_dataset(spec)
     model = model or lively_model(spec, seed)
-    return HeldOutLoss(spec, dataset, spec_file(spec), 0).measure(model, lively_model(spec, 7), 2, ALONE)["held_out"]
+    return HeldOutLoss(spec, dataset, spec_file(spec), 0).measure(
+        lambda: model, lambda: lively_model(spec, 7), 2, ALONE
+    )["held_out"]
 
 
 def spec_file(spec):
@@ -55,7 +57,7 @@ def test_it_leaves_the_model_and_the_randomness_alone():
     torch.manual_seed(5)
     expected = torch.randn(3)
     torch.manual_seed(5)
-    held_out.measure(model, model, 2, ALONE)
+    held_out.measure(lambda: model, lambda: model, 2, ALONE)
     assert torch.equal(torch.randn(3), expected)
     assert model.training
     assert all(parameter.grad is None for parameter in model.parameters())

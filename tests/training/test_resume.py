@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 from pixelflow.runs import checkpoint
 from pixelflow.runs.runfolder import RunFolder
 from pixelflow.system.errors import PreemptedError, UsageError
+from pixelflow.system.parallel import Parallel
 from pixelflow.training.loop import Trainer
 from pixelflow.training.state import TrainState
 from tests.training.conftest import lines_of
@@ -154,8 +155,8 @@ class Draws(TorchFunctionMode):
 def test_weights_are_drawn_only_where_there_are_none(trained, tiny_spec):
     run = trained("run")
     with Draws() as again:
-        state = TrainState.begin(tiny_spec, torch.device("cpu"), run.checkpoints)
+        state = TrainState.begin(tiny_spec, Parallel(torch.device("cpu")), run.checkpoints)
     with Draws() as first:
-        TrainState.begin(tiny_spec, torch.device("cpu"), run.path / "none")
+        TrainState.begin(tiny_spec, Parallel(torch.device("cpu")), run.path / "none")
     assert (state.step, again.count) == (4, 0)
     assert first.count > 0

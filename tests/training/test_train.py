@@ -15,7 +15,7 @@ from pixelflow.core.assembly import build_model
 from pixelflow.core.interfaces import BadSample
 from pixelflow.data.digits import Digits
 from pixelflow.generation import draw as drawing
-from pixelflow.runs import checkpoint
+from pixelflow.runs import checkpoint, tensor_files
 from pixelflow.system.errors import (
     CannotWriteError,
     DataError,
@@ -143,14 +143,14 @@ def test_not_a_number_stops_before_the_state_is_spoilt(trained, tmp_path, monkey
 
 
 def test_a_full_disk_keeps_what_is_there(trained, tmp_path, monkeypatch):
-    original = checkpoint.save_file
+    original = tensor_files.save_file
 
     def full(named, path):
         if "step-00000004" in str(path):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         original(named, path)
 
-    monkeypatch.setattr(checkpoint, "save_file", full)
+    monkeypatch.setattr(tensor_files, "save_file", full)
     with pytest.raises(CannotWriteError, match="No space left"):
         trained("run")
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000002"]
@@ -220,8 +220,8 @@ def test_sigterm_in_every_phase(trained, tmp_path, monkeypatch, phase):
         elif phase == "pictures":
             patch.setattr(drawing, "_draw_part", lambda *given: next(stuck(terminate)()))
         else:
-            original = checkpoint.save_file
-            patch.setattr(checkpoint, "save_file", lambda named, path: (terminate(), original(named, path)))
+            original = tensor_files.save_file
+            patch.setattr(tensor_files, "save_file", lambda named, path: (terminate(), original(named, path)))
         with pytest.raises(PreemptedError) as caught:
             trained("run", "training.sample_every=2", "training.samples=1")
     assert caught.value.exit_code == 75

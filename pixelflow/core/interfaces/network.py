@@ -56,6 +56,14 @@ class Backbone(Component, nn.Module, ABC):
         return [self]
 
     @property
+    def sharded_parts(self) -> Sequence[nn.Module]:
+        """The modules that ``training.parallel: fsdp`` gathers one at a time; all else is gathered for a whole step.
+
+        Each is called exactly once an evaluation, whatever stages a batch has, and all of its parameters take part.
+        """
+        return ()
+
+    @property
     def ends(self) -> Sequence[nn.Module]:
         """The linear layers that take pixels in and give them out; Muon (``training.optimizer``) leaves them alone."""
         return ()
