@@ -9,8 +9,8 @@ import hashlib
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -22,7 +22,8 @@ from pixelflow.system.files import opened, sync
 _FILE = re.compile(r"(?P<part>.+?)(-(?P<number>\d+)-of-(?P<count>\d+))?\.safetensors")
 
 
-class Share(NamedTuple):
+@dataclass(frozen=True)
+class Share:
     """Which of several files a process writes of each part."""
 
     index: int = 0

@@ -20,6 +20,14 @@ _FILLS = {
 """What initialisers end in; of torch's own, some reach a mode whole, the others by the tensor methods they call."""
 _ALIGNMENT = 64
 """Bytes."""
+_SAME: Any = (Tensor.detach, vars(torch._C.TensorBase)["data"].__get__)
+"""What gives a parameter's own numbers, without its gradient."""
+_IS_META: Any = vars(torch._C.TensorBase)["is_meta"].__get__
+_LIKE = {
+    Tensor.new_tensor, Tensor.new_empty, Tensor.new_zeros, Tensor.new_ones, Tensor.new_full,
+    torch.empty_like, torch.zeros_like, torch.ones_like,
+}  # fmt: skip
+"""What asks a tensor for its shape, type and device alone."""
 _SHOWN = 3
 """Names of each kind in an error."""
 
@@ -56,8 +64,8 @@ class SkipInit(TorchFunctionMode):
 class InShares(TorchFunctionMode):
     """Within, parameters are made on the meta device, and of their values a share is kept: nothing is ever whole.
 
-    Initialisers fill one parameter after the other. Each is whole, in main memory, from when it is first filled until
-    another one is; so values are those that it would have without this, drawn in the same order.
+    Initialisers fill one parameter after the other. Each is whole, in main memory, from when it is made or filled
+    until another one is; so values are those that it would have without this, drawn in the same order.
     """
 
     def __init__(self, cut: Callable[[Tensor], Tensor], *, draw: bool) -> None:
@@ -68,12 +76,13 @@ class InShares(TorchFunctionMode):
         self._whole: tuple[int, Tensor] | None = None
 
     def __enter__(self) -> Self:
-        self._hook = register_module_parameter_registration_hook(self._on_meta)
-        super().__enter__()
+        hook: Callable[..., Any] = self._on_meta
+        self._hook = register_module_parameter_registration_hook(hook)
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
         self._hook.remove()
         self._put_down()
 
@@ -84,11 +93,12 @@ class InShares(TorchFunctionMode):
 
     def _on_meta(self, module: nn.Module, name: str, parameter: nn.Parameter | None) -> nn.Parameter | None:
         """A registered parameter without its memory; one that an initialiser has made already keeps its values."""
-        if parameter is None or parameter.is_meta:
+        if parameter is None or id(parameter) in self._parameters:
             return None
         made = nn.Parameter(torch.empty_like(parameter, device="meta"), requires_grad=parameter.requires_grad)
+        self._put_down()
         self._parameters[id(made)] = made
-        self._keep(id(made), parameter.detach())
+        self._whole = id(made), parameter.detach()
         return made
 
     def __torch_function__(
@@ -98,14 +108,21 @@ class InShares(TorchFunctionMode):
         own = next((one for one in (*args, *given.values()) if id(one) in self._parameters), None)
         if own is None or func is Tensor.requires_grad_:
             return func(*args, **given)
-        if func in (Tensor.detach, Tensor.data.__get__):
+        if func in _SAME:
             return own
+        if func == _IS_META:  # some of torch's initialisers leave such alone
+            return False
+        if func in _LIKE:
+            return func(*(torch.empty(one.shape, dtype=one.dtype) if one is own else one for one in args), **given)
         if func in _FILLS or func is Tensor.copy_:
             self._take_up(own)
             if not self._draw:
                 return own
-        elif not (isinstance(asked := func(*args, **given), Tensor) or func is Tensor.__setitem__):
-            return asked  # of shapes and the like
+        else:
+            with torch.no_grad():
+                asked = func(*args, **given)
+            if not (isinstance(asked, Tensor) or func is Tensor.__setitem__):
+                return asked  # of shapes and the like
         if self._whole is None or self._whole[0] != id(own):
             raise UsageError(
                 "a parameter's first values are changed again after those of others, which training.parallel=fsdp and "

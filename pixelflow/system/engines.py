@@ -13,9 +13,13 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from pixelflow.system.errors import UsageError
+from pixelflow.system.lockstep import InStep
 from pixelflow.system.parallel import Parallel
 
 Mode = Literal["ddp", "fsdp", "hybrid"]
@@ -125,9 +129,6 @@ class Shards(Engine):
 
     def __init__(self, parallel: Parallel, shards: int, half: bool) -> None:
         super().__init__(parallel)
-        from torch.distributed.device_mesh import init_device_mesh
-        from torch.distributed.tensor import Replicate, Shard, distribute_tensor
-
         if "src_data_rank" not in inspect.signature(distribute_tensor).parameters:
             raise UsageError(f"training.parallel fsdp and hybrid need torch 2.7 or newer; this is {torch.__version__}")
         if parallel.size % shards:
@@ -144,95 +145,42 @@ class Shards(Engine):
         frozen = {one for one in objective.parameters() if not (one.requires_grad or one.is_meta)}
         for block in blocks:
             self._shard(block)
-        wrapped = self._shard(_InStep(objective), frozen)
+        wrapped = self._shard(InStep(objective), frozen)
         if any(type(one) is nn.Parameter for one in average.parameters()):  # the objective does not ask it
             self._shard(average)
         return wrapped
 
     def _shard(self, module: nn.Module, ignored: set[nn.Parameter] | None = None) -> nn.Module:
         """Cut what is not cut yet of a module's parameters; they are gathered while it runs."""
-        from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
-
         held = torch.bfloat16 if self._half else None
         policy = MixedPrecisionPolicy(param_dtype=held, reduce_dtype=torch.float32, cast_forward_inputs=False)
-        more = {"ignored_params": ignored} if ignored else {}
-        sharded: nn.Module = fully_shard(module, mesh=self._mesh, mp_policy=policy, **more)
-        return sharded
+        fully_shard(module, mesh=self._mesh, mp_policy=policy, ignored_params=ignored)
+        return module
 
     @contextmanager
     def part(self, wrapped: nn.Module, index: int, parts: int) -> Iterator[None]:
         """The shares' gradients are summed with each part, so that none is ever whole."""
-        from torch.distributed.fsdp import FSDPModule
-
-        assert isinstance(wrapped, FSDPModule)
-        assert isinstance(wrapped, _InStep)
-        wrapped.set_requires_all_reduce(index == parts - 1)
+        assert isinstance(wrapped, InStep)
+        if isinstance(wrapped, FSDPModule):
+            wrapped.set_requires_all_reduce(index == parts - 1)
         yield
         if index == parts - 1:
             wrapped.forget_unused(self.parallel)
 
     def cut(self, whole: Tensor) -> Tensor:
-        from torch.distributed.tensor import distribute_tensor
-
         return distribute_tensor(whole.to(self.parallel.device), self._mesh, self._placements, src_data_rank=None)
 
     def whole(self, tensor: Tensor) -> Tensor:
-        from torch.distributed.tensor import DTensor
-
         return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
     def local(self, tensor: Tensor) -> Tensor:
-        from torch.distributed.tensor import DTensor
-
         return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
     def own(self, named: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Shares of the first model, and in the first process what is whole everywhere."""
-        shares = {name: self.local(tensor) for name, tensor in named.items()}
-        return {name: share for name, share in shares.items() if self._is_written(share, share is not named[name])}
+        return {name: self.local(tensor) for name, tensor in named.items() if self._writes(tensor)}
 
-    def _is_written(self, share: Tensor, is_cut: bool) -> bool:
-        return self.parallel.rank < self.shards and len(share) > 0 if is_cut else self.parallel.is_first
-
-
-class _InStep(nn.Module):
-    """An objective whose parameters outside of the blocks all get a gradient, so that all processes reduce the same."""
-
-    def __init__(self, inner: nn.Module) -> None:
-        super().__init__()
-        self.inner = inner
-        self._used = dict[str, bool]()
-
-    def forward(self, *given: Any) -> list[Tensor]:
-        losses: list[Tensor] = self.inner(*given)
-        reached = _leaves(losses)
-        for name, one in self.inner.named_parameters():
-            if one.requires_grad and type(one) is nn.Parameter:  # gathered now, which those of blocks are not
-                self._used[name] = self._used.get(name, False) or one in reached
-                if one not in reached:
-                    losses[0] = losses[0] + one.flatten()[:0].sum()
-        return losses
-
-    def forget_unused(self, parallel: Parallel) -> None:
-        """Take the zeros from parameters that no process had a gradient for: with one process they would have none."""
-        used = torch.tensor([float(flag) for flag in self._used.values()])
-        parallel.sum(used)
-        parameters = dict(self.inner.named_parameters())
-        for name, count in zip(self._used, used.tolist(), strict=True):
-            if not count:
-                parameters[name].grad = None
-        self._used.clear()
-
-
-def _leaves(outputs: Iterable[Tensor]) -> set[Tensor]:
-    """The parameters from which tensors were computed."""
-    nodes = {output.grad_fn for output in outputs}
-    todo, found = [node for node in nodes if node is not None], set()
-    while todo:
-        node = todo.pop()
-        if (leaf := getattr(node, "variable", None)) is not None:
-            found.add(leaf)
-        fresh = {after for after, _ in node.next_functions if after is not None and after not in nodes}
-        nodes |= fresh
-        todo += fresh
-    return found
+    def _writes(self, tensor: Tensor) -> bool:
+        if isinstance(tensor, DTensor):
+            return self.parallel.rank < self.shards and len(tensor.to_local()) > 0
+        return self.parallel.is_first

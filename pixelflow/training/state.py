@@ -73,7 +73,8 @@ class TrainState:
     @classmethod
     def _of(cls, model: FlowModel, spec: ExperimentSpec, engine: Engine, shares: Mapping[str, Tensor]) -> TrainState:
         training, device = spec.training, engine.parallel.device
-        model._apply(lambda tensor: tensor if tensor.is_meta else tensor.to(device)).train()
+        model._apply(lambda tensor: tensor if tensor.is_meta else tensor.to(device))  # type: ignore[no-untyped-call]
+        model.train()
         model.backbone.activation_checkpointing = training.activation_checkpointing
         form = copy.deepcopy(model) if engine.cuts else None
         ema = Ema(model, training.ema, engine.local)

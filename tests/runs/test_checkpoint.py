@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pixelflow.runs import checkpoint, tensor_files
+from pixelflow.runs.tensor_files import Share
 from pixelflow.system.errors import CannotWriteError, DataError, MissingInputError
 
 PARTS = ("model", "ema", "optimizer")
@@ -234,3 +235,61 @@ def test_nothing_is_pickled(tmp_path):
     for path in (tmp_path / "step-00000001").iterdir():
         assert path.suffix in (".json", ".safetensors")
     assert json.loads((tmp_path / "step-00000001" / "state.json").read_text()) == {"images": 8}
+
+
+def save_shares(folder: Path, step: int, whole: dict[str, torch.Tensor], count: int) -> None:
+    """As `count` processes do, each of which holds some rows; what has no rows is the first's."""
+    checkpoint.start(folder)
+    sums = {}
+    for index in range(count):
+        rows = {name: tensor.chunk(count)[index:][:1] for name, tensor in whole.items() if tensor.ndim}
+        own = {name: found[0] for name, found in rows.items() if found}
+        own |= {name: tensor for name, tensor in whole.items() if not tensor.ndim and not index}
+        sums |= checkpoint.write(folder, step, {"ema": own, "model": own}, Share(index, count))
+    checkpoint.commit(folder, step, sums, {}, keep=2)
+
+
+WHOLE = {"wide": torch.arange(35.0).view(7, 5), "short": torch.tensor([1.0, 2.0]), "count": torch.tensor(3)}
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 11])
+def test_shares_are_joined_when_they_are_read(tmp_path, count):
+    save_shares(tmp_path, 1, WHOLE, count)
+    found = checkpoint.load(tmp_path, parts=("ema", "model"))
+    for named in found.tensors.values():
+        assert named.keys() == WHOLE.keys()
+        assert all(torch.equal(named[name], tensor) for name, tensor in WHOLE.items())
+    assert len(found.sha256) == 2 * count + 1
+
+
+def test_a_reader_may_keep_rows_of_other_shares(tmp_path):
+    save_shares(tmp_path, 1, WHOLE, 3)
+    rows = checkpoint.load(tmp_path, keep=lambda part, name, tensor: tensor[1:4] if name == "wide" else tensor)
+    assert torch.equal(rows.tensors["ema"]["wide"], WHOLE["wide"][1:4])
+
+
+@pytest.mark.parametrize("name", ["ema-2-of-3.safetensors", "model-3-of-3.safetensors"])
+@pytest.mark.parametrize("harm", ["flipped", "gone"])
+def test_a_damaged_share_is_noticed(tmp_path, name, harm):
+    save_shares(tmp_path, 1, WHOLE, 2)
+    save_shares(tmp_path, 2, WHOLE, 3)
+    path = tmp_path / "step-00000002" / name
+    flip(path, 100) if harm == "flipped" else path.unlink()
+    assert checkpoint.load(tmp_path, parts=("ema", "model")).step == 1
+
+
+def test_what_was_not_written_by_all_is_no_checkpoint(tmp_path):
+    save_shares(tmp_path, 1, WHOLE, 2)
+    checkpoint.write(tmp_path, 2, {"ema": WHOLE}, Share(1, 2))
+    assert checkpoint.steps(tmp_path) == [1]
+    checkpoint.start(tmp_path)
+    assert names(tmp_path) == ["step-00000001"]
+
+
+def test_former_versions_know_that_a_checkpoint_in_shares_is_not_for_them(tmp_path):
+    save_shares(tmp_path, 1, WHOLE, 1)
+    save_shares(tmp_path, 2, WHOLE, 2)
+    formats = [
+        json.loads((tmp_path / f"step-0000000{step}" / "manifest.json").read_text())["format"] for step in (1, 2)
+    ]
+    assert formats == [2, 3]

@@ -12,6 +12,7 @@ import pytest
 import torch
 import torch.distributed.run
 from PIL import Image
+from torch import nn
 
 from pixelflow.cli.app import main
 from pixelflow.core.assembly import build_dataset
@@ -234,33 +235,34 @@ class Halves(torch.nn.Module):
         super().__init__()
         self.weights = torch.nn.ParameterList(torch.ones(3) for _ in range(4))
 
-    def forward(self, used: list[int]) -> torch.Tensor:
-        return torch.stack([(self.weights[index] * (index + 1)).sum() for index in used]).sum()
+    def forward(self, used: list[int]) -> list[torch.Tensor]:
+        return [torch.stack([(self.weights[index] * (index + 1)).sum() for index in used])]
 
 
 USED = {0: [[0, 1], [0]], 1: [[0], [0, 2]]}
 """Process -> the weights that the two parts of its step use; nobody uses the last."""
 
 
-def average_gradients_of_one(rank: int, port: int, folder: Path) -> None:
+def average_gradients_of_one(rank: int, port: int, folder: Path, mode: str) -> None:
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1",
                    "MASTER_PORT": str(port)}  # fmt: skip
     with joined("cpu") as parallel:
-        module = Halves()
-        engine = engine_for(parallel, "ddp")
-        wrapped = engine.wrap(module, [], module)
+        module, engine = Halves(), engine_for(parallel, mode)
+        wrapped = engine.wrap(module, [], nn.Linear(3, 3))
         for _ in range(2):
             module.zero_grad()
             for index, used in enumerate(USED[rank]):
                 with engine.part(wrapped, index, 2):
-                    wrapped(used).backward()
-        torch.save([None if one.grad is None else one.grad.clone() for one in module.weights], folder / f"{rank}.pt")
+                    torch.cat(wrapped(used)).sum().backward()
+        found = [None if one.grad is None else engine.whole(one.grad).clone() for one in module.weights]
+        torch.save(found, folder / f"{rank}.pt")
 
 
-def test_a_parameter_has_a_gradient_where_any_process_has_one_and_else_none(tmp_path):
+@pytest.mark.parametrize("mode", ["ddp", "fsdp", "hybrid"])
+def test_a_parameter_has_a_gradient_where_any_process_has_one_and_else_none(tmp_path, mode):
     """Also where only an earlier part of the step, in one process, used it."""
     fork, port = multiprocessing.get_context("fork"), free_port()
-    pair = [fork.Process(target=average_gradients_of_one, args=(rank, port, tmp_path)) for rank in range(2)]
+    pair = [fork.Process(target=average_gradients_of_one, args=(rank, port, tmp_path, mode)) for rank in range(2)]
     for process in pair:
         process.start()
     for process in pair:
@@ -270,3 +272,52 @@ def test_a_parameter_has_a_gradient_where_any_process_has_one_and_else_none(tmp_
         first, second, third, last = torch.load(tmp_path / f"{rank}.pt")
         assert last is None
         assert (first[0], second[0], third[0]) == (2, 1, 1.5)
+
+
+CHAIN = (("hybrid", 4), ("ddp", 2), ("fsdp", 2), ("fsdp", 1), ("fsdp", 4), ("ddp", 1))
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_any_number_of_processes_and_in_any_mode(tmp_path):
+    whole = train_together(1, tmp_path / "whole", f"training.steps={len(CHAIN)}")
+    for done, (mode, size) in enumerate(CHAIN):
+        run = train_together(size, tmp_path / "run", f"training.steps={done + 1}", f"training.parallel={mode}")
+    assert_alike(lines_of(run), lines_of(whole))
+    a, b = (checkpoint.load(one.checkpoints, parts=PARTS).tensors for one in (run, whole))
+    for part in PARTS:
+        assert a[part].keys() == b[part].keys()
+        for name, tensor in b[part].items():
+            torch.testing.assert_close(a[part][name], tensor, rtol=1e-3, atol=2e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "tolerance"),
+    [
+        (("training.precision=bfloat16",), 1e-2),
+        (("training.optimizer=muon", "training.weight_decay=0.1"), 3e-3),
+        (("training.compile=true", "training.activation_checkpointing=true"), 2e-5),
+        (("training.activation_checkpointing=true", "training.grad_accumulation=2"), 2e-5),
+        (("backbone={type: hourglass, depth: 2, heads: 2, head_dim: 16, level_channels: [16]}",), 2e-5),
+        (("training.batch_size=2", "image.size=32", "training.weight_decay=0.1", "training.steps=8"), 2e-5),
+    ],
+)
+def test_shards_train_like_one_process_whatever_is_trained(tmp_path, options, tolerance):
+    """With batches of two images at three stages, each process lacks parameters that the other uses."""
+    one = train_together(1, tmp_path / "one", *options)
+    two = train_together(2, tmp_path / "two", *options, "training.parallel=fsdp")
+    a, b = (checkpoint.load(run.checkpoints, parts=("model",)).tensors["model"] for run in (two, one))
+    for name, tensor in b.items():
+        torch.testing.assert_close(a[name], tensor, rtol=0, atol=tolerance)
+
+
+@pytest.mark.slow
+def test_shards_start_from_another_run(tmp_path):
+    """Whose weights are whole, as those are that previews draw with."""
+    source = train_together(2, tmp_path / "source", "training.parallel=fsdp")
+    options = (f"training.init_from={source.path}", "backbone.depth=3", "training.steps=1")
+    one = train_together(1, tmp_path / "one", *options)
+    two = train_together(2, tmp_path / "two", *options, "training.parallel=fsdp")
+    a, b = (checkpoint.load(run.checkpoints, parts=("model",)).tensors["model"] for run in (two, one))
+    for name, tensor in b.items():
+        torch.testing.assert_close(a[name], tensor, rtol=0, atol=2e-5)
