@@ -177,7 +177,7 @@ READERS = {
     "system/streams.py": "likewise, and reads pipes on purpose",
     "system/decoding.py": "pictures, likewise",
     "system/terminal.py": "the null device",
-    "runs/checkpoint.py": "tensors whose file was opened for its hash before",
+    "runs/tensor_files.py": "tensors whose file was opened for its hash before",
     "runs/weight_file.py": "opened before",
     "hub/code.py": "own source",
     "hub/folder.py": "own source",

@@ -164,6 +164,15 @@ def load(
     raise DataError(f"{folder}: every checkpoint is damaged (steps {_listed(present)}); restore one or train anew")
 
 
+def not_finite(tensors: Mapping[str, Mapping[str, Tensor]]) -> str | None:
+    """The first tensor that holds infinities or what is not a number, as ``part name``; None if none does."""
+    for part, named in tensors.items():
+        for name, tensor in named.items():
+            if not tensor.isfinite().all():
+                return f"{part} {name}"
+    return None
+
+
 def clean(folder: Path) -> None:
     """Remove what killed saves left behind; a checkpoint that one was about to replace is put back."""
     for draft in folder.glob(f"{_DRAFT}*"):

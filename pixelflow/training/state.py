@@ -115,11 +115,9 @@ class TrainState:
     @property
     def spoilt(self) -> str | None:
         """A tensor whose share here holds infinities or what is not a number; None for what is worth keeping."""
-        for part, named in self.parts.items():
-            for name, tensor in named.items():
-                if not self.engine.local(tensor).isfinite().all():
-                    return f"{part} {name}"
-        return None
+        local = self.engine.local
+        here = {part: {name: local(own) for name, own in named.items()} for part, named in self.parts.items()}
+        return checkpoint.not_finite(here)
 
     @property
     def told(self) -> dict[str, Any]:
