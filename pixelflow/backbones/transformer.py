@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any, ClassVar
 
@@ -32,6 +33,10 @@ from pixelflow.core.packing import Group, ImageLayout, Layout, layout_of, patchi
 from pixelflow.system.errors import SpecError, UsageError
 
 
+_MOST_SHARED = 1 << 31
+"""Bytes of keys and values that are kept for all evaluations of a batch; where they were more, each projects its own."""
+
+
 class Block(StartsAsIdentity):
     """adaLN-modulated self-attention, cross-attention where there is a context, and an MLP."""
 
@@ -53,7 +58,8 @@ class Block(StartsAsIdentity):
         if self.cross_attention is not None and self.cross_norm is not None:
             if condition.tokens is None or condition.mask is None:
                 raise UsageError("this network attends to text and got none; give embeddings, or add a conditioner")
-            x = x + self.cross_attention(self.cross_norm(x), condition.tokens, condition.mask, layout, rope)
+            context = self.cross_attention.context(condition.tokens) if condition.shared is None else condition.shared
+            x = x + self.cross_attention(self.cross_norm(x), context, condition.mask, layout, rope)
         return x + gate(self.mlp(modulate(self.mlp_norm(x), shift2, scale2, layout)), gate2, layout)
 
     def zero(self) -> Iterator[nn.Module]:
@@ -173,11 +179,14 @@ class Transformer(Backbone):
             nn.init.zeros_(end.get_parameter("bias"))
 
     def forward(self, query: Query) -> Output:
+        images, dtype = query.images, self.final_modulation.weight.dtype
+        if dtype.itemsize == 2:
+            images = [own.to(dtype) for own in images]
         patches = [self.patches[stage] for stage in query.stages]
         layout = layout_of(query.images, patches)
         signal = F.silu(self._signal(layout, query))
         signals = signal.split([group.count for group in layout.groups])
-        entered = [self.enter(*group) for group in zip(query.images, patches, signals, strict=True)]
+        entered = [self.enter(*group) for group in zip(images, patches, signals, strict=True)]
         tokens = [own for own, _ in entered]
         x = tokens[0] if len(tokens) == 1 else torch.cat(tokens)
         kept_features: dict[int, Tensor] = {}
@@ -202,8 +211,9 @@ class Transformer(Backbone):
             signal: (images d) already through its SiLU.
         """
         rope = rope_of(layout, self.params.head_dim)
-        for block in self.blocks:
-            x = self.saving(block)(x, signal, condition, layout, rope)
+        shared = [None] * len(self.blocks) if condition.shared is None else condition.shared
+        for block, own in zip(self.blocks, shared, strict=True):
+            x = self.saving(block)(x, signal, replace(condition, shared=own), layout, rope)
             yield x
 
     def saving(self, block: nn.Module) -> Callable[..., Any]:
@@ -213,6 +223,22 @@ class Transformer(Backbone):
             if self.activation_checkpointing and self.training
             else block
         )
+
+    @property
+    def runs_in_16_bits(self) -> bool:
+        return type(self).__module__.startswith("pixelflow.backbones.")  # others may make tensors of their own
+
+    def shared(self, condition: Condition) -> Condition:
+        """Keys and values of the text for every block, as far as they fit into `_MOST_SHARED`."""
+        dtype = self.final_modulation.weight.dtype
+        vector, tokens = (None if own is None else own.to(dtype) for own in (condition.vector, condition.tokens))
+        condition = replace(condition, vector=vector, tokens=tokens)
+        attended = [block.cross_attention for block in self.blocks if isinstance(block, Block)]
+        layers = [layer for layer in attended if layer is not None]
+        if tokens is None or len(layers) < len(self.blocks):
+            return condition
+        size = len(layers) * 2 * tokens.shape[0] * tokens.shape[1] * self.width * dtype.itemsize
+        return condition if size > _MOST_SHARED else replace(condition, shared=[own.context(tokens) for own in layers])
 
     @property
     def takes_until(self) -> bool:

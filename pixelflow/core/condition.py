@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,8 @@ class Condition:
     """(b m context_dim)"""
     mask: Tensor | None = None
     """(b m), true where a token counts"""
+    shared: Any = None
+    """What a backbone made of these images' tokens for all evaluations; see `Backbone.shared`."""
 
     @staticmethod
     def batched(parts: Sequence[Condition]) -> Condition:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from pixelflow.core import absent
+from pixelflow.core.compiling import Compile
 from pixelflow.core.component import Count, Settings
 from pixelflow.core.document import Document
 from pixelflow.core.former_keys import renamed
@@ -147,8 +148,8 @@ class TrainingSpec(Settings):
     """bfloat16 runs the network under autocast; weights and optimizer stay in float32."""
     activation_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, a third more time."""
-    compile: bool = False
-    """Compile the backbone with torch.compile."""
+    compile: Compile = "auto"
+    """Compile the network's blocks; auto does so where the training is long enough to earn it back."""
     threads: int | None = Field(default=None, ge=1, le=1024)
     """CPU threads of one product; null leaves it to torch. Small networks are fastest with 1."""
     workers: int = Field(default=0, ge=0, le=256)
@@ -187,7 +188,9 @@ class SamplingSpec(Settings):
     guidance: AnyGuidance = Field(default="none")  # type: ignore[assignment]
     """How conditional and unconditional velocities are combined."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16 runs the network under autocast; the state stays in float32."""
+    """bfloat16 runs the network in 16 bits; the state stays in float32."""
+    compile: Compile = "auto"
+    """Compile the network's blocks; auto does so where the drawing is long enough to earn it back."""
     batch_size: Count = 64
     """Images generated at a time."""
 

@@ -141,7 +141,7 @@ class Counting:
         else:
             times = _once(self._times, lambda _: _asked(plan, cascade), spec, _OF_TIMES)
             nfe = [
-                sum(plan.guidance.nfe(stage, tau) for tau in own)
+                plan.guidance.nfe_over(stage, own)
                 for stage, own in zip(cascade.stages, times, strict=True)
             ]
         mix = spec.objective.stage_mix or (1.0,) * len(cascade.stages)

@@ -60,6 +60,18 @@ class Backbone(Component, nn.Module, ABC):
         """The linear layers that take pixels in and give them out; Muon (``training.optimizer``) leaves them alone."""
         return ()
 
+    @property
+    def runs_in_16_bits(self) -> bool:
+        """Whether its forward pass works, without autocast, when all its weights are in 16 bits, by casting its input."""
+        return False
+
+    def shared(self, condition: Condition) -> Condition:
+        """The condition with what evaluations at all times and states share of it, such as keys and values of text.
+
+        Called once a sample, under the evaluations' autocast; `forward` must take conditions with and without it.
+        """
+        return condition
+
     @abstractmethod
     def forward(self, query: Query) -> Output:
         """One evaluation on a packed batch, with the hidden features that are asked for."""
