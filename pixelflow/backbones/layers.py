@@ -16,6 +16,8 @@ from pixelflow.core.attention import cross_attention, self_attention
 from pixelflow.core.packing import Group, ImageLayout, Joint, Layout
 
 
+_HAS_ONEDNN = torch.backends.mkldnn.is_available()
+
 
 class Rope(NamedTuple):
     """Angles of every token, (n 1 ...) or, for a uniform batch, (l 1 ...)."""
@@ -216,5 +218,29 @@ class MLP(nn.Module):
         self.outer = nn.Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        given: Tensor = self.outer(F.gelu(self.inner(x), approximate="tanh"))
+        inner = self.inner
+        hidden = _linear_gelu(x, inner.weight, inner.bias) if _is_fused(x, inner) else F.gelu(inner(x), approximate="tanh")
+        given: Tensor = self.outer(hidden)
         return given
+
+
+def _is_fused(x: Tensor, layer: nn.Linear) -> bool:
+    """Whether a linear layer and its GELU can be one call: on CPUs, without gradients.
+
+    The last bits of float32 differ, so that there only blocks that are compiled, whose bits differ anyway, do so.
+    """
+    is_free = torch.compiler.is_compiling() or x.dtype == torch.bfloat16
+    is_here = x.device.type == "cpu" and type(layer) is nn.Linear and x.dtype == layer.weight.dtype
+    return is_free and is_here and not torch.is_grad_enabled() and _HAS_ONEDNN
+
+
+@torch.library.custom_op("pixelflow::linear_gelu", mutates_args=())
+def _linear_gelu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """oneDNN's product with its GELU; behind a name of ours, because inductor takes it with constant weights only."""
+    given: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "gelu", [], "tanh")
+    return given
+
+
+@_linear_gelu.register_fake
+def _(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return x.new_empty(*x.shape[:-1], len(weight))

@@ -45,6 +45,7 @@ COMMANDS = (
     "sample",
     "eval",
     "bench",
+    "tune",
     "train_extractor",
     "export",
     "validate",

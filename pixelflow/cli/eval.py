@@ -18,6 +18,7 @@ from pixelflow.cli.arguments import (
     Grid,
     Guidance,
     Sampler,
+    SamplingSettings,
     Steps,
     Weights,
 )
@@ -62,6 +63,7 @@ def eval(
     sampler: Sampler = None,
     guidance: Guidance = None,
     grid: Grid = None,
+    settings: SamplingSettings = None,
     seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Seed of the first image.")] = 0,
     step: CheckpointStep = None,
     weights: Weights = "ema",
@@ -92,7 +94,7 @@ def eval(
 
             run = Run.open(source, step=step, weights=weights, device=own)
             changes = [*(overrides or ()), *([f"evaluation.images={images}"] if images else [])]
-            sampling = sampling_changes(steps=steps, sampler=sampler, guidance=guidance, grid=grid)
+            sampling = sampling_changes(steps=steps, sampler=sampler, guidance=guidance, grid=grid, settings=settings)
             spec = changed_spec(source, run, [*changes, *_chosen(reference)], sampling)
             generation, data = asked_for(run, spec, seed)
             folder = out or source / "evaluations" / generation.digest

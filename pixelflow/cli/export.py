@@ -19,6 +19,7 @@ from pixelflow.cli.arguments import (
     RunPath,
     Sampler,
     SamplingOverrides,
+    SamplingSettings,
     Steps,
     Weights,
 )
@@ -48,6 +49,7 @@ def export(
     sampler: Sampler = None,
     guidance: Guidance = None,
     grid: Grid = None,
+    settings: SamplingSettings = None,
     rewriter: Rewriter = None,
     seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Another seed draws other images.")] = 0,
     weights: Weights = "ema",
@@ -70,7 +72,7 @@ def export(
     from pixelflow.system.distributed import joined
     from pixelflow.system.files import check_writable
 
-    changes = sampling_changes(steps=steps, sampler=sampler, guidance=guidance, grid=grid)
+    changes = sampling_changes(steps=steps, sampler=sampler, guidance=guidance, grid=grid, settings=settings)
     layout = _layout(benchmark)
     choice = None if rewriter is None else chosen(rewriter)
     tasks = layout.read(prompts)

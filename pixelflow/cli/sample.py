@@ -21,6 +21,7 @@ from pixelflow.cli.arguments import (
     RunPath,
     Sampler,
     SamplingOverrides,
+    SamplingSettings,
     Steps,
     Weights,
 )
@@ -78,6 +79,7 @@ def sample(
     sampler: Sampler = None,
     guidance: Guidance = None,
     grid: Grid = None,
+    settings: SamplingSettings = None,
     weak: Annotated[
         Path | None,
         typer.Option(metavar="RUN", help="A weaker run, for autoguidance.", autocompletion=completing.runs),
@@ -116,7 +118,7 @@ def sample(
     from pixelflow.system.distributed import joined
 
     def wished(opened: Run, weak_run: Run | None) -> Order:
-        changes = sampling_changes(steps=steps, sampler=sampler, guidance=guidance, grid=grid)
+        changes = sampling_changes(steps=steps, sampler=sampler, guidance=guidance, grid=grid, settings=settings)
         sampling = changed_sampling(opened.spec, changes, overrides or ())
         captions = [*(prompt or []), *(read_prompts(prompts) if prompts else [])]
         given = {LABEL.name: _names(labels, opened), CAPTION.name: captions, **read_fields(field or ())}

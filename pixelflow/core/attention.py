@@ -117,7 +117,7 @@ def _batched(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Ten
     """
     dtype = v.dtype
     q, k, v = (part.transpose(1, 2) for part in (q, k, v))  # b heads l d
-    if v.device.type == "cpu" and dtype.itemsize == 2:  # there the backward pass takes four times as long in 16 bits
+    if v.device.type == "cpu" and v.requires_grad and dtype.itemsize == 2:  # the backward pass would take four times
         q, k, v = q.float(), k.float(), v.float()
     bias = None if bias is None else bias.to(q.dtype)
     has_autocast = torch.is_autocast_enabled(v.device.type)

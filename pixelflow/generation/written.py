@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pixelflow.core import reading
+from pixelflow.core.spec import SamplingSpec
+from pixelflow.system.errors import SpecError
+from pixelflow.system.printing import printable
 
 
 def component(text: str | None, option: str) -> Any:
@@ -28,11 +33,36 @@ def component(text: str | None, option: str) -> Any:
 
 
 def sampling_changes(
-    *, steps: str | None, sampler: str | None, guidance: str | None, grid: str | None
+    *,
+    steps: str | None,
+    sampler: str | None,
+    guidance: str | None,
+    grid: str | None,
+    settings: Path | None = None,
 ) -> dict[str, Any]:
-    """The texts of these names as changes for `generation.settings.changed_sampling`; raises SpecError."""
+    """The texts of these names as changes for `generation.settings.changed_sampling`.
+
+    Args:
+        settings: a file of such settings, as `pixelflow tune` writes them; the texts count more.
+
+    Raises:
+        MissingInputError: there is no such file.
+        SpecError: it, or a text, is not YAML, or holds what is no setting of sampling.
+    """
     named = {"sampler": sampler, "guidance": guidance, "grid": grid}
-    return {"steps": _steps(steps)} | {key: component(text, f"--{key}") for key, text in named.items()}
+    given = {"steps": _steps(steps)} | {key: component(text, f"--{key}") for key, text in named.items()}
+    kept = {} if settings is None else _read(settings)
+    return given | {key: value for key, value in kept.items() if given.get(key) is None}
+
+
+def _read(file: Path) -> Mapping[str, Any]:
+    """The settings in a file, by their names in a spec's sampling block."""
+    data = reading.read_document(file).data
+    unknown = sorted(set(data) - SamplingSpec.model_fields.keys())
+    if unknown:
+        known = ", ".join(SamplingSpec.model_fields)
+        raise SpecError(f"{file}: {printable(unknown[0])} is no setting of sampling; there are {known}")
+    return data
 
 
 def _steps(text: str | None) -> Any:

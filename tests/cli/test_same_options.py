@@ -15,7 +15,7 @@ from tests.conftest import make_run, make_spec
 
 COMMANDS: Any = typer.main.get_command(app).commands
 SAMPLING = ("sample", "eval", "export", "bench")
-SHARED = ("steps", "sampler", "guidance", "grid", "weights", "step", "device")
+SHARED = ("steps", "sampler", "guidance", "grid", "settings", "weights", "step", "device")
 
 
 def option(command: str, name: str) -> tuple[Any, ...]:
@@ -29,7 +29,7 @@ def test_an_option_is_the_same_everywhere(name: str):
 
 
 def test_the_weights_can_be_chosen_wherever_a_run_is_opened():
-    opening = {"sample", "eval", "export", "bench", "export-official", "export-weights"}
+    opening = {"sample", "eval", "export", "bench", "tune", "export-official", "export-weights"}
     assert {name for name, one in COMMANDS.items() if any(p.name == "weights" for p in one.params)} == opening
 
 
