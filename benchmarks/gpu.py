@@ -449,14 +449,14 @@ def chosen_kernel(name: str) -> Iterator[None]:
     """One kernel for packed attention."""
     before = os.environ.get(attention.BACKEND_VARIABLE)
     os.environ[attention.BACKEND_VARIABLE] = name
-    attention._kernel.cache_clear()
+    attention._chosen.cache_clear()
     try:
         yield
     finally:
         os.environ.pop(attention.BACKEND_VARIABLE)
         if before is not None:
             os.environ[attention.BACKEND_VARIABLE] = before
-        attention._kernel.cache_clear()
+        attention._chosen.cache_clear()
 
 
 def _trained(

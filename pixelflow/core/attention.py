@@ -1,14 +1,14 @@
 """The one seam to attention kernels: packed self-attention, of two streams too, and cross-attention to padded context.
 
 On CPUs, and wherever images of one shape lie together in numbers, one batched call a resolution is best.
-On GPUs a packed batch goes through a block-diagonal kernel (torch's varlen, else xformers) in one launch.
+On GPUs a packed batch goes through whichever kernel a short measurement found to be the fastest there, which is kept:
+block-diagonal ones (torch's varlen, FlashAttention 3, xformers) in one launch, or a batched call a resolution.
 """
 
 from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
+from pixelflow.core.attention_speed import Kernel, measured
 from pixelflow.core.packing import Joint, Layout, Padding, Span
 from pixelflow.system.errors import MissingDependencyError, UsageError
 
@@ -24,8 +25,6 @@ BACKEND_VARIABLE = "PIXELFLOW_ATTENTION"
 
 _MASKED = -10000.0
 """What the release adds to the score of a masked position."""
-
-Kernel = Callable[[Tensor, Tensor, Tensor, Layout], Tensor]
 
 
 def self_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
@@ -39,7 +38,7 @@ def self_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
     """
     if layout.is_uniform:  # a plain batch
         return _batched(*(part.unflatten(0, (layout.images, layout.longest)) for part in (q, k, v)))
-    return _kernel(q.device.type, q.dtype)(q, k, v, layout)
+    return KERNELS[_kernel(q.device.type, q.dtype)](q, k, v, layout)
 
 
 def cross_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, layout: Layout) -> Tensor:
@@ -152,16 +151,31 @@ def xformers_mask(layout: Layout) -> Any:
     return BlockDiagonalMask.from_seqlens(list(layout.lengths), device=layout.device)
 
 
+def flash3_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
+    """FlashAttention 3's variable-length kernel (Hopper GPUs, 16-bit; arXiv 2407.08608)."""
+    from flash_attn_interface import flash_attn_varlen_func
+
+    output = flash_attn_varlen_func(q, k, v, layout.bounds, layout.bounds, layout.longest, layout.longest)
+    given: Tensor = output[0] if isinstance(output, tuple) else output
+    return given
+
+
 KERNELS: dict[str, Kernel] = {
     "grouped": grouped_attention,
     "varlen": varlen_attention,
+    "flash3": flash3_attention,
     "xformers": xformers_attention,
 }
 
 
+@torch.compiler.assume_constant_result  # whoever traces a block gets the name, not the measurement
+def _kernel(device_type: str, dtype: torch.dtype) -> str:
+    return _chosen(device_type, dtype)
+
+
 @functools.cache
-def _kernel(device_type: str, dtype: torch.dtype) -> Kernel:
-    return KERNELS[choose_kernel(device_type, dtype)]
+def _chosen(device_type: str, dtype: torch.dtype) -> str:
+    return choose_kernel(device_type, dtype)
 
 
 def choose_kernel(device_type: str, dtype: torch.dtype) -> str:
@@ -176,24 +190,37 @@ def choose_kernel(device_type: str, dtype: torch.dtype) -> str:
         raise UsageError(f"{BACKEND_VARIABLE}={wanted} is unknown; use one of: auto, {', '.join(KERNELS)}")
     usable = [name for name, reason in available_kernels(device_type, dtype).items() if reason is None]
     if wanted == "auto":
-        return next((name for name in ("varlen", "xformers") if name in usable), "grouped")
+        if len(usable) < 2:
+            return usable[0]
+        spent = kernel_speeds(device_type, dtype)
+        return min(spent, key=lambda name: spent[name]) if spent else usable[0]
     if wanted not in usable:
         reason = available_kernels(device_type, dtype)[wanted]
         raise MissingDependencyError(f"{BACKEND_VARIABLE}={wanted} cannot be used here: {reason}")
     return wanted
 
 
+def kernel_speeds(device_type: str, dtype: torch.dtype) -> dict[str, float]:
+    """Milliseconds of every kernel that can run on the device with this dtype; see `attention_speed.measured`."""
+    usable = [name for name, reason in available_kernels(device_type, dtype).items() if reason is None]
+    return measured({name: KERNELS[name] for name in usable}, torch.device(device_type), dtype)
+
+
 def available_kernels(device_type: str, dtype: torch.dtype) -> dict[str, str | None]:
     """For each kernel None if it can run on the device with this dtype, else why it cannot."""
-    reasons: dict[str, str | None] = {"grouped": None, "varlen": None, "xformers": None}
+    reasons: dict[str, str | None] = dict.fromkeys(KERNELS)
     if device_type != "cuda":
-        return reasons | dict.fromkeys(("varlen", "xformers"), "needs a CUDA device")
+        return reasons | dict.fromkeys(_MODULES, "needs a CUDA device")
     if dtype not in (torch.float16, torch.bfloat16):
-        reasons["varlen"] = "needs 16-bit precision (training.precision: bfloat16)"
-    for name, module in (("varlen", "torch.nn.attention.varlen"), ("xformers", "xformers.ops")):
+        reasons |= dict.fromkeys(("varlen", "flash3"), "needs 16-bit precision (training.precision: bfloat16)")
+    for name, module in _MODULES.items():
         if reasons[name] is None and not _importable(module):
             reasons[name] = f"{module} cannot be imported"
     return reasons
+
+
+_MODULES = {"varlen": "torch.nn.attention.varlen", "flash3": "flash_attn_interface", "xformers": "xformers.ops"}
+"""Where the kernels come from that need a GPU."""
 
 
 @functools.cache

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pixelflow.core import seeds
+from pixelflow.core import compiling, seeds
 from pixelflow.core.assembly import build_model
 from pixelflow.core.interfaces import Objective
 from pixelflow.core.model import FlowModel
@@ -39,6 +39,8 @@ class TrainState:
     """The step of the newest checkpoint, if there is one."""
     metrics: Position | None = None
     """Where the run's metrics ended at the newest checkpoint; those of former versions do not know."""
+    is_compiled: bool = False
+    """Whether the network's blocks are compiled, which the first step waits for."""
 
     @classmethod
     def begin(cls, spec: ExperimentSpec, device: torch.device, checkpoints: Path) -> TrainState:
@@ -62,11 +64,12 @@ class TrainState:
         model.to(device).train()
         model.backbone.activation_checkpointing = spec.training.activation_checkpointing
         ema = Ema(model, spec.training.ema)
-        if spec.training.compile:
-            for part in model.backbone.compiled_parts:
-                part.compile()
+        is_compiled = compiling.pays(spec.training.compile, _flop(spec, model), device)
+        if is_compiled:
+            compiling.compile_parts(model.backbone)
         objective = build_objective(spec, model, ema.model)
-        return cls(model, ema, objective, make_optimizer(model, spec.training, own_weights(objective)))
+        optimizer = make_optimizer(model, spec.training, own_weights(objective))
+        return cls(model, ema, objective, optimizer, is_compiled=is_compiled)
 
     @cached_property
     def trained(self) -> dict[str, nn.Parameter]:
@@ -121,6 +124,16 @@ class TrainState:
             raise DataError(
                 f"{folder}: the state of step {found.step} is of another form; restore an earlier checkpoint"
             ) from None
+
+
+def _flop(spec: ExperimentSpec, model: FlowModel) -> float:
+    """Floating-point operations of the whole training, text left out: a step is worth three forward passes."""
+    shares = spec.objective.stage_mix or (1.0,) * spec.stages
+    macs = 0.0
+    for stage, patch, share in zip(model.cascade.stages, spec.patches, shares, strict=True):
+        height, width = model.cascade.size(stage, *spec.image.size)
+        macs += share / sum(shares) * model.backbone.cost(height // patch, width // patch, stage.index, 0).macs
+    return 3 * 2 * macs * spec.training.batch_size * spec.training.steps
 
 
 def _load(model: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> None:
