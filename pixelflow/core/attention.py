@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -53,14 +54,32 @@ def cross_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, layout: Layou
     Returns:
         (n heads head_dim)
     """
+    if layout.is_uniform:
+        return _batched(q.unflatten(0, (layout.images, layout.longest)), k, v, _bias(mask.bool()))
+    if layout.is_one_of_many:
+        return _uncompiled(_cross_by_span, q, k, v, mask, layout)
+    return _cross_by_span(q, k, v, mask, layout)
+
+
+def _cross_by_span(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, layout: Layout) -> Tensor:
     outputs = []
     counts = [span.count for span in layout.spans]
     for queries, keys, values, allowed in zip(
         layout.split(q), k.split(counts), v.split(counts), mask.bool().split(counts), strict=True
     ):
-        bias = rearrange(_MASKED * allowed.logical_not(), "b m -> b 1 1 m")
-        outputs.append(_batched(queries, keys, values, bias))
+        outputs.append(_batched(queries, keys, values, _bias(allowed)))
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+
+
+def _bias(allowed: Tensor) -> Tensor:
+    """What a mask (b m) adds to scores (b heads l m)."""
+    return rearrange(_MASKED * allowed.logical_not(), "b m -> b 1 1 m")
+
+
+@torch.compiler.disable
+def _uncompiled(function: Callable[..., Tensor], *given: Any) -> Tensor:
+    """A call that compiled blocks leave as it is: it would be compiled anew for each mix of shapes."""
+    return function(*given)
 
 
 def joint_attention(
@@ -87,6 +106,12 @@ def grouped_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor
     Returns:
         (n heads head_dim)
     """
+    if layout.is_one_of_many:
+        return _uncompiled(_by_span, q, k, v, layout)
+    return _by_span(q, k, v, layout)
+
+
+def _by_span(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
     if all(span.is_even for span in layout.spans):
         parts = zip(layout.split(q), layout.split(k), layout.split(v), strict=True)
         outputs = [_batched(queries, keys, values) for queries, keys, values in parts]
