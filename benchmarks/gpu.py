@@ -37,6 +37,7 @@ from pixelflow.core.packing import layout_of
 from pixelflow.core.query import Output, Query
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.costs import speed
+from pixelflow.costs.memory import Devices, device_memory
 from pixelflow.costs.planning import costs
 from pixelflow.official.exchange import import_release
 from pixelflow.runs.weights import SkipInit
@@ -477,8 +478,8 @@ def _trained(
         measured = speed.training_speed(model, spec, CLASSES, bench.peak, repeats=5)
     shown = f"{measured.images_per_second:.1f} images/s, {measured.share:.1%} of the peak"
     if bench.device.type == "cuda":
-        plan = costs(spec)
-        expected = plan.state_bytes * 4 / 5 + plan.activation_bytes  # no average is kept here
+        needed = device_memory(costs(spec), Devices("ddp", 1))
+        expected = needed.peak - needed.average  # no average is kept here
         shown += f", {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB (plan {expected / 2**30:.1f})"
     bench.add("training", what, f"{shown}, {time.monotonic() - began:.0f} s in all", measured.share)
     if compiled and not checkpointing:

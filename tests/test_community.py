@@ -31,6 +31,26 @@ def test_workflows_and_images_make_what_the_makefile_has():
     assert {marks.get(target, target) for target in found} <= TARGETS
 
 
+def test_the_suite_runs_with_the_pins_and_with_the_newest_versions():
+    jobs = yaml.safe_load((ROOT / ".github/workflows/tests.yml").read_text())["jobs"]
+    steps = {name: [step.get("with", {}) | step for step in job["steps"]] for name, job in jobs.items()}
+    pythons = {name: {one["python-version"] for one in own if "python-version" in one} for name, own in steps.items()}
+    calls = {name: [one["run"].split() for one in own if "run" in one] for name, own in steps.items()}
+    newest = max(re.findall(r"Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text()), key=lambda one: int(one[2:]))
+    assert (pythons["pinned"], pythons["newest"]) == ({"3.11"}, {newest})
+    assert ["make", "test", "PYTHON=python", "CONSTRAINTS="] in calls["newest"]
+    assert any(words[:2] == ["make", "test"] and "CONSTRAINTS=" not in words for words in calls["pinned"])
+
+
+def test_the_demo_installs_the_base_alone():
+    """What only the tests need is half of what they install."""
+    rules = re.findall(r"^([\w$()./]+):([^\n]*)\n((?:\t[^\n]*\n)+)", (ROOT / "Makefile").read_text(), re.M)
+    needs = {target: (before.split(), recipe) for target, before, recipe in rules}
+    assert needs["demo"][0] == ["$(BASE)"]
+    installed = [line.split() for line in needs["$(BASE)"][1].splitlines() if "$(PIP_INSTALL)" in line]
+    assert installed == [["$(PIP_INSTALL)", "--editable", "."]]
+
+
 def test_the_image_runs_the_lowest_python_that_is_promised():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     (version,) = re.findall(r"^FROM python:([\d.]+)-", (ROOT / "Dockerfile").read_text(), re.M)

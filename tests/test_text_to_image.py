@@ -16,6 +16,9 @@ from safetensors.torch import load_file
 
 import pixelflow
 from pixelflow.cli.app import main
+from pixelflow.core import reading
+from pixelflow.core.assembly import build_dataset
+from tests.conftest import make_spec
 from tests.tiny_encoders import make_t5
 
 TEXT = """
@@ -132,6 +135,26 @@ def test_the_page_leads_from_an_empty_folder_to_a_grid(tmp_path, monkeypatch):
     assert call(*further, *short) == 0
     assert Path("runs/my_pictures/samples/drawn/grid.png").is_file()
     assert call("plan", "large.yaml") == 0
+
+
+def test_the_pages_example_shows_icons_whole(tmp_path, monkeypatch):
+    """A red frame of one pixel in eight is seen on all sides, and the ground within."""
+    page = (Path(__file__).parents[1] / "docs" / "own-pictures.md").read_text()
+    (block,) = re.findall(r"^```yaml\n(data: .*root: icons.*)\n```$", page, re.MULTILINE)
+    monkeypatch.chdir(tmp_path)
+    Path("icons").mkdir()
+    icon = Image.new("RGBA", (32, 32), "red")
+    icon.paste((0, 0, 0, 0), (4, 4, 28, 28))
+    icon.save("icons/a.png")
+    Path("icons/a.txt").write_text("a frame")
+    data = reading.parse(block, "page").data["data"]
+    dataset = build_dataset(make_spec(f"data={json.dumps(data)}", "image={size: 8, channels: 3}", "cascade.stages=1"))
+    for seed in range(5):
+        image = dataset.sample(0, torch.Generator().manual_seed(seed)).image
+        frame = torch.cat([image[:, 0], image[:, -1], image[:, :, 0], image[:, :, -1]], dim=1)
+        assert (frame[0] > 0.5).all()
+        assert (frame[1:] < 0.5).all()
+        assert (image[:, 2:6, 2:6] > 0.9).all()
 
 
 @pytest.mark.parametrize(

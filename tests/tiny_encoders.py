@@ -43,6 +43,26 @@ def make_t5(folder: Path, dim: int = 32) -> Path:
     return folder
 
 
+def make_sentence(folder: Path, longest: int = 40) -> Path:
+    """A whole BERT without its pooling layer: config.json, model.safetensors, tokenizer files."""
+    torchvision_compat.make_importable()
+    from tokenizers import BertWordPieceTokenizer
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    words = BertWordPieceTokenizer()
+    words.train_from_iterator(SENTENCES * 5, vocab_size=120, show_progress=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    words.save_model(str(folder))
+    BertTokenizerFast.from_pretrained(folder).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=words.get_vocab_size(), hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
+        intermediate_size=64, max_position_embeddings=longest,
+    )  # fmt: skip
+    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    return folder
+
+
 def make_clip(folder: Path, width: int = 32, context: int = 20) -> Path:
     """A whole CLIP (both towers): open_clip_config.json and open_clip_model.safetensors."""
     torchvision_compat.make_importable()

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from pixelflow.metrics.classifier import About, ClassifierNetwork, save
-from tests.tiny_encoders import make_chat_model, make_clip, make_dinov2, make_t5
+from tests.tiny_encoders import make_chat_model, make_clip, make_dinov2, make_sentence, make_t5
 from tests.tiny_inception import make_inception
 
 ON_INCEPTION = (
@@ -26,6 +26,7 @@ def make_settings(folder: Path) -> dict[str, dict[str, Any]]:
     clip = str(make_clip(folder / "clip"))
     settings: dict[str, dict[str, Any]] = {
         "conditioner t5": {"model": str(make_t5(folder / "t5")), "max_tokens": 40},
+        "conditioner sentence": {"model": str(make_sentence(folder / "sentence")), "max_tokens": 40},
         "conditioner clip_text": {"model": clip, "max_tokens": 20},
         "rewriter instruct": {"model": str(make_chat_model(folder / "chat")), "max_tokens": 8},
         "rewriter mapping": {"file": str(_rewritten(folder / "rewritten.jsonl")), "missing": "keep"},

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -16,6 +17,13 @@ import numpy as np
 
 from benchmarks.torture.hostile import DEEP, jpeg, mangled
 from benchmarks.torture.trials import Row, command, forked, refused_in_one_line, spec, verdict_of
+from pixelflow.runs.runfolder import RunFolder
+from pixelflow.runs.summary import summary
+from pixelflow.system.errors import PixelflowError
+from pixelflow.ui import sweeps_tab, watch_tab
+from pixelflow.ui.curves import LossPicture
+from pixelflow.ui.shelf import Shelf
+from pixelflow.ui.telling import line_of
 
 TEXT = ["train", "text.yaml", "training.steps=2", "training.sample_every=null"]
 """A training on captions."""
@@ -26,14 +34,18 @@ class Given:
     """One file, and the command that reads it.
 
     Args:
-        file: within a folder that `made` filled.
+        file: within a folder that `made` filled, perhaps as a pattern of one that is there.
         make: writes a good one there.
-        call: the command, which succeeds with the good one.
+        call: the command, or what does its work, which succeeds with the good one.
     """
 
     file: str
     make: Callable[[Path], object]
-    call: Sequence[str]
+    call: Sequence[str] | Callable[[], int]
+
+    @property
+    def command(self) -> Callable[[], int | None]:
+        return self.call if callable(self.call) else command(*self.call)
 
 
 def _parquet(path: Path) -> None:
@@ -70,6 +82,41 @@ def _mapping(path: Path) -> None:
     path.write_text(json.dumps({"prompt": "a cat", "rewritten": "a black cat"}) + "\n")
 
 
+def _picture(path: Path) -> None:
+    path.write_bytes(jpeg(Random(0), (16, 16), "PNG"))
+
+
+def _over(path: Path) -> None:
+    path.write_text("name: over\nrun: runs/tiny\naxes:\n  sampling.steps: [1, 2]\n")
+
+
+def _page() -> int:
+    """What the page asks of runs and sweeps, without a browser; each refusal is a line, as on the page."""
+    shelf, code = Shelf(Path("runs"), "cpu"), 0
+    for name in shelf.names():
+        path = shelf.path(name)
+        looks: list[Callable[[], object]] = [
+            partial(shelf.checkpoints, name),
+            partial(shelf.open, name),
+            partial(shelf.trainings.said, name),
+            lambda path=path: watch_tab._state(summary(path)),
+            lambda path=path: watch_tab._newest(RunFolder(path)),
+            LossPicture(path).draw,
+        ]
+        for look in looks:
+            code = _looked(look) or code
+    return _looked(lambda: sweeps_tab._framed(Path("sweeps/over/report.html"))) or code
+
+
+def _looked(look: Callable[[], object]) -> int:
+    try:
+        look()
+    except Exception as error:
+        print(line_of(error))
+        return error.exit_code if isinstance(error, PixelflowError) else 1
+    return 0
+
+
 def _exists(path: Path) -> None:
     """It was made with the run."""
     assert path.exists(), path
@@ -77,6 +124,9 @@ def _exists(path: Path) -> None:
 
 _FEW = ["evaluation.metrics=[frechet]"]
 _TRAIN = ["train", "tiny.yaml", "training.steps=1", "training.sample_every=null", "conditioners=[]"]
+_ON = ["train", "tiny.yaml", "training.steps=3", "training.sample_every=null"]
+_EDIT = ["sample", "runs/tiny", "--count", "1", "--out", "drawn", "--from"]
+_NEWEST = "runs/tiny/checkpoints/step-00000002"
 
 FILES: dict[str, Given] = {
     "parquet": Given("rows.parquet", _parquet, [*_TRAIN, "data={type: parquet, files: rows.parquet}", "--run", "p"]),
@@ -121,6 +171,31 @@ FILES: dict[str, Given] = {
     ),
     "reference": Given("real.npz", _npz, ["eval", "before", "--reference", "real.npz", *_FEW]),
     "statistics": Given("kept.npz", _exists, ["eval", "before", "--reference", "kept.npz", *_FEW]),
+    "edited": Given("from.png", _picture, [*_EDIT, "from.png"]),
+    "mask": Given("mask.png", _picture, [*_EDIT, "pictures/cat/000.png", "--mask", "mask.png"]),
+    "unfinished": Given(
+        "drawn/.unfinished/progress.json",
+        lambda path: path.write_text("{}"),
+        ["sample", "runs/tiny", "--count", "1", "--out", "drawn"],
+    ),
+    "optimizer": Given(f"{_NEWEST}/optimizer.safetensors", _exists, _ON),
+    "lock": Given("runs/tiny/.lock", Path.touch, _ON),
+    "plotted": Given("runs/tiny/metrics.jsonl", _exists, ["plot", "runs/tiny", "--out", "loss.png"]),
+    "listed": Given("runs/tiny/spec.yaml", _exists, ["runs", "runs"]),
+    "compared": Given("runs/tiny/environment.json", _exists, ["diff", "runs/tiny", "runs/text"]),
+    "weights": Given(f"{_NEWEST}/state.json", _exists, ["export-weights", "runs/tiny", "weights.safetensors"]),
+    "published": Given(f"{_NEWEST}/manifest.json", _exists, ["export-weights", "runs/tiny", "weights.safetensors"]),
+    "sweep over a run": Given("over.yaml", _over, ["sweep", "run", "over.yaml", "--dry-run"]),
+    "run of a sweep": Given(f"{_NEWEST}/ema.safetensors", _exists, ["sweep", "run", "over.yaml", "--dry-run"]),
+    "plan": Given("sweeps/over/sweep.json", _exists, ["sweep", "report", "sweeps/over"]),
+    "figures": Given("sweeps/cells/*/result.json", _exists, ["sweep", "report", "sweeps/over"]),
+    "images of a sweep": Given("sweeps/cells/*/images/000000.png", _exists, ["sweep", "report", "sweeps/over"]),
+    "claim": Given("sweeps/cells/*/.claim-000000000", _exists, ["sweep", "run", "over.yaml"]),
+    "page: preview": Given("runs/tiny/samples/step-00000002.png", _picture, _page),
+    "page: metrics": Given("runs/tiny/metrics.jsonl", _exists, _page),
+    "page: spec": Given("runs/tiny/spec.yaml", _exists, _page),
+    "page: said": Given("runs/.tiny.log", Path.touch, _page),
+    "page: report": Given("sweeps/over/report.html", _exists, _page),
     "benchmark": Given(
         "prompts/a.txt",
         lambda path: path.write_text("a cat"),
@@ -151,6 +226,7 @@ def made_for_text(place: Path) -> Path:
     spec(place)
     text = (place / "tiny.yaml").read_text().replace("name: tiny", "name: text").replace("class_label", "bytes")
     (place / "text.yaml").write_text(text.replace("type: image_folder", "type: captioned_folder, uncaptioned: skip"))
+    _over(place / "over.yaml")
     for number in range(8):
         (place / f"pictures/cat/00{number}.txt").write_text("a cat")
     for call in (
@@ -158,6 +234,7 @@ def made_for_text(place: Path) -> Path:
         TEXT,
         ["sample", "runs/tiny", "--count", "8", "--out", "before"],
         ["eval", "before", "--reference", "pictures", *_FEW, "--save-statistics", "kept.npz", "--out", "measured"],
+        ["sweep", "run", "over.yaml"],
     ):
         done = forked(command(*call), place)
         assert done.code == 0, done.said
@@ -177,16 +254,17 @@ def row_of(row: Row, made: Path, own: Path, name: str, given: Given, count: int)
     def fresh() -> Path:
         shutil.rmtree(own, ignore_errors=True)
         shutil.copytree(made, own, symlinks=True)
-        (own / given.file).parent.mkdir(exist_ok=True)
+        file = next(iter(sorted(own.glob(given.file))), own / given.file)
+        file.parent.mkdir(parents=True, exist_ok=True)
         if "csv" in name:
             for path in own.rglob("pictures/cat/*.txt"):
                 path.unlink()
-        given.make(own / given.file)
-        return own / given.file
+        given.make(file)
+        return file
 
     good = fresh()
     content = good.read_bytes()
-    control = forked(command(*given.call), own)
+    control = forked(given.command, own)
     assert control.code == 0, (name, control.said)
     random = Random(name)
     contents = list(_contents(random, content))
@@ -195,7 +273,7 @@ def row_of(row: Row, made: Path, own: Path, name: str, given: Given, count: int)
         with suppress(FileNotFoundError):
             file.unlink()
         target(file)
-        done = forked(command(*given.call), own)
+        done = forked(given.command, own)
         steers = "\x1b[31m" in done.said or "\u202e" in done.said
         is_right = (done.code == 0 or refused_in_one_line(done)) and not steers
         row.count(verdict_of(done, is_right), f"{name} {trial}: {done.code} {done.said[-300:]}")

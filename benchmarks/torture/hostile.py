@@ -96,7 +96,7 @@ def images(random: Random) -> Iterator[Target]:
 
 def image_folder(row: Row, place: Path, count: int) -> None:
     """Bad pictures among good ones are named and left out, or the command ends in one line."""
-    call = command("train", "tiny.yaml", "training.steps=5", "training.bad_images=2")
+    call = command("train", "tiny.yaml", "training.steps=5", "training.bad_images=2", "training.sample_every=null")
     _control(place, call)
     for _, target in _targets(row, count, images):
         own = _fresh(place)
@@ -206,7 +206,7 @@ def tars(random: Random) -> Iterator[Target]:
 def shards(row: Row, place: Path, count: int) -> None:
     """Tar shards as data: nothing outside them is read or written."""
     data = "data={type: tar_shards, shards: data.tar}"
-    call = command("train", "tiny.yaml", data, "training.steps=2", "conditioners=[]")
+    call = command("train", "tiny.yaml", data, "training.steps=2", "training.sample_every=null", "conditioners=[]")
     _control(place, call, lambda own: _members(*_eight(Random(0)))(own / "data.tar"))
     for _, target in _targets(row, count, tars):
         own = _fresh(place)

@@ -53,6 +53,7 @@ def _cached(own: Path) -> str:
 
 CAPTIONS = [f"a picture of {number} cats" for number in range(6000)]
 
+EDIT = ["sample", "runs/tiny", "--count", "400", "--steps", "20", "--out", "edited"]
 WORKS = {
     "sample": Work(
         ["sample", "runs/tiny", "--count", "400", "--steps", "20", "--out", "drawn", "sampling.batch_size=40"],
@@ -65,6 +66,10 @@ WORKS = {
         ["eval", "runs/tiny", "--images", "400", "--steps", "20", "evaluation.metrics=[frechet]", "--out", "evaluated"],
         _files("evaluated/**/0*.png"),
     ),
+    "edited": Work([*EDIT, "--from", "pictures/cat/000.png", "sampling.batch_size=40"], _files("edited/0*.png")),
+    "export": Work(
+        ["export", "dpg", "runs/text", "--prompts", "prompts", "--out", "exported"], _files("exported/**/*.png")
+    ),
     "sweep": Work(["sweep", "run", "sweep.yaml"], _files("sweeps/**/step-*/ema.safetensors")),
     "cache-text": Work(["cache-text", "cached.yaml"], _cached),
 }
@@ -76,6 +81,9 @@ def made(place: Path) -> Path:
     made_for_text(place)
     (place / "sweep.yaml").write_text(SWEEP)
     make_t5(place / "t5")
+    (place / "prompts").mkdir()
+    for number in range(80):
+        (place / f"prompts/{number}.txt").write_text(f"{number} cats")
     text = (place / "text.yaml").read_text().replace("root: pictures", "root: many")
     (place / "cached.yaml").write_text(text.replace("[bytes]", "[{type: t5, model: t5, max_tokens: 40, cache: cache}]"))
     pictures(place / "many", 1, ["one"])

@@ -77,6 +77,9 @@ class Row:
     hangs: int = 0
     notes: list[str] = field(default_factory=list)
     """What happened in the trials that went wrong, or why there were none."""
+    seconds: float = 0
+    busy: float = 0
+    """Seconds of a processor."""
 
     def count(self, verdict: str, note: str = "") -> None:
         self.trials += 1

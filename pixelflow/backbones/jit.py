@@ -172,10 +172,11 @@ class JiT(Transformer):
         if params.first:
             parts.append(blocks_cost(params.model_copy(update={"depth": params.first}), tokens, None, 0))
         text_in = 0.0 if self.context_dim is None else float(context_tokens * self.context_dim * width)
+        more = (4 * params.hidden - 2 * params.mlp_ratio * width + width) / width / (17 + 2 * params.mlp_ratio)
         return Cost(
             sum(part.macs for part in parts) + text_in,
             sum(part.attention_macs for part in parts),
-            sum(part.activations for part in parts),
+            sum(part.activations for part in parts) * (1 + more),
         )
 
     def cost_of_ends(self, tokens: int, patch: int) -> Cost:

@@ -32,6 +32,12 @@ from pixelflow.core.interfaces import Backbone, Cost, Output, Query
 from pixelflow.core.packing import Group, ImageLayout, Layout, layout_of, patchify, unpatchify
 from pixelflow.system.errors import SpecError, UsageError
 
+_KEPT_MIXED = 5.0
+"""Numbers a token and channel that a block keeps for a batch of several resolutions: two scales and two gates, for each
+token those of its image, and what attention gave for all resolutions one behind the other."""
+_KEPT_AT_ENDS, _KEPT_MIXED_AT_ENDS = 5.0, 3.0
+"""Likewise behind the last block, for the norm, its modulation and the last layer; and more where they are mixed."""
+
 
 _MOST_SHARED = 1 << 31
 """Bytes of keys and values that are kept for all evaluations of a batch; where they were more, each projects its own."""
@@ -278,10 +284,12 @@ class Transformer(Backbone):
         tokens = rows * cols
         blocks = self.cost_of_blocks(tokens, context_tokens)
         ends = self.cost_of_ends(tokens, self.patches[stage])
-        kept = blocks.activations
+        own, depth = float(tokens * self.width), self.params.depth
+        is_mixed = len(self.patches) > 1
+        kept = blocks.activations + (_KEPT_MIXED * own * depth if is_mixed else 0)
         if self.activation_checkpointing:  # every block's input, and all of the block that is being recomputed
-            inputs = float(tokens * self.width * self.params.depth)
-            kept = inputs + max(blocks.activations / self.params.depth, self.largest_block_of_ends(tokens))
+            kept = own * depth + max(kept / depth, self.largest_block_of_ends(tokens))
+        kept += (_KEPT_AT_ENDS + (_KEPT_MIXED_AT_ENDS if is_mixed else 0)) * own
         return Cost(blocks.macs + ends.macs, blocks.attention_macs + ends.attention_macs, kept + ends.activations)
 
     def cost_of_blocks(self, tokens: int, context_tokens: int) -> Cost:
@@ -321,7 +329,7 @@ def blocks_cost(params: Transformer.Params, tokens: int, context_dim: int | None
     linear = (4 + 2 * params.mlp_ratio) * tokens * width**2 * depth
     attention = 2.0 * tokens**2 * width * depth
     modulation = 6.0 * width**2 * depth
-    kept = (18 + 2 * params.mlp_ratio) * tokens * width * depth
+    kept = (17 + 2 * params.mlp_ratio) * tokens * width * depth
     if context_dim is not None:
         linear += depth * (2 * tokens * width**2 + 2 * context_tokens * context_dim * width)
         attention += depth * 2.0 * tokens * context_tokens * width

@@ -7,7 +7,6 @@ These files import torch, plugins and anything else that is slow inside the func
 
 from __future__ import annotations
 
-import errno
 import functools
 import importlib
 import sys
@@ -23,14 +22,7 @@ from pixelflow.cli.leaving import leave
 from pixelflow.cli.plugin_commands import PluginCommand
 from pixelflow.core.version import __version__
 from pixelflow.system import terminal
-from pixelflow.system.errors import (
-    CannotWriteError,
-    MissingDependencyError,
-    MissingInputError,
-    OutOfMemoryError,
-    PixelflowError,
-    UsageError,
-)
+from pixelflow.system.errors import CannotWriteError, MissingDependencyError, UsageError
 
 COMMANDS = (
     "init",
@@ -66,7 +58,6 @@ GROUPS = {"sweep": ("Many experiments from one file, each done once.", ("run", "
 
 _BUG = 1
 _INTERRUPTED = 130
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 _Group = functools.partial(
     typer.Typer,
@@ -111,9 +102,11 @@ def _with_homes(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _at_home(value: Any) -> Any:
-    """A path with its ``~`` written out, which shells leave in ``--out=~/runs``; anything else as it is."""
+    """Paths with their ``~`` written out, which shells leave in ``--out=~/runs``; anything else as it is."""
     from pixelflow.system.files import at_home
 
+    if isinstance(value, list):
+        return [_at_home(one) for one in value]
     if not isinstance(value, Path):
         return value
     try:
@@ -148,6 +141,9 @@ def _called(arguments: Sequence[str]) -> tuple[typer.Typer, PluginCommand | None
     Raises:
         PixelflowError: the command cannot be used.
     """
+    line = plugin_commands.line_to_complete()
+    if line is not None:
+        return _for_completion(line), None
     name = next((argument for argument in arguments if not argument.startswith("-")), None)
     if name in BUILT_IN:
         return app, None
@@ -160,6 +156,16 @@ def _called(arguments: Sequence[str]) -> tuple[typer.Typer, PluginCommand | None
     whole = application()
     whole.command(own.name)(_with_homes(own.function()))
     return whole, own
+
+
+def _for_completion(line: Sequence[str]) -> typer.Typer:
+    """The application with the commands of plugins."""
+    whole = application()
+    for command in plugin_commands.found(BUILT_IN):
+        if not command.refused:
+            named = whole.command(command.name, help=f"of {command.distribution}")
+            named(_with_homes(plugin_commands.offered(command, line)))
+    return whole
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -188,24 +194,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _report(error: Exception, arguments: Sequence[str], plugin: PluginCommand | None = None) -> int:
     """Print what went wrong on stderr, a line for each problem; return the exit code."""
-    from pixelflow.system.memory import is_out_of_memory, lack_of_files
+    from pixelflow.system.machine import as_ours
 
+    if (known := as_ours(error)) is not None:
+        terminal.say(*(f"pixelflow: {line}" for line in known.lines))
+        return known.exit_code
     code, message = _BUG, f"{type(error).__name__}: {error}"
-    if isinstance(error, PixelflowError):
-        terminal.say(*(f"pixelflow: {line}" for line in error.lines))
-        return error.exit_code
     if isinstance(error, typer.TyperException):
         code, message = UsageError.exit_code, _misuse(error)
-    elif is_out_of_memory(error):
-        code, message = OutOfMemoryError.exit_code, "out of memory; lower what is done at a time, such as batch_size"
-    elif isinstance(error, OSError) and (lack := lack_of_files(error)):
-        code, message = OutOfMemoryError.exit_code, lack
-    elif isinstance(error, FileNotFoundError):
-        code, message = MissingInputError.exit_code, f"{error.filename}: there is no such file or folder"
-    elif isinstance(error, BrokenPipeError):
-        code, message = CannotWriteError.exit_code, "what this writes to was closed"
-    elif isinstance(error, OSError) and (error.filename or error.errno in _FULL):
-        code, message = CannotWriteError.exit_code, f"{error.filename or 'the disk'}: {error.strerror}"
     elif isinstance(error, ImportError) and (found := _foreign()):
         code, message = MissingDependencyError.exit_code, found
     else:

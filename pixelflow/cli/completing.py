@@ -90,14 +90,17 @@ def _components() -> dict[str, list[str]]:
 
 
 def _installed() -> list[str]:
-    """What decides on the components: this version and the plugins'."""
+    """What decides on the components: this version, and the plugins' with the state of their files."""
     from importlib import metadata
 
+    from pixelflow.core.plugin_source import state_of
     from pixelflow.core.version import __version__
 
     plugins = metadata.entry_points(group="pixelflow")
-    versions = {f"{entry.name} {entry.dist.name} {entry.dist.version}" for entry in plugins if entry.dist}
-    return [__version__, *sorted(versions)]
+    states = {
+        f"{entry.name} {entry.dist.name} {entry.dist.version} {state_of(entry.dist)}" for entry in plugins if entry.dist
+    }
+    return [__version__, *sorted(states)]
 
 
 def _registered() -> dict[str, list[str]]:

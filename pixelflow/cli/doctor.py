@@ -7,7 +7,7 @@ import platform
 import re
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import torch
 
 
+_NO_TORCH = "not known, for torch does not work"
+
+
 def doctor() -> None:
     """Show what is installed. Versions, devices, attention kernels, optional parts that are missing, plugins.
 
@@ -29,14 +32,16 @@ def doctor() -> None:
 
     needed = [package for package, _, extra in _requirements() if extra != "dev" and _version(package)]
     broken = failures(list(dict.fromkeys(needed)))
-    for title, lines in (
-        ("versions", _versions(broken)),
-        ("devices", _devices()),
-        ("attention of packed batches", _attention()),
-        ("optional parts", _optional(broken)),
-        ("plugins", _plugins()),
-    ):
-        tell(title, *(f"  {line}" for line in lines), "")
+    asks_torch = {"devices": _devices, "attention of packed batches": _attention}
+    _tell("versions", _versions(broken))
+    for title, lines in asks_torch.items():
+        _tell(title, [_NO_TORCH] if "torch" in broken else lines())
+    _tell("optional parts", _optional(broken))
+    _tell("plugins", [_NO_TORCH] if "torch" in broken else _plugins())
+
+
+def _tell(title: str, lines: Sequence[str]) -> None:
+    tell(title, *(f"  {line}" for line in lines), "")
 
 
 def _versions(broken: Mapping[str, str]) -> list[str]:

@@ -17,7 +17,7 @@ def export_weights(
     step: CheckpointStep = None,
     weights: Weights = "ema",
 ) -> None:
-    """Write weights as one safetensors file, with the spec, the step and which weights they are in its header."""
+    """Write weights as one safetensors file, with spec, names of classes, step and which weights in its header."""
     import json
 
     from safetensors.torch import save
@@ -31,6 +31,12 @@ def export_weights(
     folder, part = RunFolder(run), part_of(weights)
     found = checkpoint.load(folder.checkpoints, folder.step_of(step), [part])
     spec = folder.read_spec(to_draw=True).model_dump(mode="json")
-    header = {"format": "pt", "spec": json.dumps(spec), "step": str(found.step), "weights": weights}
+    header = {
+        "format": "pt",
+        "spec": json.dumps(spec),
+        "classes": json.dumps(folder.classes_at(found.step)),
+        "step": str(found.step),
+        "weights": weights,
+    }
     write_bytes(target, save(found.tensors[part], header))
     tell(f"{target}: {weights} weights of step {found.step}, {len(found.tensors[part])} tensors")

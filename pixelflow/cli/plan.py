@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import re
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,22 +13,42 @@ from pixelflow.system.terminal import tell
 
 if TYPE_CHECKING:
     from pixelflow.core.spec import ExperimentSpec
+    from pixelflow.costs.memory import Fit
     from pixelflow.costs.planning import Costs
+
+_MEMORY = 80e9
+_PEAK, _SHARE = 989e12, 0.25
+"""Of an H100, dense in bfloat16, and the share of it that training reached there (benchmarks/README.md)."""
+_UNITS = {"MB": 1e6, "GB": 1e9, "TB": 1e12, "MIB": 2.0**20, "GIB": 2.0**30, "TIB": 2.0**40}
+
+
+def _bytes(text: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([MGT]I?B)", text.upper())
+    if found is None or not float(found[1]):
+        raise typer.BadParameter(f"{text!r} is no size; write 80GB, 141GB or 79GiB")
+    return float(found[1]) * _UNITS[found[2]]
 
 
 def plan(
     spec: SpecFile,
     overrides: Overrides = None,
     tflops: Annotated[
-        float | None, typer.Option(min=1e-6, help="TFLOP/s that the machine sustains, to estimate times.")
+        float | None, typer.Option(min=1e-6, help="TFLOP/s that a device sustains, to estimate times.")
     ] = None,
+    gpus: Annotated[int | None, typer.Option(min=1, help="Devices that train together: what each needs.")] = None,
+    memory: Annotated[
+        Any, typer.Option(parser=_bytes, metavar="SIZE", help="Memory of a device, e.g. 80GB; the default.")
+    ] = None,
+    per_node: Annotated[int, typer.Option(min=1, help="Devices of one machine.")] = 8,
 ) -> None:
-    """Show what a spec will cost. Allocates no weights."""
+    """Show what a spec will cost, and with --gpus how it fits them. Allocates no weights."""
     from pixelflow.costs.planning import costs
 
     found = costs(read_spec(spec, overrides))
     speed = tflops * 1e12 if tflops else None
-    parts = (_stages(found), _sample(found, speed), _training(found, speed))
+    parts = [_stages(found), _sample(found, speed), _training(found, speed)]
+    if gpus is not None or memory is not None:
+        parts.append(on_devices(found, gpus or 1, memory or _MEMORY, per_node, speed))
     tell(*_summary(found).split("\n"), *(line for part in parts for line in ("", *part.split("\n"))))
 
 
@@ -107,7 +128,9 @@ def _sample(costs: Costs, speed: float | None) -> str:
 
 
 def _training(costs: Costs, speed: float | None) -> str:
-    training = costs.spec.training
+    from pixelflow.costs.memory import Devices, device_memory
+
+    training, needed = costs.spec.training, device_memory(costs, Devices("ddp", 1))
     images = training.steps * training.batch_size
     recomputed = ", recomputed block by block" if training.activation_checkpointing else ""
     passes = "backward and recomputation" if training.activation_checkpointing else "backward"
@@ -117,10 +140,52 @@ def _training(costs: Costs, speed: float | None) -> str:
             f"  {training.steps} steps of {training.batch_size} images: {quantity(images)} images",
             f"  an image, in the mean over stages: {_giga(costs.forward_macs)} GMAC forward, "
             f"{quantity(costs.training_flop / images, 'FLOP')} with {passes}",
-            f"  memory: {quantity(costs.state_bytes, 'B')} for weights, gradients, Adam and EMA, "
-            f"about {quantity(costs.activation_bytes, 'B')} for activations{recomputed}",
+            f"  memory: {quantity(needed.state, 'B')} for weights, gradients, optimizer and EMA, "
+            f"about {quantity(needed.activations, 'B')} for activations{recomputed}",
         )
     )
+
+
+def on_devices(costs: Costs, count: int, memory: float, per_node: int, speed: float | None) -> str:
+    """How the training fits so many devices, and what it and 50,000 images take there."""
+    from pixelflow.costs.memory import MODES, USABLE, Devices, drawing_flop, fits
+
+    modes = [mode for mode in MODES if mode != "hybrid" or count > per_node]
+    found = [one for mode in modes for one in fits(costs.spec, Devices(mode, count, per_node), memory)]
+    own, drawing = speed or _PEAK * _SHARE, drawing_flop(costs, _FID_IMAGES)
+    rows: list[tuple[str, ...]] = [("parallel", "checkpointing", "accumulation", *_COLUMNS, "peak", "", "training")]
+    rows += [_fit(one, own) for one in found]
+    share = "" if speed else f", {percent(_SHARE)} of an H100's peak; --tflops sets another"
+    return "\n".join(
+        (
+            f"On {count} device{'s' * (count > 1)} of {quantity(memory, 'B')}, {percent(USABLE)} of it counted on: "
+            f"{costs.spec.training.batch_size // count} images of a batch each",
+            table(rows),
+            f"  times at {quantity(own, 'FLOP/s')} a device{share}; communication counts as hidden",
+            f"  FID-50k: {_hours(drawing / count / own, count)} to draw {_FID_IMAGES:,} images",
+        )
+    )
+
+
+_COLUMNS = ("weights", "average", "optimizer", "gradients", "working", "batch", "activations")
+_FID_IMAGES = 50_000
+
+
+def _fit(fit: Fit, speed: float) -> tuple[str, ...]:
+    training, needed = fit.costs.spec.training, fit.needed
+    return (
+        fit.devices.mode,
+        "yes" if training.activation_checkpointing else "no",
+        str(training.grad_accumulation),
+        *(quantity(getattr(needed, name), "B") for name in _COLUMNS),
+        quantity(needed.peak, "B"),
+        "fits" if fit.is_one else "too much",
+        _hours(fit.seconds(speed), fit.devices.count) if fit.is_one else "",
+    )
+
+
+def _hours(seconds: float, devices: int) -> str:
+    return f"{duration(seconds)}, {seconds * devices / 3600:,.4g} GPU hours"
 
 
 def _giga(macs: float) -> str:

@@ -21,6 +21,8 @@ from pixelflow.system.errors import MissingDependencyError, one_line
 GROUP = "pixelflow.commands"
 
 _DISABLE = "PIXELFLOW_DISABLE_PLUGINS"  # as in core/plugins.py, which imports pydantic
+_COMPLETE = "_PIXELFLOW_COMPLETE"
+"""Set by the shell functions that ``--install-completion`` installs, to what is asked for."""
 _NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
 
 
@@ -92,6 +94,21 @@ def _refusal(name: str, owners: Sequence[str], built_in: Collection[str]) -> str
     if len(owners) > 1:
         return f"{' and '.join(owners)} both have a command {name!r}; uninstall one"
     return ""
+
+
+def line_to_complete() -> list[str] | None:
+    """The words behind ``pixelflow`` on the line of a shell that asks what TAB may offer; None where none asks."""
+    if not os.environ.get(_COMPLETE):
+        return None
+    return (os.environ.get("_TYPER_COMPLETE_ARGS") or os.environ.get("COMP_WORDS", "")).split()[1:]
+
+
+def offered(command: PluginCommand, line: Sequence[str]) -> Callable[..., Any]:
+    """The function of a command for TAB: it is imported where its options are asked for, and else only named."""
+    with suppress(MissingDependencyError):
+        if line[:1] == [command.name]:
+            return command.function()
+    return lambda: None
 
 
 def listing(commands: Sequence[PluginCommand]) -> str:

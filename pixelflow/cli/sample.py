@@ -195,7 +195,7 @@ def _draw(
     carried_out = environment(run.classes, run.spec, order.sampling, order.rewriting)
     subject = Subject(order, carried_out, order.titles(run.classes))
     folder = out or place_for(Path(run.source.run) / "samples", subject, is_new=is_new)
-    if not is_new and holds(folder, order):
+    if not is_new and holds(folder, subject):
         tell(f"these images were drawn before, and are in {folder}")
         parallel.ask(None)
         return
@@ -282,6 +282,7 @@ def _export(run: Run, weak: Weaker | None, order: Order, folder: Path, npz: Path
 
 def _edit(images: list[Path] | None, stage: int | None, strength: float, mask: Path | None, run: Run) -> Edit | None:
     """What images are to be made from; raises UsageError for settings of an edit without an image."""
+    from pixelflow.data.framing import ground_of
     from pixelflow.generation.editing import Edit
     from pixelflow.system.arrays import read_picture
     from pixelflow.system.errors import UsageError
@@ -291,7 +292,8 @@ def _edit(images: list[Path] | None, stage: int | None, strength: float, mask: P
             raise UsageError("--stage, --strength and --mask tell how an image is edited; give it by --from")
         return None
     masks = None if mask is None else (read_picture(mask, 1)[0] + 1) / 2
-    return Edit([read_picture(path, run.spec.image.channels) for path in images], stage, strength, masks)
+    channels, ground = run.spec.image.channels, ground_of(run.spec.data)
+    return Edit([read_picture(path, channels, ground) for path in images], stage, strength, masks)
 
 
 def _names(labels: str | None, run: Run) -> list[str] | None:

@@ -21,6 +21,7 @@ from pixelflow.conditioners.token_cache import TokenCache
 from pixelflow.core.component import ComponentParams
 from pixelflow.core.condition import Condition
 from pixelflow.core.interfaces import Conditioner, Dataset
+from pixelflow.core.plugin_use import codes
 from pixelflow.system import pretrained
 from pixelflow.system.errors import DataError, PixelflowError, UsageError
 
@@ -105,10 +106,11 @@ class FrozenText(Conditioner):
 
         @property
         def cache_folder(self) -> Path:
-            """Of this encoder, under the hash of all that decides what it gives: its files and these settings."""
+            """Of this encoder, under the hash of all that decides what it gives: its files, settings and plugin."""
             assert self.cache is not None
             assert self.sha256 is not None, "only resolved settings know their encoder"
             decisive = {name: value for name, value in self.record.items() if name not in ("model", "dim")}
+            decisive |= codes(self)
             digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
             return self.cache.expanduser() / f"{self.component.type_name()}-{digest[:16]}"
 
@@ -121,7 +123,7 @@ class FrozenText(Conditioner):
             """
             cls = self.component
             assert issubclass(cls, FrozenText)
-            name, folder = cls.type_name(), pretrained.folder_of(self.model, cls.type_name(), cls.files)
+            name, folder = cls.type_name(), self.place()
             found = self.dim_in(folder)
             if self.dim not in (None, found):
                 raise DataError(f"{name}: {self.model} gives {found} channels, not {self.dim}; mend 'dim'")
@@ -130,6 +132,12 @@ class FrozenText(Conditioner):
                     f"{name}: the files in {folder} are not those that the run was trained with (other hash)"
                 )
             return folder
+
+        def place(self) -> Path:
+            """The folder that `model` names; raises what `pretrained.folder_of` raises."""
+            cls = self.component
+            assert issubclass(cls, FrozenText)
+            return pretrained.folder_of(self.model, cls.type_name(), cls.files)
 
         @abstractmethod
         def dim_in(self, folder: Path) -> int:

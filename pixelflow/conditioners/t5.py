@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
+from pixelflow.conditioners import from_transformers
 from pixelflow.conditioners.captions import trimmed
 from pixelflow.conditioners.frozen import FrozenText
-from pixelflow.system.errors import DataError, MissingInputError, first_line
+from pixelflow.system.errors import DataError, MissingInputError
 from pixelflow.system.files import read_bytes
-from pixelflow.system.huggingface import transformers_for
 from pixelflow.system.records import LARGEST
 
 _KNOWN_DIMS = {
@@ -53,35 +52,10 @@ class T5(FrozenText):
     params: Params
 
     def tokenise(self, captions: list[str]) -> list[list[int]]:
-        rows: list[list[int]] = _tokeniser(self.folder)(captions, truncation=False).input_ids
-        return rows
+        return from_transformers.tokeniser(self.folder, "t5")(captions)
 
     def encode(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         tokens, mask = trimmed(rows)
-        encoder = _encoder(self.folder, rows.device, getattr(torch, self.params.precision))
+        dtype = getattr(torch, self.params.precision)
+        encoder = from_transformers.encoder(self.folder, rows.device, dtype, "t5", "T5EncoderModel")
         return encoder(input_ids=tokens, attention_mask=mask.long()).last_hidden_state, mask
-
-
-@lru_cache(maxsize=2)
-def _tokeniser(folder: Path) -> Any:
-    tokeniser = transformers_for("t5").AutoTokenizer
-    try:
-        return tokeniser.from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # it raises whatever its parsers of hostile files raise
-        raise DataError(f"t5: the tokenizer in {folder} cannot be read ({first_line(error)})") from None
-
-
-@lru_cache(maxsize=2)
-def _encoder(folder: Path, device: torch.device, dtype: torch.dtype) -> nn.Module:
-    """The encoder of a folder, read from safetensors alone."""
-    model = transformers_for("t5").T5EncoderModel
-    try:
-        encoder, report = model.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True
-        )
-    except Exception as error:
-        raise DataError(f"t5: the weights in {folder} cannot be read ({first_line(error)})") from None
-    if report["missing_keys"]:
-        raise DataError(f"t5: the weights in {folder} lack {sorted(report['missing_keys'])[0]}; are they a T5's?")
-    network: nn.Module = encoder.to(device).eval().requires_grad_(False)
-    return network

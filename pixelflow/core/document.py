@@ -100,7 +100,14 @@ def parse(text: str, source: str) -> Document:
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
         where = _at(source, before.count("\n") + 1, error.position - before.rfind("\n"))
-        raise SpecError(f"{where} holds the control character {error.character:#04x}; is this a text file?") from None
+        raise SpecError(f"{where} holds {_unreadable(error.character)}") from None
+
+
+def _unreadable(character: int) -> str:
+    """A character that YAML has no place for; of names on a command line, bytes that are no UTF-8 are such ones."""
+    if 0xDC80 <= character <= 0xDCFF:
+        return f"the byte {character - 0xDC00:#04x}, which is no UTF-8 text; give the file or folder another name"
+    return f"the control character {character:#04x}; is this a text file?"
 
 
 def parse_value(text: str, source: str) -> Any:

@@ -20,6 +20,7 @@ from pixelflow.core.labels import label_indices
 from pixelflow.core.sample import Sample
 from pixelflow.system import arrays
 from pixelflow.system.errors import UsageError
+from pixelflow.system.files import at_home
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,11 @@ class ConditionField:
         Raises:
             UsageError, MissingInputError, DataError: it is none.
         """
-        return arrays.read_array(Path(text))
+        try:
+            path = at_home(Path(text))
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        return arrays.read_array(path)
 
     def values(self, given: Any, classes: Classes) -> list[Any]:
         """Values from Python: a sequence with one an image, or a tensor with one in each row.

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pixelflow.core.condition import Condition
+from pixelflow.core.fields import Classes
 from pixelflow.core.model import FlowModel
 from pixelflow.core.work import Answer, Work
 
@@ -51,10 +52,15 @@ class Learner(nn.Module):
 
 
 class FrozenLearner(Learner):
-    """A second network: never trained, always in evaluation mode, without gradients."""
+    """A second network: never trained, always in evaluation mode, without gradients.
 
-    def __init__(self, model: FlowModel) -> None:
+    Args:
+        known: the classes of its labels, where these may be others than the trained network's.
+    """
+
+    def __init__(self, model: FlowModel, known: Classes | None = None) -> None:
         super().__init__(model)
+        self.known = known
         self.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> FrozenLearner:

@@ -21,7 +21,7 @@ import pluggy
 
 from pixelflow.core import hookspecs, kinds
 from pixelflow.core.component import ComponentParams
-from pixelflow.core.plugin_source import source_sha256
+from pixelflow.core.plugin_source import source_sha256, top_levels
 from pixelflow.core.plugin_watch import marked, watched
 from pixelflow.core.registry import registry
 from pixelflow.system import terminal
@@ -165,7 +165,8 @@ def _load_third_party(manager: pluggy.PluginManager, plugin: Plugin, entry_point
     if classes is not _FAILED:
         _register_classes(plugin, classes)
     own = [entry.cls.__module__ for _, _, entry in registry if entry.origin == plugin.origin]
-    _sources[plugin.name] = source_sha256([entry_point.module, *own])
+    beside = [] if entry_point.dist is None else top_levels(entry_point.dist)
+    _sources[plugin.name] = source_sha256([entry_point.module, *own], beside)
 
 
 def _under_watch(plugin: Plugin, entry_point: metadata.EntryPoint, call: Callable[[], Any]) -> Any:

@@ -38,17 +38,17 @@ class StageGroup:
 
 @dataclass(frozen=True)
 class Origin:
-    """Which step's batch of `count` images a work is of, and which of these: every `size`-th from `rank` on."""
+    """Which step's batch of `count` images a work is of, and which of these."""
 
     count: int
     seed: int = 0
     step: int = 0
-    rank: int = 0
-    size: int = 1
+    own: Tensor | None = None
+    """The places (b) of this process's images in the whole batch; None where it has all of them."""
 
     def places(self, members: Tensor) -> Tensor:
         """Places (n) in the whole batch of images (n) that have these places in the share."""
-        return members * self.size + self.rank
+        return members if self.own is None else self.own.to(members.device)[members]
 
 
 @dataclass(frozen=True)

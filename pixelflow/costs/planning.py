@@ -7,6 +7,7 @@ that chooses its own steps from a rehearsal on a velocity that costs nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -28,10 +29,11 @@ from pixelflow.system.errors import MissingInputError, UsageError
 T = TypeVar("T")
 
 FLOP_PER_MAC = 2
-_BYTES_KEPT = {"float32": 4.0, "bfloat16": 2.8}
-"""Of a number kept for the backward pass; under autocast norms and residuals keep some in float32 (measured)."""
-_BYTES_OF_STATE = 4 * 5
-"""A parameter in float32, its gradient, Adam's two moments, and its average."""
+_BYTES_KEPT = {"float32": 4.0, "bfloat16": 2.3}
+"""Of a number kept for the backward pass; under autocast norms keep some in float32 (69 bytes of the 30 numbers of a
+block's token and channel on an H100)."""
+_ROUNDING = 1e-9
+"""Below which a share of images is a whole number."""
 _NOTHING = torch.zeros(1, 1, 4, 4)
 """A state, where no state matters."""
 _LARGEST_REHEARSAL = 1024
@@ -70,6 +72,8 @@ class Costs:
     parameters: int
     trained: int
     """Parameters that are trained."""
+    blocks: tuple[int, ...]
+    """Of these, the parameters of each part of the network that is compiled and sharded on its own."""
     stages: tuple[StageCost, ...]
     is_adaptive: bool
     """Whether the sampler chooses its own steps, so that the NFE is an estimate."""
@@ -102,17 +106,14 @@ class Costs:
         """What one training image keeps for the backward pass; see `Cost.activations`."""
         return stage.once.activations * _BYTES_KEPT[self.spec.training.precision]
 
-    @property
-    def activation_bytes(self) -> float:
-        """The same for the part of a batch that is computed at a time."""
-        training = self.spec.training
-        images = training.batch_size / training.grad_accumulation
-        return images * sum(stage.share * self.kept_bytes(stage) for stage in self.stages)
-
-    @property
-    def state_bytes(self) -> float:
-        """Weights, gradients, Adam's moments and the averaged weights."""
-        return self.trained * _BYTES_OF_STATE + (self.parameters - self.trained) * 4
+    def activation_bytes(self, images: int) -> float:
+        """The same for so many images at a time, of those steps in which the costliest stages have the most of them."""
+        left, kept = images, 0.0
+        for stage in sorted(self.stages, key=self.kept_bytes, reverse=True):
+            own = min(left, math.ceil(images * stage.share - _ROUNDING))
+            left -= own
+            kept += own * self.kept_bytes(stage)
+        return kept
 
 
 def costs(spec: ExperimentSpec) -> Costs:
@@ -157,6 +158,7 @@ class Counting:
             spec=spec.model_copy(update={"conditioners": network.conditioners}),
             parameters=network.parameters,
             trained=network.trained,
+            blocks=network.blocks,
             stages=tuple(stages),
             is_adaptive=plan.sampler.is_adaptive,
             context_tokens=network.context_tokens,
@@ -186,6 +188,7 @@ class _Network:
     """Resolved."""
     parameters: int
     trained: int
+    blocks: tuple[int, ...]
     context_tokens: int
 
 
@@ -199,6 +202,7 @@ def _network(spec: ExperimentSpec) -> _Network:
         conditioners=spec.conditioners,
         parameters=sum(parameter.numel() for parameter in parameters),
         trained=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+        blocks=tuple(sum(one.numel() for one in part.parameters()) for part in backbone.compiled_parts),
         context_tokens=sum(params.context_tokens for params in spec.conditioners),
     )
 

@@ -46,6 +46,11 @@ class FramedParams(Dataset.Params):
         return self.model_copy(update={"resize": 1.0, "crop": "center", "flip": False})
 
 
+def ground_of(data: Dataset.Params) -> str:
+    """The colour behind transparent pixels that a network has learnt with; white for data without such a setting."""
+    return str(data.model_dump().get("ground", "white"))
+
+
 @dataclass(frozen=True)
 class Framing:
     """Encoded pictures to tensors of `height` x `width` pixels, or of whichever of `sizes` keeps most of a picture.

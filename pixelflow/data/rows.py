@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
@@ -21,6 +22,7 @@ from pixelflow.data.caption_tables import BadCaptionError, cell_captions, column
 from pixelflow.data.captions import drawn, usable
 from pixelflow.data.class_numbers import MOST_IDS, classes_of
 from pixelflow.data.framing import FramedParams, Framing, surveyed
+from pixelflow.data.listing import plain
 from pixelflow.system import decoding
 from pixelflow.system.decoding import UnreadableImageError
 from pixelflow.system.errors import DataError, first_line
@@ -156,7 +158,9 @@ class TableDataset(Dataset, ABC):
         except Exception as error:  # readers of hostile files raise whatever they run into
             raise DataError(f"{self._table.name}: {self._label!r} cannot be read ({first_line(error)})") from None
         if all(isinstance(value, str) for value in values):
-            return self._named(in_order(values))
+            self.classes = in_order(map(plain, values))
+            place = {name: label for label, name in enumerate(self.classes)}
+            return {value: place[plain(value)] for value in values}
         if all(isinstance(value, int) and 0 <= value < 1 << 63 for value in values):
             self.classes, labels = classes_of(np.array(values, np.int64), self._table.name, "; set data.labels to none")
             self.has_names = self.classes != numbered(len(self.classes))
@@ -239,6 +243,8 @@ class TableDataset(Dataset, ABC):
         file = os.path.normpath(os.path.join(root, path))  # noqa: PTH118 - likewise
         if not file.startswith(os.path.join(root, "")):  # noqa: PTH118
             raise UnreadableImageError(f"the path {path!r} leads out of {self._table.root}")
-        if not is_plain_file(Path(file)):
+        spelt = [file, *(unicodedata.normalize(form, file) for form in ("NFC", "NFD"))]
+        found = next((one for one in map(Path, spelt) if is_plain_file(one)), None)
+        if found is None:
             raise UnreadableImageError(f"{file} is no file")
-        return Path(file), ""
+        return found, ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pixelflow.evaluation.records import figures
@@ -34,9 +35,26 @@ def states(first: RunFolder, second: RunFolder) -> list[Row]:
 
 
 def evaluations(first: RunFolder, second: RunFolder) -> list[Row]:
-    """A row for each figure that either run has; see `figures`."""
+    """A row for each figure that either run has, and each way in which it was measured; see `figures`.
+
+    Figures of other references, samplers and so on stand in rows of their own, which say what is other.
+    """
     ours, theirs = figures(first.evaluations), figures(second.evaluations)
-    return [(name, _told(ours.get(name)), _told(theirs.get(name))) for name in dict.fromkeys([*ours, *theirs])]
+    ways: dict[str, list[dict[str, str]]] = {}
+    for name, how in dict.fromkeys([*ours, *theirs]):
+        ways.setdefault(name, []).append(dict(how))
+    return [
+        (f"{name}{_apart(way, own)}", _told(ours.get((name, how))), _told(theirs.get((name, how))))
+        for name, own in ways.items()
+        for way in own
+        for how in [tuple(way.items())]
+    ]
+
+
+def _apart(way: Mapping[str, str], ways: Sequence[Mapping[str, str]]) -> str:
+    """What tells one way of measuring from the others."""
+    keys = [key for key in way if len({other.get(key) for other in ways}) > 1]
+    return f", {', '.join(f'{key} {way[key]}' for key in keys)}" if keys else ""
 
 
 def _told(value: Any) -> str:

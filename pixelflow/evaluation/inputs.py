@@ -17,6 +17,7 @@ from pixelflow.core.interfaces import Dataset
 from pixelflow.core.sizes import Size
 from pixelflow.core.spec import EvaluationSpec, ExperimentSpec
 from pixelflow.data import npz
+from pixelflow.data.framing import ground_of
 from pixelflow.data.image_folder import ImageFolder
 from pixelflow.evaluation.folders import Pictures
 from pixelflow.evaluation.sources import DatasetSource, Source
@@ -128,7 +129,8 @@ def reference_for(spec: ExperimentSpec, data: Dataset | None) -> Reference:
     """What the spec's ``evaluation.reference`` names, else its data; raises as `open_reference` does."""
     settings = spec.evaluation
     if settings.reference is not None:
-        return open_reference(settings.reference, (spec.image.channels, *spec.image.size), settings.bad_images)
+        shape = (spec.image.channels, *spec.image.size)
+        return open_reference(settings.reference, shape, settings.bad_images, ground_of(spec.data))
     assert data is not None
     return Reference.of(data, settings.bad_images)
 
@@ -141,8 +143,11 @@ def check_reference(path: Path, named: str = REFERENCE) -> None:
         raise UsageError(f"{named} {path}: is no folder of images, npz or spec")
 
 
-def open_reference(path: Path, shape: Shape, bad_images: int) -> Reference:
+def open_reference(path: Path, shape: Shape, bad_images: int, ground: str = "white") -> Reference:
     """Real images (a folder, an npz, the data of a spec) at the size of those measured, or saved statistics.
+
+    Args:
+        ground: the colour behind transparent pixels of a folder's pictures.
 
     Raises:
         MissingInputError, UsageError, DataError, SpecError: they are not there, or none can be read.
@@ -153,7 +158,8 @@ def open_reference(path: Path, shape: Shape, bad_images: int) -> Reference:
     if path.suffix != ".npz":
         pictures = Pictures(path)
         notes = (*pictures.notes, *_notes(pictures, shape, "that of the images that are measured"))
-        images = Images(path, dataset_at(path, shape), shape, {"folder": printable(str(path))}, pictures)
+        told = {"folder": printable(str(path)), **({} if ground == "white" else {"ground": ground})}
+        images = Images(path, dataset_at(path, shape, ground), shape, told, pictures)
         return Reference(images.source(bad_images), images.told, None, notes)
     members = npz.members(path)
     statistics = in_file(path, members)
@@ -178,12 +184,12 @@ def _spec_at(path: Path) -> ExperimentSpec:
         return reading.validate(ExperimentSpec, reading.read_document(path))
 
 
-def dataset_at(path: Path, shape: Shape) -> Dataset:
+def dataset_at(path: Path, shape: Shape, ground: str = "white") -> Dataset:
     """A folder or an npz, read without augmentation."""
     channels, height, width = shape
     if path.suffix == ".npz":
         return npz.Npz(npz.Npz.Params(file=path).plain(), height=height, width=width, channels=channels)
-    params = ImageFolder.Params(root=path).plain()
+    params = ImageFolder.Params(root=path, ground=ground).plain()
     return ImageFolder(params, height=height, width=width, channels=channels)
 
 

@@ -197,7 +197,7 @@ def _drawn_how(subject: Mapping[str, Any]) -> dict[str, Any]:
     """How the images were drawn, where that is known."""
     if "sampling" not in subject:
         return {}
-    chosen = {key: subject["sampling"][key] for key in ("sampler", "guidance", "steps", "grid")}
+    chosen = {key: subject["sampling"][key] for key in records.SAMPLING}
     return {**chosen, **{key: subject[key] for key in ("weights", "step", "seed")}}
 
 

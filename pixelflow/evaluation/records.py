@@ -32,6 +32,8 @@ class _Record(BaseModel):
 
 EVALUATION = FileKind("a record of an evaluation", "it is left as it is, and not believed", _Record)
 
+SAMPLING = ("sampler", "guidance", "steps", "grid")
+"""How images were drawn, as the recipe of a result keeps it."""
 _FIRST = "evaluation.json"
 _DIGEST = "evaluation"
 """Key of a record, for what tells its evaluation from others."""
@@ -81,20 +83,40 @@ def check(outcomes: Sequence[MetricOutcome]) -> None:
         raise type(errors[0])(*(outcome.reason for outcome in outcomes if outcome.error is not None))
 
 
-def figures(evaluations: Path) -> dict[str, float]:
-    """``"frechet, random_conv: distance (2,000 images)"`` -> figure, of all records in a run's folder of evaluations.
+Figures = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+"""(``"frechet, random_conv: distance (2,000 images)"``, how it was measured) -> figure; only those that were measured
+in the same way can be compared."""
+
+
+def figures(evaluations: Path) -> Figures:
+    """Those of all records in a run's folder of evaluations.
 
     Of several, that of the latest training step counts, and of these the newest record.
     """
-    found: dict[str, float] = {}
-    files = evaluations.glob("*/evaluation*.json")
-    records = [(file.stat().st_mtime, result) for file in files for result in _results_in(file)]
-    for _, result in sorted(records, key=lambda one: (one[1].recipe.get("step") or 0, one[0])):
+    found: Figures = {}
+    files = [(file.stat().st_mtime, _read(file)) for file in evaluations.glob("*/evaluation*.json")]
+    records = [(time, body, result) for time, body in files for result in _results_in(body)]
+    for _, body, result in sorted(records, key=lambda one: (one[2].recipe.get("step") or 0, one[0])):
         images = result.recipe.get("images")
         behind = "" if images is None else f" ({images:,} images)"
         for name, value in result.values.items():
-            found[f"{result.metric}: {name}{behind}"] = value
+            found[f"{result.metric}: {name}{behind}", _how(body, result)] = value
     return found
+
+
+def _how(body: Mapping[str, Any], result: MetricResult) -> tuple[tuple[str, str], ...]:
+    """What a figure depends on beside the metric, the weights and the seed."""
+    reference = body.get("reference", {})
+    told = {"reference": {key: reference[key] for key in reference if key not in ("unreadable", "recipe")}}
+    told |= {key: result.recipe[key] for key in ("weights", *SAMPLING) if key in result.recipe}
+    return tuple((key, _in_short(value)) for key, value in told.items())
+
+
+def _in_short(value: Any) -> str:
+    """``constant 1.5`` of a guidance's settings."""
+    if isinstance(value, Mapping):
+        return " ".join(filter(None, map(_in_short, value.values())))
+    return ", ".join(map(_in_short, value)) if isinstance(value, list) else "" if value is None else str(value)
 
 
 def digest_of(told: Mapping[str, Any]) -> str:
@@ -121,9 +143,9 @@ def write(folder: Path, digest: str, body: Mapping[str, Any], outcomes: Sequence
     return file
 
 
-def _results_in(file: Path) -> Iterator[MetricResult]:
+def _results_in(body: Mapping[str, Any]) -> Iterator[MetricResult]:
     """Of the metrics that did not fail, as far as it is a record."""
-    for result in _read(file)["results"]:
+    for result in body["results"]:
         with suppress(ValidationError):
             yield MetricResult.model_validate(result)
 

@@ -23,6 +23,7 @@ from pixelflow.generation.draw import Drawn, mean_nfe
 from pixelflow.generation.orders import Order
 from pixelflow.generation.pictures import CAPTION_CELL, CELL, columns_of, filmstrip, grid, to_pil
 from pixelflow.generation.whole_png import is_whole
+from pixelflow.runs.environment import plugin_changes
 from pixelflow.system import terminal
 from pixelflow.system.arrays import read_picture
 from pixelflow.system.errors import CannotWriteError, DataError, NonFiniteError, PixelflowError, UsageError
@@ -72,18 +73,14 @@ def read_order(path: Path) -> Order:
         DataError: it is not a record, or not as it was written.
         SpecError: it is one that was changed into something that does not validate.
     """
+    return _read_record(path).order
+
+
+def _read_record(path: Path) -> Record:
     body = SAMPLES.read(path)
     if "order" not in body:
         raise DataError(f"{path}: is no record; give the {RECORD} of earlier samples")
-    return reading.validate(Record, Document(str(path), body), terminal.be_silent).order
-
-
-def holds(folder: Path, order: Order) -> bool:
-    """Whether the folder holds what was drawn by this very order, whole."""
-    with suppress(PixelflowError):
-        found = read_order(folder / RECORD)
-        return found == order and all(is_whole(folder / _name(index)) for index in range(len(order.seeds)))
-    return False
+    return reading.validate(Record, Document(str(path), body), terminal.be_silent)
 
 
 class DrawingProgress(Settings):
@@ -118,6 +115,16 @@ class Subject:
         return digest({"order": self.order.model_dump(mode="json"), "environment": dict(self.environment)})
 
 
+def holds(folder: Path, subject: Subject) -> bool:
+    """Whether the folder holds what was drawn by this very order, whole, and by the plugins as they are now."""
+    with suppress(PixelflowError):
+        found, order = _read_record(folder / RECORD), subject.order
+        if found.order != order or plugin_changes(found.environment, subject.environment):
+            return False
+        return all(is_whole(folder / _name(index)) for index in range(len(order.seeds)))
+    return False
+
+
 def place_for(samples: Path, subject: Subject, *, is_new: bool = False) -> Path:
     """``drawn``, ``drawn-2`` ... in a run's folder of samples: the first that holds this drawing, or is free.
 
@@ -131,7 +138,7 @@ def place_for(samples: Path, subject: Subject, *, is_new: bool = False) -> Path:
             begun = _progress(folder)
             if begun is None or begun.drawing == subject.drawing:
                 return folder
-        elif not is_new and holds(folder, subject.order):
+        elif not is_new and holds(folder, subject):
             return folder
         number += 1
 

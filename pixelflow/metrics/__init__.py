@@ -21,14 +21,17 @@ def register_components() -> list[type[Component]]:
     from pixelflow.metrics.inception import InceptionPool
     from pixelflow.metrics.inception_pytorch import PytorchInception
     from pixelflow.metrics.inception_score import InceptionScore
+    from pixelflow.metrics.kernel_distance import KernelDistance
     from pixelflow.metrics.kid import Kid
+    from pixelflow.metrics.knn_precision_recall import KnnPrecisionRecall
     from pixelflow.metrics.label_agreement import LabelAgreement
     from pixelflow.metrics.pixels_pca import PixelsPca
     from pixelflow.metrics.precision_recall import PrecisionRecall
     from pixelflow.metrics.random_conv import RandomConv
 
     return [
-        *(Frechet, CleanFid, Fid, PytorchFid, Kid, AdmFid, AdmSfid, InceptionScore, PrecisionRecall),
+        *(Frechet, KernelDistance, KnnPrecisionRecall),
+        *(CleanFid, Fid, PytorchFid, Kid, AdmFid, AdmSfid, InceptionScore, PrecisionRecall),
         *(ClipFid, ClipScore, Cmmd, FdDinov2, LabelAgreement, ClassifierAgreement),
         *(RandomConv, PixelsPca, EfficientNetLite0, ClassifierFeatures, CleanResized),
         *(InceptionPool, PytorchInception, AdmInception, Clip, Dinov2),

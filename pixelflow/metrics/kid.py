@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from pixelflow.core.interfaces import Comparison
+from pixelflow.core.interfaces import Array, Comparison
 from pixelflow.metrics.distances import check_enough
 from pixelflow.metrics.in_network import InNetwork
 from pixelflow.metrics.inception import InceptionPool, ResizedByCleanFid
@@ -39,12 +39,23 @@ class Kid(InNetwork):
         return self.params.protocol
 
     def compute(self, images: Comparison) -> dict[str, float]:
-        found, real = images.features(self.extractor)
-        size = min(len(found), len(real), self.params.subset_size)
-        check_enough(size, 2, "KID, on each side,")
-        draw = np.random.default_rng(self.params.seed)
-        values = [
-            unbiased_mmd2(*(side[draw.choice(len(side), size, replace=False)] for side in (found, real)))
-            for _ in range(self.params.subsets)
-        ]
-        return {"kid": float(np.mean(values)), "deviation_over_subsets": float(np.std(values))}
+        sides, params = images.features(self.extractor), self.params
+        mean, deviation = over_subsets(*sides, params.subsets, params.subset_size, params.seed, "KID")
+        return {"kid": mean, "deviation_over_subsets": deviation}
+
+
+def over_subsets(
+    found: Array, real: Array, subsets: int, subset_size: int, seed: int, name: str
+) -> tuple[float, float]:
+    """Mean and deviation of the discrepancy between random subsets of features (n d) and (m d).
+
+    Raises DataError, which names the metric, for fewer than two images on a side.
+    """
+    size = min(len(found), len(real), subset_size)
+    check_enough(size, 2, f"{name}, on each side,")
+    draw = np.random.default_rng(seed)
+    values = [
+        unbiased_mmd2(*(side[draw.choice(len(side), size, replace=False)] for side in (found, real)))
+        for _ in range(subsets)
+    ]
+    return float(np.mean(values)), float(np.std(values))

@@ -54,7 +54,12 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         then, here = before.get("packages", {}).get(name), now["packages"].get(name)
         if then != here:
             told.append(f"{name} {then or 'missing'} then, {here or 'missing'} now")
-    return told + [clause for name in now["plugins"] for clause in _plugin_changes(name, before, now["plugins"][name])]
+    return told + plugin_changes(before, now)
+
+
+def plugin_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Which plugins are not what they were, a clause each; see `changes`."""
+    return [clause for name in now["plugins"] for clause in _plugin_changes(name, before, now["plugins"][name])]
 
 
 def _plugin_changes(name: str, before: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:

@@ -37,7 +37,7 @@ from pixelflow.system.files import sync_folder, write_text, writing
 from pixelflow.system.records import FileKind, Migration, only_sealed
 
 _SPEC = "spec.yaml"
-_ENVIRONMENT = "environment.json"
+ENVIRONMENT_FILE = "environment.json"
 _SPEC_MIGRATIONS: tuple[Migration, ...] = (only_sealed,)
 _SPEC_CURE = (
     "restore it, for settings are changed on the command line (KEY=VALUE); if you changed it by hand and mean it, "
@@ -90,7 +90,7 @@ class RunFolder:
                 for folder in (draft, draft / "checkpoints", draft / "samples"):
                     folder.mkdir(parents=True, exist_ok=True)
                 _write_spec(draft / _SPEC, spec)
-                ENVIRONMENT.write(draft / _ENVIRONMENT, environment(classes, spec))
+                ENVIRONMENT.write(draft / ENVIRONMENT_FILE, environment(classes, spec))
                 draft.rename(path)
             except BaseException:
                 shutil.rmtree(draft, ignore_errors=True)
@@ -159,7 +159,7 @@ class RunFolder:
     @property
     def environment(self) -> dict[str, Any]:
         """What the run was started with; see `environment`."""
-        path = self.path / _ENVIRONMENT
+        path = self.path / ENVIRONMENT_FILE
         if not path.exists():
             raise MissingInputError(f"{path}: is missing; the run folder is incomplete")
         return ENVIRONMENT.read(path)
@@ -194,7 +194,7 @@ class RunFolder:
         told = changes({**known[-1], "plugins": brought}, here)
         if told or here["plugins"].keys() - brought.keys():
             entry = {"step": step, **{key: value for key, value in here.items() if key != "classes"}}
-            ENVIRONMENT.write(self.path / _ENVIRONMENT, {**kept, "history": [*history, entry]})
+            ENVIRONMENT.write(self.path / ENVIRONMENT_FILE, {**kept, "history": [*history, entry]})
         return told
 
     def read_spec(self, *, to_draw: bool = False) -> ExperimentSpec:

@@ -11,7 +11,7 @@ from typing import Any
 from pixelflow.runs import checkpoint
 from pixelflow.runs.history import Evaluated
 from pixelflow.runs.runfolder import RunFolder
-from pixelflow.system.errors import CannotWriteError, PixelflowError
+from pixelflow.system.errors import CannotWriteError, PixelflowError, UsageError
 from pixelflow.system.files import LOCK, locked_if_free
 
 
@@ -72,7 +72,19 @@ def summary(path: Path, run: RunFolder | None = None) -> Summary:
 
 def is_training(run: RunFolder) -> bool:
     """Whether a process holds the run's lock; where the lock cannot be tried, none of ours can train."""
-    lock = run.path / LOCK
+    return _is_held(run.path / LOCK)
+
+
+def refuse_busy(run: RunFolder) -> None:
+    """Raise UsageError if a process trains a run, or draws into its folder."""
+    if is_training(run):
+        raise UsageError(f"{run.path}: another process is training this run; stop it first")
+    for lock in run.path.rglob(LOCK):
+        if _is_held(lock):
+            raise UsageError(f"{run.path}: another process draws into {lock.parent}; stop it first")
+
+
+def _is_held(lock: Path) -> bool:
     if not lock.exists():
         return False
     try:

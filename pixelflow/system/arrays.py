@@ -34,11 +34,12 @@ def read_array(path: Path) -> Tensor:
     return _read_npy(path) if path.suffix.lower() == ".npy" else read_picture(path)
 
 
-def read_picture(path: Path, channels: int | None = None) -> Tensor:
+def read_picture(path: Path, channels: int | None = None, ground: str = "white") -> Tensor:
     """A picture (c h w) in [-1, 1].
 
     Args:
         channels: 1 for grey, 3 for colour; by default as it is itself.
+        ground: the colour behind transparent pixels.
 
     Raises:
         MissingInputError, DataError: as `read_array`.
@@ -47,7 +48,7 @@ def read_picture(path: Path, channels: int | None = None) -> Tensor:
         raise MissingInputError(f"{path}: there is no such file")
     try:
         channels = channels or decoding.shape(path)[0]
-        pixels = np.asarray(decoding.read(path, channels))
+        pixels = np.asarray(decoding.read(path, channels, ground=ground))
     except decoding.UnreadableImageError as error:
         raise DataError(f"{path}: cannot be read as a picture ({error})") from None
     image = torch.from_numpy(pixels.copy()).float() / 127.5 - 1

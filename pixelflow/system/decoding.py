@@ -156,10 +156,12 @@ def _flattened(image: Image.Image, ground: str) -> Image.Image:
         return Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
     if image.mode in ("I", "F"):
         raise UnreadableImageError(f"its pixels (mode {image.mode}) have no stated range")
-    if not image.has_transparency_data:
-        return image
-    paper = Image.new("RGBA", image.size, ground)
-    return Image.alpha_composite(paper, image.convert("RGBA"))
+    return on_ground(image, ground) if image.has_transparency_data else image
+
+
+def on_ground(image: Image.Image, ground: str) -> Image.Image:
+    """What is seen of a picture of 8 bits on a ground of this colour."""
+    return Image.alpha_composite(Image.new("RGBA", image.size, ground), image.convert("RGBA"))
 
 
 def _reason(error: Exception) -> str:

@@ -17,6 +17,7 @@ from pixelflow.conditioners.frozen import FrozenText
 from pixelflow.conditioners.token_cache import TokenCache, key_of
 from pixelflow.core.assembly import build_dataset
 from pixelflow.core.interfaces import Dataset
+from pixelflow.core.registry import registry
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.data.surveys import told
 from pixelflow.system.errors import UsageError
@@ -86,7 +87,7 @@ def cache_text(spec: ExperimentSpec, parallel: Parallel, say: Say) -> list[Cache
         names = " and ".join(params.component.type_name() for params in frozen)
         raise UsageError(
             f"{spec.name}: set 'cache' of the conditioner {names} to a folder" if frozen else
-            f"{spec.name}: has no frozen text encoder (t5, clip_text); there is nothing to cache"
+            f"{spec.name}: has no frozen text encoder ({', '.join(_frozen_encoders())}); there is nothing to cache"
         )  # fmt: skip
     if not parallel.is_first:
         for params in wanted:
@@ -95,6 +96,10 @@ def cache_text(spec: ExperimentSpec, parallel: Parallel, say: Say) -> list[Cache
     dataset = build_dataset(spec)
     say(told(dataset))
     return [_fill(_Encoder(params, parallel), dataset, say) for params in wanted]
+
+
+def _frozen_encoders() -> list[str]:
+    return [name for name, own in registry.of_kind("conditioner").items() if issubclass(own.cls, FrozenText)]
 
 
 class _Encoder:

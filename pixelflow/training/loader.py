@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -83,7 +83,7 @@ def batches(
     workers: int,
     first_step: int,
     bad_images: int,
-    share: slice = slice(None),
+    share: Callable[[int], Sequence[int]] | None = None,
 ) -> Iterator[Batch]:
     """Batches `first_step`, `first_step + 1`, ... without end; an epoch's rest joins the next epoch's start.
 
@@ -92,7 +92,7 @@ def batches(
     Args:
         workers: processes that read; 0 reads in this one.
         bad_images: unreadable images that are tolerated.
-        share: the part of each batch that this process reads, where several train together.
+        share: step -> the places in its batch of what this process reads, ascending, where several train together.
 
     Raises:
         DataError: the data set is empty, or has more than `bad_images` unreadable images.
@@ -126,19 +126,19 @@ class _Places:
     batch_size: int
     seed: int
     first_step: int
-    share: slice
+    share: Callable[[int], Sequence[int]] | None
 
     def __iter__(self) -> Iterator[list[Place]]:
         epoch, offset = divmod(self.first_step * self.batch_size, self.count)
-        batch: list[Place] = []
+        step, batch = self.first_step, list[Place]()
         while True:
             order = torch.randperm(self.count, generator=seeds.generator(self.seed, "order", epoch))
             for part in order[offset:].split(_LISTED):  # a list of all indices is several times as large
                 for index in part.tolist():
                     batch.append(Place(epoch, index))
                     if len(batch) == self.batch_size:
-                        yield batch[self.share]
-                        batch = []
+                        yield batch if self.share is None else [batch[place] for place in self.share(step)]
+                        step, batch = step + 1, []
             epoch, offset = epoch + 1, 0
 
 

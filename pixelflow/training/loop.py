@@ -24,7 +24,7 @@ from pixelflow.training.evaluations import Evaluations
 from pixelflow.training.held_out import HeldOutLoss, trained_on
 from pixelflow.training.initial import Inherited, former_run, inherit
 from pixelflow.training.loader import Batch, batches
-from pixelflow.training.objective import WorkMaker, teacher_of
+from pixelflow.training.objective import WorkMaker, dealt, stages_at, taught_labels, teacher_of
 from pixelflow.training.optimizer import clip_gradients
 from pixelflow.training.previews import Previews
 from pixelflow.training.rates import rate_at
@@ -54,7 +54,8 @@ class Trainer:
         self.watched = parallel.answering(signals)
         self.state = TrainState.begin(spec, parallel.device, run.checkpoints)
         self.objective = parallel.wrap(self.state.objective)
-        self.work = WorkMaker(self.state.model, spec, parallel, teacher_of(self.state.objective))
+        taught = taught_labels(self.state.objective, dataset.classes)
+        self.work = WorkMaker(self.state.model, spec, parallel, teacher_of(self.state.objective), taught)
         self.previews = Previews(run.samples, spec, dataset)
         self.evaluations = Evaluations(run, spec)
         self.held_out = HeldOutLoss(spec, dataset, run.metrics_file, self.state.step)
@@ -130,7 +131,7 @@ class Trainer:
             workers=self.settings.workers,
             first_step=self.state.step,
             bad_images=self.settings.bad_images,
-            share=slice(self.parallel.rank, None, self.parallel.size),
+            share=self._share if self.parallel.size > 1 else None,
         )
         is_first = True
         with closing(stream):  # type: ignore[type-var]
@@ -150,6 +151,11 @@ class Trainer:
                 self._look(progress, trackers)
         if self.parallel.size > 1 and self.parallel.any(self.signals.received is not None):
             self.signals.answer()
+
+    def _share(self, step: int) -> list[int]:
+        """The places of this process's images in the batch of a step."""
+        stages = stages_at(step, self.settings.batch_size, self.spec)
+        return dealt(stages, self.parallel.rank, self.parallel.size).tolist()
 
     def _read(self, stream: Iterator[Batch]) -> Batch:
         """The next batch; what keeps one process from it, or a signal to one, ends all at the same step."""

@@ -6,13 +6,17 @@ Every random choice comes from (seed, purpose, step), so a step is the same howe
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pixelflow.core import seeds
+from pixelflow.core.classes import Match, match, shown
+from pixelflow.core.fields import LABEL
 from pixelflow.core.interfaces import Objective, StageGroup, Work
 from pixelflow.core.learner import FrozenLearner, Learner
 from pixelflow.core.model import FlowModel
@@ -21,9 +25,11 @@ from pixelflow.core.sizes import Size
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.core.work import Origin
 from pixelflow.generation.run import Run
-from pixelflow.system.errors import UsageError
+from pixelflow.system.errors import DataError, UsageError
 from pixelflow.system.parallel import Parallel
 from pixelflow.training.loader import Batch, SizeGroup
+
+logger = logging.getLogger(__name__)
 
 
 def build_objective(spec: ExperimentSpec, model: FlowModel, average: FlowModel) -> Objective:
@@ -39,16 +45,15 @@ def build_objective(spec: ExperimentSpec, model: FlowModel, average: FlowModel) 
         MissingInputError, DataError: the second network's run is not there, or damaged.
     """
     asked = spec.objective.second_network
-    teacher = average if asked == "ema" else None
+    second = FrozenLearner(average) if asked == "ema" else None
     if asked is not None and asked != "ema":
-        teacher = Run.open(asked.run, step=asked.step, weights=asked.weights, device=str(model.device)).model
-        if teacher.cascade.stages != model.cascade.stages:
+        run = Run.open(asked.run, step=asked.step, weights=asked.weights, device=str(model.device))
+        second = FrozenLearner(run.model, run.known if LABEL.name in run.reads else None)
+        if run.model.cascade.stages != model.cascade.stages:
             raise UsageError(f"objective: the teacher {asked.run} has another cascade; it needs the same stages")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeds.derive(spec.seed, "objective"))
-        objective: Objective = spec.objective.build(
-            network=Learner(model), second=None if teacher is None else FrozenLearner(teacher), device=model.device
-        )
+        objective: Objective = spec.objective.build(network=Learner(model), second=second, device=model.device)
     return objective.train()
 
 
@@ -65,22 +70,52 @@ def teacher_of(objective: Objective) -> FlowModel | None:
     return teacher.model if isinstance(teacher, FrozenLearner) else None
 
 
+def taught_labels(objective: Objective, classes: Sequence[str]) -> Match | None:
+    """The training data's classes among those of the second network; None where every label is the same to both.
+
+    Raises:
+        DataError: it lacks a class, or knows others.
+    """
+    teacher: object = objective.teacher
+    if not isinstance(teacher, FrozenLearner) or teacher.known is None or not classes:
+        return None
+    known = teacher.known
+    found = match(classes, known.names, of="the training data", there="the teacher")
+    if found.missing:
+        raise DataError(f"the teacher does not know these classes of the training data: {shown(found.missing)}")
+    if not found.places and len(classes) != known.count:
+        raise DataError(f"the teacher knows {known.count} classes without names, and the training data {len(classes)}")
+    if not found.places:
+        if found.note:
+            logger.warning("%s", found.note)
+        return None
+    return None if found.is_same else found
+
+
 class WorkMaker:
     """Batches to states, targets and prepared conditions.
 
     Stages, times, noise and dropped conditions are drawn for the whole batch, of which each of several processes that
     train together takes its images': so the training is the same with any number of them.
+
+    Args:
+        teacher: the model of the second network.
+        taught: the data's labels among the teacher's; see `taught_labels`.
     """
 
     def __init__(
-        self, model: FlowModel, spec: ExperimentSpec, parallel: Parallel | None = None, teacher: FlowModel | None = None
+        self,
+        model: FlowModel,
+        spec: ExperimentSpec,
+        parallel: Parallel | None = None,
+        teacher: FlowModel | None = None,
+        taught: Match | None = None,
     ) -> None:
-        self._model, self._teacher = model, teacher
-        self._seed = spec.seed
+        self._model, self._teacher, self._taught = model, teacher, taught
+        self._spec, self._seed = spec, spec.seed
         self._parallel = parallel or Parallel(model.device)
         self._times = spec.objective.times.build()
         self._dropout = spec.objective.condition_dropout
-        self._shares = spec.objective.stage_mix or (1.0,) * spec.stages
         self._is_mixed = spec.image.max_aspect is not None
 
     def __call__(self, batch: Batch, step: int) -> Work:
@@ -91,32 +126,39 @@ class WorkMaker:
         """
         parallel = self._parallel
         count = len(batch) * parallel.size
-        stages = stages_of(count, self._shares, seeds.generator(self._seed, "stages", 0, step))
+        stages = stages_at(step, count, self._spec)
+        own = dealt(stages, parallel.rank, parallel.size)
         tau = self._times.sample(count, seeds.generator(self._seed, "times", 0, step))
         dropped = torch.rand(count, generator=seeds.generator(self._seed, "dropout", 0, step)) < self._dropout
         images = [SizeGroup(own.members, own.images.to(self._model.device, non_blocking=True)) for own in batch.groups]
-        sizes = self._sizes(batch)
+        sizes = self._sizes(batch, stages)
         groups = [
             group
             for stage in reversed(self._model.cascade.stages)
-            for group in self._groups(images, sizes, stage, stages == stage.index, tau, step)
+            for group in self._groups(images, sizes, stage, stages == stage.index, tau, step, own)
         ]
-        own_dropped = dropped[parallel.rank :: parallel.size]
-        conditions = self._model.prepare(batch.values, own_dropped)
-        taught = [] if self._teacher is None else self._teacher.prepare(batch.values, own_dropped)
-        return Work(groups, conditions, taught, Origin(count, self._seed, step, parallel.rank, parallel.size))
+        conditions = self._model.prepare(batch.values, dropped[own])
+        taught = [] if self._teacher is None else self._teacher.prepare(self._to_teach(batch), dropped[own])
+        return Work(groups, conditions, taught, Origin(count, self._seed, step, own))
 
-    def _sizes(self, batch: Batch) -> dict[Size, Tensor]:
+    def _sizes(self, batch: Batch, stages: Tensor) -> dict[Size, Tensor]:
         """The sizes in the whole batch, small ones first, and the places (n) of their images, ascending."""
         if not self._is_mixed:
             return {_size(batch.groups[0]): torch.arange(len(batch) * self._parallel.size)}
         own = [(size, place) for group in batch.groups for size in [_size(group)] for place in group.members.tolist()]
         of_all = dict[Size, list[int]]()
         for rank, theirs in enumerate(self._parallel.gather(own)):
+            places = dealt(stages, rank, self._parallel.size).tolist()
             for size, place in theirs:
-                of_all.setdefault(size, []).append(place * self._parallel.size + rank)
+                of_all.setdefault(size, []).append(places[place])
         ordered = sorted(of_all, key=lambda size: (math.prod(size), size))
         return {size: torch.tensor(sorted(of_all[size])) for size in ordered}
+
+    def _to_teach(self, batch: Batch) -> Mapping[str, Sequence[Any]]:
+        """The batch's fields with the labels that the teacher knows their classes by."""
+        if self._taught is None or LABEL.name not in batch.values:
+            return batch.values
+        return {**batch.values, LABEL.name: [self._taught(label) for label in batch.values[LABEL.name]]}
 
     def _groups(
         self,
@@ -126,20 +168,21 @@ class WorkMaker:
         chosen: Tensor,
         tau: Tensor,
         step: int,
+        mine: Tensor,
     ) -> Iterator[StageGroup]:
-        """The chosen images of each size, of a mask (b) over the whole batch.
+        """The chosen images of each size, of a mask (b) over the whole batch; `mine` are this process's places there.
 
         Noise comes from one stream a stage, whatever the sizes, and for the images of all processes.
         """
-        device, parallel, own = self._model.device, self._parallel, {_size(group): group for group in images}
+        device, own = self._model.device, {_size(group): group for group in images}
         generator = seeds.generator(self._seed, "noise", 0, step, stage.index, device=device)
         for size, places in sizes.items():
             places = places[chosen[places]]
             shape = (len(places), images[0].images.shape[1], *self._model.cascade.size(stage, *size))
             noise = torch.randn(shape, generator=generator, device=device) if len(places) else torch.empty(shape)
-            is_own = (places % parallel.size == parallel.rank).nonzero().flatten()
+            is_own = torch.isin(places, mine).nonzero().flatten()
             if len(is_own):
-                members = places[is_own] // parallel.size
+                members = torch.searchsorted(mine, places[is_own])
                 own_tau = tau[places[is_own]].to(device)
                 rows = torch.searchsorted(own[size].members, members)
                 clean = self._model.cascade.at_stage(own[size].images[rows.to(device)], stage)
@@ -151,6 +194,20 @@ def _size(group: SizeGroup) -> Size:
     """Height and width."""
     height, width = group.images.shape[2:]
     return height, width
+
+
+def stages_at(step: int, count: int, spec: ExperimentSpec) -> Tensor:
+    """The stages (b) of a step's whole batch of `count` images."""
+    shares = spec.objective.stage_mix or (1.0,) * spec.stages
+    return stages_of(count, shares, seeds.generator(spec.seed, "stages", 0, step))
+
+
+def dealt(stages: Tensor, rank: int, size: int) -> Tensor:
+    """The places (b/size), ascending, of a process's images in a batch with these stages (b).
+
+    Dealt out stage by stage, so that every process has as much to compute: the finest stage is most of it.
+    """
+    return stages.argsort(stable=True)[rank::size].sort().values
 
 
 def stages_of(count: int, shares: Sequence[float], generator: torch.Generator) -> Tensor:

@@ -11,8 +11,10 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from pixelflow.data.framing import ground_of
 from pixelflow.generation.editing import Edit
 from pixelflow.generation.run import Run
+from pixelflow.system.decoding import on_ground
 from pixelflow.system.errors import UsageError
 from pixelflow.ui.drawing import Watched, enlarged, titled
 from pixelflow.ui.fields import chosen, image_fields, run_fields
@@ -78,7 +80,8 @@ def fitted(painted: Mapping[str, Any] | None, run: Run) -> tuple[Tensor, Tensor 
         raise UsageError("there is no image to edit; drop one here, or draw one")
     height, width = run.spec.image.size
     mode = "L" if run.spec.image.channels == 1 else "RGB"
-    picture = ImageOps.fit(painted["background"].convert("RGBA").convert(mode), (width, height), Image.Resampling.BOX)
+    opaque = on_ground(painted["background"], ground_of(run.spec.data)).convert(mode)
+    picture = ImageOps.fit(opaque, (width, height), Image.Resampling.BOX)
     values = torch.from_numpy(np.array(picture)).reshape(height, width, -1).permute(2, 0, 1) / 127.5 - 1
     strokes = [
         ImageOps.fit(layer.getchannel("A"), (width, height), Image.Resampling.BOX) for layer in painted["layers"]

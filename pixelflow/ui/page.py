@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pixelflow.system.distribution import install
-from pixelflow.system.errors import MissingDependencyError
+from pixelflow.system.errors import MissingDependencyError, UsageError
 from pixelflow.ui.shelf import Shelf
 
 _FORGOTTEN = 600
@@ -57,16 +57,20 @@ def page(folder: Path, device: str | None = None) -> Any:
 def serve(folder: Path, port: int | None = None, device: str | None = None, *, wait: bool = True) -> str:
     """Show the page on 127.0.0.1 until the process ends; returns its address where it does not wait."""
     blocks = page(folder, device)
-    _, address, _ = blocks.launch(
-        server_name="127.0.0.1",
-        server_port=port,
-        share=False,
-        quiet=True,
-        prevent_thread_lock=True,
-        footer_links=[],
-        css=_CSS,
-        allowed_paths=[str(folder.resolve())],
-    )
+    try:
+        _, address, _ = blocks.launch(
+            server_name="127.0.0.1",
+            server_port=port,
+            share=False,
+            quiet=True,
+            prevent_thread_lock=True,
+            footer_links=[],
+            css=_CSS,
+            allowed_paths=[str(folder.resolve())],
+        )
+    except OSError as error:  # gradio's, whose words are of its own options
+        which = "every port from 7860 on" if port is None else f"the port {port}"
+        raise UsageError(f"{which} is in use or may not be used; choose another --port") from error
     from pixelflow.system.terminal import tell
 
     tell(f"the page is at {address}  (Ctrl-C ends it)")

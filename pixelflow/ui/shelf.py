@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
 from pixelflow.generation.run import Run
 from pixelflow.runs import checkpoint
 from pixelflow.runs.history import Step
-from pixelflow.runs.runfolder import RunFolder
+from pixelflow.runs.runfolder import ENVIRONMENT_FILE, RunFolder
 from pixelflow.system.errors import UsageError
 from pixelflow.ui.processes import Trainings
 
@@ -25,7 +26,7 @@ class Shelf:
         self.folder = folder
         self.trainings = Trainings(folder)
         self._device = device
-        self._opened: OrderedDict[tuple[str, str, str, str], Run] = OrderedDict()
+        self._opened: OrderedDict[tuple[str, str, str, tuple[int, ...]], Run] = OrderedDict()
         self._lock = Lock()
 
     def names(self) -> list[str]:
@@ -54,12 +55,20 @@ class Shelf:
         best = ["best"] if run.history.evaluated else []
         return [NEWEST, *best, *(str(step) for step in reversed(checkpoint.steps(run.checkpoints)))]
 
+    def written(self, name: str | None) -> tuple[int, ...]:
+        """When a run was begun and its checkpoints were made: of a run that took another's place, something else."""
+        path = self.path(name)
+        files = (path / ENVIRONMENT_FILE, *sorted((path / "checkpoints").glob(f"*/{checkpoint.MANIFEST}")))
+        found = []
+        for file in files:
+            with suppress(OSError):  # it is just being removed
+                found.append(file.stat().st_mtime_ns)
+        return tuple(found)
+
     def open(self, name: str | None, step: str = NEWEST, weights: str = "ema") -> Run:
         """A run with the weights of a checkpoint; raises what `Run.open` raises, and UsageError for no run."""
         path = self.path(name)
-        steps = checkpoint.steps(path / "checkpoints")
-        newest = str(max(steps, default=0))
-        key = (str(path), newest if step == NEWEST else step, newest, weights)
+        key = (str(path), step, weights, self.written(name))
         with self._lock:
             if key not in self._opened:
                 wanted: Step | None = None if step == NEWEST else "best" if step == "best" else int(step)

@@ -7,15 +7,15 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from pixelflow.system.errors import PixelflowError
+from pixelflow.system.machine import as_ours
 
 logger = logging.getLogger(__name__)
 
 
 def line_of(error: Exception) -> str:
     """As the command line says it."""
-    if isinstance(error, PixelflowError):
-        return "\n".join(f"pixelflow: {line}" for line in error.lines)
+    if (known := as_ours(error)) is not None:
+        return "\n".join(f"pixelflow: {line}" for line in known.lines)
     logger.warning("the page: %s", error, exc_info=error)
     return f"pixelflow: this is a bug: {type(error).__name__}: {error}"
 

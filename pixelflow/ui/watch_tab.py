@@ -37,14 +37,15 @@ def build(blocks: Any, shelf: Shelf) -> None:
         label="What the training said", lines=6, elem_id="watch-log", elem_classes="told", interactive=False
     )
 
-    opened: dict[str, tuple[RunFolder, LossPicture]] = {}
+    opened: dict[str, tuple[int, RunFolder, LossPicture]] = {}
 
     @told(5)
     def seen(name: str) -> tuple[Any, ...]:
         path = shelf.path(name)
-        if name not in opened:
-            opened[name] = RunFolder(path), LossPicture(path)
-        folder, drawn = opened[name]
+        begun = next(iter(shelf.written(name)), 0)
+        if name not in opened or opened[name][0] != begun:  # else another run of this name is there now
+            opened[name] = begun, RunFolder(path), LossPicture(path)
+        _, folder, drawn = opened[name]
         one = summary(path, folder)
         rows = [[str(each.step), each.metric, f"{each.value:.5g}"] for each in folder.history.evaluated]
         return _losses(drawn), _newest(folder), rows, trainings.said(name), _state(one)

@@ -14,6 +14,7 @@ import pixelflow
 from pixelflow.cli import app as application
 from pixelflow.system import errors
 from tests import processes
+from tests.conftest import make_run, make_spec
 
 ROOT = Path(pixelflow.__file__).parents[1]
 
@@ -172,6 +173,11 @@ def test_every_path_may_begin_at_home(monkeypatch, tmp_path, capsys):
         application.main(["schema", "--out=~/schema.json"])
     assert stopped.value.code == 0
     assert (tmp_path / "schema.json").is_file()
+    make_run(tmp_path / "run", make_spec())
+    with pytest.raises(SystemExit) as stopped:
+        application.main(["rm", "~/run", "--yes"])  # one of several
+    assert stopped.value.code == 0
+    assert not (tmp_path / "run").exists()
     with pytest.raises(SystemExit) as stopped:
         application.main(["schema", "--out=~nobody_of_this_name/schema.json"])
     assert stopped.value.code == 2

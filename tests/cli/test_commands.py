@@ -149,6 +149,36 @@ def test_plan_says_how_long_captions_are_taken_to_be(tiny_file, capsys, words, t
     assert "Captions" not in output(capsys, "plan", str(tiny_file))
 
 
+def test_plan_says_what_fits_how_many_devices(tiny_file, capsys):
+    shown = output(capsys, "plan", str(tiny_file), "--gpus", "4", "--memory", "80GB", "--per-node", "2")
+    assert "On 4 devices of 80.0 GB, 92% of it counted on: 2 images of a batch each" in shown
+    rows = re.findall(r"^  (ddp|fsdp|hybrid) +(no|yes) +1 .* fits +\S+ \S+, \S+ GPU hours$", shown, re.MULTILINE)
+    assert rows == [(mode, again) for mode in ("ddp", "fsdp", "hybrid") for again in ("no", "yes")]
+    assert "25% of an H100's peak" in shown
+    assert re.search(r"FID-50k: .* GPU hours to draw 50,000 images", shown)
+    small = output(capsys, "plan", str(tiny_file), "--memory", "1MB", "--tflops", "1")
+    assert "On 1 device of 1.00 MB" in small
+    assert "too much" in small
+    assert "H100" not in small
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (["--memory", "80"], 2, "'80' is no size; write 80GB, 141GB or 79GiB"),
+        (["--memory", "0GB"], 2, "'0GB' is no size"),
+        (["--gpus", "0"], 2, "greater than or equal to 1"),
+        (["--gpus", "3"], 2, "training.batch_size 8 is not a multiple of 3 devices"),
+    ],
+)
+def test_plan_refuses_devices_that_cannot_be(tiny_file, capsys, options, code, said):
+    with pytest.raises(SystemExit) as stopped:
+        main(["plan", str(tiny_file), *options])
+    assert stopped.value.code == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
 def test_plan_refuses_what_validate_refuses(tiny_file, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["plan", str(tiny_file), "seed=x"])

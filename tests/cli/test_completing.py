@@ -47,6 +47,11 @@ def offered(*words: str) -> list[str]:
         (["init", "p"], {"pictures"}, {"digits"}),
         (["components", "samp"], {"sampler"}, {"grid"}),
         (["bench", "runs/digits", "--guidance", "c"], {"constant", "cfg_zero_star"}, {"none"}),
+        (["rm", "runs/di"], {"runs/digits"}, {"runs/dogs"}),
+        (["diff", "runs/digits", "runs/do"], {"runs/dogs"}, {"runs/digits"}),
+        (["export-weights", "runs/d"], {"runs/digits", "runs/dogs"}, {"runs/empty"}),
+        (["plot", "runs/digits", "runs/d"], {"runs/dogs"}, {"runs/empty"}),
+        (["eval", "runs/digits", "--weights", ""], {"ema", "raw"}, set()),
     ],
 )
 def test_is_offered(words: list[str], some: set[str], none: set[str]):
@@ -69,3 +74,22 @@ def test_components_are_remembered_until_something_changes(here: Path):
     for spoilt in ("[]", "{", "", "[" * 100_000, flipped, json.dumps({"key": key, "kinds": {}}), remembered(["older"])):
         file.write_text(spoilt)
         assert "heun" in completing.components("sampler")("")
+
+
+def test_a_component_that_is_added_to_an_editable_plugin_is_offered(here: Path, monkeypatch: pytest.MonkeyPatch):
+    """Its version stays the same while its author works on it."""
+    source, info = here / "source", here / "site" / "acme-1.0.dist-info"
+    for folder in (source / "acme", info):
+        folder.mkdir(parents=True)
+    (source / "acme" / "__init__.py").write_text("")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[pixelflow]\nacme = acme\n")
+    (info / "direct_url.json").write_text(json.dumps({"url": source.as_uri(), "dir_info": {"editable": True}}))
+    monkeypatch.syspath_prepend(here / "site")
+    before = completing._installed()
+    assert completing._installed() == before
+    (source / "acme" / "sampler.py").write_text("")
+    after = completing._installed()
+    assert after != before
+    (info / "RECORD").write_text("acme.py,sha256=x,1\n")
+    assert completing._installed() != after

@@ -13,7 +13,7 @@ from pixelflow.core import reading
 from pixelflow.core.assembly import build_model
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.runs import checkpoint
-from tests.conftest import make_run, make_spec
+from tests.conftest import CLASSES, make_run, make_spec
 
 
 def call(*arguments: object) -> int:
@@ -24,7 +24,7 @@ def call(*arguments: object) -> int:
 
 @pytest.mark.parametrize(("weights", "part"), [("ema", "ema"), ("raw", "model")])
 def test_one_file_holds_the_weights_and_the_spec_that_builds_their_model(tmp_path, capsys, weights, part):
-    run, file = make_run(tmp_path / "run", make_spec()), tmp_path / "weights.safetensors"
+    run, file = make_run(tmp_path / "run", make_spec(), classes=CLASSES), tmp_path / "weights.safetensors"
     code = call("export-weights", run, file, "--weights", weights)
     there = checkpoint.load(run / "checkpoints")
     if f"{part}.safetensors" not in there.sha256:
@@ -37,6 +37,7 @@ def test_one_file_holds_the_weights_and_the_spec_that_builds_their_model(tmp_pat
         told = opened.metadata()
         found = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - it is no dict
     assert (told["step"], told["weights"]) == (str(there.step), weights)
+    assert json.loads(told["classes"]) == list(CLASSES)
     spec = reading.validate(ExperimentSpec, reading.Document(str(file), json.loads(told["spec"])))
     build_model(spec).load_state_dict(found)
     assert found.keys() == kept.keys()

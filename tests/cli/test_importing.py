@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,15 @@ def installed(site: Path, name: str, command: str) -> None:
     folder.mkdir()
     (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.5.0\n")
     (folder / "entry_points.txt").write_text(f"[console_scripts]\nthing = {command}\n")
+
+
+def test_the_doctor_goes_on_where_torch_does_not_work(monkeypatch: pytest.MonkeyPatch, capsys):
+    monkeypatch.setattr(importing, "failures", lambda packages: {"torch": "OSError: libcudart.so.12"})
+    doctor.doctor()
+    told = capsys.readouterr().out
+    assert re.search(r"  torch \S+ DOES NOT WORK: OSError: libcudart.so.12\n", told)
+    for title in ("devices", "attention of packed batches", "plugins"):
+        assert f"{title}\n  not known, for torch does not work\n" in told
 
 
 def test_the_other_project_of_this_name_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

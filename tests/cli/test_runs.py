@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pty
 import shutil
 import subprocess
@@ -67,6 +68,29 @@ def test_equal_runs_do_not_differ_and_evaluations_stand_beside_each_other(folder
     assert row.split()[-2:] == ["3.5606", "3.5606"]
 
 
+@pytest.mark.parametrize(
+    ("change", "apart"),
+    [
+        ({"guidance": {"type": "constant", "scale": 3.0}}, "guidance constant 3.0"),
+        ({"weights": "raw"}, "weights raw"),
+        ({"reference": {"folder": "others", "measured": 1797}}, "reference others 1797"),
+    ],
+)
+def test_figures_that_were_measured_otherwise_do_not_stand_beside_each_other(folder, capsys, change, apart):
+    file = folder / "second" / "evaluations" / "step-00000004" / "evaluation.json"
+    body = json.loads(file.read_text())
+    if "reference" in change:
+        body |= change
+    else:
+        body["results"][0]["recipe"] |= change
+    file.write_text(json.dumps(body))
+    shutil.rmtree(folder / "second" / "evaluations" / "step-00000002")
+    shown = told(capsys, "diff", folder / "first", folder / "second").splitlines()
+    rows = [line.split() for line in shown if "pixels_pca: distance (" in line]
+    assert [row[-2:] for row in rows] == [["3.5606", "-"], ["-", "3.5606"]]
+    assert apart in " ".join(rows[1])
+
+
 def test_differences_name_the_key_and_both_values(folder, capsys):
     spec = folder / "second" / "spec.yaml"
     text = "".join(line for line in spec.read_text().splitlines(True) if not line.startswith("#"))
@@ -93,12 +117,26 @@ def test_runs_are_removed_whole_and_only_runs(folder, capsys):
     assert sorted(path.name for path in folder.iterdir()) == ["broken", "link", "pictures"]
 
 
+def test_a_run_into_which_a_process_draws_is_kept(folder, capsys):
+    draft = folder / "first" / "samples" / "drawn" / ".unfinished"
+    draft.mkdir(parents=True)
+    with locked(draft, "busy"):
+        assert f"draws into {draft}" in told(capsys, "rm", folder / "first", "--yes", code=2)
+    assert (folder / "first" / "spec.yaml").is_file()
+
+
+def test_a_run_that_is_named_twice_is_removed_once(folder, capsys):
+    shown = told(capsys, "rm", folder / "first", folder / "second" / ".." / "first", "--yes")
+    assert shown.count("removed") == 1
+    assert not (folder / "first").exists()
+
+
 def test_where_nobody_can_be_asked_nothing_is_removed(folder, capsys):
     assert "--yes" in told(capsys, "rm", folder / "first", code=2)
     assert (folder / "first").is_dir()
 
 
-@pytest.mark.parametrize(("answer", "is_left"), [(b"n\n", True), (b"y\n", False)])
+@pytest.mark.parametrize(("answer", "is_left"), [(b"n\n", True), (b"\x04", True), (b"y\n", False)])
 def test_it_asks(folder, answer, is_left):
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "pixelflow", "rm", str(folder / "first")]

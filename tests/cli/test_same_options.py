@@ -108,6 +108,8 @@ UNWRITABLE = f"{__file__}/below"
         (("export-official", "RUN", UNWRITABLE), "DST"),
         (("sample", "RUN", "--npz", "images.npz", "--out", UNWRITABLE), "--out"),
         (("sample", "RUN", "--npz", f"{UNWRITABLE}.npz", "--out", "images"), "--npz"),
+        (("export-weights", "RUN", f"{UNWRITABLE}.safetensors"), "FILE"),
+        (("bench", "RUN", "--out", f"{UNWRITABLE}.json"), "--out"),
         (("eval", "RUN", "--save-statistics", f"{UNWRITABLE}.npz"), "--save-statistics"),
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from pixelflow.conditioners.clip_text import ClipText
+from pixelflow.conditioners.sentence import Sentence
 from pixelflow.conditioners.t5 import T5
 from pixelflow.data.digits import Digits
 from pixelflow.system import torchvision_compat
@@ -19,11 +20,13 @@ from tests.tiny_encoders import SENTENCES
 DIGITS = Digits.Params().build(height=8, width=8, channels=1)
 
 
-@pytest.fixture(params=["t5", "clip_text"])
-def params(request, t5_folder, clip_folder):
-    """Resolved settings of either encoder."""
+@pytest.fixture(params=["t5", "clip_text", "sentence"])
+def params(request, t5_folder, clip_folder, sentence_folder):
+    """Resolved settings of each encoder."""
     if request.param == "t5":
         return T5.Params(model=str(t5_folder), max_tokens=40).resolved(DIGITS)
+    if request.param == "sentence":
+        return Sentence.Params(model=str(sentence_folder), max_tokens=40).resolved(DIGITS)
     return ClipText.Params(model=str(clip_folder), max_tokens=20).resolved(DIGITS)
 
 
@@ -172,10 +175,11 @@ def test_other_files_than_the_runs_are_refused(t5_folder, tmp_path):
         T5.Params(model=str(t5_folder), dim=64).resolved(DIGITS)
 
 
-def test_damaged_files_are_named(t5_folder, clip_folder, tmp_path):
+def test_damaged_files_are_named(t5_folder, clip_folder, sentence_folder, tmp_path):
     for source, weights, params in (
         (t5_folder, "model.safetensors", T5.Params(model="", dim=32)),
         (clip_folder, "open_clip_model.safetensors", ClipText.Params(model="", dim=32, max_tokens=20)),
+        (sentence_folder, "model.safetensors", Sentence.Params(model="", dim=32, max_tokens=20)),
     ):
         folder = tmp_path / source.name
         shutil.copytree(source, folder)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 import logging
+from typing import Literal
 
 import pytest
 import torch
 
+import pixelflow
 from pixelflow.conditioners import token_cache
 from pixelflow.conditioners.clip_text import ClipText
+from pixelflow.conditioners.sentence import Sentence
 from pixelflow.conditioners.t5 import T5
 from pixelflow.conditioners.token_cache import TokenCache, key_of, write_shard
+from pixelflow.core import plugin_use
 from pixelflow.data.digits import Digits
 from pixelflow.system.errors import DataError, MissingDependencyError
 from tests.tiny_encoders import SENTENCES
@@ -22,6 +28,30 @@ DIGITS = Digits.Params().build(height=8, width=8, channels=1)
 def states_of(lengths, dim=6, dtype=torch.float32):
     generator = torch.Generator().manual_seed(1)
     return {key_of(f"caption {n}"): torch.randn(m, dim, generator=generator).to(dtype) for n, m in enumerate(lengths)}
+
+
+class Mine(T5):
+    """An encoder of another's code."""
+
+    class Params(T5.Params):
+        type: Literal["mine.t5"] = "mine.t5"
+
+
+def test_other_code_has_other_tokens(tmp_path, monkeypatch):
+    """A plugin's encoder that was mended must not be given what it computed before."""
+    settings = {"model": "any", "dim": 4, "sha256": "0" * 64, "cache": tmp_path}
+    pixelflow.register(Mine)
+    before = Mine.Params(**settings).cache_folder
+    assert Mine.Params(**settings).cache_folder == before
+    assert before.name.startswith("mine.t5-")
+    monkeypatch.setattr(plugin_use, "_source_of", lambda cls: "mended")
+    assert Mine.Params(**settings).cache_folder != before
+    digest = hashlib.sha256(json.dumps(decisive(T5.Params(**settings)), sort_keys=True).encode()).hexdigest()
+    assert T5.Params(**settings).cache_folder.name == f"t5-{digest[:16]}", "what is built in keeps its name"
+
+
+def decisive(params: T5.Params) -> dict[str, object]:
+    return {name: value for name, value in params.record.items() if name not in ("model", "dim")}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -69,13 +99,17 @@ def test_a_damaged_shard_is_named(tmp_path):
         token_cache.encoders(tmp_path)
 
 
-@pytest.fixture(params=["t5", "clip_text", "clip_text pooled"])
-def params(request, t5_folder, clip_folder, tmp_path):
+@pytest.fixture(
+    params=["t5", "clip_text tokens", "clip_text pooled", "sentence tokens", "sentence pooled", "sentence both"]
+)
+def params(request, t5_folder, clip_folder, sentence_folder, tmp_path):
     """Resolved settings of an encoder with a cache that holds all sentences but the last."""
-    if request.param == "t5":
+    name, _, gives = request.param.partition(" ")
+    if name == "t5":
         raw = T5.Params(model=str(t5_folder), max_tokens=40, cache=tmp_path / "cache")
+    elif name == "sentence":
+        raw = Sentence.Params(model=str(sentence_folder), max_tokens=40, gives=gives, cache=tmp_path / "cache")
     else:
-        gives = "pooled" if "pooled" in request.param else "tokens"
         raw = ClipText.Params(model=str(clip_folder), max_tokens=20, gives=gives, cache=tmp_path / "cache")
     resolved = raw.resolved(DIGITS)
     token_cache.create(resolved.cache_folder, resolved.record)
@@ -104,6 +138,7 @@ def test_the_cache_gives_what_the_encoder_gives(params, captions):
     got, wanted = both(params, captions)
     if wanted.vector is not None:
         torch.testing.assert_close(got.vector, wanted.vector, rtol=0, atol=1e-5)
+    if wanted.tokens is None:
         return
     assert torch.equal(got.mask, wanted.mask)
     torch.testing.assert_close(got.tokens[got.mask], wanted.tokens[wanted.mask], rtol=0, atol=1e-5)

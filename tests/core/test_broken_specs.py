@@ -289,6 +289,7 @@ OVERRIDES = {
     "seed=[1": "override 'seed=[1':1:3 is not valid YAML",
     "seed=*a": "override 'seed=*a':1:1 aliases (*name) are not allowed",
     "seed=!!python/name:os.system": "override 'seed=!!python/name:os.system':1:1 the tag !!python/name:os.system is",
+    "data=caf\udce9": "override 'data=caf\\udce9':1:4 holds the byte 0xe9, which is no UTF-8 text; give the file or",
     "sead=3": "override 'sead=3' sead: unknown key; did you mean 'seed'?",
     "training.stepss=3": "override 'training.stepss=3' training.stepss: unknown key; did you mean 'steps'?",
     "a.b.c=3": "override 'a.b.c=3' a: unknown key",

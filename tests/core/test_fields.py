@@ -54,6 +54,15 @@ def test_python_gives_arrays_one_an_image(given):
     assert all(one.dtype == torch.float32 for one in found)
 
 
+def test_a_file_of_a_field_may_lie_at_home(tmp_path, monkeypatch):
+    """A shell leaves ``~`` alone in ``--field pose=~/x.npy``."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    np.save(tmp_path / "x.npy", np.ones(3))
+    assert fields.read_fields(["pose=~/x.npy"])["pose"][0].tolist() == [1, 1, 1]
+    with pytest.raises(UsageError, match="~nobody_of_this_name stands for a home folder"):
+        fields.read_fields(["pose=~nobody_of_this_name/x.npy"])
+
+
 def test_labels_and_captions_are_fields_as_others():
     label, caption = field_of("label"), field_of("caption")
     assert label.values(["dog", 0], KNOWN) == [1, 0]

@@ -137,6 +137,15 @@ class Memory(TorchDispatchMode):
         return result
 
 
+def copies_of_cpus(spec: ExperimentSpec, devices: int = 1) -> float:
+    """Bytes of the float32 copies of q, k, v and the result that 16-bit attention makes on CPUs alone."""
+    if spec.training.precision == "float32":
+        return 0.0
+    images = spec.training.batch_size / devices / spec.training.grad_accumulation
+    blocks = 1 if spec.training.activation_checkpointing else spec.backbone.depth
+    return 4 * 4 * images * sum(one.share * one.tokens for one in costs(spec).stages) * spec.backbone.width * blocks
+
+
 @pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("checkpointing", ["false", "true"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -152,8 +161,8 @@ def test_activations_are_the_memory_of_a_real_step(precision, checkpointing, bac
     known = {place for one in backbone.parameters() for place in (one.data_ptr(), one.grad.data_ptr())}
     with Memory(known) as memory, torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
         evaluate(backbone, 8)[0].sum().backward()
-    # beside a single block, the float32 copies that 16-bit attention makes on CPUs count
-    assert costs(spec).activation_bytes == pytest.approx(memory.peak, rel=0.12 if precision == "float32" else 0.2)
+    expected = costs(spec).activation_bytes(8) + copies_of_cpus(spec)
+    assert expected == pytest.approx(memory.peak, rel=0.12 if precision == "float32" else 0.2)
 
 
 def fixed_step_samplers() -> list[str]:
@@ -184,7 +193,7 @@ def test_an_adaptive_sampler_is_an_estimate():
 def test_recomputation_costs_a_forward_pass_and_saves_memory():
     once, again = costs(make_spec(text=PAPER)), costs(make_spec("training.activation_checkpointing=true", text=PAPER))
     assert again.training_flop == pytest.approx(once.training_flop * 4 / 3)
-    assert again.activation_bytes < once.activation_bytes / 12  # 28 blocks of 26 numbers a token and channel
+    assert again.activation_bytes(256) < once.activation_bytes(256) / 12  # 28 blocks of 30 numbers a token and channel
 
 
 def test_the_stage_mix_weighs_the_stages():

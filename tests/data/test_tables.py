@@ -96,6 +96,22 @@ def test_names_that_are_numbers_sort_as_numbers(opened):
     assert [read(dataset, index).label for index in range(3)] == [2, 1, 0]
 
 
+NFC, NFD = "caf\u00e9", "cafe\u0301"
+
+
+def test_names_of_either_spelling_are_one_class(opened):
+    dataset = opened({"image": [picture()] * 3, "label": [NFD, "tea", NFC]})
+    assert dataset.classes == (NFC, "tea")
+    assert [read(dataset, index).label for index in range(3)] == [0, 1, 0]
+
+
+@pytest.mark.parametrize(("written", "there"), [(NFC, NFD), (NFD, NFC)])
+def test_paths_of_either_spelling_meet(opened, written, there):
+    dataset = opened({"image": [f"{written}.png"]})
+    (Path(dataset._table.root) / f"{there}.png").write_bytes(picture("green"))
+    assert read(dataset, 0).image.mean(dim=(1, 2)).argmax() == 1
+
+
 def test_numbers_are_labels_without_names(opened):
     dataset = opened({"image": [picture()] * 3, "label": [0, 4, None]})
     assert (dataset.classes, dataset.has_names) == (("0", "1", "2", "3", "4"), False)

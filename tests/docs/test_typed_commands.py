@@ -12,13 +12,14 @@ import pytest
 import typer
 
 from pixelflow.cli.app import app, main
-from pixelflow.cli.arguments import component, read_spec, sampling_changes
+from pixelflow.cli.arguments import read_spec
 from pixelflow.cli.export import _layout
 from pixelflow.core import plugins, reading, shipped
 from pixelflow.core.registry import registry
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.generation.rewriting import chosen
 from pixelflow.generation.settings import changed_sampling, whole_key
+from pixelflow.generation.written import component, sampling_changes
 from tests.conftest import make_run
 
 ROOT = Path(__file__).parents[2]
@@ -180,6 +181,8 @@ QUICK = ("init", "validate", "plan", "components", "schema", "new-plugin")
 def is_quick(command: Command) -> bool:
     if command.words[0] == "sweep":
         return "--dry-run" in command.words
+    if command.words[0] == "data":
+        return Path(command.words[1]).stem == "digits"
     return command.words[0] in QUICK
 
 
@@ -211,14 +214,17 @@ def test_what_is_quick_runs(words: tuple[str, ...], clone: Path, capsys: pytest.
 
 
 def test_the_readmes_samples_and_python_run(clone: Path, capsys: pytest.CaptureFixture[str]):
-    make_run(clone / "runs" / "digits", spec_of("digits", ["conditioners.0.classes=10"]))
-    (words,) = (
-        command.words for command in typed(ROOT / "README.md") if command.words[:2] == ("sample", "runs/digits") and
-        "--labels" in command.words
-    )  # fmt: skip
-    with pytest.raises(SystemExit) as stopped:
-        main([*words, "sampler=euler"])
-    assert not stopped.value.code, capsys.readouterr().err
+    for name in ("digits", "digits-bilinear"):
+        run = make_run(clone / "runs" / name, spec_of("digits", ["conditioners.0.classes=10"]))
+        (run / "metrics.jsonl").write_text('{"step": 1, "loss": 0.5, "loss_by_stage": [0.5]}\n')
+    named = [command.words for command in typed(ROOT / "README.md") if command.is_whole]
+    (sampled,) = (words for words in named if words[:2] == ("sample", "runs/digits") and "--labels" in words)
+    looked = [words for words in named if words[0] in ("runs", "plot")]
+    assert len(looked) == 2
+    for words in ([*sampled, "sampler=euler"], *looked):
+        with pytest.raises(SystemExit) as stopped:
+            main(words)
+        assert not stopped.value.code, capsys.readouterr().err
     (example,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
     names: dict[str, Any] = {}
     exec(compile(example, "README.md", "exec"), names)

@@ -13,7 +13,7 @@ from PIL import Image
 from pixelflow.cli.app import main
 from pixelflow.data.digits import Digits
 from pixelflow.evaluation.folders import Pictures
-from pixelflow.evaluation.inputs import open_images, open_reference
+from pixelflow.evaluation.inputs import open_images, open_reference, reference_for
 from pixelflow.runs.runfolder import RunFolder
 from pixelflow.system.errors import DataError
 from pixelflow.system.parallel import Parallel
@@ -115,6 +115,15 @@ def test_a_drawing_can_be_the_reference(run: Path, tmp_path: Path):
     reference = open_reference(drawn, (1, 8, 8), 0)
     (batch,) = reference.source
     assert batch.labels == [3, 7, 3, 7]
+
+
+def test_transparent_real_images_show_the_ground_that_the_run_was_trained_with(tmp_path: Path):
+    (tmp_path / "real").mkdir()
+    for name in "ab":
+        Image.new("LA", (16, 16), (255, 0)).save(tmp_path / "real" / f"{name}.png")
+    spec = make_spec(f"evaluation.reference={tmp_path / 'real'}", "data={type: image_folder, root: x, ground: black}")
+    (batch,) = reference_for(spec, None).source
+    assert torch.equal(batch.images, -torch.ones(2, 1, 16, 16))
 
 
 def test_drawings_below_a_folder_count_without_their_sheets(run: Path, tmp_path: Path):

@@ -12,6 +12,7 @@ from pixelflow.generation.editing import Edit
 from pixelflow.generation.gallery import read_order
 from pixelflow.generation.pictures import to_pil
 from pixelflow.generation.run import Run
+from pixelflow.system import arrays
 from pixelflow.system.errors import UsageError
 from tests.conftest import make_run, make_spec
 
@@ -104,6 +105,15 @@ def test_the_command_line_makes_the_same_order_and_its_record_repeats_it(run: Ru
         content = (files / "one" / name).read_bytes()
         assert (files / "two" / name).read_bytes() == content
         assert (files / "three" / name).read_bytes() == content
+
+
+def test_transparent_pixels_show_the_ground_that_the_run_was_trained_with(tmp_path):
+    spec = make_spec("data={type: image_folder, root: gone, ground: black}")
+    folder = make_run(tmp_path / "black", spec)
+    Image.new("LA", (16, 16), (255, 0)).save(tmp_path / "clear.png")
+    assert typed("sample", folder, "--labels", "1", "--from", tmp_path / "clear.png", "--out", tmp_path / "one") == 0
+    (kept,) = read_order(tmp_path / "one" / "samples.json").edit.images
+    assert torch.equal(arrays.from_json(kept), -torch.ones(1, 16, 16))
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,10 @@ from pixelflow.metrics.distances import frechet
 from pixelflow.metrics.fids import AdmFid, AdmSfid, Fid
 from pixelflow.metrics.inception import INCEPTION, InceptionPool
 from pixelflow.metrics.inception_score import InceptionScore
+from pixelflow.metrics.kernel_distance import KernelDistance
 from pixelflow.metrics.kid import Kid
+from pixelflow.metrics.knn_precision_recall import KnnPrecisionRecall
+from pixelflow.metrics.precision_recall import PrecisionRecall
 from pixelflow.metrics.random_conv import RandomConv
 from pixelflow.system import torchvision_compat
 from pixelflow.system.errors import DataError, MissingDependencyError
@@ -98,6 +101,21 @@ def test_fid_and_kid_are_clean_fids(mode, images, folders, file):
     assert np.allclose(images.generated_features(extractor), one, atol=1e-6)
     kid = Kid(Kid.Params(mode=mode, subsets=20, subset_size=24, **file), device=CPU).compute(images)["kid"]
     assert kid == pytest.approx(np.mean([fid.kernel_distance(one, other, 1, 24) for _ in range(20)]), abs=1e-4)
+
+
+def test_the_kernel_distance_in_the_networks_features_is_kid(images, file):
+    kid = Kid(Kid.Params(subsets=5, subset_size=20, **file), device=CPU).compute(images)
+    params = KernelDistance.Params(extractor=InceptionPool.Params(**file), subsets=5, subset_size=20)
+    found = KernelDistance(params, device=CPU).compute(images)
+    assert list(found.values()) == list(kid.values())
+
+
+def test_precision_and_recall_in_the_networks_features_are_the_evaluators(images, file):
+    theirs = PrecisionRecall(PrecisionRecall.Params(neighbours=1, **file), device=CPU).compute(images)
+    pool = InceptionPool.Params(mode="legacy_tensorflow", **file)
+    found = KnnPrecisionRecall(KnnPrecisionRecall.Params(extractor=pool, neighbours=1), device=CPU).compute(images)
+    assert found == theirs
+    assert 0 < min(found.values()) < 1
 
 
 def test_kid_of_whole_sets_is_clean_fids_to_the_last_digits(images, folders, file):

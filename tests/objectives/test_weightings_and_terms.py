@@ -12,9 +12,10 @@ from pixelflow.core.assembly import build_model
 from pixelflow.core.registry import registry
 from pixelflow.core.schedule import make_stages
 from pixelflow.runs import checkpoint
-from pixelflow.system.errors import MissingInputError, UsageError
-from pixelflow.training.objective import WorkMaker, build_objective, own_weights, teacher_of
-from tests.conftest import lively_model, make_run, make_spec
+from pixelflow.system.errors import DataError, MissingInputError, UsageError
+from pixelflow.training.loader import Batch
+from pixelflow.training.objective import WorkMaker, build_objective, own_weights, taught_labels, teacher_of
+from tests.conftest import CLASSES, lively_model, make_run, make_spec
 from tests.training.test_objective import make_batch
 
 plugins.load()
@@ -139,6 +140,39 @@ def test_a_second_network_is_asked_and_not_trained(tmp_path):
     objective.train()
     assert not any(module.training for module in objective.teacher.modules())
     assert not plain[0].requires_grad
+
+
+def test_a_teacher_is_asked_by_the_names_of_classes(tmp_path):
+    """Its list is in another order: by number it would teach each class as another one."""
+    run = make_run(tmp_path / "teacher", make_spec(), classes=CLASSES[::-1])
+    spec = make_spec()
+    spec = spec.model_copy(update={"objective": _asking(spec.objective, run)})
+    model = lively_model(spec, 5)
+    objective, batch = build_objective(spec, model, model), make_batch(spec, 6)
+    teacher, taught = teacher_of(objective), taught_labels(objective, CLASSES)
+    by_name = WorkMaker(model, spec, teacher=teacher, taught=taught)(batch, 1)
+    others = Batch(batch.groups, {"label": [9 - label for label in batch.values["label"]]})
+    by_number = WorkMaker(model, spec, teacher=teacher)(others, 1)
+    assert torch.equal(by_name.teacher_conditions[0], by_number.teacher_conditions[0])
+    assert torch.equal(by_name.conditions[0], WorkMaker(model, spec)(batch, 1).conditions[0])
+    assert taught_labels(objective, CLASSES[::-1]) is None
+    assert taught_labels(objective, ()) is None
+    with pytest.raises(DataError, match="does not know these classes of the training data: eleventh"):
+        taught_labels(objective, (*CLASSES, "eleventh"))
+    with pytest.raises(DataError, match=r"in the training data alone, .* in the teacher alone"):
+        taught_labels(objective, tuple("abcdefghij"))
+
+
+def test_a_teacher_without_names_needs_as_many_classes(tmp_path, caplog):
+    run = make_run(tmp_path / "teacher", make_spec(), classes=())
+    spec = make_spec()
+    spec = spec.model_copy(update={"objective": _asking(spec.objective, run)})
+    model = lively_model(spec)
+    objective = build_objective(spec, model, model)
+    assert taught_labels(objective, CLASSES) is None
+    assert "classes in the teacher have no names and go by number: 0 is 'class 0' in the training data" in caplog.text
+    with pytest.raises(DataError, match="knows 10 classes without names, and the training data 9"):
+        taught_labels(objective, CLASSES[:9])
 
 
 def test_a_second_network_that_does_not_fit_is_refused(tmp_path):

@@ -7,6 +7,8 @@ import json
 import pytest
 from distributions import ROOT, Site, pip_install
 
+from tests.conftest import make_run, make_spec
+
 NAMES = ("ralston", "fourpoint", "lessons", "superres")
 EXAMPLES = tuple(f"pixelflow-{name}" for name in NAMES)
 
@@ -108,13 +110,16 @@ def test_objectives_are_trained_by_name(site, tiny_file, tmp_path):
     options = ["training.steps=2", "--out", str(tmp_path), "--device", "cpu", "--run"]
     weighted = ["objective.weighting={type: lessons.cosine, depth: 0.9}", "objective.terms=[lessons.sharp]"]
     taught = [f"objective={{type: lessons.guided, teacher: {tmp_path / 'weighted'}}}", "training.learning_rate=1e-2"]
+    letters = make_run(tmp_path / "letters", make_spec(), classes=tuple("abcdefghij"))
     answers = site.pixelflow(
         ["train", str(tiny_file), *weighted, *options, "weighted"],
         ["train", str(tiny_file), *taught, *options, "taught"],
         ["train", str(tiny_file), *taught, "objective.teacher=nowhere", *options, "orphan"],
         ["sample", str(tmp_path / "taught"), "--labels", "1", "--steps", "1"],
+        ["train", str(tiny_file), *taught, f"objective.teacher={letters}", *options, "stranger"],
     )
-    assert [answer.code for answer in answers] == [0, 0, 66, 0], [answer.err for answer in answers]
+    assert [answer.code for answer in answers] == [0, 0, 66, 0, 65], [answer.err for answer in answers]
+    assert "the training data and the teacher have different classes: 0, 1" in answers[4].err
     assert "nowhere" in answers[2].err
     plain, spec = json.loads((tmp_path / "weighted/metrics.jsonl").read_text().splitlines()[0]), tmp_path / "taught"
     assert plain["loss"] > 0

@@ -50,6 +50,11 @@ def upgrade(site: Site) -> None:
     metadata.write_text(metadata.read_text().replace("Version: 1.2", "Version: 1.3"))
 
 
+def edit_another_package(site: Site) -> None:
+    """One that the same distribution brings, which the plugin imports."""
+    (site.path / "all_helpers.py").write_text("another = 1")
+
+
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     (tmp_path / "site").mkdir()
@@ -58,8 +63,11 @@ def site(tmp_path: Path) -> Site:
     return site
 
 
-@pytest.mark.parametrize("change", [edit, upgrade])
+@pytest.mark.parametrize("change", [edit, upgrade, edit_another_package])
 def test_names_follow_the_code_of_the_plugins_that_are_used(site, change):
+    (site.path / "all_helpers.py").write_text("")
+    (site.path / "all.py").write_text(f"import all_helpers\n{(site.path / 'all.py').read_text()}")
+    (site.path / "dist_all-1.2.dist-info" / "top_level.txt").write_text("all\nall_helpers\n")
     used = {"training": ["data=all.digits"], "cell": ["sampling.sampler=all.euler"], "none": []}
     before = {use: names(site, *changes) for use, changes in used.items()}
     change(site)
@@ -113,6 +121,21 @@ def test_a_resume_appends_what_it_goes_on_with(site, tmp_path):
     assert [entry["step"] for entry in history] == [2, 3]
     assert [entry["plugins"]["all"]["distribution"] for entry in history] == ["dist_all 1.2", "dist_all 1.3"]
     assert history[0]["plugins"]["all"]["source_sha256"] == history[1]["plugins"]["all"]["source_sha256"]
+
+
+def test_images_that_another_version_drew_are_not_taken_for_these(site, tmp_path):
+    run = make_run(tmp_path / "run", make_spec())
+
+    def drawn() -> str:
+        (answer,) = site.pixelflow(["sample", str(run), "--count", "1", "--sampler", "all.euler", "--steps", "1"])
+        assert answer.code == 0, answer.err
+        return answer.out
+
+    assert "drawn before" not in drawn()
+    assert "drawn before" in drawn()
+    edit(site)
+    assert drawn().endswith("drawn-2\n")
+    assert drawn().endswith("drawn before, and are in " + str(run / "samples" / "drawn-2") + "\n")
 
 
 def unsealed(file):

@@ -125,6 +125,24 @@ def test_the_help_imports_none_of_them(site):
     assert not {"acme", "acme_exits", "pixelflow.core.plugins", "pydantic", "torch"} & set(done.stderr.split())
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("acme-g", {"acme-greet", "acme-gone"}),
+        ("acme-greet --t", {"--times"}),
+        ("acme-gone --t", set()),
+        ("acme-greet x --times", {"--times"}),
+    ],
+)
+def test_tab_offers_them_and_their_options(site, monkeypatch, line, words):
+    monkeypatch.setenv("_PIXELFLOW_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"pixelflow {line}")
+    monkeypatch.setenv("COMP_CWORD", str(len(line.split())))
+    done = site.run("-m", "pixelflow")
+    assert set(done.stdout.split()) == words
+    assert not done.stderr
+
+
 def test_they_can_be_left_out(site, monkeypatch):
     monkeypatch.setenv("PIXELFLOW_DISABLE_PLUGINS", "1")
     helped, called = site.pixelflow(["--help"], ["acme-greet", "x"])

@@ -12,7 +12,7 @@ from PIL import Image
 
 import pixelflow
 from pixelflow.cli.app import main
-from pixelflow.conditioners import t5, token_cache
+from pixelflow.conditioners import from_transformers, token_cache
 from pixelflow.conditioners.frozen import FrozenText
 from pixelflow.system import pretrained
 from pixelflow.system.files import locked
@@ -71,9 +71,9 @@ def stop_after_two_batches(monkeypatch) -> None:
 def hide_encoder(monkeypatch) -> None:
     """As on a machine that never had it."""
     shutil.move("t5", "hidden")
-    for cached in (t5._encoder, t5._tokeniser):
+    for cached in (from_transformers.encoder, from_transformers.tokeniser):
         cached.cache_clear()
-    monkeypatch.setattr(t5, "transformers_for", lambda owner: pytest.fail("transformers was asked for"))
+    monkeypatch.setattr(from_transformers, "transformers_for", lambda owner: pytest.fail("transformers was asked for"))
 
 
 def losses(run) -> list[float]:
@@ -184,7 +184,11 @@ def test_two_encoders_are_cached_side_by_side(monkeypatch, capsys):
     ("change", "code", "message"),
     [
         ("conditioners.0.cache=null", 2, "text: set 'cache' of the conditioner t5 to a folder"),
-        ("conditioners=[bytes]", 2, "text: has no frozen text encoder (t5, clip_text); there is nothing to cache"),
+        (
+            "conditioners=[bytes]",
+            2,
+            "text: has no frozen text encoder (t5, clip_text, sentence); there is nothing to cache",
+        ),
         ("conditioners.0.model=nobody/t5", 69, "hf download nobody/t5"),
         ("conditioners.0.cache=text.yaml", 73, "cannot be written"),
     ],

@@ -44,6 +44,18 @@ def test_a_course_is_read_on_and_survives_cut_lines(tmp_path):
     assert course.trained == [(1, 2.0), (2, 1.0)]
 
 
+def test_a_course_that_was_taken_back_is_read_anew(tmp_path):
+    """A killed training goes on from its checkpoint, and writes the lines after it once more."""
+    file = tmp_path / "metrics.jsonl"
+    course = Course(file)
+    file.write_text(line(1, 2.0) + held_out(1, 1.5) + line(2, 1.0) + line(3, 0.5))
+    course.read_on()
+    file.write_text(line(1, 2.0) + held_out(1, 1.5))
+    course.read_on()
+    assert (course.trained, course.held_out, course.averaged) == ([(1, 2.0)], [(1, 1.5)], [(1, 3.0)])
+    assert course.by_stage == {0: [(1, 2.0)]}
+
+
 def test_long_courses_are_averaged():
     steps, losses = curves._columns([(step, float(step % 2)) for step in range(10_000)])
     assert len(steps) == 1000

@@ -22,7 +22,7 @@ from pixelflow.system.errors import UsageError
 from pixelflow.system.parallel import Parallel
 from pixelflow.system.stopping import StopSignals
 from pixelflow.training.loader import batches
-from pixelflow.training.objective import WorkMaker
+from pixelflow.training.objective import WorkMaker, dealt, stages_at, stages_of
 from pixelflow.training.session import train
 from pixelflow.training.state import TrainState
 from tests import processes
@@ -160,18 +160,31 @@ def test_what_an_objective_draws_is_an_images_own(tmp_path):
     for size, parts in ((1, 1), (1, 2), (2, 1), (4, 2)):
         of_image = {}
         for rank in range(size):
-            share = slice(rank, None, size)
+            mine = dealt(stages_at(0, 8, spec), rank, size).tolist()
+            share = {0: mine}.__getitem__
             batch = next(batches(data, batch_size=8, seed=3, workers=0, first_step=0, bad_images=0, share=share))
             work = WorkMaker(model, spec, Parallel(torch.device("cpu"), rank, size))(batch, 0)
             for part in work.parts(parts):
                 numbers = part.drawn("more", lambda count, generator: torch.rand(count, 2, generator=generator))
                 for group, own in zip(part.groups, numbers, strict=True):
                     for member, row in zip(group.members.tolist(), own.tolist(), strict=True):
-                        of_image[member * size + rank] = row
+                        of_image[mine[member]] = row
         drawn.append(of_image)
     assert sorted(drawn[0]) == list(range(8))
     assert len({tuple(row) for row in drawn[0].values()}) == 8
     assert all(one == drawn[0] for one in drawn)
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 8])
+def test_every_process_has_an_even_share_of_every_stage(size):
+    """So that none waits for one that has more of the finest stage, which is most of the work."""
+    for seed in range(20):
+        stages = stages_of(64, (1.0, 1.0, 1.0, 0.5), torch.Generator().manual_seed(seed))
+        shares = [dealt(stages, rank, size) for rank in range(size)]
+        assert torch.equal(torch.cat(shares).sort().values, torch.arange(64)), "each image once"
+        for stage in range(4):
+            counts = [int((stages[own] == stage).sum()) for own in shares]
+            assert max(counts) - min(counts) <= 1
 
 
 def test_torchrun_hands_on_what_the_help_says(capsys):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shlex
+import shutil
+import socket
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +33,7 @@ from pixelflow.ui.processes import Trainings
 from pixelflow.ui.shelf import Shelf
 from pixelflow.ui.telling import line_of
 from pixelflow.ui.train_tab import rows_of, spec_of
-from tests.conftest import TINY, make_run, make_spec
+from tests.conftest import CLASSES, TINY, make_run, make_spec
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +63,20 @@ def test_the_shelf_lists_what_was_trained_last_first_and_keeps_two_models_open(s
     assert shelf.open("first") is first
     assert shelf.open("second").source.run.endswith("second")
     assert len(shelf._opened) == 2
+
+
+def test_a_run_that_took_the_place_of_another_is_opened_anew(tmp_path):
+    """It was removed and trained again to the same step; the page must not go on with the weights that are gone."""
+    shelf = Shelf(tmp_path)
+    make_run(tmp_path / "again", make_spec(), seed=0)
+    before, written = shelf.open("again"), shelf.written("again")
+    shutil.rmtree(tmp_path / "again")
+    make_run(tmp_path / "again", make_spec(), seed=5, classes=CLASSES[::-1])
+    after = shelf.open("again")
+    assert shelf.written("again") != written
+    assert after.source.sha256 != before.source.sha256
+    assert after.classes == CLASSES[::-1]
+    assert shelf.open("again") is after
 
 
 def test_checkpoints_can_be_chosen_and_a_new_one_is_newest(shelf):
@@ -165,6 +182,11 @@ def test_what_is_painted_is_drawn_anew_and_all_else_stays(run):
     assert fitted({"background": picture, "layers": []}, run)[1] is None
 
 
+def test_what_is_transparent_shows_the_ground(run):
+    clear = Image.new("RGBA", (16, 16), (0, 0, 0, 0))
+    assert torch.equal(fitted({"background": clear, "layers": []}, run)[0], torch.ones(1, 16, 16))
+
+
 def test_without_an_image_there_is_nothing_to_edit(run):
     with pytest.raises(UsageError, match="drop one here"):
         fitted(None, run)
@@ -241,5 +263,19 @@ def _until(is_so, trainings: Trainings) -> None:
 
 def test_errors_that_nobody_foresaw_are_said_and_logged(caplog):
     assert line_of(DataError("x: is broken")) == "pixelflow: x: is broken"
+    assert line_of(OSError(errno.ENOSPC, "No space left on device")) == "pixelflow: the disk: No space left on device"
+    assert line_of(RuntimeError("CUDA out of memory")).startswith("pixelflow: out of memory; lower")
     assert "this is a bug: ValueError: no" in line_of(ValueError("no"))
+    assert line_of(OSError(errno.ENOSPC, "No space left")) == "pixelflow: the disk: No space left"
+    assert line_of(MemoryError()).startswith("pixelflow: out of memory; lower")
     assert "the page" in caplog.text
+
+
+def test_a_port_that_is_taken_is_one_line(tmp_path):
+    pytest.importorskip("gradio", reason="the page needs gradio: pip install 'pixelflow-toolkit[ui]'")
+    from pixelflow.ui.page import serve
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UsageError, match=f"the port {port} is in use or may not be used; choose another --port"):
+            serve(tmp_path, port, "cpu", wait=False)

@@ -22,6 +22,7 @@ from pixelflow.sweep.work.task import Task
 from pixelflow.system import terminal
 from pixelflow.system.errors import PixelflowError, PreemptedError
 from pixelflow.system.files import opened_to_add
+from pixelflow.system.machine import as_ours
 
 _POLL = 0.2
 """Seconds between looks at what other workers have done."""
@@ -54,7 +55,7 @@ def _attempted(task: Task, device: str | None) -> bool:
                 raise
             except Exception as error:
                 terminal.say(*traceback.format_exc().splitlines())
-                task.fail(str(error) if isinstance(error, PixelflowError) else f"{type(error).__name__}: {error}")
+                task.fail(str(as_ours(error) or f"{type(error).__name__}: {error}"))
     return True
 
 
