@@ -54,7 +54,10 @@ def by_tokens(lengths: Sequence[int], tokens: int, rounds: int) -> None:
     with torch.no_grad():
         seconds = by_turns(calls, rounds)
         memory = {length: highest(call) / tokens for length, call in calls.items()}
-    for what, found, unit in (("time", {n: 1e6 * s / tokens for n, s in seconds.items()}, "us"), ("memory", memory, "B")):
+    for what, found, unit in (
+        ("time", {n: 1e6 * s / tokens for n, s in seconds.items()}, "us"),
+        ("memory", memory, "B"),
+    ):
         base = found[lengths[0]]
         drift = max(abs(own / base - 1) for own in found.values())
         shown = ", ".join(f"{length}: {own:.4g} {unit} ({own / base:.2f})" for length, own in found.items())
@@ -95,8 +98,9 @@ def by_resolution(sizes: Sequence[int], rounds: int) -> None:
     first = sizes[0]
     for size in sizes:
         spent, work = (own[size] / own[first] for own in ({n: s / batch[n] for n, s in seconds.items()}, macs))
-        print(f"{size} pixels, {(size // PATCH) ** 2} tokens: {1e3 * seconds[size] / batch[size]:.1f} ms an image; "
-              f"over {first} pixels {spent:.1f}, by arithmetic {work:.1f}: ratio {spent / work:.2f}", flush=True)  # fmt: skip
+        one = 1e3 * seconds[size] / batch[size]
+        ratio = f"over {first} pixels {spent:.1f}, by arithmetic {work:.1f}: ratio {spent / work:.2f}"
+        print(f"{size} pixels, {(size // PATCH) ** 2} tokens: {one:.1f} ms an image; {ratio}", flush=True)
 
 
 def evaluation(model: FlowModel, size: int, count: int) -> Callable[[], object]:

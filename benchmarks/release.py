@@ -1,16 +1,16 @@
 """Sampling beside the authors' release and beside a plain loop: python benchmarks/release.py [--release FOLDER]
 
-FOLDER is a clone of github.com/ShoufaChen/PixelFlow, whose code needs ``diffusers==0.32.2``; nothing of it is part of this
-repository. As its package has the name of ours, it runs in a process of its own, which draws when it is told to. Without
-FOLDER, ours is set beside the plain loop alone: our network asked as the release asks its own, for both branches at every
-stage.
+FOLDER is a clone of github.com/ShoufaChen/PixelFlow, whose code needs ``diffusers==0.32.2``; nothing of it is part of
+this repository. As its package has the name of ours, it runs in a process of its own, which draws when it is told to.
+Without FOLDER, ours is set beside the plain loop alone: our network asked as the release asks its own, for both
+branches at every stage.
 
-All draw the same images: weights, noise, classes, steps, grid, guidance and precision are equal, on one thread, by turns.
-A figure is the median ratio of CPU seconds (user time) of neighbouring turns, so that other work on the machine hardly
-counts. The release's own noise, drawn block by block in Python, is left out of its time and told beside it.
+All draw the same images: weights, noise, classes, steps, grid, guidance and precision are equal, on one thread, by
+turns. A figure is the median ratio of CPU seconds (user time) of neighbouring turns, so that other work on the machine
+hardly counts. The release's own noise, drawn block by block in Python, is left out of its time and told beside it.
 
 With ``--run RUN``, a trained run that the release could have, also at equal error: what each spends for images whose
-root mean square difference to a fine reference is at most ``--error``. Ours is found as `pixelflow tune` finds it.
+root mean square difference to a fine reference is at most ``--error``. Ours is what `pixelflow tune` finds.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ import pickle
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -36,7 +37,9 @@ SCALE = 2.4
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--release", type=Path, help="the authors' folder")
-    parser.add_argument("--steps", type=int, default=3, help="Euler steps of each stage; the ratio hardly depends on them")
+    parser.add_argument(
+        "--steps", type=int, default=3, help="Euler steps of each stage; the ratio hardly depends on them"
+    )
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--size", type=int, default=64)
@@ -45,6 +48,7 @@ def main() -> None:
     parser.add_argument("--compiled", action="store_true", help="also ours with compiled blocks")
     parser.add_argument("--run", type=Path, help="a trained run, for the comparison at equal error")
     parser.add_argument("--error", type=float, default=0.02)
+    parser.add_argument("--images", type=int, default=16, help="that the error is measured on")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve is not None:
@@ -56,7 +60,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         at_equal_steps(given, Path(place))
         if given.run is not None:
-            at_equal_error(given, Path(place))
+            at_equal_error(given)
 
 
 # ---- the release, in a process of its own
@@ -67,12 +71,12 @@ def serve(folder: Path) -> None:
 
     Nothing of this repository is imported here: `pixelflow` is the authors' package.
     """
-    import numpy as np
     import torch
     import yaml
-    from pixelflow import pipeline_pixelflow
     from pixelflow.model import PixelFlowModel
     from pixelflow.scheduling_pixelflow import PixelFlowScheduler
+
+    from pixelflow import pipeline_pixelflow
 
     torch.set_num_threads(1)
     answers = os.fdopen(os.dup(1), "wb")
@@ -81,35 +85,38 @@ def serve(folder: Path) -> None:
     model = PixelFlowModel(**config["model"]["params"])
     model.load_state_dict(torch.load(folder / "model.pt", weights_only=True))
     pipeline = pipeline_pixelflow.PixelFlowPipeline(PixelFlowScheduler(**config["scheduler"]), model.eval())
-    own_noise = pipeline.sample_block_noise
     while True:
         try:
-            labels, noise, steps, precision = pickle.load(sys.stdin.buffer)
+            asked = pickle.load(sys.stdin.buffer)
         except EOFError:
             return
-        tensors = iter([torch.from_numpy(one) for one in noise])
-        pipeline_pixelflow.randn_tensor = lambda *given, **named: next(tensors)
-        pipeline.sample_block_noise = lambda *given, **named: next(tensors)
-        side = noise[-1].shape[-1]
-        kept: list[Any] = []
-        step = pipeline.scheduler.step
-
-        def watched(model_output: Any, sample: Any) -> Any:
-            kept[:] = [step(model_output=model_output, sample=sample)]
-            return kept[0]
-
-        pipeline.scheduler.step = watched
-        began = user_seconds()
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"), torch.no_grad():
-            pipeline(labels, side, side, num_inference_steps=list(steps), guidance_scale=SCALE, device="cpu")
-        spent = user_seconds() - began
-        pipeline.scheduler.step = step
-        began = user_seconds()
-        for one in noise[1:]:
-            own_noise(*one.shape)
-        drawing = user_seconds() - began
-        pickle.dump((spent, drawing, np.asarray(kept[0].float())), answers)
+        pickle.dump(drawn(pipeline, pipeline_pixelflow, *asked), answers)
         answers.flush()
+
+
+def drawn(
+    pipeline: Any, module: Any, labels: list[int], noise: list[Any], steps: tuple[int, ...], precision: str
+) -> tuple[float, float, Any]:
+    """User seconds of the release's pipeline on given noise, those of drawing its own, and the images (b c h w)."""
+    import torch
+
+    tensors, side, own_noise = iter([torch.from_numpy(one) for one in noise]), noise[-1].shape[-1], type(pipeline)
+    step, last = pipeline.scheduler.step, []
+    module.randn_tensor = pipeline.sample_block_noise = lambda *given, **named: next(tensors)
+
+    def watched(model_output: Any, sample: Any) -> Any:
+        last[:] = [step(model_output=model_output, sample=sample)]
+        return last[0]
+
+    pipeline.scheduler.step = watched
+    began = user_seconds()
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"), torch.no_grad():
+        pipeline(labels, side, side, num_inference_steps=list(steps), guidance_scale=SCALE, device="cpu")
+    spent, pipeline.scheduler.step = user_seconds() - began, step
+    began = user_seconds()
+    for one in noise[1:]:
+        own_noise.sample_block_noise(pipeline, *one.shape)
+    return spent, user_seconds() - began, last[0].float().numpy()
 
 
 @dataclass
@@ -121,7 +128,8 @@ class Release:
 
     @staticmethod
     def start(code: Path, published: Path) -> Release:
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(code.resolve()), os.environ.get("RELEASE_PATH", "")])}
+        path = os.pathsep.join([str(code.resolve()), os.environ.get("RELEASE_PATH", "")])
+        environment = os.environ | {"PYTHONPATH": path}
         command = [sys.executable, str(Path(__file__).resolve()), "--serve", str(published)]
         started = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd=code.resolve()
@@ -130,7 +138,8 @@ class Release:
 
     def __call__(self, labels: Sequence[int], noise: Sequence[Any], steps: Sequence[int], precision: str) -> Any:
         """(user seconds, images (b c h w))"""
-        assert self.process.stdin is not None and self.process.stdout is not None
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         asked = (list(labels), [one.numpy() for one in noise], tuple(steps), precision)
         pickle.dump(asked, self.process.stdin)
         self.process.stdin.flush()
@@ -212,6 +221,7 @@ def plain(model: Any, spec: Any, labels: Sequence[int], noise: Sequence[Any]) ->
     import torch
 
     from pixelflow.core.condition import Condition
+    from pixelflow.guidance.classifier_free import StagewiseGuidance
 
     cascade, steps = model.cascade, spec.sampling.steps_of(len(model.cascade.stages))
     grid, guidance = spec.sampling.grid.build(), spec.sampling.guidance.build()
@@ -222,14 +232,15 @@ def plain(model: Any, spec: Any, labels: Sequence[int], noise: Sequence[Any]) ->
         for stage, count in zip(cascade.stages, steps, strict=True):
             x = cascade.renoise(x, stage, noise[stage.index]) if stage.index else x
             points = grid.points(count)
-            for now, after in zip(points, points[1:], strict=False):
+            for now, after in pairwise(points):
                 half = spec.sampling.precision == "bfloat16"
                 with torch.autocast("cpu", torch.bfloat16, enabled=half):
                     pair = Condition.batched([model.condition(model.null(len(labels))), model.condition(values)])
                     times = torch.full((2 * len(x),), now)
                     (both,) = model([torch.cat([x, x])], [stage], [times], pair)
                 null, conditional = both.float().chunk(2)
-                x = x + (after - now) * (null + guidance.weight(stage) * (conditional - null))
+                weight = guidance.weight(stage) if isinstance(guidance, StagewiseGuidance) else guidance.params.scale
+                x = x + (after - now) * (null + weight * (conditional - null))
     return user_seconds() - began, x
 
 
@@ -259,15 +270,14 @@ def at_equal_steps(given: argparse.Namespace, place: Path) -> None:
         release = Release.start(given.release, place / "published")
     for precision in given.precision.split(","):
         contenders: dict[str, Callable[[], tuple[float, Any]]] = {}
-        steps = spec.sampling.steps_of(4)
         if release is not None:
-            contenders["release"] = lambda precision=precision: release(labels, noise, steps, precision)
+            contenders["release"] = partial(release, labels, noise, spec.sampling.steps_of(4), precision)
         own = spec_of(given, precision)
-        contenders["plain loop"] = lambda own=own: plain(model, own, labels, noise)
-        contenders["ours"] = lambda own=own: ours(model, own, labels, noise)
+        contenders["plain loop"] = partial(plain, model, own, labels, noise)
+        contenders["ours"] = partial(ours, model, own, labels, noise)
         if given.compiled:
             compiled = spec_of(given, precision, compiled=True)
-            contenders["ours, compiled"] = lambda own=compiled: ours(model, own, labels, noise)
+            contenders["ours, compiled"] = partial(ours, model, compiled, labels, noise)
         compare(precision, given, contenders, release)
     if release is not None:
         release.end()
@@ -294,7 +304,7 @@ def compare(
         )
     if release is not None:
         spent = median(turn["release"] for turn in rounds)
-        print(f"{what}: the release's own noise, left out, takes another {release.noise_seconds / spent:.2f}", flush=True)
+        print(f"{what}: the release's own noise, left out, takes {release.noise_seconds / spent:.2f} more", flush=True)
 
 
 def tensor(images: Any) -> Any:
@@ -306,8 +316,33 @@ def tensor(images: Any) -> Any:
 # ---- at equal error
 
 
-def at_equal_error(given: argparse.Namespace, place: Path) -> None:
-    """What images within `--error` of a fine reference cost, by the release's way and by ours."""
+def at_equal_error(given: argparse.Namespace) -> None:
+    """CPU seconds and arithmetic of images within `--error` of a fine reference: the release's way, and ours."""
+    from pixelflow.costs.tuning import SolverChoice, Tuner
+    from pixelflow.generation.run import Run
+
+    run = Run.open(given.run, device="cpu")
+    tuner = Tuner(run, given.images, lambda text: None)
+    best = tuner.best(given.error)
+    stages = len(run.model.cascade.stages)
+    for steps in (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256):
+        release = tuner.tried(SolverChoice("euler", ("official", None), 1, (steps,) * stages))
+        if release.error <= given.error:
+            break
+    macs = 2 * steps * sum(tuner.stage_macs)
+    print(f"error {given.error:g}: the release's way takes {steps} Euler steps a stage, {2 * steps * stages} NFE")
+    print(f"error {given.error:g}: ours is {best.choice}, {best.nfe:g} NFE, error {best.error:.4f}")
+    print(f"error {given.error:g}: arithmetic {best.macs / macs:.3f} of the release's")
+    model, count = run.model, given.batch
+    noise = noise_of(model, count, (run.spec.image.channels, *run.spec.image.size))
+    as_release = run.spec.model_copy(update={"sampling": release.sampling})
+    as_ours = run.spec.model_copy(update={"sampling": best.sampling})
+    labels = [index % len(run.labels) for index in range(count)]
+    ratios = []
+    for _ in range(given.rounds):
+        theirs, own = (way(model, spec, labels, noise)[0] for way, spec in ((plain, as_release), (ours, as_ours)))
+        ratios.append(own / theirs)
+    print(f"error {given.error:g}: CPU seconds {median(ratios):.3f} of the release's way", flush=True)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from pixelflow.core.attention import cross_attention, self_attention
 from pixelflow.core.packing import Group, ImageLayout, Joint, Layout
 
-
 _HAS_ONEDNN = torch.backends.mkldnn.is_available()
 
 
@@ -115,11 +114,12 @@ def joint_rope(joint: Joint, layout: ImageLayout, head_dim: int) -> Rope:
 def rotate(x: Tensor, rope: Rope) -> Tensor:
     """Turn interleaved pairs of x (n heads head_dim); source: RoFormer (arXiv 2104.09864) eq 34.
 
-    As a product of complex numbers it is eight times as fast, and the same to the bit on CPUs where vectors of 16
+    As a product of complex numbers it is eight times as fast, and on CPUs the same to the bit where vectors of 16
     numbers fill a head; inductor, which fuses what is written out, compiles no complex numbers.
     """
     is_recorded = torch.is_grad_enabled() and x.requires_grad
-    if torch.compiler.is_compiling() or (is_recorded and (x.dtype != torch.float32 or x.shape[-1] % 16)):
+    is_exact = x.device.type != "cpu" or x.shape[-1] % 16 == 0
+    if torch.compiler.is_compiling() or not is_exact or (is_recorded and x.dtype != torch.float32):
         return _rotated_in_real(x, rope)
     pairs = x.float().reshape(-1, len(rope.turns), x.shape[1], x.shape[2] // 2, 2)
     turned = torch.view_as_real(torch.view_as_complex(pairs) * rope.turns)
@@ -198,9 +198,7 @@ class CrossAttention(nn.Module):
         k, v = self.kv(tokens).chunk(2, dim=-1)
         return self.k_norm(k).unflatten(-1, (self.heads, -1)), v.unflatten(-1, (self.heads, -1))
 
-    def forward(
-        self, x: Tensor, context: tuple[Tensor, Tensor], mask: Tensor, layout: Layout, rope: Rope
-    ) -> Tensor:
+    def forward(self, x: Tensor, context: tuple[Tensor, Tensor], mask: Tensor, layout: Layout, rope: Rope) -> Tensor:
         """Tokens x (n d), keys and values of the context (images m heads head_dim), mask (images m) -> (n d)"""
         k, v = context
         q = self.q_norm(self.q(x)).unflatten(-1, (self.heads, -1))
@@ -218,8 +216,10 @@ class MLP(nn.Module):
         self.outer = nn.Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = self.inner
-        hidden = _linear_gelu(x, inner.weight, inner.bias) if _is_fused(x, inner) else F.gelu(inner(x), approximate="tanh")
+        if _is_fused(x, self.inner):
+            hidden = _linear_gelu(x, self.inner.weight, self.inner.bias)
+        else:
+            hidden = F.gelu(self.inner(x), approximate="tanh")
         given: Tensor = self.outer(hidden)
         return given
 
@@ -236,7 +236,7 @@ def _is_fused(x: Tensor, layer: nn.Linear) -> bool:
 
 @torch.library.custom_op("pixelflow::linear_gelu", mutates_args=())
 def _linear_gelu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """oneDNN's product with its GELU; behind a name of ours, because inductor takes it with constant weights only."""
+    """OneDNN's product with its GELU; behind a name of ours, because inductor takes it with constant weights only."""
     given: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "gelu", [], "tanh")
     return given
 

@@ -40,7 +40,7 @@ _KEPT_AT_ENDS, _KEPT_MIXED_AT_ENDS = 5.0, 3.0
 
 
 _MOST_SHARED = 1 << 31
-"""Bytes of keys and values that are kept for all evaluations of a batch; where they were more, each projects its own."""
+"""Bytes of keys and values kept for all evaluations of a batch; of more, each evaluation projects its own."""
 
 
 class Block(StartsAsIdentity):

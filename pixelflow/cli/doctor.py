@@ -117,7 +117,8 @@ def _devices() -> list[str]:
         lines.append(f"cuda:{index}: {properties.name}, {quantity(properties.total_memory, 'B')} of memory")
     if torch.cuda.is_available():
         is_on = torch.backends.cuda.matmul.allow_tf32
-        lines.append(f"products in float32 on GPUs: TF32 is {'on' if is_on else 'off, as torch sets it; bfloat16 is faster'}")
+        state = "on" if is_on else "off, as torch sets it; bfloat16 is faster"
+        lines.append(f"products in float32 on GPUs: TF32 is {state}")
     if torch.backends.mps.is_available():
         lines.append("mps: available")
     return lines

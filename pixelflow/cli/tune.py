@@ -11,7 +11,7 @@ from pixelflow.cli.arguments import CheckpointStep, Device, RunPath, SamplingOve
 from pixelflow.system.terminal import say, tell
 
 if TYPE_CHECKING:
-    from pixelflow.costs.tuning import Found
+    from pixelflow.costs.tuning import TunedSampling
     from pixelflow.generation.run import Run
 
 
@@ -56,13 +56,14 @@ def tune(
     )
 
 
-def _text(run: Run, best: Found, error: float, images: int) -> str:
+def _text(run: Run, best: TunedSampling, error: float, images: int) -> str:
     """The file: settings as a spec has them, and in comments where they are from."""
     import yaml
 
     kept = ("sampler", "grid", "steps", "guidance")
     body = best.sampling.model_dump(mode="json", include=set(kept))
-    where = f"# Found by pixelflow tune for {run.spec.name}, step {run.step} ({run.source.weights} weights): {images} images"
+    of_run = f"{run.spec.name}, step {run.step} ({run.source.weights} weights)"
+    where = f"# Found by pixelflow tune for {of_run}: {images} images"
     measured = (
         f"# within {error:g} of a fine reference (root mean square {best.error:.4f}), at {best.macs / 1e9:.4g} GMAC "
         f"and {best.nfe:g} NFE an image"

@@ -39,7 +39,8 @@ def self_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
     """
     if layout.is_uniform:  # a plain batch
         return _batched(*(part.unflatten(0, (layout.images, layout.longest)) for part in (q, k, v)))
-    return KERNELS[_kernel(q.device.type, q.dtype)](q, k, v, layout)
+    name: str = _kernel(q.device.type, q.dtype)
+    return KERNELS[name](q, k, v, layout)
 
 
 def cross_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, layout: Layout) -> Tensor:
@@ -57,7 +58,8 @@ def cross_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, layout: Layou
     if layout.is_uniform:
         return _batched(q.unflatten(0, (layout.images, layout.longest)), k, v, _bias(mask.bool()))
     if layout.is_one_of_many:
-        return _uncompiled(_cross_by_span, q, k, v, mask, layout)
+        found: Tensor = _uncompiled(_cross_by_span, q, k, v, mask, layout)
+        return found
     return _cross_by_span(q, k, v, mask, layout)
 
 
@@ -76,7 +78,7 @@ def _bias(allowed: Tensor) -> Tensor:
     return rearrange(_MASKED * allowed.logical_not(), "b m -> b 1 1 m")
 
 
-@torch.compiler.disable
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def _uncompiled(function: Callable[..., Tensor], *given: Any) -> Tensor:
     """A call that compiled blocks leave as it is: it would be compiled anew for each mix of shapes."""
     return function(*given)
@@ -107,7 +109,8 @@ def grouped_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor
         (n heads head_dim)
     """
     if layout.is_one_of_many:
-        return _uncompiled(_by_span, q, k, v, layout)
+        found: Tensor = _uncompiled(_by_span, q, k, v, layout)
+        return found
     return _by_span(q, k, v, layout)
 
 
@@ -193,7 +196,7 @@ KERNELS: dict[str, Kernel] = {
 }
 
 
-@torch.compiler.assume_constant_result  # whoever traces a block gets the name, not the measurement
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # a traced block gets the name alone
 def _kernel(device_type: str, dtype: torch.dtype) -> str:
     return _chosen(device_type, dtype)
 

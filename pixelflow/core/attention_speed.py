@@ -15,6 +15,7 @@ from torch import Tensor
 from pixelflow.core.packing import Layout
 from pixelflow.system.cache import cache_folder
 from pixelflow.system.errors import PixelflowError
+from pixelflow.system.files import read_bytes, write_text
 
 Kernel = Callable[[Tensor, Tensor, Tensor, Layout], Tensor]
 
@@ -22,6 +23,8 @@ _LENGTHS = (*[64] * 4, *[256] * 4, *[1024] * 4, *[4096] * 4)
 """Tokens of the images of a batch: four of each stage of a cascade from 64 to 4,096."""
 _HEADS, _HEAD_DIM = 16, 64
 _REPEATS = 5
+_LARGEST = 1 << 16
+"""Bytes of a kept measurement."""
 
 
 def measured(kernels: Mapping[str, Kernel], device: torch.device, dtype: torch.dtype) -> dict[str, float]:
@@ -32,7 +35,7 @@ def measured(kernels: Mapping[str, Kernel], device: torch.device, dtype: torch.d
     """
     place = _place(kernels, device, dtype)
     with suppress(OSError, ValueError, PixelflowError):
-        kept = json.loads(place.read_text()) if place is not None else {}
+        kept = json.loads(read_bytes(place, _LARGEST)) if place is not None else {}
         if isinstance(kept, dict) and kept and kept.keys() <= kernels.keys():
             return {str(name): float(spent) for name, spent in kept.items()}
     found = {}
@@ -41,8 +44,8 @@ def measured(kernels: Mapping[str, Kernel], device: torch.device, dtype: torch.d
             with suppress(RuntimeError, TypeError, NotImplementedError):
                 found[name] = _milliseconds(kernel, device, dtype)
     if place is not None:
-        with suppress(OSError):
-            place.write_text(json.dumps(found))
+        with suppress(PixelflowError):
+            write_text(place, json.dumps(found))
     return found
 
 

@@ -9,20 +9,16 @@ from __future__ import annotations
 import logging
 import os
 from functools import cache
-from typing import Literal
 
 import torch
-from torch import nn
 
+from pixelflow.core.component import Compile
 from pixelflow.core.interfaces import Backbone
 from pixelflow.system.cache import cache_folder
 from pixelflow.system.errors import PixelflowError
 
-Compile = Literal["auto", True, False]
-"""``auto``: where the work is long enough to earn it back."""
-
 _EAGER = {"cpu": 5e10, "cuda": 5e13}
-"""FLOP/s that blocks reach without being compiled: of one CPU thread, and of a large GPU. Measured: 3e10 to 1e11, 8e13."""
+"""FLOP/s that blocks reach uncompiled: of one CPU thread (measured: 3e10 to 1e11), and of a large GPU (8e13)."""
 _LEAST_SECONDS = {"cpu": 3600.0, "cuda": 120.0}
 """Work from which on it pays: a CPU saves a tenth to a quarter of it and compiles for a minute or two, a GPU saves two
 thirds of it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, ValidatorFunctionWrapHandler, field_validator
 from pydantic_core import CoreSchema
@@ -19,6 +19,8 @@ from pixelflow.system.files import at_home
 
 Count = Annotated[int, Field(ge=1, lt=2**31)]
 """A number of things, at least one."""
+Compile = Literal["auto", True, False]
+"""Whether to compile; ``auto``: where the work is long enough to earn it back."""
 
 
 FormerKey = str | Callable[[Any], Mapping[str, Any]]

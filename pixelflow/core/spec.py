@@ -13,8 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from pixelflow.core import absent, standard
-from pixelflow.core.compiling import Compile
-from pixelflow.core.component import Count, Settings
+from pixelflow.core.component import Compile, Count, Settings
 from pixelflow.core.document import Document
 from pixelflow.core.former_keys import renamed
 from pixelflow.core.geometry import CascadeSpec, ImageSpec
@@ -57,7 +56,6 @@ class InitSpec(RunWeights):
 
 
 def _run(value: Any) -> Any:
-    """``runs/NAME`` means ``{run: runs/NAME}``."""
     return {"run": value} if isinstance(value, str) else value
 
 

@@ -136,7 +136,8 @@ def _text(model: type[BaseModel], data: Any, fault: _Fault, faults: Sequence[_Fa
         return f"needs {limits[fault.kind].format(**fault.context)} entries, not {len(fault.given)}"
     if fault.kind in _TEXTS:
         limits = {name: f"{limit:g}" if isinstance(limit, float) else limit for name, limit in fault.context.items()}
-        return f"{_TEXTS[fault.kind].format(**limits)}, not {shown(fault.given)}"
+        wanted = _TEXTS[fault.kind].format(**limits).replace("True", "true").replace("False", "false")  # as in YAML
+        return f"{wanted}, not {shown(fault.given)}"
     return fault.message
 
 

@@ -141,10 +141,7 @@ class Counting:
             nfe = _rehearse(plan, cascade)
         else:
             times = _once(self._times, lambda _: _asked(plan, cascade), spec, _OF_TIMES)
-            nfe = [
-                plan.guidance.nfe_over(stage, own)
-                for stage, own in zip(cascade.stages, times, strict=True)
-            ]
+            nfe = [plan.guidance.nfe_over(stage, own) for stage, own in zip(cascade.stages, times, strict=True)]
         mix = spec.objective.stage_mix or (1.0,) * len(cascade.stages)
         stages = []
         for stage, patch in zip(cascade.stages, spec.patches, strict=True):

@@ -1,7 +1,7 @@
 """Which sampling settings give a run's images at the least arithmetic, for an error that is still allowed.
 
-The error is the root mean square difference, over pixels in [-1, 1] before clipping, to the same images (seeds, classes,
-guidance) by a fine reference. Only solvers that draw no noise of their own can be compared so.
+The error is the root mean square difference, over pixels in [-1, 1] before clipping, to the same images (seeds,
+classes, guidance) by a fine reference. Only solvers that draw no noise of their own can be compared so.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ GRIDS: tuple[tuple[str, float | None], ...] = (("uniform", None), ("shifted", 2.
 REUSES = (1, 2, 3)
 """Guided evaluations that share one null branch."""
 REFERENCE = ({"type": "rk4"}, 50)
-"""Solver and steps a stage; ten times as many steps as it takes to be below any error that can be seen."""
+"""Solver and steps a stage."""
 _UNIFORM = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 """Steps a stage that are tried alike at all stages."""
 _BEST = 3
@@ -37,7 +37,7 @@ _BEST = 3
 
 
 @dataclass(frozen=True)
-class Choice:
+class SolverChoice:
     """A solver, a grid, how long a difference is kept, and steps for each stage."""
 
     sampler: str
@@ -54,10 +54,10 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Found:
+class TunedSampling:
     """A choice with what it costs, and how far its images lie from the reference."""
 
-    choice: Choice
+    choice: SolverChoice
     sampling: SamplingSpec
     error: float
     macs: float
@@ -72,13 +72,13 @@ class Tuner:
         self._run, self._say = run, say
         self._seeds = range(images)
         self._values = example_values(run.model, len(run.labels), images)
-        self._stage_macs = [stage.once.macs for stage in costs(run.spec).stages]
-        self._known: dict[Choice, Found] = {}
+        self.stage_macs = [stage.once.macs for stage in costs(run.spec).stages]
+        self._known: dict[SolverChoice, TunedSampling] = {}
         sampler, steps = REFERENCE
         self.reference, nfe = self._drawn(self._changed({"sampler": sampler, "grid": "uniform", "steps": steps}))
         self.reference_macs = self._macs(nfe)
 
-    def best(self, error: float) -> Found:
+    def best(self, error: float) -> TunedSampling:
         """The choice of least arithmetic within the error.
 
         Raises:
@@ -87,19 +87,19 @@ class Tuner:
         found = sorted(self._uniform(error), key=lambda one: one.macs)
         if not found:
             raise UsageError(
-                f"no setting with up to {_UNIFORM[-1]} steps a stage comes within {error:g} of the reference; allow more"
+                f"nothing with up to {_UNIFORM[-1]} steps a stage comes within {error:g} of the reference; allow more"
             )
         return min((self._by_stage(one, error) for one in found[:_BEST]), key=lambda one: one.macs)
 
-    def _uniform(self, error: float) -> Iterator[Found]:
+    def _uniform(self, error: float) -> Iterator[TunedSampling]:
         """For each combination its first number of steps, alike at all stages, that is within the error.
 
         A combination is left where it becomes dearer than the cheapest one that is within.
         """
-        cheapest, stages = float("inf"), len(self._stage_macs)
+        cheapest, stages = float("inf"), len(self.stage_macs)
         for sampler, grid, reuse in itertools.product(SAMPLERS, GRIDS, self._reuses):
             for steps in _UNIFORM:
-                one = self.tried(Choice(sampler, grid, reuse, (steps,) * stages))
+                one = self.tried(SolverChoice(sampler, grid, reuse, (steps,) * stages))
                 if one.macs > 2 * cheapest:
                     break
                 if one.error <= error:
@@ -107,10 +107,10 @@ class Tuner:
                     yield one
                     break
 
-    def _by_stage(self, start: Found, error: float) -> Found:
-        """Fewer steps of a stage, also for one more of a cheaper stage, as long as that is cheaper and within the error."""
+    def _by_stage(self, start: TunedSampling, error: float) -> TunedSampling:
+        """Fewer steps of a stage, also for one more of a cheaper stage, as long as it is within the error."""
         best = start
-        stages = range(len(self._stage_macs))
+        stages = range(len(self.stage_macs))
         while True:
             better = next((one for one in map(self.tried, _neighbours(best.choice, stages))
                            if one.error <= error and one.macs < best.macs), None)  # fmt: skip
@@ -119,7 +119,7 @@ class Tuner:
             best = better
 
     @property
-    def all(self) -> Sequence[Found]:
+    def all(self) -> Sequence[TunedSampling]:
         """All that was tried."""
         return list(self._known.values())
 
@@ -128,7 +128,7 @@ class Tuner:
         guidance = self._run.spec.sampling.guidance.build()
         return REUSES if guidance.uses_null and not guidance.uses_weak else REUSES[:1]
 
-    def tried(self, choice: Choice) -> Found:
+    def tried(self, choice: SolverChoice) -> TunedSampling:
         """What a choice gives; drawn once."""
         if choice not in self._known:
             own = self._run.spec.sampling.guidance.model_dump(mode="json")
@@ -139,7 +139,7 @@ class Tuner:
             sampling = self._changed(changes)
             images, nfe = self._drawn(sampling)
             error = float((images - self.reference).square().mean().sqrt())
-            found = Found(choice, sampling, error, self._macs(nfe), sum(nfe))
+            found = TunedSampling(choice, sampling, error, self._macs(nfe), sum(nfe))
             self._say(f"error {error:.4f}, {found.macs / 1e9:.4g} GMAC an image: {choice}")
             self._known[choice] = found
         return self._known[choice]
@@ -154,10 +154,10 @@ class Tuner:
         return torch.cat([part.images for part in parts]), spent
 
     def _macs(self, nfe: Sequence[float]) -> float:
-        return sum(own * spent for own, spent in zip(self._stage_macs, nfe, strict=True))
+        return sum(own * spent for own, spent in zip(self.stage_macs, nfe, strict=True))
 
 
-def _neighbours(choice: Choice, stages: Sequence[int]) -> Iterator[Choice]:
+def _neighbours(choice: SolverChoice, stages: Sequence[int]) -> Iterator[SolverChoice]:
     """Choices with fewer steps at one stage, from the dearest on; with one more at a cheaper stage too."""
     for stage in reversed(stages):
         for fewer in dict.fromkeys([choice.steps[stage] * 2 // 3, choice.steps[stage] - 1]):
@@ -167,7 +167,7 @@ def _neighbours(choice: Choice, stages: Sequence[int]) -> Iterator[Choice]:
                 yield from (_with(less, other, less.steps[other] + 1) for other in stages[:stage])
 
 
-def _with(choice: Choice, stage: int, steps: int) -> Choice:
+def _with(choice: SolverChoice, stage: int, steps: int) -> SolverChoice:
     own = list(choice.steps)
     own[stage] = steps
     return replace(choice, steps=tuple(own))

@@ -57,7 +57,9 @@ def sampling_changes(
 
 def _read(file: Path) -> Mapping[str, Any]:
     """The settings in a file, by their names in a spec's sampling block."""
-    data = reading.read_document(file).data
+    data: Any = reading.read_document(file).data
+    if not isinstance(data, dict):
+        raise SpecError(f"{file}: must hold settings of sampling, such as  steps: 20")
     unknown = sorted(set(data) - SamplingSpec.model_fields.keys())
     if unknown:
         known = ", ".join(SamplingSpec.model_fields)

@@ -1,4 +1,4 @@
-"""Guidance that asks for the null branch now and then: it changes slowly along a path (FasterCache, arXiv 2410.19355)."""
+"""Guidance that asks for the null branch now and then, as it changes slowly (FasterCache, arXiv 2410.19355)."""
 
 from __future__ import annotations
 

@@ -139,7 +139,9 @@ class Trainer:
                 began = time.perf_counter()
                 self.step(self._read(stream), began)
                 if is_first and self.state.is_compiled:
-                    progress.say(f"the first step took {time.perf_counter() - began:.1f} s, in which blocks were compiled")
+                    progress.say(
+                        f"the first step took {time.perf_counter() - began:.1f} s, in which blocks were compiled"
+                    )
                 is_first = False
                 progress.advance(self.state.step)
                 for callback in self.callbacks:

@@ -9,7 +9,7 @@ import yaml
 import pixelflow
 from pixelflow.cli.app import main
 from pixelflow.costs import tuning
-from pixelflow.costs.tuning import Choice, Tuner
+from pixelflow.costs.tuning import SolverChoice, Tuner
 from pixelflow.generation.gallery import read_order
 from tests.conftest import make_run, make_spec
 
@@ -56,19 +56,22 @@ def test_the_search_leaves_no_cheaper_neighbour(quick, tmp_path):
         fewer[stage] -= 1
         if fewer[stage]:
             one = best.choice
-            assert tuner.tried(Choice(one.sampler, one.grid, one.reuse, tuple(fewer))).error > 0.05
+            assert tuner.tried(SolverChoice(one.sampler, one.grid, one.reuse, tuple(fewer))).error > 0.05
 
 
 def test_arithmetic_counts_the_evaluations_that_reuse_saves(quick, tmp_path):
     opened = pixelflow.load(make_run(tmp_path / "run", make_spec("backbone.depth=1")), device="cpu")
     tuner = Tuner(opened, 2, lambda text: None)
-    whole, half = (tuner.tried(Choice("euler", ("uniform", None), reuse, (4, 4))) for reuse in (1, 2))
+    whole, half = (tuner.tried(SolverChoice("euler", ("uniform", None), reuse, (4, 4))) for reuse in (1, 2))
     assert (whole.nfe, half.nfe) == (16, 12)
     assert half.macs == pytest.approx(0.75 * whole.macs)
     assert not torch.equal(torch.tensor(whole.error), torch.tensor(half.error))
 
 
-@pytest.mark.parametrize(("text", "told"), [("steps: 3\nspeed: 4\n", "speed is no setting of sampling"), ("- 1\n", "")])
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("steps: 3\nspeed: 4\n", "speed is no setting of sampling"), ("- 1\n", "must hold settings of sampling")],
+)
 def test_other_files_are_refused(tmp_path, capsys, text, told):
     run, file = make_run(tmp_path / "run", make_spec()), tmp_path / "settings.yaml"
     file.write_text(text)

@@ -9,7 +9,7 @@ from torch import Tensor
 from pixelflow.core import plugins
 from pixelflow.core.cascade import Cascade
 from pixelflow.core.registry import registry
-from pixelflow.core.sampling import SamplingPlan, Conditions, SeededNoise, StageBranches, generate
+from pixelflow.core.sampling import Conditions, SamplingPlan, SeededNoise, StageBranches, generate
 from pixelflow.guidance.apg import limited, projected
 from pixelflow.guidance.cfg_zero_star import best_scale
 from pixelflow.system.errors import UsageError

@@ -62,7 +62,7 @@ class Backbone(Component, nn.Module, ABC):
 
     @property
     def runs_in_16_bits(self) -> bool:
-        """Whether its forward pass works, without autocast, when all its weights are in 16 bits, by casting its input."""
+        """Whether it works without autocast when all its weights are in 16 bits, casting what it is asked."""
         return False
 
     def shared(self, condition: Condition) -> Condition:
