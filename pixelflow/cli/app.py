@@ -35,6 +35,7 @@ COMMANDS = (
     "plot",
     "ui",
     "sample",
+    "interpolate",
     "eval",
     "bench",
     "train_extractor",
