@@ -55,5 +55,5 @@ $(BASE): pyproject.toml constraints.txt
 	touch $@
 
 $(READY): $(BASE)
-	$(PIP_INSTALL) --editable '.[dev,fid,clip,t5,minilm,perceptual,tensorboard,xformers]'
+	$(PIP_INSTALL) --editable '.[dev,fid,clip,t5,minilm,perceptual,tensorboard,xformers,diffusers]'
 	touch $@

@@ -29,7 +29,8 @@ def load(run: str | Path, *, step: Step | None = None, weights: str = "ema", dev
     """Open a run folder for sampling; see `pixelflow.generation.run.Run`.
 
     Args:
-        run: the folder that ``pixelflow train`` wrote.
+        run: the folder that ``pixelflow train`` wrote, or ``hf://user/name`` on the Hugging Face Hub: it is fetched
+            once and kept in the cache.
         step: the checkpoint's step, or ``"best"``: the one that was evaluated best while training; by default the
             newest complete one.
         weights: ``"ema"`` or ``"raw"``.
@@ -38,12 +39,19 @@ def load(run: str | Path, *, step: Step | None = None, weights: str = "ema", dev
     Raises:
         MissingInputError: there is no run or no checkpoint.
         DataError: every checkpoint is damaged, or does not fit the run's spec.
+        MissingDependencyError: it is on the Hub, and huggingface_hub is not installed.
     """
     from pathlib import Path
 
     from pixelflow.generation.run import Run
 
-    return Run.open(Path(run).expanduser(), step=step, weights=weights, device=device)
+    path = Path(run).expanduser()
+    if str(run).startswith("hf:/"):
+        from pixelflow.hub.address import local_run
+        from pixelflow.system.cache import cache_folder
+
+        path = local_run(run, cache_folder("hub"))
+    return Run.open(path, step=step, weights=weights, device=device)
 
 
 def read_spec(path: str | Path, *overrides: str, name: str | None = None) -> ExperimentSpec:

@@ -114,7 +114,7 @@ def test_a_wheel_of_the_sdist_works_on_its_own(unpacked: Path, tmp_path: Path):
         archive.extractall(tmp_path / "site")
     assert {name for name in names if not name.startswith("pixelflow/")} == set()
     assert {name.removeprefix("pixelflow/specs/") for name in names if "/specs/" in name} == files_below(ROOT / "specs")
-    for name in ("py.typed", "cli/skeleton/pyproject.toml.txt", "sweep/report/page.html"):
+    for name in ("py.typed", "cli/skeleton/pyproject.toml.txt", "hub/exported/pipeline.py", "sweep/report/page.html"):
         assert f"pixelflow/{name}" in names
     (metadata,) = (tmp_path / "site").glob("*.dist-info/METADATA")
     assert "Project-URL: Paper, https://arxiv.org/abs/2504.07963" in metadata.read_text()

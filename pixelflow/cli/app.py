@@ -35,11 +35,11 @@ COMMANDS = (
     "plot",
     "ui",
     "sample",
+    "interpolate",
     "eval",
     "bench",
     "tune",
     "train_extractor",
-    "export",
     "validate",
     "plan",
     "components",
@@ -50,10 +50,16 @@ COMMANDS = (
     "import_official",
     "export_official",
     "export_weights",
+    "import_",
+    "push",
 )
 """Files of `pixelflow.cli`, in the order of ``pixelflow --help``; ``new_plugin`` becomes ``new-plugin``."""
 
-GROUPS = {"sweep": ("Many experiments from one file, each done once.", ("run", "status", "report"))}
+GROUPS = {
+    "sweep": ("Many experiments from one file, each done once.", ("run", "status", "report")),
+    "export": ("A run as diffusers opens it, or its images as benchmarks read them.",
+               ("diffusers", "geneval", "dpg", "t2i_compbench")),
+}  # fmt: skip
 """Name of a group of commands -> its help and its commands; ``sweep run`` is `pixelflow.cli.sweep_run`."""
 
 _BUG = 1
@@ -85,6 +91,11 @@ def pixelflow(
     """
 
 
+def _typed(name: str) -> str:
+    """A command's name as people type it; Python's own words have a ``_`` behind them."""
+    return name.rstrip("_").replace("_", "-")
+
+
 def _function(name: str) -> Callable[..., Any]:
     """The function of the command `name`, from the file of the same name."""
     function: Callable[..., Any] = vars(importlib.import_module(f"pixelflow.cli.{name}"))[name]
@@ -102,13 +113,20 @@ def _with_homes(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _at_home(value: Any) -> Any:
-    """Paths with their ``~`` written out, which shells leave in ``--out=~/runs``; anything else as it is."""
+    """Paths with their ``~`` written out, which shells leave in ``--out=~/runs``; anything else as it is.
+
+    A run on the Hub, ``hf://user/name``, is made one of the folder ``runs``.
+    """
     from pixelflow.system.files import at_home
 
     if isinstance(value, list):
         return [_at_home(one) for one in value]
     if not isinstance(value, Path):
         return value
+    if str(value).startswith("hf:/"):
+        from pixelflow.hub.address import local_run
+
+        return local_run(value, Path("runs"))
     try:
         return at_home(value)
     except ValueError as error:
@@ -120,18 +138,18 @@ def application(epilog: str | None = None) -> typer.Typer:
     whole = _Group(name="pixelflow", epilog=epilog)
     whole.callback()(pixelflow)
     for name in COMMANDS:
-        whole.command()(_function(name))
+        whole.command(_typed(name))(_function(name))
     for name, (explained, commands) in GROUPS.items():
         group = _Group(name=name, help=explained)
         for command in commands:
-            group.command(command)(_function(f"{name}_{command}"))
+            group.command(_typed(command))(_function(f"{name}_{command}"))
         whole.add_typer(group)
     return whole
 
 
 app = application()
 
-BUILT_IN = (*(name.replace("_", "-") for name in COMMANDS), *GROUPS)
+BUILT_IN = (*map(_typed, COMMANDS), *GROUPS)
 """Names of commands as people type them."""
 
 

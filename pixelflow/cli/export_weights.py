@@ -17,26 +17,16 @@ def export_weights(
     step: CheckpointStep = None,
     weights: Weights = "ema",
 ) -> None:
-    """Write weights as one safetensors file, with spec, names of classes, step and which weights in its header."""
-    import json
+    """Write weights as one safetensors file, with spec, names of classes, step and which weights in its header.
 
-    from safetensors.torch import save
-
-    from pixelflow.runs import checkpoint
+    pixelflow import FILE RUN makes a run of it again.
+    """
     from pixelflow.runs.runfolder import RunFolder
-    from pixelflow.runs.weights import part_of
-    from pixelflow.system.files import check_free, write_bytes
+    from pixelflow.runs.weight_file import TrainedWeights
+    from pixelflow.system.files import check_free
 
     check_free(target, "FILE")
-    folder, part = RunFolder(run), part_of(weights)
-    found = checkpoint.load(folder.checkpoints, folder.step_of(step), [part])
-    spec = folder.read_spec(to_draw=True).model_dump(mode="json")
-    header = {
-        "format": "pt",
-        "spec": json.dumps(spec),
-        "classes": json.dumps(folder.classes_at(found.step)),
-        "step": str(found.step),
-        "weights": weights,
-    }
-    write_bytes(target, save(found.tensors[part], header))
-    tell(f"{target}: {weights} weights of step {found.step}, {len(found.tensors[part])} tensors")
+    folder = RunFolder(run)
+    found = TrainedWeights.of(folder, folder.step_of(step), weights)
+    found.write(target)
+    tell(f"{target}: {weights} weights of step {found.step}, {len(found.tensors)} tensors")

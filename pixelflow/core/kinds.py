@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _PLACE = "NAME"
+_PACKAGE = __name__.partition(".")[0]
+"""``pixelflow``, or what a copy of it within another program is called."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,10 +67,10 @@ def _built_in(
     return Kind(
         name=name,
         title=title,
-        interface=f"pixelflow.core.interfaces:{name.title()}",
+        interface=f"{_PACKAGE}.core.interfaces:{name.title()}",
         slot=slot,
-        room=f"pixelflow.{room}",
-        checks=tuple(f"pixelflow.contracts.{reference.replace('.', ':')}" for reference in checks.split()),
+        room=f"{_PACKAGE}.{room}",
+        checks=tuple(f"{_PACKAGE}.contracts.{reference.replace('.', ':')}" for reference in checks.split()),
         instead=instead,
         command=command,
     )

@@ -27,7 +27,8 @@ from pixelflow.core.registry import registry
 from pixelflow.system import terminal
 from pixelflow.system.errors import one_line
 
-ENTRY_POINT_GROUP = "pixelflow"
+ENTRY_POINT_GROUP = __name__.partition(".")[0]
+"""``pixelflow``; a copy of the package under another name, as exports bring it along, finds no plugins of this one."""
 DISABLE_VARIABLE = "PIXELFLOW_DISABLE_PLUGINS"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
@@ -57,9 +57,17 @@ class SeededNoise:
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         self._device = device
 
+    @classmethod
+    def of(cls, generators: Sequence[torch.Generator], device: torch.device) -> Self:
+        """From one generator an image; images that share one draw from it in order."""
+        noise = cls((), device)
+        noise._generators = list(generators)
+        return noise
+
     def white(self, channels: int, height: int, width: int) -> Tensor:
         shape = (channels, height, width)
-        return torch.stack([torch.randn(shape, generator=g) for g in self._generators]).to(self._device)
+        drawn = [torch.randn(shape, generator=own, device=own.device) for own in self._generators]
+        return torch.stack(drawn).to(self._device)
 
     def renoising(self, up: Upsampler, channels: int, height: int, width: int) -> Tensor:
         return up.shape_noise(self.white(channels, height, width))

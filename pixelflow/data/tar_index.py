@@ -16,9 +16,9 @@ from safetensors.numpy import load, save
 
 from pixelflow.core.classes import in_order, is_number
 from pixelflow.data.tar_scan import NOWHERE, scan
-from pixelflow.system import decoding
+from pixelflow.system import decoding, kept_open
 from pixelflow.system.errors import CannotWriteError, DataError, MissingInputError
-from pixelflow.system.files import opened, read_bytes, write_bytes, writing
+from pixelflow.system.files import read_bytes, write_bytes, writing
 from pixelflow.system.sealed_arrays import check_safetensors, parsing, seal_safetensors
 
 logger = logging.getLogger(__name__)
@@ -90,9 +90,7 @@ class TarIndex:
 
     def content(self, part: NDArray[np.int64]) -> bytes:
         """What lies at an offset and size of the shard; shorter if the shard is."""
-        with opened(self.shard) as file:
-            file.seek(int(part[0]))
-            return file.read(int(part[1]))
+        return kept_open.read(self.shard, self.state, int(part[0]), int(part[1]))
 
     def _read(self) -> _Content | None:
         """What an earlier run found, if it is about the shard as it is."""

@@ -16,6 +16,8 @@ _FILLS = {
     nn.init.uniform_, nn.init.normal_, nn.init.constant_, nn.init.kaiming_uniform_, nn.init.kaiming_normal_,
 }  # fmt: skip
 """What initialisers end in; of torch's own, some reach a mode whole, the others by the tensor methods they call."""
+_ALIGNMENT = 64
+"""Bytes."""
 _SHOWN = 3
 """Names of each kind in an error."""
 
@@ -50,7 +52,7 @@ class SkipInit(TorchFunctionMode):
 
 
 def load_weights(model: FlowModel, weights: Mapping[str, Tensor], source: str) -> None:
-    """Make weights the model's own, all or none, without copying those that have the model's dtype.
+    """Make weights the model's own, all or none, without copying those that are as the model needs them.
 
     Raises:
         DataError: names or shapes differ; one line with some of each kind.
@@ -69,7 +71,16 @@ def load_weights(model: FlowModel, weights: Mapping[str, Tensor], source: str) -
     found = "; ".join(f"{kind}: {_some(names)}" for kind, names in faults.items() if names)
     if found:
         raise DataError(f"{source}: the weights do not fit the spec of the run ({found})")
-    model.load_state_dict({name: weights[name].to(tensor.dtype) for name, tensor in own.items()}, assign=True)
+    fitting = {name: aligned(weights[name].to(tensor.dtype)) for name, tensor in own.items()}
+    model.load_state_dict(fitting, assign=True)
+
+
+def aligned(tensor: Tensor) -> Tensor:
+    """The tensor where torch's own would lie: a multiple of 64 bytes.
+
+    A file's lie wherever its header ends, and matrix products on a CPU round by that.
+    """
+    return tensor if tensor.data_ptr() % _ALIGNMENT == 0 else tensor.clone()
 
 
 def _some(names: Sequence[str]) -> str:

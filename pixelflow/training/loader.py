@@ -162,7 +162,7 @@ class _PackedRead:
     def unpacked(self) -> _Read:
         if self.values is None:
             return _Read(None, self.bad)
-        groups = tuple(SizeGroup(torch.from_numpy(members), _unpacked(pixels)) for members, pixels in self.groups)
+        groups = tuple(SizeGroup(torch.tensor(members), _unpacked(pixels)) for members, pixels in self.groups)
         values = {name: [_unpacked_value(one) for one in column] for name, column in self.values.items()}
         return _Read(Batch(groups, values), self.bad)
 
@@ -176,9 +176,9 @@ def _packed(images: Tensor) -> np.ndarray | Tensor:
 
 
 def _unpacked(pixels: np.ndarray | Tensor) -> Tensor:
-    """Images (n c h w) in [-1, 1], as data sets make them of 8 bits."""
+    """Images (n c h w) in [-1, 1], as data sets make them of 8 bits; a copy, for the memory is used again."""
     images = pixels if isinstance(pixels, Tensor) else torch.from_numpy(pixels)
-    return images.float() / 127.5 - 1 if images.dtype == torch.uint8 else images
+    return images.float() / 127.5 - 1 if images.dtype == torch.uint8 else images.clone()
 
 
 @dataclass(frozen=True)

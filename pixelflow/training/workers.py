@@ -1,7 +1,7 @@
 """Reading ahead in other processes, none of which outlives the one that it reads for or can make it wait for ever.
 
-Each has a connection of its own over which orders come and results go, as bytes: nothing lies in shared memory, of
-which a container has 64 MB, and no result costs a file descriptor. A process ends when its connection does, and so
+Each has a connection of its own over which orders come and results go, their large arrays through memory that is shared
+with it (`shared.Slots`). A process ends when its connection does, and so
 with the one that trains, however that ends; if it ends before, that is noticed at the next result that it owes.
 """
 
@@ -26,6 +26,7 @@ import torch
 from pixelflow.system.errors import DataError, OutOfMemoryError
 from pixelflow.system.memory import is_out_of_memory
 from pixelflow.system.stopping import REQUESTS
+from pixelflow.training.shared import Slots
 
 Order = TypeVar("Order")
 Result = TypeVar("Result")
@@ -45,7 +46,8 @@ def read_ahead(
     Args:
         read: must pickle, and its results too.
         orders: without end.
-        finish: runs in this process, beside the training.
+        finish: runs in this process, beside the training, and copies what it keeps of the result's arrays: their memory
+            is used again.
 
     Raises:
         OutOfMemoryError: the system ended a process, or refuses what one needs.
@@ -67,6 +69,7 @@ class _Crew:
         self._read, self._count, self._finish = read, count, finish
         self._processes: list[Any] = []
         self._connections: list[Connection] = []
+        self._slots: list[Slots | None] = []
         self._results: list[queue.SimpleQueue[_Outcome]] = [queue.SimpleQueue() for _ in range(count)]
         self._given = self._taken = 0
         self._receiver = threading.Thread(target=self._receive, daemon=True, name="reading")
@@ -111,9 +114,12 @@ class _Crew:
         context = multiprocessing.get_context()
         ours, theirs = context.Pipe()
         self._connections.append(ours)
+        self._slots.append(Slots.of(_AHEAD))
         is_forked = context.get_start_method() == "fork"
         process = context.Process(
-            target=_work, args=(self._read, theirs, self._connections if is_forked else ()), daemon=True
+            target=_work,
+            args=(self._read, theirs, self._slots[-1], self._connections if is_forked else ()),
+            daemon=True,
         )
         with theirs:
             process.start()
@@ -121,21 +127,21 @@ class _Crew:
 
     def _receive(self) -> None:
         """Take in results as they come, until every connection has ended."""
-        open_ones: dict[Any, queue.SimpleQueue[_Outcome]] = dict(zip(self._connections, self._results, strict=True))
+        open_ones: dict[Any, int] = {connection: worker for worker, connection in enumerate(self._connections)}
         while open_ones:
             for connection in wait(list(open_ones)):
-                outcome = self._received(connection)
-                open_ones[connection].put(outcome)
+                outcome = self._received(connection, self._slots[open_ones[connection]])
+                self._results[open_ones[connection]].put(outcome)
                 if isinstance(outcome[1], EOFError):
                     del open_ones[connection]
 
-    def _received(self, connection: Any) -> _Outcome:
+    def _received(self, connection: Any, slots: Slots | None) -> _Outcome:
         try:
             content = connection.recv_bytes()
         except (EOFError, OSError):
             return None, EOFError()
         try:
-            result, error = pickle.loads(content)
+            result, error = pickle.loads(content) if slots is None else slots.loads(content)
             return (self._finish(result), None) if error is None else (None, error)
         except Exception as error:
             return None, error
@@ -165,16 +171,22 @@ class _Crew:
             self._receiver.join(_PATIENCE)
         for connection in self._connections:
             connection.close()
-        self._processes, self._connections = [], []
+        for slots in self._slots:
+            if slots is not None:
+                slots.close()
+        self._processes, self._connections, self._slots = [], [], []
 
 
 _Outcome = tuple[Any, Exception | None]
 
 
-def _work(read: Callable[[Any], Any], connection: Connection, strangers: Sequence[Connection]) -> None:
+def _work(
+    read: Callable[[Any], Any], connection: Connection, slots: Slots | None, strangers: Sequence[Connection]
+) -> None:
     """What a process does until its connection ends.
 
     Args:
+        slots: where large arrays go.
         strangers: the other side of this connection and others, inherited; held here they would never end.
     """
     for stranger in strangers:
@@ -185,7 +197,7 @@ def _work(read: Callable[[Any], Any], connection: Connection, strangers: Sequenc
     orders: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_take, args=(connection, orders), daemon=True).start()
     while True:
-        answer = _answer(read, orders.get())
+        answer = _answer(read, orders.get(), pickle.dumps if slots is None else slots.dumps)
         try:
             connection.send_bytes(answer)
         except OSError:
@@ -201,21 +213,20 @@ def _take(connection: Connection, orders: queue.SimpleQueue[Any]) -> None:
             os._exit(0)
 
 
-def _answer(read: Callable[[Any], Any], order: Any) -> bytes:
-    """The pickled outcome of an order."""
+def _answer(read: Callable[[Any], Any], order: Any, dumps: Callable[[Any], bytes]) -> bytes:
+    """The message of an order's outcome."""
     try:
-        return pickle.dumps((read(order), None), protocol=pickle.HIGHEST_PROTOCOL)
+        return dumps((read(order), None))
     except Exception as error:
         if is_out_of_memory(error):
             error = OutOfMemoryError(f"a process that reads data is out of memory; {_LESS}")
         error.add_note(traceback.format_exc())
         try:
-            return _tried(error)
+            return _tried(error, dumps)
         except Exception:  # some errors do not pickle
-            return _tried(RuntimeError(f"{type(error).__name__}: {error}"))
+            return _tried(RuntimeError(f"{type(error).__name__}: {error}"), dumps)
 
 
-def _tried(error: Exception) -> bytes:
-    answer = pickle.dumps((None, error))
-    pickle.loads(answer)
-    return answer
+def _tried(error: Exception, dumps: Callable[[Any], bytes]) -> bytes:
+    pickle.loads(pickle.dumps(error))
+    return dumps((None, error))

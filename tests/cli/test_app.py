@@ -58,8 +58,12 @@ def test_the_installed_command_is_the_same_function():
 
 
 def test_every_command_has_a_help_of_its_own(capsys):
-    grouped = [[group, command] for group, (_, commands) in application.GROUPS.items() for command in commands]
-    for name in [*([command.replace("_", "-")] for command in application.COMMANDS), *grouped]:
+    grouped = [
+        [group, application._typed(command)]
+        for group, (_, commands) in application.GROUPS.items()
+        for command in commands
+    ]
+    for name in [*([application._typed(command)] for command in application.COMMANDS), *grouped]:
         with pytest.raises(SystemExit) as stopped:
             application.main([*name, "--help"])
         assert stopped.value.code == 0

@@ -155,6 +155,7 @@ def test_plan_says_what_fits_how_many_devices(tiny_file, capsys):
     rows = re.findall(r"^  (ddp|fsdp|hybrid) +(no|yes) +1 .* fits +\S+ \S+, \S+ GPU hours$", shown, re.MULTILINE)
     assert rows == [(mode, again) for mode in ("ddp", "fsdp", "hybrid") for again in ("no", "yes")]
     assert "25% of an H100's peak" in shown
+    assert re.search(r"reading: \S+ \S? ?images a second a device, for which training.workers=\d+ read", shown)
     assert re.search(r"FID-50k: .* GPU hours to draw 50,000 images", shown)
     small = output(capsys, "plan", str(tiny_file), "--memory", "1MB", "--tflops", "1")
     assert "On 1 device of 1.00 MB" in small

@@ -191,7 +191,7 @@ def test_a_flipped_bit_of_what_was_exported_is_not_believed(run, prompts, tmp_pa
 @pytest.mark.parametrize(
     ("benchmark", "options", "code", "message"),
     [
-        ("genevil", (), 2, "did you mean 'geneval'"),
+        ("genevil", (), 2, "Did you mean 'geneval'"),
         ("geneval", ("--rewriter", "maping"), 78, "no rewriter is called 'maping'; did you mean 'mapping'"),
         ("geneval", ("--rewriter", "mapping"), 78, "rewriter.file: is missing"),
         ("geneval", ("--rewriter", "{type: mapping, file: nowhere.jsonl}"), 66, "nowhere.jsonl"),

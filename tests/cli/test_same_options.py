@@ -14,12 +14,13 @@ from pixelflow.core.spec import ExperimentSpec, SamplingSpec
 from tests.conftest import make_run, make_spec
 
 COMMANDS: Any = typer.main.get_command(app).commands
-SAMPLING = ("sample", "eval", "export", "bench")
+GROUPED = {f"export {name}": one for name, one in COMMANDS["export"].commands.items()}
+SAMPLING = ("sample", "eval", "bench", "export geneval", "export dpg", "export t2i-compbench")
 SHARED = ("steps", "sampler", "guidance", "grid", "settings", "weights", "step", "device")
 
 
 def option(command: str, name: str) -> tuple[Any, ...]:
-    (found,) = [one for one in COMMANDS[command].params if one.name == name]
+    (found,) = [one for one in {**COMMANDS, **GROUPED}[command].params if one.name == name]
     return found.opts, found.metavar, found.help, found.default
 
 
@@ -29,8 +30,9 @@ def test_an_option_is_the_same_everywhere(name: str):
 
 
 def test_the_weights_can_be_chosen_wherever_a_run_is_opened():
-    opening = {"sample", "eval", "export", "bench", "tune", "export-official", "export-weights"}
-    assert {name for name, one in COMMANDS.items() if any(p.name == "weights" for p in one.params)} == opening
+    opening = {*SAMPLING, "tune", "export diffusers", "export-official", "export-weights", "push"}
+    every = {**COMMANDS, **GROUPED}
+    assert {name for name, one in every.items() if any(p.name == "weights" for p in one.params)} == opening
 
 
 def test_no_setting_of_sampling_bears_the_name_of_a_block():
@@ -106,6 +108,9 @@ UNWRITABLE = f"{__file__}/below"
         (("data", "digits", "--out", UNWRITABLE), "--out"),
         (("import-official", "release", UNWRITABLE), "RUN"),
         (("export-official", "RUN", UNWRITABLE), "DST"),
+        (("export", "diffusers", "RUN", UNWRITABLE), "FOLDER"),
+        (("import", "weights.safetensors", UNWRITABLE), "RUN"),
+        (("push", "RUN", "someone/digits", "--out", UNWRITABLE), "--out"),
         (("sample", "RUN", "--npz", "images.npz", "--out", UNWRITABLE), "--out"),
         (("sample", "RUN", "--npz", f"{UNWRITABLE}.npz", "--out", "images"), "--npz"),
         (("export-weights", "RUN", f"{UNWRITABLE}.safetensors"), "FILE"),

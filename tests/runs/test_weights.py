@@ -48,3 +48,14 @@ def test_weights_of_another_precision_become_the_models(tiny_spec):
     model = build_model(tiny_spec)
     load_weights(model, {name: tensor.half() for name, tensor in lively_model(tiny_spec).state_dict().items()}, "here")
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+def test_weights_lie_as_torchs_own_wherever_the_file_had_them(tiny_spec):
+    """Matrix products on a CPU round by where their operands begin."""
+    own = lively_model(tiny_spec).state_dict()
+    shifted = {name: torch.cat([torch.zeros(1), tensor.flatten()])[1:].view_as(tensor) for name, tensor in own.items()}
+    assert any(tensor.data_ptr() % 64 for tensor in shifted.values())
+    model = build_model(tiny_spec)
+    load_weights(model, shifted, "here")
+    assert not [name for name, tensor in model.state_dict().items() if tensor.data_ptr() % 64]
+    assert all(torch.equal(tensor, own[name]) for name, tensor in model.state_dict().items())

@@ -91,7 +91,7 @@ class Ray(Executor):
         import ray
 
         task = ray.remote(job).options(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=0, name=f"worker-{index}")
-        return RayWorker(task.remote(folder.resolve(), None))
+        return RayWorker(task.remote(folder.resolve(), None, self.processes))
 
 
 def _check_that_somebody_answers(address: str | None) -> None:

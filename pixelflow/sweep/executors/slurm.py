@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 class Shift:
     """What SLURM runs. Before its time is over submitit asks for a checkpoint and queues it again."""
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
+    def __init__(self, job: Job, processes: int) -> None:
+        self._job, self._processes = job, processes
 
     def __call__(self, folder: Path) -> None:
-        self._job(folder, None)
+        self._job(folder, None, self._processes)
 
     def checkpoint(self, folder: Path) -> DelayedSubmission:
         """The same once more: it goes on with what is there."""
@@ -86,7 +86,7 @@ class Slurm(Executor):
 
     def hire(self, job: Job, folder: Path, index: int, count: int) -> SlurmWorker:
         executor = self._executor(folder / "slurm")
-        return SlurmWorker(executor.submit(Shift(job), folder.resolve()))
+        return SlurmWorker(executor.submit(Shift(job, self.processes), folder.resolve()))
 
     def _executor(self, logs: Path) -> Any:
         import submitit

@@ -1,0 +1,1 @@
+"""Exchange with others: folders that diffusers opens, and the Hugging Face Hub."""
