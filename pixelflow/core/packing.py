@@ -115,7 +115,7 @@ class Layout:
     @cached_property
     def paddings(self) -> tuple[Padding | None, ...]:
         """For each span how its sequences become a batch; None where they are one as they lie."""
-        starts = self.bounds.cpu().long()
+        starts = torch.tensor([0, *self.lengths]).cumsum(0)
         first, found = 0, list[Padding | None]()
         for span in self.spans:
             own = starts[first : first + span.count]
@@ -141,11 +141,16 @@ def _padding(span: Span, starts: Tensor, device: torch.device) -> Padding:
     return Padding(rows.to(device), is_token.to(device), is_token.flatten().nonzero().flatten().to(device))
 
 
+_NUMBERS, _TENSORS = ("images", "longest"), ("bounds", "image_of_token", "starts", "paddings")
+
+
 def _made(layout: L) -> L:
-    """With its tensors made here, not within a compiled block, whose recomputation would then differ."""
-    if not layout.is_uniform:
-        assert len(layout.bounds) == layout.images + 1
-        assert len(layout.image_of_token) == layout.tokens
+    """With all that blocks read made here: to make it within a compiled one would break the graph."""
+    for span in layout.spans:
+        for name in ("count", "longest", "is_even", "tokens"):
+            getattr(span, name)
+    for name in _NUMBERS if layout.is_uniform else _NUMBERS + _TENSORS:
+        getattr(layout, name)
     return layout
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -63,6 +64,8 @@ class TrainState:
         model.backbone.activation_checkpointing = spec.training.activation_checkpointing
         ema = Ema(model, spec.training.ema)
         if spec.training.compile:
+            # of functions that depend on their arguments alone, such as the choice of a kernel for attention
+            warnings.filterwarnings("ignore", "Dynamo detected a call to a `functools.lru_cache`", UserWarning)
             for part in model.backbone.compiled_parts:
                 part.compile()
         objective = build_objective(spec, model, ema.model)
