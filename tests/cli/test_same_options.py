@@ -30,7 +30,7 @@ def test_an_option_is_the_same_everywhere(name: str):
 
 
 def test_the_weights_can_be_chosen_wherever_a_run_is_opened():
-    opening = {*SAMPLING, "export diffusers", "export-official", "export-weights", "push"}
+    opening = {*SAMPLING, "interpolate", "export diffusers", "export-official", "export-weights", "push"}
     every = {**COMMANDS, **GROUPED}
     assert {name for name, one in every.items() if any(p.name == "weights" for p in one.params)} == opening
 
