@@ -172,11 +172,12 @@ class JiT(Transformer):
         if params.first:
             parts.append(blocks_cost(params.model_copy(update={"depth": params.first}), tokens, None, 0))
         text_in = 0.0 if self.context_dim is None else float(context_tokens * self.context_dim * width)
-        more = (4 * params.hidden - 2 * params.mlp_ratio * width + width) / width / (17 + 2 * params.mlp_ratio)
+        places = float(tokens * params.depth + extra * within.depth)
+        third = places * width * params.hidden  # SwiGLU has three matrices, an MLP two
         return Cost(
-            sum(part.macs for part in parts) + text_in,
+            sum(part.macs for part in parts) + third + text_in,
             sum(part.attention_macs for part in parts),
-            sum(part.activations for part in parts) * (1 + more),
+            places * (18 * width + 4 * params.hidden),
         )
 
     def cost_of_ends(self, tokens: int, patch: int) -> Cost:

@@ -326,10 +326,10 @@ def _one_context(own: int | None, conditioners: int | None) -> int | None:
 def blocks_cost(params: Transformer.Params, tokens: int, context_dim: int | None, context_tokens: int) -> Cost:
     """Cost of blocks of self-attention and an MLP, with cross-attention where there is a context, for one image."""
     width, depth = params.width, params.depth
-    linear = (4 + 2 * params.mlp_ratio) * tokens * width**2 * depth
+    linear = (4.0 * width + 2 * params.hidden) * tokens * width * depth
     attention = 2.0 * tokens**2 * width * depth
     modulation = 6.0 * width**2 * depth
-    kept = (17 + 2 * params.mlp_ratio) * tokens * width * depth
+    kept = (17.0 * width + 2 * params.hidden) * tokens * depth
     if context_dim is not None:
         linear += depth * (2 * tokens * width**2 + 2 * context_tokens * context_dim * width)
         attention += depth * 2.0 * tokens * context_tokens * width

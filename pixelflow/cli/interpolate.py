@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from pixelflow.cli.arguments import CheckpointStep, Device, Grid, Guidance, RunPath, Sampler, Steps, Weights
+from pixelflow.cli.arguments import (
+    CheckpointStep,
+    Device,
+    Grid,
+    Guidance,
+    RunPath,
+    Sampler,
+    SamplingOverrides,
+    SamplingSettings,
+    Steps,
+    Weights,
+)
 from pixelflow.system.terminal import tell
 
 
@@ -17,6 +28,7 @@ def interpolate(
         Path,
         typer.Argument(metavar="FILE", help="What to write: .gif, .webp or .apng, or a strip as .png."),
     ],
+    overrides: SamplingOverrides = None,
     seeds: Annotated[str, typer.Option(metavar="N,N,...", help="Of the ends; one alone keeps the noise.")] = "0,1",
     labels: Annotated[
         str | None, typer.Option(help="Classes of the ends by name or number, e.g. 3,7; by default the first.")
@@ -29,6 +41,7 @@ def interpolate(
     sampler: Sampler = None,
     guidance: Guidance = None,
     grid: Grid = None,
+    settings: SamplingSettings = None,
     weights: Weights = "ema",
     step: CheckpointStep = None,
     device: Device = None,
@@ -37,6 +50,7 @@ def interpolate(
     from pixelflow.generation.animation import check_ending, write_frames
     from pixelflow.generation.interpolation import between
     from pixelflow.generation.run import Run
+    from pixelflow.generation.settings import changed_sampling
     from pixelflow.generation.written import sampling_changes
     from pixelflow.system.errors import UsageError
     from pixelflow.system.files import check_free
@@ -47,12 +61,15 @@ def interpolate(
         ends = [int(one) for one in seeds.split(",")]
     except ValueError:
         raise UsageError(f"--seeds {seeds}: must be whole numbers between commas, such as 0,1,2") from None
-    settings = sampling_changes(steps=steps, sampler=sampler, guidance=guidance, grid=grid)
+    changes = sampling_changes(steps=steps, sampler=sampler, guidance=guidance, grid=grid, settings=settings)
     opened = Run.open(run, step=step, weights=weights, device=device)
+    sampling = changed_sampling(opened.spec, changes, overrides or ())
+    opened.spec = opened.spec.model_copy(update={"sampling": sampling})
+    given: dict[str, Any] = {}
     if labels is not None:
-        settings["labels"] = [labels] if labels in opened.classes else [one.strip() for one in labels.split(",")]
+        given["labels"] = [labels] if labels in opened.classes else [one.strip() for one in labels.split(",")]
     if prompt:
-        settings["prompts"] = prompt
-    drawn = between(opened, seeds=ends, frames=frames, loop=loop, **settings).draw()
+        given["prompts"] = prompt
+    drawn = between(opened, seeds=ends, frames=frames, loop=loop, **given).draw()
     write_frames(out, drawn.images, drawn.titles, fps)
     tell(f"{out}: {len(drawn)} frames")

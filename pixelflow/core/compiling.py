@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from functools import cache
 
 import torch
@@ -67,6 +68,8 @@ def compile_parts(backbone: Backbone) -> None:
     keep_on_disk()
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _LAYOUTS)
     _tell_of_fallbacks()
+    # of functions that depend on their arguments alone, such as the layout of a packed batch
+    warnings.filterwarnings("ignore", "Dynamo detected a call to a `functools.lru_cache`", UserWarning)
     for part in backbone.compiled_parts:
         part.compile()
 

@@ -120,7 +120,7 @@ class Layout:
     @cached_property
     def paddings(self) -> tuple[Padding | None, ...]:
         """For each span how its sequences become a batch; None where they are one as they lie."""
-        starts = self.bounds.cpu().long()
+        starts = torch.tensor([0, *self.lengths]).cumsum(0)
         first, found = 0, list[Padding | None]()
         for span in self.spans:
             own = starts[first : first + span.count]

@@ -88,15 +88,21 @@ Figures = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 in the same way can be compared."""
 
 
-def figures(evaluations: Path) -> Figures:
+def figures(evaluations: Path, step: int | None = None, weights: str | None = None) -> Figures:
     """Those of all records in a run's folder of evaluations.
 
     Of several, that of the latest training step counts, and of these the newest record.
+
+    Args:
+        step, weights: of what was measured; by default of any.
     """
     found: Figures = {}
     files = [(file.stat().st_mtime, _read(file)) for file in evaluations.glob("*/evaluation*.json")]
     records = [(time, body, result) for time, body in files for result in _results_in(body)]
     for _, body, result in sorted(records, key=lambda one: (one[2].recipe.get("step") or 0, one[0])):
+        of = (result.recipe.get("step"), result.recipe.get("weights"))
+        if any(asked not in (None, own) for asked, own in zip((step, weights), of, strict=True)):
+            continue
         images = result.recipe.get("images")
         behind = "" if images is None else f" ({images:,} images)"
         for name, value in result.values.items():
