@@ -115,13 +115,13 @@ def test_what_cannot_be_compiled_is_named(caplog, monkeypatch):
     assert "blocks are not compiled: torch.compile needs a C++ compiler, such as g++" in caplog.text
 
 
-def test_a_missing_compiler_is_found(monkeypatch):
+def test_a_missing_compiler_is_found():
     from torch._inductor import config
 
-    monkeypatch.setattr(config.cpp, "cxx", ("no-such-compiler",))
     compiling.lacking.cache_clear()
     try:
-        assert "C++ compiler" in str(compiling.lacking(CPU))
+        with config.patch({"cpp.cxx": ("no-such-compiler",)}):
+            assert "C++ compiler" in str(compiling.lacking(CPU))
     finally:
         compiling.lacking.cache_clear()
 
