@@ -203,7 +203,7 @@ def _register_kinds(manager: pluggy.PluginManager, plugin: Plugin, entry_point: 
         _fail(plugin, f"register_kinds returned {type(rows).__name__}, not a list of kinds")
         return
     for row in rows:
-        _guarded(plugin, "register_kinds failed", kinds.add, row)
+        _guarded(plugin, "register_kinds failed", kinds.add, row, plugin.origin)
 
 
 def _register_classes(plugin: Plugin, classes: Any) -> None:
