@@ -13,7 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -95,23 +95,23 @@ def _typed(name: str) -> str:
     return name.rstrip("_").replace("_", "-")
 
 
-def _function(name: str) -> Callable[..., Any]:
+def _function(name: str) -> Callable[..., object]:
     """The function of the command `name`, from the file of the same name."""
-    function: Callable[..., Any] = vars(importlib.import_module(f"pixelflow.cli.{name}"))[name]
+    function: Callable[..., object] = vars(importlib.import_module(f"pixelflow.cli.{name}"))[name]
     return _with_homes(function)
 
 
-def _with_homes(function: Callable[..., Any]) -> Callable[..., Any]:
+def _with_homes(function: Callable[..., object]) -> Callable[..., object]:
     """A command for which ``~`` works in all paths that it is given."""
 
     @functools.wraps(function)  # typer reads the arguments' names and types from what is wrapped
-    def at_home(**given: Any) -> Any:
+    def at_home(**given: object) -> object:
         return function(**{name: _at_home(value) for name, value in given.items()})
 
     return at_home
 
 
-def _at_home(value: Any) -> Any:
+def _at_home(value: object) -> object:
     """Paths with their ``~`` written out, which shells leave in ``--out=~/runs``; anything else as it is.
 
     A run on the Hub, ``hf://user/name``, is made one of the folder ``runs``.

@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any
 
 import typer
 
@@ -37,7 +36,7 @@ class PluginCommand:
     refused: str = ""
     """Why it cannot be called by its name; empty if it can."""
 
-    def function(self) -> Callable[..., Any]:
+    def function(self) -> Callable[..., object]:
         """Import it.
 
         Raises:
@@ -58,7 +57,7 @@ class PluginCommand:
             raise
         except BaseException as error:  # SystemExit too, which a careless module may raise
             raise MissingDependencyError(f"{what} cannot be used: {one_line(error)}") from error
-        command: Callable[..., Any] = found
+        command: Callable[..., object] = found
         return command
 
 

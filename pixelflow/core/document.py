@@ -110,7 +110,7 @@ def _unreadable(character: int) -> str:
     return f"the control character {character:#04x}; is this a text file?"
 
 
-def parse_value(text: str, source: str) -> Any:
+def parse_value(text: str, source: str) -> object:
     """The value of an option or of ``key=value``: YAML in which nothing is a comment, a directive or a document's mark.
 
     Raises:
@@ -125,7 +125,7 @@ def parse_value(text: str, source: str) -> Any:
     return _replaced(data, stand_in, "#")
 
 
-def _replaced(data: Any, old: str, new: str) -> Any:
+def _replaced(data: object, old: str, new: str) -> object:
     """Plain data with `old` replaced in all keys and texts."""
     if isinstance(data, dict):
         return {key.replace(old, new): _replaced(value, old, new) for key, value in data.items()}
@@ -163,7 +163,7 @@ def _refuse_excess(text: str, source: str) -> None:
             raise SpecError(f"{_where(source, event)} is part {parts} of the document; this is not a spec")
 
 
-def _plain(loader: _Loader, node: yaml.Node, key: Key, document: Document) -> Any:
+def _plain(loader: _Loader, node: yaml.Node, key: Key, document: Document) -> object:
     """The node as dict, list or scalar; notes the place of every key below `key`."""
     document.places.setdefault(key, (node.start_mark.line + 1, node.start_mark.column + 1))
     if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
@@ -173,7 +173,7 @@ def _plain(loader: _Loader, node: yaml.Node, key: Key, document: Document) -> An
     return _scalar(loader, node, document.source)
 
 
-def _scalar(loader: _Loader, node: yaml.Node, source: str) -> Any:
+def _scalar(loader: _Loader, node: yaml.Node, source: str) -> object:
     kind = node.tag.removeprefix("tag:yaml.org,2002:")
     if kind not in _SCALARS or not isinstance(node, yaml.ScalarNode):
         tag = node.tag.replace("tag:yaml.org,2002:", "!!")
@@ -184,8 +184,8 @@ def _scalar(loader: _Loader, node: yaml.Node, source: str) -> Any:
         raise SpecError(f"{_where(source, node)} {shortened(repr(node.value))} cannot be read as {kind}") from None
 
 
-def _plain_mapping(loader: _Loader, node: yaml.MappingNode, key: Key, document: Document) -> dict[str, Any]:
-    mapping: dict[str, Any] = {}
+def _plain_mapping(loader: _Loader, node: yaml.MappingNode, key: Key, document: Document) -> dict[str, object]:
+    mapping: dict[str, object] = {}
     for key_node, value_node in node.value:
         if not isinstance(key_node, yaml.ScalarNode) or key_node.tag != "tag:yaml.org,2002:str":
             where = _where(document.source, key_node)

@@ -10,7 +10,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import torch
 from PIL import Image
@@ -61,7 +61,7 @@ class Record(Settings):
     nfe: tuple[float, ...]
     """Network function evaluations that an image took, by stage."""
     seconds: float
-    environment: dict[str, Any]
+    environment: dict[str, object]
     """Versions and platform."""
 
 
@@ -104,7 +104,7 @@ class Subject:
     """What a gallery shows."""
 
     order: Order
-    environment: Mapping[str, Any]
+    environment: Mapping[str, object]
     """Versions, platform and plugins that carry the order out."""
     titles: Sequence[str]
     """One an image."""

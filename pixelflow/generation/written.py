@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from pixelflow.core import reading
 
 
-def component(text: str | None, option: str) -> Any:
+def component(text: str | None, option: str) -> object:
     """What is a component's name, a YAML block with its settings, a number (``nan`` and ``inf`` are two), or several
     between commas, one a stage.
 
@@ -29,13 +28,13 @@ def component(text: str | None, option: str) -> Any:
 
 def sampling_changes(
     *, steps: str | None, sampler: str | None, guidance: str | None, grid: str | None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The texts of these names as changes for `generation.settings.changed_sampling`; raises SpecError."""
     named = {"sampler": sampler, "guidance": guidance, "grid": grid}
     return {"steps": _steps(steps)} | {key: component(text, f"--{key}") for key, text in named.items()}
 
 
-def _steps(text: str | None) -> Any:
+def _steps(text: str | None) -> object:
     """``10`` or ``10,20``; what is no number is left for the spec's own check to refuse."""
     if text is None:
         return None
