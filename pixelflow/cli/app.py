@@ -152,7 +152,14 @@ BUILT_IN = (*map(_typed, COMMANDS), *GROUPS)
 """Names of commands as people type them."""
 
 
-def _called(arguments: Sequence[str]) -> tuple[typer.Typer, PluginCommand | None]:
+@functools.cache
+def _whole() -> Callable[..., int | None]:
+    """The application without plugins' commands, made once: typer reads all signatures anew at every call of `app`."""
+    made: Callable[..., int | None] = typer.main.get_command(app)
+    return made
+
+
+def _called(arguments: Sequence[str]) -> tuple[Callable[..., int | None], PluginCommand | None]:
     """The application, with a plugin's command if that is called; plugins are looked for where no built-in one is.
 
     Raises:
@@ -163,7 +170,7 @@ def _called(arguments: Sequence[str]) -> tuple[typer.Typer, PluginCommand | None
         return _for_completion(line), None
     name = next((argument for argument in arguments if not argument.startswith("-")), None)
     if name in BUILT_IN:
-        return app, None
+        return _whole(), None
     commands = plugin_commands.found(BUILT_IN)
     own = next((command for command in commands if command.name == name), None)
     if own is None:

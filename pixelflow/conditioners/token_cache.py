@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import BaseModel
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -106,7 +105,7 @@ class _Shard:
     def __init__(self, path: Path) -> None:
         self.path = path
         keys, ends = self._tensor("keys"), self._tensor("ends")
-        self.keys: NDArray[object] = np.frombuffer(keys.numpy().tobytes(), _KEY)
+        self.keys: np.ndarray = np.frombuffer(keys.numpy().tobytes(), _KEY)
         self._ends = [0, *ends.tolist()]
         self._sums = self._checked_sums(keys, ends)
         self._is_read = np.zeros(len(self.keys), bool)

@@ -56,7 +56,31 @@ class Document:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2 numbers and booleans: ``1e-4`` is a number, ``no`` and ``on`` are text."""
+    """YAML 1.2 numbers and booleans: ``1e-4`` is a number, ``no`` and ``on`` are text.
+
+    It stops at what would make a small file large or slow, as it is met. Aliases can blow a file up to any size, and
+    specs do not need them. The time that reading takes grows with depth squared.
+    """
+
+    source = ""
+    """Of the text, for errors."""
+    _depth = _parts = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]  # in the stubs of yaml
+        if isinstance(event, yaml.AliasEvent):
+            raise SpecError(
+                f"{_where(self.source, event)} aliases (*name) are not allowed in specs; write the value out"
+            )
+        self._parts += 1
+        if self._parts > _MAX_PARTS:
+            raise SpecError(f"{_where(self.source, event)} is part {self._parts} of the document; this is not a spec")
+        if self._depth > _MAX_DEPTH and isinstance(event, yaml.CollectionStartEvent):  # the document itself is none
+            raise SpecError(f"{_where(self.source, event)} is nested more than {_MAX_DEPTH} levels deep")
+        self._depth += 1
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -135,8 +159,8 @@ def _replaced(data: object, old: str, new: str) -> object:
 
 
 def _parsed(text: str, source: str) -> Document:
-    _refuse_excess(text, source)
     loader = _Loader(text)
+    loader.source = source
     try:
         document = Document(source, None)
         node = loader.get_single_node()
@@ -144,23 +168,6 @@ def _parsed(text: str, source: str) -> Document:
         return document
     finally:
         loader.dispose()
-
-
-def _refuse_excess(text: str, source: str) -> None:
-    """Stop at what would make a small file large or slow, as it is met, before anything is built.
-
-    Aliases can blow a file up to any size, and specs do not need them. The reader's time grows with depth squared.
-    """
-    depth = parts = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        parts += isinstance(event, yaml.NodeEvent)
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if isinstance(event, yaml.AliasEvent):
-            raise SpecError(f"{_where(source, event)} aliases (*name) are not allowed in specs; write the value out")
-        if depth > _MAX_DEPTH + 1:  # the document itself is none
-            raise SpecError(f"{_where(source, event)} is nested more than {_MAX_DEPTH} levels deep")
-        if parts > _MAX_PARTS:
-            raise SpecError(f"{_where(source, event)} is part {parts} of the document; this is not a spec")
 
 
 def _plain(loader: _Loader, node: yaml.Node, key: Key, document: Document) -> object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import metadata
 
 from pixelflow.core import plugins
@@ -82,6 +83,7 @@ def plugin_records(kept: Body) -> dict[str, Body]:
     return {name: {"distribution": distribution} for name, _, distribution in names}
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)

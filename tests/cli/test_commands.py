@@ -44,6 +44,8 @@ def test_the_schema_knows_every_component_and_setting(validator):
     for kind, name, entry in registry:
         if known()[kind].command != "train SPEC":  # the commands sample and export name rewriters, specs do not
             continue
+        if entry.origin != "pixelflow":  # what another test handed over in this process
+            continue
         fields = entry.cls.Params.model_fields
         mine = [one for one in blocks if one["title"] == name and set(one["properties"]) == set(fields)]
         assert mine, f"{name} is not in the schema"
