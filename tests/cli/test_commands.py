@@ -128,10 +128,19 @@ def test_broken_plugins_are_named(command, capsys, monkeypatch):
 def test_doctor_names_versions_devices_and_kernels_and_how_to_get_what_is_missing(capsys, monkeypatch):
     from pixelflow.cli import doctor
 
-    version = doctor._version
+    version, requirements = doctor._version, doctor._requirements()
+    quick = [one for one in requirements if one[2] in ("", "xformers", "fid")]  # to import all takes seconds
+    monkeypatch.setattr(doctor, "_requirements", lambda: quick)
     monkeypatch.setattr(doctor, "_version", lambda package: None if package == "xformers" else version(package))
     shown = output(capsys, "doctor")
-    for line in (f"torch {metadata.version('torch')}, works", "cpu:", "float32: ", "not varlen: ", "plugins"):
+    for line in (
+        f"torch {metadata.version('torch')}, works",
+        "cpu:",
+        "float32: ",
+        "not varlen: ",
+        "plugins",
+        "clean-fid",
+    ):
         assert line in shown
     assert f"xformers is missing (xformers): {sys.executable} -m pip install 'xformers>=" in shown
 
