@@ -102,7 +102,7 @@ def line_to_complete() -> list[str] | None:
     return (os.environ.get("_TYPER_COMPLETE_ARGS") or os.environ.get("COMP_WORDS", "")).split()[1:]
 
 
-def offered(command: PluginCommand, line: Sequence[str]) -> Callable[..., Any]:
+def offered(command: PluginCommand, line: Sequence[str]) -> Callable[..., object]:
     """The function of a command for TAB: it is imported where its options are asked for, and else only named."""
     with suppress(MissingDependencyError):
         if line[:1] == [command.name]:

@@ -14,6 +14,7 @@ import importlib
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 _PLACE = "NAME"
 _PACKAGE = __name__.partition(".")[0]
@@ -140,7 +141,7 @@ def rooms() -> list[str]:
     return list(dict.fromkeys(kind.room for kind in BUILT_IN))
 
 
-def resolved(reference: str) -> object:
+def resolved(reference: str) -> Any:
     """The object that ``module:name`` refers to; raises ImportError or AttributeError where there is none."""
     module, _, name = reference.partition(":")
     return getattr(importlib.import_module(module), name)

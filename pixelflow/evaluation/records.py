@@ -148,7 +148,7 @@ def write(folder: Path, digest: str, body: Mapping[str, object], outcomes: Seque
     return file
 
 
-def _results_in(body: Mapping[str, Any]) -> Iterator[MetricResult]:
+def _results_in(body: Body) -> Iterator[MetricResult]:
     """Of the metrics that did not fail, as far as it is a record."""
     for result in body["results"]:
         with suppress(ValidationError):

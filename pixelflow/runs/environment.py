@@ -58,7 +58,7 @@ def changes(before: Body, now: Body) -> list[str]:
     return told + plugin_changes(before, now)
 
 
-def plugin_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def plugin_changes(before: Body, now: Body) -> list[str]:
     """Which plugins are not what they were, a clause each; see `changes`."""
     return [clause for name in now["plugins"] for clause in _plugin_changes(name, before, now["plugins"][name])]
 
