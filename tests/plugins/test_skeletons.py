@@ -56,4 +56,4 @@ def test_a_command_runs(installed, tmp_path):
     run = make_run(tmp_path / "run", make_spec())
     (answer,) = site.pixelflow(["my-command-parts", str(run)])
     assert (answer.code, answer.err) == (0, "")
-    assert [line.split()[0] for line in answer.out.splitlines()] == ["dit", "class_label"]
+    assert [line.split()[0] for line in answer.out.splitlines()] == ["backbone", "conditioners"]

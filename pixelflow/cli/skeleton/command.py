@@ -11,9 +11,8 @@ from pixelflow.system.terminal import tell
 
 
 def parts(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> None:
-    """Count the parameters of a run's network and of each conditioner."""
+    """Count the parameters of a run's network and of its conditioners."""
     import pixelflow  # here, since it imports torch: --help stays instant
 
-    model = pixelflow.load(run, device="cpu").model
-    for one in (model.backbone, *model.conditioners):
-        tell(f"{one.type_name():20}{sum(weight.numel() for weight in one.parameters()):14,}")
+    for name, part in pixelflow.load(run, device="cpu").model.named_children():
+        tell(f"{name:14}{sum(weight.numel() for weight in part.parameters()):14,}")
