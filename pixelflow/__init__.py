@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pixelflow.core.hookspecs import hookimpl
 from pixelflow.core.version import __version__
@@ -96,7 +96,7 @@ def train(
 
 
 def evaluate(
-    run: Run, *overrides: str, seed: int = 0, out: str | Path | None = None, **sampling: Any
+    run: Run, *overrides: str, seed: int = 0, out: str | Path | None = None, **sampling: object
 ) -> list[MetricResult]:
     """Draw images from a run and measure them as ``pixelflow eval`` does; a result for each metric.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -127,7 +127,7 @@ class JiT(Transformer):
         for _ in range(params.depth):
             yield PlainBlock(params.heads, params.head_dim, params.hidden)
 
-    def enter(self, images: Tensor, patch: int, signal: Tensor) -> tuple[Tensor, Any]:
+    def enter(self, images: Tensor, patch: int, signal: Tensor) -> tuple[Tensor, None]:
         return self.patch_in[str(patch)](patchify(images, patch)).flatten(0, 1), None
 
     def run_blocks(self, x: Tensor, signal: Tensor, condition: Condition, layout: ImageLayout) -> Iterator[Tensor]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -109,7 +109,7 @@ def _write(
     from pixelflow.runs.environment import environment
     from pixelflow.system.files import write_text
 
-    body: dict[str, Any] = {
+    body: dict[str, object] = {
         "run": run.source.model_dump(mode="json"),
         "device": _device(run),
         "peak_flops": dict(peaks),

@@ -11,7 +11,6 @@ import functools
 import os
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -172,7 +171,7 @@ def xformers_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tenso
 
 
 @functools.lru_cache(maxsize=64)
-def xformers_mask(layout: Layout) -> Any:
+def xformers_mask(layout: Layout) -> object:
     """Xformers' description of a packed batch; on CPUs a test oracle for the other kernels."""
     from xformers.ops.fmha.attn_bias import BlockDiagonalMask
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
@@ -55,7 +55,7 @@ class InitSpec(RunWeights):
     """Another run's weights, to start from."""
 
 
-def _run(value: Any) -> Any:
+def _run(value: object) -> object:
     return {"run": value} if isinstance(value, str) else value
 
 
@@ -84,7 +84,7 @@ class HeldOutSpec(Settings):
 
     fraction: float | None = Field(default=None, gt=0, lt=1)
     """Share of the data, drawn by the spec's seed."""
-    data: dict[str, Any] | None = None
+    data: dict[str, object] | None = None
     """Other data: what differs from the spec's own, e.g. {split: test} or {root: pictures-held-out}."""
     every: Count = 1000
     """Training steps between measurements; the last step is one too."""
@@ -98,7 +98,7 @@ class HeldOutSpec(Settings):
         return self
 
 
-def _fraction(value: Any) -> Any:
+def _fraction(value: object) -> object:
     """``0.05`` means ``{fraction: 0.05}``."""
     return {"fraction": value} if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 

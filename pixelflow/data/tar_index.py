@@ -8,7 +8,6 @@ import logging
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,7 +141,7 @@ class TarIndex:
         return told, tensors
 
 
-_Content = tuple[Mapping[str, str], Mapping[str, NDArray[Any]]]
+_Content = tuple[Mapping[str, str], Mapping[str, np.ndarray]]
 """What an index tells, and its tensors."""
 
 
@@ -156,7 +155,7 @@ def _numbered(labels: list[str | None]) -> tuple[list[str], NDArray[np.int64]]:
     return list(names), np.array([-1 if label is None else place[label] for label in labels], np.int64)
 
 
-def _is_sound(tensors: Mapping[str, NDArray[Any]], whole: int, kinds: int, names: int) -> bool:
+def _is_sound(tensors: Mapping[str, np.ndarray], whole: int, kinds: int, names: int) -> bool:
     """Whether an index names only what lies within a shard of so many bytes, and nothing too large to be read."""
     count = len(tensors["labels"])
     for name in ("images", "texts", "tables"):

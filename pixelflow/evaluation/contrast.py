@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from pixelflow.evaluation.records import figures
 from pixelflow.runs.runfolder import RunFolder
@@ -57,7 +56,7 @@ def _apart(way: Mapping[str, str], ways: Sequence[Mapping[str, str]]) -> str:
     return f", {', '.join(f'{key} {way[key]}' for key in keys)}" if keys else ""
 
 
-def _told(value: Any) -> str:
+def _told(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):

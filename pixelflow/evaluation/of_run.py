@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from pixelflow.core import reading
 from pixelflow.core.interfaces import Dataset
@@ -20,7 +19,7 @@ from pixelflow.runs.runfolder import RunFolder
 from pixelflow.system.errors import UsageError
 
 
-def changed_spec(folder: Path, run: Run, overrides: Sequence[str], sampling: Mapping[str, Any]) -> ExperimentSpec:
+def changed_spec(folder: Path, run: Run, overrides: Sequence[str], sampling: Mapping[str, object]) -> ExperimentSpec:
     """The run's spec with what an evaluation may change.
 
     Args:
@@ -48,7 +47,7 @@ def asked_for(run: Run, spec: ExperimentSpec, seed: int) -> tuple[Generation, Da
 
 
 def evaluate(
-    run: Run, overrides: Sequence[str], sampling: Mapping[str, Any], seed: int, out: Path | None
+    run: Run, overrides: Sequence[str], sampling: Mapping[str, object], seed: int, out: Path | None
 ) -> list[MetricResult]:
     """See `pixelflow.evaluate`."""
     spec, device = changed_spec(Path(run.source.run), run, overrides, sampling), run.model.device

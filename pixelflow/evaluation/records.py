@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -17,13 +16,13 @@ from pixelflow.core.interfaces import Metric
 from pixelflow.runs.metric_result import MetricResult
 from pixelflow.system.errors import PixelflowError, first_line
 from pixelflow.system.files import writing
-from pixelflow.system.records import FileKind
+from pixelflow.system.records import Body, FileKind
 
 log = logging.getLogger(__name__)
 
 
 class _Result(BaseModel):
-    settings: dict[str, Any]
+    settings: dict[str, object]
 
 
 class _Record(BaseModel):
@@ -48,7 +47,7 @@ class MetricOutcome:
     error: Exception | None = None
 
     @property
-    def told(self) -> dict[str, Any]:
+    def told(self) -> Body:
         """For the record."""
         if self.result is not None:
             return self.result.model_dump()
@@ -110,7 +109,7 @@ def figures(evaluations: Path, step: int | None = None, weights: str | None = No
     return found
 
 
-def _how(body: Mapping[str, Any], result: MetricResult) -> tuple[tuple[str, str], ...]:
+def _how(body: Body, result: MetricResult) -> tuple[tuple[str, str], ...]:
     """What a figure depends on beside the metric, the weights and the seed."""
     reference = body.get("reference", {})
     told = {"reference": {key: reference[key] for key in reference if key not in ("unreadable", "recipe")}}
@@ -118,19 +117,19 @@ def _how(body: Mapping[str, Any], result: MetricResult) -> tuple[tuple[str, str]
     return tuple((key, _in_short(value)) for key, value in told.items())
 
 
-def _in_short(value: Any) -> str:
+def _in_short(value: object) -> str:
     """``constant 1.5`` of a guidance's settings."""
     if isinstance(value, Mapping):
         return " ".join(filter(None, map(_in_short, value.values())))
     return ", ".join(map(_in_short, value)) if isinstance(value, list) else "" if value is None else str(value)
 
 
-def digest_of(told: Mapping[str, Any]) -> str:
+def digest_of(told: Mapping[str, object]) -> str:
     """A short name of all that decides on the figures."""
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:10]
 
 
-def write(folder: Path, digest: str, body: Mapping[str, Any], outcomes: Sequence[MetricOutcome]) -> Path:
+def write(folder: Path, digest: str, body: Mapping[str, object], outcomes: Sequence[MetricOutcome]) -> Path:
     """Write a record as ``evaluation.json``, or as ``evaluation-DIGEST.json`` where another evaluation has that name.
 
     An earlier record of the same evaluation is replaced; of a metric that failed, its result is kept.
@@ -149,14 +148,14 @@ def write(folder: Path, digest: str, body: Mapping[str, Any], outcomes: Sequence
     return file
 
 
-def _results_in(body: Mapping[str, Any]) -> Iterator[MetricResult]:
+def _results_in(body: Body) -> Iterator[MetricResult]:
     """Of the metrics that did not fail, as far as it is a record."""
     for result in body["results"]:
         with suppress(ValidationError):
             yield MetricResult.model_validate(result)
 
 
-def _name(result: Mapping[str, Any]) -> str:
+def _name(result: Mapping[str, object]) -> str:
     """What tells a metric's result from those of others: all of its settings."""
     return json.dumps(result["settings"], sort_keys=True)
 
@@ -167,7 +166,7 @@ def _place(folder: Path, digest: str) -> Path:
     return first if is_free and not own.exists() else own
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path) -> Body:
     """A record as far as it is one; somebody else's file, or a damaged one, has no digest and no results."""
     try:
         return EVALUATION.read(file)

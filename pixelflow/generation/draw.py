@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -75,13 +74,13 @@ class Request:
 def draw(
     model: FlowModel,
     spec: ExperimentSpec,
-    values: Mapping[str, Sequence[Any]],
+    values: Mapping[str, Sequence[object]],
     seeds: Sequence[int],
     *,
     sampling: SamplingSpec | None = None,
     keep_stages: bool = False,
     weak: Weaker | None = None,
-    null_values: Mapping[str, Sequence[Any]] | None = None,
+    null_values: Mapping[str, Sequence[object]] | None = None,
     size: Size | None = None,
     edits: Edits | None = None,
     first: int = 0,
@@ -116,11 +115,11 @@ def draw(
 def requested(
     model: FlowModel,
     spec: ExperimentSpec,
-    values: Mapping[str, Sequence[Any]],
+    values: Mapping[str, Sequence[object]],
     seeds: Sequence[int],
     *,
     weak: Weaker | None = None,
-    null_values: Mapping[str, Sequence[Any]] | None = None,
+    null_values: Mapping[str, Sequence[object]] | None = None,
     size: Size | None = None,
     edits: Edits | None = None,
 ) -> Request:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +19,7 @@ class Prompt:
     """The fields of `count` images; what is left out is left to the null condition."""
 
     count: int
-    values: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    values: Mapping[str, Sequence[object]] = field(default_factory=dict)
     """Field -> one value an image."""
     context: Condition | None = None
     """The captions' tokens (b m context_dim), in place of what a text encoder would make of them."""

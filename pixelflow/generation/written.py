@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from pixelflow.core import reading
 from pixelflow.core.spec import SamplingSpec
@@ -13,7 +12,7 @@ from pixelflow.system.errors import SpecError
 from pixelflow.system.printing import printable
 
 
-def component(text: str | None, option: str) -> Any:
+def component(text: str | None, option: str) -> object:
     """What is a component's name, a YAML block with its settings, a number (``nan`` and ``inf`` are two), or several
     between commas, one a stage.
 
@@ -39,7 +38,7 @@ def sampling_changes(
     guidance: str | None,
     grid: str | None,
     settings: Path | None = None,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The texts of these names as changes for `generation.settings.changed_sampling`.
 
     Args:
@@ -55,9 +54,9 @@ def sampling_changes(
     return given | {key: value for key, value in kept.items() if given.get(key) is None}
 
 
-def _read(file: Path) -> Mapping[str, Any]:
+def _read(file: Path) -> Mapping[str, object]:
     """The settings in a file, by their names in a spec's sampling block."""
-    data: Any = reading.read_document(file).data
+    data: object = reading.read_document(file).data
     if not isinstance(data, dict):
         raise SpecError(f"{file}: must hold settings of sampling, such as  steps: 20")
     unknown = sorted(set(data) - SamplingSpec.model_fields.keys())
@@ -67,7 +66,7 @@ def _read(file: Path) -> Mapping[str, Any]:
     return data
 
 
-def _steps(text: str | None) -> Any:
+def _steps(text: str | None) -> object:
     """``10`` or ``10,20``; what is no number is left for the spec's own check to refuse."""
     if text is None:
         return None

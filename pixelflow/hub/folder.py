@@ -6,7 +6,6 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -123,7 +122,7 @@ def _write_code(folder: Path, model: TrainedWeights) -> None:
         "code": package_name(files),
         "spec": model.spec.model_dump(mode="json"),
     }
-    index: dict[str, Any] = {
+    index: dict[str, object] = {
         "_class_name": ["pipeline", "PixelFlowPipeline"],
         "_diffusers_version": _DIFFUSERS,
         "id2label": {str(number): name for number, name in enumerate(model.classes)},

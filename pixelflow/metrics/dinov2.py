@@ -46,7 +46,7 @@ class Dinov2(Extractor):
         """Pixels along each side of the images that it sees."""
 
         @property
-        def identity(self) -> dict[str, Any]:
+        def identity(self) -> dict[str, object]:
             return self.model_dump(mode="json", exclude={"model"})
 
     params: Params

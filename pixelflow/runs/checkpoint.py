@@ -14,7 +14,6 @@ import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -23,7 +22,7 @@ from torch import Tensor
 from pixelflow.runs.weights import title_of
 from pixelflow.system.errors import DataError, MissingInputError, PixelflowError, first_line
 from pixelflow.system.files import opened, read_bytes, remove, sync, sync_folder, write_through, writing
-from pixelflow.system.records import LARGEST, later
+from pixelflow.system.records import LARGEST, Body, later
 
 MANIFEST = "manifest.json"
 STATE = "state.json"
@@ -45,7 +44,7 @@ class Checkpoint:
     step: int
     tensors: dict[str, dict[str, Tensor]]
     """Part ("model", "ema", "optimizer") -> name -> tensor."""
-    state: dict[str, Any]
+    state: Body
     sha256: dict[str, str]
     """File -> hash, of all files of the checkpoint."""
 
@@ -54,7 +53,7 @@ def save(
     folder: Path,
     step: int,
     tensors: Mapping[str, Mapping[str, Tensor]],
-    state: Mapping[str, Any],
+    state: Mapping[str, object],
     keep: int,
     best: int | None = None,
 ) -> Path:
@@ -137,7 +136,7 @@ def _listed(present: Collection[int]) -> str:
     return ", ".join(map(str, present))
 
 
-def _write(draft: Path, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> None:
+def _write(draft: Path, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, object]) -> None:
     draft.mkdir()
     for part, named in tensors.items():
         _write_tensors(draft / f"{part}.safetensors", named)

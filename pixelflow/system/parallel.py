@@ -31,7 +31,7 @@ class _Idle(nn.Module):
         self.inner = inner
         self.idle = nn.Parameter(torch.zeros((), device=next(inner.parameters()).device))
 
-    def forward(self, *given: Any) -> Any:
+    def forward(self, *given: object) -> object:
         return self.inner(*given)
 
 
@@ -107,7 +107,7 @@ class Parallel:
 
     def of_first(self, work: Callable[[], T]) -> T:
         """What the first process makes, in all."""
-        made: Any = work() if self.is_first else None
+        made: object = work() if self.is_first else None
         return cast(T, self.ask(made))
 
     def ask(self, what: T) -> T:
@@ -138,14 +138,14 @@ class Parallel:
 
     def gather(self, own: T) -> list[T]:
         """What each process has, in their order, in all of them."""
-        found: list[Any] = [own] * self.size
+        found = [own] * self.size
         if self.size > 1:
             dist.all_gather_object(found, own)
         return found
 
     def _at_first(self, own: T) -> list[T]:
         """What each process has, in their order, in the first one; nothing in the others."""
-        found: list[Any] | None = [own] * self.size if self.is_first else None
+        found = [own] * self.size if self.is_first else None
         if self.size > 1:
             dist.gather_object(own, found)
         return found or []

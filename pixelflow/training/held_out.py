@@ -6,9 +6,8 @@ touched; a run without held-out images is bit for bit what it was.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,6 +25,7 @@ from pixelflow.data.renumbered import Renumbered
 from pixelflow.data.subset import Subset
 from pixelflow.generation.draw import evaluating
 from pixelflow.runs.history import History
+from pixelflow.runs.metrics_line import MetricsLine
 from pixelflow.system.errors import DataError
 from pixelflow.system.parallel import Parallel
 from pixelflow.training.loader import grouped
@@ -74,7 +74,7 @@ class HeldOutLoss:
         """Whether `step` is one, and not done."""
         return self.is_at(step) and step not in self._done
 
-    def measure(self, model: FlowModel, averaged: FlowModel, step: int, parallel: Parallel) -> Mapping[str, Any] | None:
+    def measure(self, model: FlowModel, averaged: FlowModel, step: int, parallel: Parallel) -> MetricsLine | None:
         """The line of metrics of `step`, by the weights as they are and by the averaged ones.
 
         Every process measures its share; the line is the first one's, the others have None.

@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -45,7 +44,7 @@ class Batch:
 
     groups: tuple[SizeGroup, ...]
     """The images, by size; one group unless the spec lets images keep their shape."""
-    values: dict[str, list[Any]]
+    values: dict[str, list[object]]
     """Field -> one value an image; only the fields that all of them have."""
 
     def __len__(self) -> int:
@@ -154,9 +153,9 @@ class _Read:
 class _PackedRead:
     """The same as bytes, of which pictures of 8 bits take a quarter."""
 
-    groups: tuple[tuple[Any, Any], ...]
+    groups: tuple[tuple[np.ndarray, np.ndarray | Tensor], ...]
     """Members and pixels; see `_packed`."""
-    values: dict[str, list[Any]] | None
+    values: dict[str, list[object]] | None
     bad: tuple[BadSample, ...]
 
     def unpacked(self) -> _Read:
@@ -188,11 +187,11 @@ class _PackedTensor:
     pixels: np.ndarray | Tensor
 
 
-def _packed_value(value: Any) -> Any:
+def _packed_value(value: object) -> object:
     return _PackedTensor(_packed(value)) if isinstance(value, Tensor) else value
 
 
-def _unpacked_value(value: Any) -> Any:
+def _unpacked_value(value: object) -> object:
     return _unpacked(value.pixels) if isinstance(value, _PackedTensor) else value
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -122,7 +122,7 @@ class Conditioner(Component, nn.Module, ABC):
             return self
 
     @classmethod
-    def examples(cls) -> Sequence[Any]:
+    def examples(cls) -> Sequence[object]:
         """Three different values that `prepare` takes, for the checks."""
         return field_of(cls.reads).examples
 
@@ -139,7 +139,7 @@ class Conditioner(Component, nn.Module, ABC):
         return None
 
     @abstractmethod
-    def prepare(self, values: Sequence[Any]) -> Tensor:
+    def prepare(self, values: Sequence[object]) -> Tensor:
         """Values of its field, one an image, to a tensor whose first axis is the batch.
 
         Raises:

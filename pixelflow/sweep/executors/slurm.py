@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -15,6 +15,7 @@ from pixelflow.system.distribution import install
 from pixelflow.system.errors import MissingDependencyError, UsageError
 
 if TYPE_CHECKING:
+    import submitit
     from submitit.helpers import DelayedSubmission
 
 
@@ -37,7 +38,7 @@ class Shift:
 class SlurmWorker(Worker):
     """A job."""
 
-    def __init__(self, job: Any) -> None:
+    def __init__(self, job: submitit.Job[None]) -> None:
         self._job = job
 
     @property
@@ -70,7 +71,7 @@ class Slurm(Executor):
     """GPUs of a job."""
     memory: float | None = Field(default=None, gt=0)
     """Memory of a job in GB; by default the cluster's own choice."""
-    options: dict[str, Any] = Field(default={})
+    options: dict[str, object] = Field(default={})
     """Further options of sbatch, by name: ``{account: mine, constraint: a100}``."""
 
     @contextmanager
@@ -88,7 +89,7 @@ class Slurm(Executor):
         executor = self._executor(folder / "slurm")
         return SlurmWorker(executor.submit(Shift(job, self.processes), folder.resolve()))
 
-    def _executor(self, logs: Path) -> Any:
+    def _executor(self, logs: Path) -> submitit.AutoExecutor:
         import submitit
 
         try:

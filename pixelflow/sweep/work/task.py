@@ -6,7 +6,7 @@ import logging
 from abc import ABC, abstractmethod
 from enum import Enum
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 
@@ -14,7 +14,7 @@ from pixelflow.sweep.work.claims import Claim
 from pixelflow.system.errors import DataError, UsageError
 from pixelflow.system.files import remove
 from pixelflow.system.parallel import Parallel
-from pixelflow.system.records import FileKind, LaterFormatError
+from pixelflow.system.records import Body, FileKind, LaterFormatError
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class Task(ABC):
         return None
 
     @abstractmethod
-    def perform(self, parallel: Parallel) -> dict[str, Any] | None:
+    def perform(self, parallel: Parallel) -> Body | None:
         """Do it, or go on with it; returns its result, of several processes in the first."""
 
     @property
@@ -83,7 +83,7 @@ class Task(ABC):
         return self.needs is None or self.needs.is_done
 
     @property
-    def result(self) -> dict[str, Any]:
+    def result(self) -> Body:
         """What `perform` returned; raises DataError where somebody damaged it."""
         return self.kind.read(self._result)
 

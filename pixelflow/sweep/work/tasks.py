@@ -24,7 +24,6 @@ import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from pydantic import BaseModel
@@ -47,7 +46,7 @@ from pixelflow.sweep.points.settings import CELLS, TRAININGS
 from pixelflow.sweep.work.task import AGAIN, Task
 from pixelflow.system.errors import DataError
 from pixelflow.system.parallel import Parallel
-from pixelflow.system.records import FileKind, LaterFormatError
+from pixelflow.system.records import Body, FileKind, LaterFormatError
 from pixelflow.system.stopping import StopSignals
 from pixelflow.training.session import train
 
@@ -98,7 +97,7 @@ class Training(Task):
         steps = [line["step"] for line in lines]
         return f"step {steps[-1]:,} of {self.spec.training.steps:,}" if steps else ""
 
-    def perform(self, parallel: Parallel) -> dict[str, Any]:
+    def perform(self, parallel: Parallel) -> Body:
         """Train to the last step, from the newest checkpoint if there is one; raises as `train` does."""
         with StopSignals() as signals:
             run = train(self.spec, self.run, parallel, signals)
@@ -156,7 +155,7 @@ class Evaluation(Task):
         drawn = sum(1 for _ in self.images.glob("[0-9]*.png"))
         return f"{drawn:,} of {self.cell.spec.evaluation.images:,} images" if drawn else ""
 
-    def perform(self, parallel: Parallel) -> dict[str, Any] | None:
+    def perform(self, parallel: Parallel) -> Body | None:
         """Generate the images that are missing and measure all; raises as `Run.open` and `Measurement` do."""
         spec = self.cell.spec
         prepare(spec.evaluation, parallel.device)
@@ -211,7 +210,7 @@ class Evaluation(Task):
         return {key: noted.get(key) for key in ("seconds_per_image", "macs_per_image")}
 
 
-def _noted(file: Path) -> Mapping[str, Any]:
+def _noted(file: Path) -> Body:
     """What drawing cost; nothing where that is not known: it costs no result, and cannot be had again."""
     try:
         return DRAWN.read(file) if file.is_file() else {}
