@@ -78,7 +78,7 @@ def _bias(allowed: Tensor) -> Tensor:
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
-def _uncompiled(function: Callable[..., Tensor], *given: Any) -> Tensor:
+def _uncompiled(function: Callable[..., Tensor], *given: object) -> Tensor:
     """A call that compiled blocks leave as it is: it would be compiled anew for each mix of shapes."""
     return function(*given)
 

@@ -135,8 +135,8 @@ def _text(model: type[BaseModel], data: object, fault: _Fault, faults: Sequence[
         limits = {"too_long": "at most {max_length}", "too_short": "at least {min_length}"}
         return f"needs {limits[fault.kind].format(**fault.context)} entries, not {len(fault.given)}"
     if fault.kind in _TEXTS:
-        limits = {name: f"{limit:g}" if isinstance(limit, float) else limit for name, limit in fault.context.items()}
-        wanted = _TEXTS[fault.kind].format(**limits).replace("True", "true").replace("False", "false")  # as in YAML
+        told = {name: f"{limit:g}" if isinstance(limit, float) else limit for name, limit in fault.context.items()}
+        wanted = _TEXTS[fault.kind].format(**told).replace("True", "true").replace("False", "false")  # as in YAML
         return f"{wanted}, not {shown(fault.given)}"
     return fault.message
 

@@ -128,13 +128,12 @@ def test_a_missing_compiler_is_found():
 
 def test_blocks_that_meet_too_many_kinds_of_batches_say_so(caplog, monkeypatch):
     monkeypatch.setattr(compiling, "_LAYOUTS", 1)
-    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 1)
     model = lively_model(make_spec("backbone.depth=1"))
     compile_parts(model.backbone)
     for part in model.backbone.compiled_parts:
         part.compile(backend="eager")
     stage = model.cascade.stages[1]
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.WARNING), torch._dynamo.config.patch(recompile_limit=1):
         for dtype in (torch.float32, torch.float64):
             model.to(dtype)
             asked(model, [(torch.randn(2, 1, 16, 16, dtype=dtype), stage)])
