@@ -36,7 +36,7 @@ def test_whatever_takes_a_sampler_takes_all_that_decides_on_sampling():
 
 
 def test_the_weights_can_be_chosen_wherever_a_run_is_opened():
-    opening = {*SAMPLING, "interpolate", "export diffusers", "export-official", "export-weights", "push"}
+    opening = {*SAMPLING, "export diffusers", "export-official", "export-weights", "push"}
     every = {**COMMANDS, **GROUPED}
     assert {name for name, one in every.items() if any(p.name == "weights" for p in one.params)} == opening
 
