@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -65,7 +65,7 @@ def interpolate(
     opened = Run.open(run, step=step, weights=weights, device=device)
     sampling = changed_sampling(opened.spec, changes, overrides or ())
     opened.spec = opened.spec.model_copy(update={"sampling": sampling})
-    given: dict[str, Any] = {}
+    given: dict[str, object] = {}
     if labels is not None:
         given["labels"] = [labels] if labels in opened.classes else [one.strip() for one in labels.split(",")]
     if prompt:

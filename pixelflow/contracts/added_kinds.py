@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, get_args, get_origin
 
 from pixelflow.contracts.checking import ContractError, expect
 from pixelflow.core import kinds
@@ -16,8 +16,8 @@ from pixelflow.core.slots import Slot
 def has_an_interface(row: Kind) -> None:
     """Its interface can be imported, is derived from Component and has the kind's name."""
     interface = _resolved(row.interface)
-    is_one = isinstance(interface, type) and issubclass(interface, Component)
-    expect(is_one, f"{row.interface} is not derived from pixelflow.core.component.Component")
+    if not (isinstance(interface, type) and issubclass(interface, Component)):
+        raise ContractError(f"{row.interface} is not derived from pixelflow.core.component.Component")
     expect(interface.kind == row.name, f"{row.interface} has kind = {interface.kind!r}, not {row.name!r}")
 
 
@@ -50,16 +50,16 @@ def has_a_page(row: Kind) -> None:
 CHECKS = (has_an_interface, has_a_slot, has_checks, has_a_page)
 
 
-def _resolved(reference: str) -> Any:
+def _resolved(reference: str) -> object:
     try:
         return kinds.resolved(reference)
     except Exception as error:
         raise ContractError(f"{reference!r} leads nowhere: {type(error).__name__}: {error}") from None
 
 
-def _slots(annotation: Any) -> Iterator[Slot]:
+def _slots(annotation: object) -> Iterator[Slot]:
     """Every slot within an annotation."""
     if get_origin(annotation) is Annotated:
-        yield from (extra for extra in annotation.__metadata__ if isinstance(extra, Slot))
+        yield from (extra for extra in get_args(annotation)[1:] if isinstance(extra, Slot))
     for part in get_args(annotation):
         yield from _slots(part)

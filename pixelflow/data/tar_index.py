@@ -45,7 +45,7 @@ class TarIndex:
     def __init__(self, shard: Path, folder: Path | None) -> None:
         self.shard = shard
         self._file = _index_file(shard, folder)
-        self.state = _state(shard)
+        self.state = self._state()
         """Size and time of the shard, by which a change is noticed."""
         known = self._read()
         self.is_new = known is None
@@ -89,7 +89,14 @@ class TarIndex:
 
     def content(self, part: NDArray[np.int64]) -> bytes:
         """What lies at an offset and size of the shard; shorter if the shard is."""
-        return kept_open.read(self.shard, self.state, int(part[0]), int(part[1]))
+        return kept_open.read(self.there(), self.state, int(part[0]), int(part[1]))
+
+    def there(self) -> Path:
+        """The shard as a file of this machine."""
+        return self.shard
+
+    def _state(self) -> str:
+        return _state(self.shard)
 
     def _read(self) -> _Content | None:
         """What an earlier run found, if it is about the shard as it is."""
@@ -103,7 +110,7 @@ class TarIndex:
             with parsing(f"{self._file}: is damaged"):
                 tensors = load(content)
                 kinds, names = json.loads(told["suffixes"]), json.loads(told["names"])
-                if not _is_sound(tensors, self.shard.stat().st_size, len(kinds), len(names)):
+                if not _is_sound(tensors, _bytes(self.shard), len(kinds), len(names)):
                     raise DataError(f"{self._file}: is damaged (it does not fit the shard)")
                 count, refused = int(told["count"]), [str(one) for one in json.loads(told["refused"])]
         except (DataError, MissingInputError) as error:
@@ -114,7 +121,7 @@ class TarIndex:
         return told, tensors
 
     def _make(self) -> _Content:
-        found = scan(self.shard)
+        found = scan(self.there())
         kept = {key: sample for key, sample in found.samples.items() if sample.image != NOWHERE}
         samples = list(kept.values())
         suffixes = sorted({sample.suffix for sample in samples})
@@ -168,6 +175,11 @@ def _is_sound(tensors: Mapping[str, np.ndarray], whole: int, kinds: int, names: 
     if names and (labels >= names).any():
         return False
     return own.shape == labels.shape == (count,) and bool(((own >= 0) & (own < kinds)).all())
+
+
+def _bytes(shard: Path) -> int:
+    """Of a shard; of one that is not on this machine now no file tells."""
+    return shard.stat().st_size if shard.exists() else decoding.LARGEST_FILE
 
 
 def _state(shard: Path) -> str:

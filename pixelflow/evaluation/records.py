@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
@@ -82,7 +83,14 @@ def check(outcomes: Sequence[MetricOutcome]) -> None:
         raise type(errors[0])(*(outcome.reason for outcome in outcomes if outcome.error is not None))
 
 
-Figures = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+class Figure(NamedTuple):
+    """A figure, and the training step whose weights it is of; None where that is not known."""
+
+    value: float
+    step: int | None
+
+
+Figures = dict[tuple[str, tuple[tuple[str, str], ...]], Figure]
 """(``"frechet, random_conv: distance (2,000 images)"``, how it was measured) -> figure; only those that were measured
 in the same way can be compared."""
 
@@ -105,7 +113,7 @@ def figures(evaluations: Path, step: int | None = None, weights: str | None = No
         images = result.recipe.get("images")
         behind = "" if images is None else f" ({images:,} images)"
         for name, value in result.values.items():
-            found[f"{result.metric}: {name}{behind}", _how(body, result)] = value
+            found[f"{result.metric}: {name}{behind}", _how(body, result)] = Figure(value, result.recipe.get("step"))
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -104,5 +104,5 @@ def _at(prompt: Prompt, places: Sequence[int]) -> Prompt:
     return Prompt(len(places), values, None if prompt.context is None else prompt.context.at(torch.tensor(places)))
 
 
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, (str, int)) else list(value)
+def _listed(value: object) -> object:
+    return list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [value]

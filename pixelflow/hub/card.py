@@ -72,9 +72,9 @@ def _lines(
     yield from ("", "## Evaluation", "")
     if figures:
         yield from ("| metric | value | how |", "|---|---|---|")
-        for (name, how), value in figures.items():
+        for (name, how), figure in figures.items():
             told = "; ".join(f"{key} {one}" for key, one in how if one)
-            yield f"| {_text(name)} | {value:.4g} | {_text(told)} |"
+            yield f"| {_text(name)} | {figure.value:.4g} | {_text(told)} |"
         yield from ("", "Figures compare with those that were measured in the same way alone.")
     else:
         yield "It was not evaluated."

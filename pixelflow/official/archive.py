@@ -93,7 +93,7 @@ class _Storage:
 class _Reader(pickle.Unpickler):
     """Unpickles containers, numbers, text and references to stored tensors; all else as placeholders."""
 
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> object:
         if module == "torch" and name in _DTYPES:
             return _DTYPES[name]
         known = {

@@ -100,7 +100,7 @@ def batches(
         raise DataError("the data set is empty: there is nothing to train on")
     reader, places = (
         _Reader(dataset, seed, bad_images),
-        iter(_Places(len(dataset), batch_size, seed, first_step, share)),
+        iter(_Places(dataset, batch_size, seed, first_step, share)),
     )
     pin = _Pin()
     readings = (
@@ -121,17 +121,17 @@ def batches(
 class _Places:
     """The places of each batch, from batch `first_step` on."""
 
-    count: int
+    dataset: Dataset
     batch_size: int
     seed: int
     first_step: int
     share: Callable[[int], Sequence[int]] | None
 
     def __iter__(self) -> Iterator[list[Place]]:
-        epoch, offset = divmod(self.first_step * self.batch_size, self.count)
+        epoch, offset = divmod(self.first_step * self.batch_size, len(self.dataset))
         step, batch = self.first_step, list[Place]()
         while True:
-            order = torch.randperm(self.count, generator=seeds.generator(self.seed, "order", epoch))
+            order = self.dataset.order(seeds.generator(self.seed, "order", epoch))
             for part in order[offset:].split(_LISTED):  # a list of all indices is several times as large
                 for index in part.tolist():
                     batch.append(Place(epoch, index))

@@ -31,11 +31,11 @@ class Slots:
         """None where the system has no such memory; results then go with the messages as a whole."""
         return Slots(count) if hasattr(os, "memfd_create") else None
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         """For processes that are not forked."""
         return _reopened, (self._count, reduction.DupFd(self._file))
 
-    def dumps(self, result: Any) -> bytes:
+    def dumps(self, result: object) -> bytes:
         """The message for a result, whose large arrays are put into the memory."""
         arrays: list[memoryview] = []
         body = pickle.dumps(result, protocol=5, buffer_callback=_kept_out(arrays))

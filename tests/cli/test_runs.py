@@ -66,6 +66,15 @@ def test_equal_runs_do_not_differ_and_evaluations_stand_beside_each_other(folder
     assert row.split()[-2:] == ["3.5606", "3.5606"]
 
 
+def test_figures_of_different_steps_name_them(folder, capsys):
+    shutil.rmtree(folder / "second" / "evaluations" / "step-00000004")
+    (row,) = (
+        line.split() for line in told(capsys, "diff", folder / "first", folder / "second").splitlines()
+        if "pixels_pca: distance (" in line
+    )  # fmt: skip
+    assert row[-6:] == ["3.5606", "at", "4", "3.5599", "at", "2"]
+
+
 @pytest.mark.parametrize(
     ("change", "apart"),
     [

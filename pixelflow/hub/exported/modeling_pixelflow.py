@@ -23,7 +23,7 @@ class PixelFlowTransformer(ModelMixin, ConfigMixin):
     """The network and its conditioners, in the cascade of the spec that they were trained by."""
 
     @register_to_config
-    def __init__(self, spec: dict[str, Any], code: str) -> None:
+    def __init__(self, spec: dict[str, object], code: str) -> None:
         """Build the model of a spec.
 
         Args:

@@ -1,6 +1,6 @@
 """A worker: takes one task after the other until none is left.
 
-``python -m pixelflow.sweep.work.worker DIR PROCESSES [DEVICE]``. Any number may work on one folder, also from several
+``python -m pixelflow.sweep.work.worker DIR PROCESSES [DEVICE]``. Many may work on one folder, also from several
 commands.
 A worker ends with whoever started it: when its standard input closes, it stops as on SIGTERM.
 """
