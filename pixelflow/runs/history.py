@@ -126,11 +126,15 @@ class History:
         yield from self._believed(self)
 
     def _believed(self, reader: History) -> Iterator[MetricsLine]:
-        for line in reader._next():
-            if not line.is_sound:
-                self._warn({line.position.lines})
-            elif (body := _parsed(line.text)) is not None:
-                yield body
+        unsound = set()
+        try:
+            for line in reader._next():
+                if not line.is_sound:
+                    unsound.add(line.position.lines)
+                elif (body := _parsed(line.text)) is not None:
+                    yield body
+        finally:
+            self._warn(unsound)
 
     def append(self, line: Mapping[str, object]) -> None:
         """Add a line, whole or not at all; raises CannotWriteError."""

@@ -48,11 +48,12 @@ class Course:
         if self._history.is_cut:
             for course in (self.trained, self.held_out, self.averaged, self.by_stage):
                 course.clear()
-        lines = list(self._history.fresh())
-        for line in lines:
+        is_new = False
+        for line in self._history.fresh():
+            is_new = True
             with suppress(ValueError, LookupError, TypeError, AttributeError):  # not ours
                 self._take(line)
-        return bool(lines)
+        return is_new
 
     def _take(self, line: MetricsLine) -> None:
         step = int(line["step"])
