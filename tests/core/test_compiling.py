@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from pixelflow.backbones import transformer
 from pixelflow.core import compiling, packing
 from pixelflow.core.compiling import compile_parts, graphs, pays
 from pixelflow.generation.draw import draw
@@ -156,3 +157,22 @@ def test_16_bits_are_cast_once_and_the_images_are_those_of_autocast_up_to_roundi
 def test_without_need_the_model_is_drawn_from_as_it_is(tiny_spec):
     model = lively_model(tiny_spec)
     assert ready(model, tiny_spec.sampling, 0.0) is model
+
+
+def test_text_is_projected_once_a_batch_and_the_images_are_the_same_to_the_bit(monkeypatch):
+    spec = make_spec("conditioners=[{type: bytes, dim: 16, depth: 1, heads: 2}]", "sampling.steps=3")
+    model, asked = lively_model(spec), []
+    block = model.backbone.blocks[0].cross_attention
+    block.kv.register_forward_hook(lambda *given: asked.append(1))
+
+    def drawn():
+        asked.clear()
+        (found,) = draw(model, spec, {"caption": ["a cat", "two dogs"]}, [0, 1])
+        return found.images, len(asked)
+
+    once, counted = drawn()
+    assert counted == 1, "guided at every stage: the pair alone is asked"
+    monkeypatch.setattr(transformer, "_MOST_SHARED", 0)
+    each, counted = drawn()
+    assert counted == 6
+    assert torch.equal(once, each)
