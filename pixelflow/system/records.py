@@ -83,7 +83,8 @@ class FileKind:
             MissingInputError: there is no such file.
             DataError: it is damaged, of another form or of a later format.
         """
-        return self.opened(read_json(path, self.name, self.cure), str(path))
+        found = parse_json(read_bytes(path, LARGEST), f"{path}: is not {self.name}", self.cure)
+        return self.opened(found, str(path))
 
     def opened(self, found: object, where: str) -> Body:
         """The content of a document that is read already; raises as `read`."""
@@ -118,16 +119,6 @@ class FileKind:
 def digest(content: object) -> str:
     """SHA-256 of plain data, whatever the order of keys and the spaces of the text."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def read_json(path: Path, what: str, cure: str) -> object:
-    """The data in a JSON file; `what` it should be and the `cure` are for the error.
-
-    Raises:
-        MissingInputError: there is no such file.
-        DataError: it is no regular file, too large or not JSON.
-    """
-    return parse_json(read_bytes(path, LARGEST), f"{path}: is not {what}", cure)
 
 
 def parse_json(content: bytes | str, wrong: str, cure: str) -> object:

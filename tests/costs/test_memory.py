@@ -13,7 +13,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from pixelflow.core.assembly import build_dataset, resolve
-from pixelflow.core.spec import ExperimentSpec
+from pixelflow.core.spec import ExperimentSpec, TrainingSpec
 from pixelflow.costs.memory import USABLE, Devices, device_memory, fits, workers_for
 from pixelflow.costs.planning import costs
 from pixelflow.runs.runfolder import RunFolder
@@ -85,7 +85,8 @@ def one_process() -> Parallel:
 
 
 def tell_peak(rank: int, size: int, port: int, spec: ExperimentSpec, folder: Path, told: Connection) -> None:
-    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1",
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank),
+                   "LOCAL_WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1",
                    "MASTER_PORT": str(port)}  # fmt: skip
     with joined("cpu") as parallel:
         told.send(peak(spec, folder / str(rank), parallel))
@@ -111,6 +112,17 @@ def test_a_plan_is_what_two_processes_take(tmp_path, options):
     spec = make_spec(*BASE, DIT, *options)
     expected = planned(spec, Devices("ddp", 2))
     assert max(peaks(spec, tmp_path, 2)) == pytest.approx(expected, rel=0.1)
+
+
+@pytest.mark.skipif("parallel" not in TrainingSpec.model_fields, reason="training.parallel is not there yet")
+@pytest.mark.parametrize(
+    ("size", "options"), [(2, (HALF,)), pytest.param(4, ("training.batch_size=16",), marks=pytest.mark.slow)]
+)
+def test_a_plan_is_what_shards_take(tmp_path, size, options):
+    wide = ("cascade={stages: 1, patch: 2}", "backbone={type: dit, depth: 6, heads: 4, head_dim: 64}")
+    spec = make_spec(*BASE, *wide, "training.batch_size=4", "training.parallel=fsdp", *options)
+    expected = planned(spec, Devices("fsdp", size))
+    assert max(peaks(spec, tmp_path, size)) == pytest.approx(expected, rel=0.1)
 
 
 def test_a_plan_is_what_an_h100_took():
