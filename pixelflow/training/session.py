@@ -40,6 +40,7 @@ CHANGEABLE = (
     "training.threads",
     "training.workers",
     "training.activation_checkpointing",
+    "training.compile",
     "training.log_every",
     "training.save_every",
     "training.keep",
