@@ -188,7 +188,8 @@ def _fit(fit: Fit, speed: float) -> tuple[str, ...]:
 
 
 def _hours(seconds: float, devices: int) -> str:
-    return f"{duration(seconds)}, {seconds * devices / 3600:,.4g} GPU hours"
+    hours = seconds * devices / 3600
+    return f"{duration(seconds)}, {f'{hours:,.0f}' if hours >= 100 else f'{hours:.3g}'} GPU hours"
 
 
 def _giga(macs: float) -> str:

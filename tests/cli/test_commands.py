@@ -168,6 +168,8 @@ def test_plan_says_what_fits_how_many_devices(tiny_file, capsys):
     assert "25% of an H100's peak" in shown
     assert re.search(r"reading: \S+ \S? ?images a second a device, for which training.workers=\d+ read", shown)
     assert re.search(r"FID-50k: .* GPU hours to draw 50,000 images", shown)
+    long = output(capsys, "plan", str(tiny_file), "training.steps=10000000", "--gpus", "1", "--tflops", "1e-6")
+    assert re.search(r"fits +\S+ years, \d{1,3}(,\d{3})+ GPU hours$", long, re.MULTILINE)
     small = output(capsys, "plan", str(tiny_file), "--memory", "1MB", "--tflops", "1")
     assert "On 1 device of 1.00 MB" in small
     assert "too much" in small
