@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -144,7 +143,7 @@ class Tuner:
             self._known[choice] = found
         return self._known[choice]
 
-    def _changed(self, changes: Mapping[str, Any]) -> SamplingSpec:
+    def _changed(self, changes: Mapping[str, object]) -> SamplingSpec:
         return changed_sampling(self._run.spec, changes, source="tune")
 
     def _drawn(self, sampling: SamplingSpec) -> tuple[Tensor, Sequence[float]]:

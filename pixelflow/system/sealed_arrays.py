@@ -105,6 +105,8 @@ def _parts(content: bytes) -> tuple[dict[str, object], dict[str, str], bytes]:
     end = 8 + int.from_bytes(content[:8], "little")
     header = dict(json.loads(content[8:end]))
     metadata = {str(key): str(value) for key, value in header.pop("__metadata__", {}).items()}
+    if not all("data_offsets" in entry for entry in header.values()):  # such as metadata whose name is damaged
+        raise ValueError("an entry of its header is no tensor")
     return header, metadata, content[end:]
 
 
