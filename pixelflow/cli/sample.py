@@ -25,6 +25,7 @@ from pixelflow.cli.arguments import (
     Steps,
     Weights,
 )
+from pixelflow.cli.previews import show
 from pixelflow.cli.progress import bars
 from pixelflow.system.terminal import say, tell
 
@@ -183,7 +184,7 @@ def _draw(
         parallel: processes that all draw; the first looks at the folder and writes.
         is_new: whether to draw in any case.
     """
-    from pixelflow.generation.gallery import Gallery, Subject, holds, place_for
+    from pixelflow.generation.gallery import GRID, Gallery, Subject, holds, place_for
     from pixelflow.runs.environment import environment
     from pixelflow.system.files import check_writable
 
@@ -206,6 +207,7 @@ def _draw(
     stages = " + ".join(f"{spent:g}" for spent in record.nfe)
     by_stage = f" ({stages} by stage)" if len(record.nfe) > 1 else ""
     tell(f"{_images(record.images)} in {record.seconds:.1f} s, {sum(record.nfe):g} NFE each{by_stage}: {folder}")
+    show(folder / GRID)
 
 
 def _drawn(run: Run, weak: Weaker | None, order: Order, first: int, parallel: Parallel) -> Iterator[Drawn]:
