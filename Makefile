@@ -21,7 +21,7 @@ demo: $(BASE)
 	@echo "Pictures: grid.png and stages.png in the folder that is named above; those of the training in runs/digits/samples/"
 
 test: $(READY)
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check .

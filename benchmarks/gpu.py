@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -450,14 +451,14 @@ def chosen_kernel(name: str) -> Iterator[None]:
     """One kernel for packed attention."""
     before = os.environ.get(attention.BACKEND_VARIABLE)
     os.environ[attention.BACKEND_VARIABLE] = name
-    attention._kernel.cache_clear()
+    attention._chosen.cache_clear()
     try:
         yield
     finally:
         os.environ.pop(attention.BACKEND_VARIABLE)
         if before is not None:
             os.environ[attention.BACKEND_VARIABLE] = before
-        attention._kernel.cache_clear()
+        attention._chosen.cache_clear()
 
 
 def _trained(
@@ -484,6 +485,52 @@ def _trained(
     bench.add("training", what, f"{shown}, {time.monotonic() - began:.0f} s in all", measured.share)
     if compiled and not checkpointing:
         profiled(bench, "training", lambda: speed.training_speed(model, spec, CLASSES, bench.peak, repeats=1))
+
+
+FIRST_STEP = """
+import time, torch, sys
+sys.path.insert(0, {root!r})
+from benchmarks import gpu
+from pixelflow.core import compiling
+bench = gpu.Bench(torch.device({device!r}), {tiny}, False, time.monotonic() + 600, None)
+spec = gpu.spec_of(bench, "training.batch_size=4")
+model = gpu.make(bench, spec)
+began = time.monotonic()
+compiling.compile_parts(model.backbone)
+gpu.speed.training_speed(model, spec, gpu.CLASSES, 1.0, repeats=1)
+print(time.monotonic() - began)
+"""
+"""A compiled training's first two steps, in a process of its own, as a new run has them."""
+
+
+def starting(bench: Bench) -> None:
+    """Seconds to the first step of a compiled training, without and with what a process before has kept on disk."""
+    with tempfile.TemporaryDirectory() as cache:
+        for name in ("cold", "warm"):
+            bench.attempt("starting", f"{name} cache", 90, partial(_started, bench, name, cache))
+
+
+def _started(bench: Bench, name: str, cache: str) -> None:
+    code = FIRST_STEP.format(root=str(ROOT), device=bench.device.type, tiny=bench.tiny)
+    environment = {**os.environ, "PIXELFLOW_CACHE": cache, "TORCHINDUCTOR_CACHE_DIR": f"{cache}/compiled"}
+    command = [sys.executable, "-c", code]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    if ran.returncode:
+        raise RuntimeError(ran.stderr[-300:])
+    seconds = float(ran.stdout.split()[-1])
+    bench.add("starting", f"two steps of a compiled training, {name} cache", f"{seconds:.1f} s", seconds)
+
+
+def choosing(bench: Bench) -> None:
+    """The attention kernel that would be taken, by the measurement that `doctor` shows."""
+    bench.attempt("choosing", "attention of packed batches", 20, partial(_chosen, bench))
+
+
+def _chosen(bench: Bench) -> None:
+    spent = attention.kernel_speeds(bench.device.type, torch.bfloat16)
+    for name, milliseconds in sorted(spent.items(), key=lambda own: own[1]):
+        bench.add("choosing", f"kernel {name}, batch of four resolutions", f"{milliseconds:.2f} ms", milliseconds)
+    bench.add("choosing", "taken", attention.choose_kernel(bench.device.type, torch.bfloat16))
 
 
 def loading(bench: Bench) -> None:
@@ -527,6 +574,8 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "training": training,
     "sampling": sampling,
     "loading": loading,
+    "choosing": choosing,
+    "starting": starting,
 }
 
 if __name__ == "__main__":

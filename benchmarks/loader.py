@@ -33,7 +33,7 @@ class Batches(IterableDataset[Any]):
 
     def __init__(self, data: Dataset) -> None:
         self._reader = loader._Reader(data, seed=0, bad_images=0)
-        self._places = loader._Places(len(data), BATCH, 0, 0, None)
+        self._places = loader._Places(data, BATCH, 0, 0, None)
 
     def __iter__(self) -> Iterator[Any]:
         worker = get_worker_info()

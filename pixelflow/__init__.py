@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pixelflow.core.hookspecs import hookimpl
 from pixelflow.core.version import __version__
 from pixelflow.system.errors import StoppedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from pixelflow.core.component import Component
@@ -96,7 +96,12 @@ def train(
 
 
 def evaluate(
-    run: Run, *overrides: str, seed: int = 0, out: str | Path | None = None, **sampling: Any
+    run: Run,
+    *overrides: str,
+    seed: int = 0,
+    out: str | Path | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+    **sampling: object,
 ) -> list[MetricResult]:
     """Draw images from a run and measure them as ``pixelflow eval`` does; a result for each metric.
 
@@ -106,6 +111,7 @@ def evaluate(
         overrides: changes of evaluation, sampling and data, such as ``"evaluation.metrics=[frechet]"``.
         seed: of the first image.
         out: a folder; by default one in the run's ``evaluations``.
+        progress: called as ``progress(what, done, total)`` while images are drawn and features computed.
         sampling: ``steps``, ``sampler``, ``guidance`` and ``grid``, as `Run.sample` takes them.
 
     Returns:
@@ -116,9 +122,10 @@ def evaluate(
     """
     from pathlib import Path
 
-    from pixelflow.evaluation import of_run
+    from pixelflow.evaluation import comparison, of_run
 
-    return of_run.evaluate(run, overrides, sampling, seed, None if out is None else Path(out).expanduser())
+    folder = None if out is None else Path(out).expanduser()
+    return of_run.evaluate(run, overrides, sampling, seed, folder, progress or comparison.silent)
 
 
 def register(cls: type[Component]) -> type[Component]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -18,6 +20,7 @@ from pixelflow.core.model import FlowModel
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.runs import checkpoint
 from pixelflow.runs.runfolder import RunFolder
+from tests import processes
 
 torch.set_num_threads(1)
 # How long an example takes says more of what else the machine does than of the code.
@@ -65,10 +68,23 @@ def make_run(
     return path
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """What ``-n auto`` means: one more than there are cores, for many tests wait for processes or for a disk."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
 @pytest.fixture(autouse=True, scope="session")
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Features of real images are kept in a folder of this process."""
     os.environ["PIXELFLOW_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def warm_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep's workers on this machine are processes of `tests.processes`."""
+    own = SimpleNamespace(**{**vars(subprocess), "Popen": processes.popen})
+    monkeypatch.setattr("pixelflow.sweep.executors.local.subprocess", own)
 
 
 @pytest.fixture

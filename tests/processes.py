@@ -21,9 +21,11 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import ModuleType
+from typing import IO
 
 ROOT = Path(__file__).parents[1]
 
@@ -45,17 +47,29 @@ def start(*arguments: str, cwd: Path | None = None, env: Mapping[str, str] | Non
     return Process(arguments, cwd or Path.cwd(), dict(os.environ if env is None else env))
 
 
-class Process:
-    """A process at work, or its end; both its streams go to files."""
+def popen(command: Sequence[str], *, stdin: int, stdout: IO[bytes], env: Mapping[str, str], **_: object) -> Process:
+    """``subprocess.Popen([sys.executable, ...], stdin=PIPE, stdout=file, stderr=STDOUT)``, at work."""
+    assert command[0] == sys.executable
+    assert stdin == subprocess.PIPE
+    return Process(tuple(command[1:]), Path.cwd(), dict(env), Path(stdout.name))
 
-    def __init__(self, arguments: tuple[str, ...], cwd: Path, environment: dict[str, str]) -> None:
+
+class Process:
+    """A process at work, or its end; both its streams go to files. Where both go to one, its input is a pipe."""
+
+    def __init__(
+        self, arguments: tuple[str, ...], cwd: Path, environment: dict[str, str], both: Path | None = None
+    ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="process-")
-        self._streams = [Path(self._folder.name) / name for name in ("out", "err")]
+        self._streams = [both or Path(self._folder.name) / name for name in ("out", "err")]
         for stream in self._streams:
             stream.touch()
         _FORK.set_forkserver_preload(["tests.processes", "tests.preloaded"])
-        self._process = _FORK.Process(target=_be, args=(arguments, cwd, environment, self._streams))
+        reader, self.stdin = (None, None) if both is None else _FORK.Pipe(duplex=False)
+        self._process = _FORK.Process(target=_be, args=(arguments, cwd, environment, self._streams, reader))
         self._process.start()
+        if reader is not None:
+            reader.close()
         assert self._process.pid is not None
         self.pid = self._process.pid
 
@@ -84,6 +98,9 @@ class Process:
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
 
+    def poll(self) -> int | None:
+        return self.returncode
+
     def wait(self, timeout: float = 300) -> int:
         """Its exit code, once it has ended; raises `subprocess.TimeoutExpired` if that takes longer."""
         self._process.join(timeout)
@@ -98,8 +115,13 @@ class Process:
         return out, err
 
 
-def _be(arguments: tuple[str, ...], cwd: Path, environment: dict[str, str], streams: list[Path]) -> None:
+def _be(
+    arguments: tuple[str, ...], cwd: Path, environment: dict[str, str], streams: list[Path], stdin: Connection | None
+) -> None:
     """Become a Python that was started with these arguments."""
+    if stdin is not None:
+        os.dup2(stdin.fileno(), 0)
+        sys.stdin = sys.__stdin__ = open(0, closefd=False)  # noqa: SIM115
     for number, stream in enumerate(streams, 1):
         file = os.open(stream, os.O_WRONLY | os.O_APPEND)
         os.dup2(file, number)

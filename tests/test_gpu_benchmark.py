@@ -20,12 +20,13 @@ def table(folder: Path, *arguments: str) -> dict[str, str]:
 
 
 def test_parity_and_loading_succeed(tmp_path):
-    rows = table(tmp_path, "--parts", "parity,loading")
+    rows = table(tmp_path, "--parts", "parity,loading,choosing")
     failed = {what: value for what, value in rows.items() if value.startswith("FAILED")}
     assert not failed
     assert float(rows["release c2i, forward, float32"].split()[0]) < 1e-5
     assert float(rows["release t2i, forward, bfloat16"].split()[0]) < 0.05
     assert any(what.endswith("0 workers") for what in rows)
+    assert rows["taken"] == "grouped"
 
 
 @pytest.mark.slow

@@ -189,6 +189,7 @@ READERS = {
     "data/tar_scan.py": "a shard whose state was asked for before",
     "data/digits.py": "in a package",
     "core/plugin_source.py": "source that was imported",
+    "cli/previews.py": "a picture that the command has just written",
     "cli/doctor.py": "own source",
     "cli/init.py": "own source",
     "cli/new_plugin.py": "own source, and a plain file",

@@ -56,6 +56,8 @@ class Ended:
     """Whether it had to be ended after its time."""
     memory: int = 0
     """Bytes that it took, at most, above what it began with; 0 where that was not measured."""
+    busy: float = 0
+    """Seconds of a processor that it took, likewise."""
 
     @property
     def is_ugly(self) -> bool:
@@ -282,7 +284,13 @@ def _awaited(pid: int, log: Path, seconds: float) -> Ended:
         os.killpg(pid, signal.SIGKILL)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     memory = max(0, usage.ru_maxrss - before) << 10
-    return Ended(os.waitstatus_to_exitcode(status), log.read_text(errors="replace"), is_hung, memory)
+    return Ended(
+        os.waitstatus_to_exitcode(status),
+        log.read_text(errors="replace"),
+        is_hung,
+        memory,
+        usage.ru_utime + usage.ru_stime,
+    )
 
 
 def command(*arguments: str) -> Callable[[], None]:

@@ -1,4 +1,4 @@
-"""Draws docs/figures/editing.png from a run of the digits recipe: python docs/figures/editing.py RUN."""
+"""Draws editing.png and interpolation.png beside it from a run of digits: python docs/figures/editing.py RUN."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 
 import pixelflow
 from pixelflow.generation.editing import Edit
+from pixelflow.generation.interpolation import between
 from pixelflow.generation.pictures import CELL, grid, write_png
 
 
@@ -28,6 +29,13 @@ def main(folder: str) -> None:
     names = ("enlarged", "varied", "turned", "filled in")
     titles = [title for name in names for title in ("image", *[name] * 6)]
     write_png(Path(__file__).with_name("editing.png"), grid(shown, titles, 7, CELL))
+    ways = [
+        between(run, seeds=[3, 8], labels=["7"], frames=8).draw(),
+        between(run, seeds=[3], labels=["7", "2"], frames=8).draw(),
+    ]
+    names = ["seed 3", *[""] * 7, "seed 8", "7", *[""] * 7, "2"]
+    shown = torch.cat([way.images for way in ways])
+    write_png(Path(__file__).with_name("interpolation.png"), grid(shown, names, 9, CELL))
 
 
 if __name__ == "__main__":

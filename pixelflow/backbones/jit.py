@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -127,7 +127,7 @@ class JiT(Transformer):
         for _ in range(params.depth):
             yield PlainBlock(params.heads, params.head_dim, params.hidden)
 
-    def enter(self, images: Tensor, patch: int, signal: Tensor) -> tuple[Tensor, Any]:
+    def enter(self, images: Tensor, patch: int, signal: Tensor) -> tuple[Tensor, None]:
         return self.patch_in[str(patch)](patchify(images, patch)).flatten(0, 1), None
 
     def run_blocks(self, x: Tensor, signal: Tensor, condition: Condition, layout: ImageLayout) -> Iterator[Tensor]:
@@ -172,11 +172,12 @@ class JiT(Transformer):
         if params.first:
             parts.append(blocks_cost(params.model_copy(update={"depth": params.first}), tokens, None, 0))
         text_in = 0.0 if self.context_dim is None else float(context_tokens * self.context_dim * width)
-        more = (4 * params.hidden - 2 * params.mlp_ratio * width + width) / width / (17 + 2 * params.mlp_ratio)
+        places = float(tokens * params.depth + extra * within.depth)
+        third = places * width * params.hidden  # SwiGLU has three matrices, an MLP two
         return Cost(
-            sum(part.macs for part in parts) + text_in,
+            sum(part.macs for part in parts) + third + text_in,
             sum(part.attention_macs for part in parts),
-            sum(part.activations for part in parts) * (1 + more),
+            places * (18 * width + 4 * params.hidden),
         )
 
     def cost_of_ends(self, tokens: int, patch: int) -> Cost:

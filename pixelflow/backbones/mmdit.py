@@ -75,16 +75,14 @@ class JointBlock(nn.Module):
         self.text = Stream(heads, head_dim, hidden, writes=not is_last)
 
     def forward(
-        self, x: Tensor, text: Tensor, signal: Tensor, layout: ImageLayout, of_text: Layout, rope: Rope
+        self, x: Tensor, text: Tensor, signal: Tensor, layout: Layout, of_text: Layout, joint: Joint, rope: Rope
     ) -> tuple[Tensor, Tensor]:
         """Image tokens (n d) and text tokens (m d), packed, signal (images d) -> both again"""
         image_parts, text_parts = self.image.parts(signal), self.text.parts(signal)
         q, k, v = self.image.read(x, image_parts, layout)
         *text_q, text_k, text_v = self.text.read(text, text_parts, of_text)
         queries = text_q[0] if text_q else text_k  # of the last block's text nobody asks what it attended to
-        of_words, of_pixels = joint_attention(
-            (queries, text_k, text_v), (rotate(q, rope), rotate(k, rope), v), Joint.of(of_text, layout)
-        )
+        of_words, of_pixels = joint_attention((queries, text_k, text_v), (rotate(q, rope), rotate(k, rope), v), joint)
         x = self.image.write(x, of_pixels, image_parts, layout)
         return x, self.text.write(text, of_words, text_parts, of_text)
 
@@ -119,9 +117,9 @@ class MMDiT(Transformer):
         if condition.tokens is None or condition.mask is None:
             raise UsageError("this network attends to text and got none; give embeddings, or add a conditioner")
         words, of_text = packed(condition.tokens, condition.mask, [group.count for group in layout.groups])
-        text, rope = self.text_in(words), rope_of(layout, self.params.head_dim)
+        text, joint, rope = self.text_in(words), Joint.of(of_text, layout), rope_of(layout, self.params.head_dim)
         for block in self.blocks:
-            x, text = self.saving(block)(x, text, signal, layout, of_text, rope)
+            x, text = self.saving(block)(x, text, signal, layout, of_text, joint, rope)
             yield x
 
     def cost_of_blocks(self, tokens: int, context_tokens: int) -> Cost:
@@ -132,7 +130,7 @@ class MMDiT(Transformer):
         images = blocks_cost(params, tokens, None, 0)
         words = blocks_cost(params, context_tokens, None, 0)
         attention = 2.0 * (tokens + context_tokens) ** 2 * width * params.depth
-        idle = context_tokens * width**2 * (2 + 2 * params.mlp_ratio) + 4.0 * width**2
+        idle = context_tokens * width * (2 * width + 2 * params.hidden) + 4.0 * width**2
         linear = images.macs + words.macs - images.attention_macs - words.attention_macs - idle
         text_in = float(context_tokens * (self.context_dim or 0) * width)
         return Cost(linear + attention + text_in, attention, images.activations + words.activations)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any, ClassVar
 
@@ -38,6 +39,10 @@ _KEPT_AT_ENDS, _KEPT_MIXED_AT_ENDS = 5.0, 3.0
 """Likewise behind the last block, for the norm, its modulation and the last layer; and more where they are mixed."""
 
 
+_MOST_SHARED = 1 << 31
+"""Bytes of keys and values kept for all evaluations of a batch; of more, each evaluation projects its own."""
+
+
 class Block(StartsAsIdentity):
     """adaLN-modulated self-attention, cross-attention where there is a context, and an MLP."""
 
@@ -59,7 +64,8 @@ class Block(StartsAsIdentity):
         if self.cross_attention is not None and self.cross_norm is not None:
             if condition.tokens is None or condition.mask is None:
                 raise UsageError("this network attends to text and got none; give embeddings, or add a conditioner")
-            x = x + self.cross_attention(self.cross_norm(x), condition.tokens, condition.mask, layout, rope)
+            context = self.cross_attention.context(condition.tokens) if condition.shared is None else condition.shared
+            x = x + self.cross_attention(self.cross_norm(x), context, condition.mask, layout, rope)
         return x + gate(self.mlp(modulate(self.mlp_norm(x), shift2, scale2, layout)), gate2, layout)
 
     def zero(self) -> Iterator[nn.Module]:
@@ -179,11 +185,14 @@ class Transformer(Backbone):
             nn.init.zeros_(end.get_parameter("bias"))
 
     def forward(self, query: Query) -> Output:
+        images, dtype = query.images, self.final_modulation.weight.dtype
+        if dtype.itemsize == 2:
+            images = [own.to(dtype) for own in images]
         patches = [self.patches[stage] for stage in query.stages]
         layout = layout_of(query.images, patches)
         signal = F.silu(self._signal(layout, query))
         signals = signal.split([group.count for group in layout.groups])
-        entered = [self.enter(*group) for group in zip(query.images, patches, signals, strict=True)]
+        entered = [self.enter(*group) for group in zip(images, patches, signals, strict=True)]
         tokens = [own for own, _ in entered]
         x = tokens[0] if len(tokens) == 1 else torch.cat(tokens)
         kept_features: dict[int, Tensor] = {}
@@ -208,8 +217,9 @@ class Transformer(Backbone):
             signal: (images d) already through its SiLU.
         """
         rope = rope_of(layout, self.params.head_dim)
-        for block in self.blocks:
-            x = self.saving(block)(x, signal, condition, layout, rope)
+        shared = [None] * len(self.blocks) if condition.shared is None else condition.shared
+        for block, own in zip(self.blocks, shared, strict=True):
+            x = self.saving(block)(x, signal, replace(condition, shared=own), layout, rope)
             yield x
 
     def saving(self, block: nn.Module) -> Callable[..., Any]:
@@ -219,6 +229,22 @@ class Transformer(Backbone):
             if self.activation_checkpointing and self.training
             else block
         )
+
+    @property
+    def runs_in_16_bits(self) -> bool:
+        return type(self).__module__.startswith("pixelflow.backbones.")  # others may make tensors of their own
+
+    def shared(self, condition: Condition) -> Condition:
+        """Keys and values of the text for every block, as far as they fit into `_MOST_SHARED`."""
+        dtype = self.final_modulation.weight.dtype
+        vector, tokens = (None if own is None else own.to(dtype) for own in (condition.vector, condition.tokens))
+        condition = replace(condition, vector=vector, tokens=tokens)
+        attended = [block.cross_attention for block in self.blocks if isinstance(block, Block)]
+        layers = [layer for layer in attended if layer is not None]
+        if tokens is None or len(layers) < len(self.blocks):
+            return condition
+        size = len(layers) * 2 * tokens.shape[0] * tokens.shape[1] * self.width * dtype.itemsize
+        return condition if size > _MOST_SHARED else replace(condition, shared=[own.context(tokens) for own in layers])
 
     @property
     def takes_until(self) -> bool:
@@ -304,10 +330,10 @@ def _one_context(own: int | None, conditioners: int | None) -> int | None:
 def blocks_cost(params: Transformer.Params, tokens: int, context_dim: int | None, context_tokens: int) -> Cost:
     """Cost of blocks of self-attention and an MLP, with cross-attention where there is a context, for one image."""
     width, depth = params.width, params.depth
-    linear = (4 + 2 * params.mlp_ratio) * tokens * width**2 * depth
+    linear = (4.0 * width + 2 * params.hidden) * tokens * width * depth
     attention = 2.0 * tokens**2 * width * depth
     modulation = 6.0 * width**2 * depth
-    kept = (17 + 2 * params.mlp_ratio) * tokens * width * depth
+    kept = (17.0 * width + 2 * params.hidden) * tokens * depth
     if context_dim is not None:
         linear += depth * (2 * tokens * width**2 + 2 * context_tokens * context_dim * width)
         attention += depth * 2.0 * tokens * context_tokens * width

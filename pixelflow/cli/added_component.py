@@ -1,4 +1,4 @@
-"""Another component for a plugin that ``pixelflow new-plugin`` wrote."""
+"""Another component or command for a plugin that ``pixelflow new-plugin`` wrote."""
 
 from __future__ import annotations
 
@@ -48,3 +48,14 @@ def with_component(hook: Path, module: str, component: str) -> str:
     start = found[0].start() + len(found[0][1]) - len(indent)
     head = text[:start].rstrip()
     return f"{head}\n{indent}{added}\n\n{indent}return [{both}]{text[found[0].end() :]}"
+
+
+_COMMANDS = '[project.entry-points."pixelflow.commands"]\n'
+
+
+def with_command(project: str, command: str, target: str) -> str:
+    """The text of a plugin's ``pyproject.toml`` with one more command, ``module:function``."""
+    line = f'{command} = "{target}"\n'
+    if _COMMANDS in project:
+        return project.replace(_COMMANDS, _COMMANDS + line)
+    return f"{project.rstrip()}\n\n{_COMMANDS}{line}"

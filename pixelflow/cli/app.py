@@ -13,7 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -35,8 +35,10 @@ COMMANDS = (
     "plot",
     "ui",
     "sample",
+    "interpolate",
     "eval",
     "bench",
+    "tune",
     "train_extractor",
     "validate",
     "plan",
@@ -94,23 +96,23 @@ def _typed(name: str) -> str:
     return name.rstrip("_").replace("_", "-")
 
 
-def _function(name: str) -> Callable[..., Any]:
+def _function(name: str) -> Callable[..., object]:
     """The function of the command `name`, from the file of the same name."""
-    function: Callable[..., Any] = vars(importlib.import_module(f"pixelflow.cli.{name}"))[name]
+    function: Callable[..., object] = vars(importlib.import_module(f"pixelflow.cli.{name}"))[name]
     return _with_homes(function)
 
 
-def _with_homes(function: Callable[..., Any]) -> Callable[..., Any]:
+def _with_homes(function: Callable[..., object]) -> Callable[..., object]:
     """A command for which ``~`` works in all paths that it is given."""
 
     @functools.wraps(function)  # typer reads the arguments' names and types from what is wrapped
-    def at_home(**given: Any) -> Any:
+    def at_home(**given: object) -> object:
         return function(**{name: _at_home(value) for name, value in given.items()})
 
     return at_home
 
 
-def _at_home(value: Any) -> Any:
+def _at_home(value: object) -> object:
     """Paths with their ``~`` written out, which shells leave in ``--out=~/runs``; anything else as it is.
 
     A run on the Hub, ``hf://user/name``, is made one of the folder ``runs``.
@@ -151,7 +153,14 @@ BUILT_IN = (*map(_typed, COMMANDS), *GROUPS)
 """Names of commands as people type them."""
 
 
-def _called(arguments: Sequence[str]) -> tuple[typer.Typer, PluginCommand | None]:
+@functools.cache
+def _whole() -> Callable[..., int | None]:
+    """The application without plugins' commands, made once: typer reads all signatures anew at every call of `app`."""
+    made: Callable[..., int | None] = typer.main.get_command(app)
+    return made
+
+
+def _called(arguments: Sequence[str]) -> tuple[Callable[..., int | None], PluginCommand | None]:
     """The application, with a plugin's command if that is called; plugins are looked for where no built-in one is.
 
     Raises:
@@ -162,7 +171,7 @@ def _called(arguments: Sequence[str]) -> tuple[typer.Typer, PluginCommand | None
         return _for_completion(line), None
     name = next((argument for argument in arguments if not argument.startswith("-")), None)
     if name in BUILT_IN:
-        return app, None
+        return _whole(), None
     commands = plugin_commands.found(BUILT_IN)
     own = next((command for command in commands if command.name == name), None)
     if own is None:

@@ -73,6 +73,10 @@ Grid = Annotated[
     str | None,
     typer.Option(metavar="NAME|BLOCK", help="The solver's time grid.", autocompletion=completing.components("grid")),
 ]
+SamplingSettings = Annotated[
+    Path | None,
+    typer.Option("--settings", metavar="FILE", help="Settings of sampling that pixelflow tune has found."),
+]
 Rewriter = Annotated[
     str | None,
     typer.Option(

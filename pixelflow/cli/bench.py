@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,7 @@ from pixelflow.cli.arguments import (
     RunPath,
     Sampler,
     SamplingOverrides,
+    SamplingSettings,
     Steps,
     Weights,
 )
@@ -37,6 +38,7 @@ def bench(
     sampler: Sampler = None,
     guidance: Guidance = None,
     grid: Grid = None,
+    settings: SamplingSettings = None,
     batches: Annotated[str, typer.Option(metavar="N,N,...", help="Batch sizes to sample at.")] = "1,8,50",
     weights: Weights = "ema",
     step: CheckpointStep = None,
@@ -57,7 +59,7 @@ def bench(
     if out is not None:
         check_free(out)
     sizes = _sizes(batches)
-    changes = sampling_changes(steps=steps, sampler=sampler, guidance=guidance, grid=grid)
+    changes = sampling_changes(steps=steps, sampler=sampler, guidance=guidance, grid=grid, settings=settings)
     opened = Run.open(run, step=step, weights=weights, device=device)
     spec = opened.spec.model_copy(update={"sampling": changed_sampling(opened.spec, changes, overrides or ())})
     model, classes = opened.model, len(opened.labels)
@@ -107,7 +109,7 @@ def _write(
     from pixelflow.runs.environment import environment
     from pixelflow.system.files import write_text
 
-    body: dict[str, Any] = {
+    body: dict[str, object] = {
         "run": run.source.model_dump(mode="json"),
         "device": _device(run),
         "peak_flops": dict(peaks),

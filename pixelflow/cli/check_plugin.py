@@ -25,22 +25,22 @@ def check_plugin(
         typer.Argument(metavar="[NAME.SETTING=VALUE]...", help="Settings, such as acme.folder.root=/pictures."),
     ] = None,
 ) -> None:
-    """Run the contract checks on a plugin: shapes, gradients, orders, exactness of components; its commands.
+    """Run the contract checks on a plugin: shapes, gradients, orders, exactness of components; its kinds and commands.
 
     Exit code 65 tells that a promise is broken, or that the plugin does not load.
     """
     from pixelflow.contracts import check
 
     given = dict(_split(assignment) for assignment in settings or ())
-    broken = 0
     components = _components(name)
     _refuse_strangers(given, [component for _, component, _ in components])
+    broken_kinds = _broken_kinds(name)
+    broken = sum(broken_kinds.values())
     for kind, component, entry in components:
-        tell(f"{kind} {component}")
-        outcomes = [_prefixed(name, component), *check(_params(component, entry, given))]
-        for outcome in outcomes:
-            tell(f"  {_line(outcome)}")
-        broken += sum(outcome.status == "broken" for outcome in outcomes)
+        outcomes = [_prefixed(name, component)]
+        if not broken_kinds.get(kind):  # else its checks may lead nowhere
+            outcomes += check(_params(component, entry, given))
+        broken += _told(f"{kind} {component}", outcomes)
     broken += _broken_commands(name)
     if broken:
         raise DataError(f"{name} breaks {broken} promise{'s' * (broken > 1)} of its kind")
@@ -55,6 +55,25 @@ def _prefixed(plugin: str, component: str) -> Outcome:
     return Outcome(promise, "broken", f"{component!r} should be {plugin + '.' + component.rpartition('.')[2]!r}")
 
 
+def _told(what: str, outcomes: Sequence[Outcome]) -> int:
+    """Tell of each promise of something; the number of broken ones."""
+    tell(what, *(f"  {_line(outcome)}" for outcome in outcomes))
+    return sum(outcome.status == "broken" for outcome in outcomes)
+
+
+def _broken_kinds(plugin: str) -> dict[str, int]:
+    """Tell of each promise of the kinds that the plugin brings; kind -> the number of broken ones."""
+    from pixelflow.contracts.added_kinds import CHECKS
+    from pixelflow.contracts.checking import run
+    from pixelflow.core import kinds, plugins
+
+    origin = next(known.origin for known in plugins.third_party() if known.name == plugin)
+    return {
+        row.name: _told(f"kind {row.name}", [_prefixed(plugin, row.name), *(run(check, row) for check in CHECKS)])
+        for row in kinds.of_plugin(origin)
+    }
+
+
 def _broken_commands(plugin: str) -> int:
     """Tell of each promise of the commands that the plugin's distribution brings; the number of broken ones."""
     from pixelflow.cli import app, plugin_commands
@@ -64,10 +83,7 @@ def _broken_commands(plugin: str) -> int:
     broken = 0
     for command in plugin_commands.found(app.BUILT_IN):
         if command.distribution == distribution:
-            tell(f"command {command.name}")
-            outcomes = list(_promises_of(plugin, command))
-            tell(*(f"  {_line(outcome)}" for outcome in outcomes))
-            broken += sum(outcome.status == "broken" for outcome in outcomes)
+            broken += _told(f"command {command.name}", list(_promises_of(plugin, command)))
     return broken
 
 

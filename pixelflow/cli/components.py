@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,8 @@ from pixelflow.cli import completing
 from pixelflow.system.terminal import tell
 
 if TYPE_CHECKING:
+    from pydantic.json_schema import JsonSchemaValue
+
     from pixelflow.core.registry import Registration
 
 
@@ -58,14 +60,14 @@ def _described(entry: Registration) -> list[str]:
     return [line.rstrip() for line in lines if line.strip()]
 
 
-def _properties(schema: dict[str, Any]) -> dict[str, Any]:
+def _properties(schema: JsonSchemaValue) -> dict[str, JsonSchemaValue]:
     """Settings that may hold a component of their own kind are described behind a reference."""
     block = schema["$defs"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
-    properties: dict[str, Any] = block["properties"]
+    properties: dict[str, JsonSchemaValue] = block["properties"]
     return properties
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     """A default as it is written in a spec."""
     import json
 
@@ -91,7 +93,7 @@ _LIMITS = {
 }
 
 
-def _values(schema: dict[str, Any]) -> str:
+def _values(schema: JsonSchemaValue) -> str:
     """What a parameter may be, from its JSON schema."""
     if "anyOf" in schema:
         return " or ".join(dict.fromkeys(_values(branch) for branch in schema["anyOf"]))

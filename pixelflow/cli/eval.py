@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,7 @@ from pixelflow.cli.arguments import (
     Grid,
     Guidance,
     Sampler,
+    SamplingSettings,
     Steps,
     Weights,
 )
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from pixelflow.evaluation.measurement import Measurement
     from pixelflow.evaluation.records import MetricOutcome
     from pixelflow.system.parallel import Parallel
+    from pixelflow.system.records import Body
 
 
 def eval(
@@ -62,6 +64,7 @@ def eval(
     sampler: Sampler = None,
     guidance: Guidance = None,
     grid: Grid = None,
+    settings: SamplingSettings = None,
     seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Seed of the first image.")] = 0,
     step: CheckpointStep = None,
     weights: Weights = "ema",
@@ -92,7 +95,7 @@ def eval(
 
             run = Run.open(source, step=step, weights=weights, device=own)
             changes = [*(overrides or ()), *([f"evaluation.images={images}"] if images else [])]
-            sampling = sampling_changes(steps=steps, sampler=sampler, guidance=guidance, grid=grid)
+            sampling = sampling_changes(steps=steps, sampler=sampler, guidance=guidance, grid=grid, settings=settings)
             spec = changed_spec(source, run, [*changes, *_chosen(reference)], sampling)
             generation, data = asked_for(run, spec, seed)
             folder = out or source / "evaluations" / generation.digest
@@ -204,7 +207,7 @@ def _of_run(
     return Measurement.of_run(generation, folder / "images", spec.evaluation, real)
 
 
-def _refuse_for_files(source: Path, options: dict[str, Any]) -> None:
+def _refuse_for_files(source: Path, options: dict[str, object]) -> None:
     from pixelflow.system.errors import MissingInputError, UsageError
 
     if not source.exists():
@@ -247,7 +250,7 @@ def _printed(outcomes: Iterator[MetricOutcome], say: Callable[..., None]) -> Ite
         yield outcome
 
 
-def _basis(recipe: Mapping[str, Any]) -> str:
+def _basis(recipe: Body) -> str:
     """``clean-fid, mode clean; weights f58cb9b6; 400 images against 1,797``."""
     known = [one["weights_sha256"][:8] for one in recipe["extractors"] if one["weights_sha256"]]
     real = recipe["reference_images"]

@@ -18,6 +18,7 @@ from pixelflow.cli.arguments import (
     RunPath,
     Sampler,
     SamplingOverrides,
+    SamplingSettings,
     Steps,
     Weights,
 )
@@ -47,6 +48,7 @@ def exporting(name: str, reference: str) -> Callable[..., None]:
         sampler: Sampler = None,
         guidance: Guidance = None,
         grid: Grid = None,
+        settings: SamplingSettings = None,
         rewriter: Rewriter = None,
         seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Another seed draws other images.")] = 0,
         weights: Weights = "ema",
@@ -69,7 +71,7 @@ def exporting(name: str, reference: str) -> Callable[..., None]:
         from pixelflow.system.distributed import joined
         from pixelflow.system.files import check_writable
 
-        changes = sampling_changes(steps=steps, sampler=sampler, guidance=guidance, grid=grid)
+        changes = sampling_changes(steps=steps, sampler=sampler, guidance=guidance, grid=grid, settings=settings)
         layout: ExportLayout = resolved(reference)()
         choice = None if rewriter is None else chosen(rewriter)
         tasks = layout.read(prompts)

@@ -1,7 +1,7 @@
 """``pixelflow new-plugin``.
 
-The modules in ``skeleton/`` are working components named ``acme.*``, which are also the examples of docs/kinds;
-the new plugin's name takes the place of ``acme``.
+The modules in ``skeleton/`` are working components named ``acme.*``, which are also the examples of docs/kinds, and a
+command; the new plugin's name takes the place of ``acme``.
 """
 
 from __future__ import annotations
@@ -14,17 +14,20 @@ from typing import Annotated
 import typer
 
 from pixelflow.cli import completing
-from pixelflow.cli.added_component import free_number, module_name, numbered, with_component
+from pixelflow.cli.added_component import free_number, module_name, numbered, with_command, with_component
 from pixelflow.core import kinds
 from pixelflow.system.errors import CannotWriteError, UsageError
 from pixelflow.system.terminal import tell
 
 SKELETON = Path(__file__).with_name("skeleton")
 
-KINDS = tuple(sorted(kind.name for kind in kinds.BUILT_IN))
+COMMAND = "command"
+KINDS = (*sorted(kind.name for kind in kinds.BUILT_IN), COMMAND)
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _LONGEST_NAME = 40
+_LARGEST = 1 << 20
+"""Bytes of a plugin's pyproject.toml."""
 
 
 def new_plugin(
@@ -33,13 +36,15 @@ def new_plugin(
         str, typer.Option(help=f"What it adds: {', '.join(KINDS)}.", autocompletion=completing.choices(KINDS))
     ] = "sampler",
     out: Annotated[Path, typer.Option(help="Where its folder is made.")] = Path(),
-    add: Annotated[bool, typer.Option("--add", help="Add the component to the plugin that is there already.")] = False,
+    add: Annotated[bool, typer.Option("--add", help="Add it to the plugin that is there already.")] = False,
 ) -> None:
-    """Write a plugin that works as written: a folder to install with pip, with a component and its test."""
+    """Write a plugin that works as written: a folder to install with pip, with a component or command and its test."""
     _check(name, kind)
     folder = out / f"pixelflow-{name}"
     if add:
-        tell(f"{folder}: one more {kind}, {_add(folder, name, kind)}; next:  pixelflow check-plugin {name}")
+        known_to_pip = f"pip install -e {folder}  and  " if kind == COMMAND else ""
+        added = _add(folder, name, kind)
+        tell(f"{folder}: one more {kind}, {added}; next:  {known_to_pip}pixelflow check-plugin {name}")
         return
     _write(folder, files(name, kind))
     tell(f"{folder}: a new {kind}; next:  pip install -e {folder}  and  pixelflow check-plugin {name}")
@@ -50,6 +55,7 @@ def files(name: str, kind: str) -> dict[str, str]:
     from pixelflow.system.distribution import DISTRIBUTION
 
     package, module = _package(name), _skeleton(name, kind)
+    own = f"{COMMAND}." if kind == COMMAND else ""
     words = {
         "distribution": DISTRIBUTION,
         "name": name,
@@ -57,33 +63,40 @@ def files(name: str, kind: str) -> dict[str, str]:
         "kind": kind,
         "title": module.partition('"""')[2].partition(".")[0],
         "component": _component(kind, module),
-        "type": _type(module),
+        "type": _type(name, kind, module),
     }
-    words["choice"] = kinds.known()[kind].choice(words["type"])
+    words["choice"] = _choice(kind, words["type"])
+    project = _filled("pyproject.toml", words)
+    if kind == COMMAND:
+        project = with_command(project, words["type"], f"{package}.{kind}:{words['component']}")
     return {
         f"{package}/{kind}.py": module,
-        f"{package}/__init__.py": _filled("__init__.py", words),
-        "pyproject.toml": _filled("pyproject.toml", words),
-        "README.md": _filled("README.md", words),
-        "tests/test_plugin.py": _filled("test_plugin.py", words),
+        f"{package}/__init__.py": _filled(f"{own}__init__.py", words),
+        "pyproject.toml": project,
+        "README.md": _filled(f"{own}README.md", words),
+        "tests/test_plugin.py": _filled(f"{own}test_plugin.py", words),
     }
 
 
 def _add(folder: Path, name: str, kind: str) -> str:
-    """Write one more component into a plugin's folder; returns its type. The plugin's test runs over all of them."""
-    from pixelflow.system.files import write_text
+    """Write one more component or command into a plugin's folder; returns its name. The plugin's test finds all."""
+    from pixelflow.system.files import read_bytes, write_text
 
     package = _package(name)
     number = free_number(folder / package, kind)
     module = _skeleton(name, kind)
-    component, type_name = _component(kind, module), _type(module)
-    module = numbered(module, component, type_name, number)
-    component, type_name, file = _component(kind, module), _type(module), module_name(kind, number)
-    hook = with_component(folder / package / "__init__.py", f"{package}.{file}", component)
+    module = numbered(module, _component(kind, module), _type(name, kind, module), number)
+    component, type_name, file = _component(kind, module), _type(name, kind, module), module_name(kind, number)
+    if kind == COMMAND:
+        changed, target = folder / "pyproject.toml", f"{package}.{file}:{component}"
+        text = with_command(read_bytes(changed, _LARGEST).decode(), type_name, target)
+    else:
+        changed = folder / package / "__init__.py"
+        text = with_component(changed, f"{package}.{file}", component)
     readme = folder / "README.md"
-    told = f"\n{type_name}:\n\n    pixelflow {kinds.known()[kind].choice(type_name)}\n"
+    told = f"\n{type_name}:\n\n    pixelflow {_choice(kind, type_name)}\n"
     write_text(folder / package / f"{file}.py", module)
-    write_text(folder / package / "__init__.py", hook)
+    write_text(changed, text)
     if readme.is_file():
         write_text(readme, readme.read_text("utf-8").rstrip() + "\n" + told)
     return type_name
@@ -98,11 +111,17 @@ def _skeleton(name: str, kind: str) -> str:
 
 
 def _component(kind: str, module: str) -> str:
-    return _only(rf"^class (\w+)\({kind.title()}\):", module)
+    """The name of the class, or of a command's function."""
+    return _only(r"^def (\w+)\(" if kind == COMMAND else rf"^class (\w+)\({kind.title()}\):", module)
 
 
-def _type(module: str) -> str:
-    return _only(r'type: Literal\["([^"]+)"\]', module)
+def _type(name: str, kind: str, module: str) -> str:
+    """What people type: a component's type, or a command."""
+    return f"{name}-{_component(kind, module)}" if kind == COMMAND else _only(r'type: Literal\["([^"]+)"\]', module)
+
+
+def _choice(kind: str, type_name: str) -> str:
+    return f"{type_name} RUN" if kind == COMMAND else kinds.known()[kind].choice(type_name)
 
 
 def _only(pattern: str, text: str) -> str:

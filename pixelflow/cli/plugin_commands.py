@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any
 
 import typer
 
@@ -37,7 +36,7 @@ class PluginCommand:
     refused: str = ""
     """Why it cannot be called by its name; empty if it can."""
 
-    def function(self) -> Callable[..., Any]:
+    def function(self) -> Callable[..., object]:
         """Import it.
 
         Raises:
@@ -58,7 +57,7 @@ class PluginCommand:
             raise
         except BaseException as error:  # SystemExit too, which a careless module may raise
             raise MissingDependencyError(f"{what} cannot be used: {one_line(error)}") from error
-        command: Callable[..., Any] = found
+        command: Callable[..., object] = found
         return command
 
 
@@ -103,7 +102,7 @@ def line_to_complete() -> list[str] | None:
     return (os.environ.get("_TYPER_COMPLETE_ARGS") or os.environ.get("COMP_WORDS", "")).split()[1:]
 
 
-def offered(command: PluginCommand, line: Sequence[str]) -> Callable[..., Any]:
+def offered(command: PluginCommand, line: Sequence[str]) -> Callable[..., object]:
     """The function of a command for TAB: it is imported where its options are asked for, and else only named."""
     with suppress(MissingDependencyError):
         if line[:1] == [command.name]:

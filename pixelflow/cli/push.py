@@ -27,11 +27,11 @@ def push(
 ) -> None:
     """Give a run to others: weights, spec, a card with recipe, data and evaluations, and code for diffusers.
 
-    Without --upload the folder is only written, to be looked at; a folder that is there goes up as it is, so that the
-    card can be edited before.
+    Without --upload the folder is only written, to be looked at; a folder that is there, of the same weights, goes up
+    as it is, so that the card can be edited before.
     """
     from pixelflow.hub.address import read_address
-    from pixelflow.hub.folder import foreign_parts, write_folder
+    from pixelflow.hub.folder import check_is_of, foreign_parts, write_folder
     from pixelflow.hub.uploading import upload as uploaded
     from pixelflow.runs.runfolder import RunFolder
     from pixelflow.system.files import check_writable
@@ -39,7 +39,9 @@ def push(
     read_address(f"hf://{repository}")
     opened = RunFolder(run)
     folder = out or opened.path / "hub" / repository.replace("/", "--")
-    if not (upload and folder.is_dir()):
+    if upload and folder.is_dir():
+        check_is_of(folder, opened, step, weights)
+    else:
         check_writable(folder)
         foreign = foreign_parts(opened.read_spec(to_draw=True))
         if foreign:

@@ -21,9 +21,11 @@ from pixelflow.cli.arguments import (
     RunPath,
     Sampler,
     SamplingOverrides,
+    SamplingSettings,
     Steps,
     Weights,
 )
+from pixelflow.cli.previews import show
 from pixelflow.cli.progress import bars
 from pixelflow.system.terminal import say, tell
 
@@ -78,6 +80,7 @@ def sample(
     sampler: Sampler = None,
     guidance: Guidance = None,
     grid: Grid = None,
+    settings: SamplingSettings = None,
     weak: Annotated[
         Path | None,
         typer.Option(metavar="RUN", help="A weaker run, for autoguidance.", autocompletion=completing.runs),
@@ -116,7 +119,7 @@ def sample(
     from pixelflow.system.distributed import joined
 
     def wished(opened: Run, weak_run: Run | None) -> Order:
-        changes = sampling_changes(steps=steps, sampler=sampler, guidance=guidance, grid=grid)
+        changes = sampling_changes(steps=steps, sampler=sampler, guidance=guidance, grid=grid, settings=settings)
         sampling = changed_sampling(opened.spec, changes, overrides or ())
         captions = [*(prompt or []), *(read_prompts(prompts) if prompts else [])]
         given = {LABEL.name: _names(labels, opened), CAPTION.name: captions, **read_fields(field or ())}
@@ -181,7 +184,7 @@ def _draw(
         parallel: processes that all draw; the first looks at the folder and writes.
         is_new: whether to draw in any case.
     """
-    from pixelflow.generation.gallery import Gallery, Subject, holds, place_for
+    from pixelflow.generation.gallery import GRID, Gallery, Subject, holds, place_for
     from pixelflow.runs.environment import environment
     from pixelflow.system.files import check_writable
 
@@ -204,6 +207,7 @@ def _draw(
     stages = " + ".join(f"{spent:g}" for spent in record.nfe)
     by_stage = f" ({stages} by stage)" if len(record.nfe) > 1 else ""
     tell(f"{_images(record.images)} in {record.seconds:.1f} s, {sum(record.nfe):g} NFE each{by_stage}: {folder}")
+    show(folder / GRID)
 
 
 def _drawn(run: Run, weak: Weaker | None, order: Order, first: int, parallel: Parallel) -> Iterator[Drawn]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -87,7 +87,7 @@ class ByteText(Conditioner):
                 nn.init.normal_(table.weight, std=0.5)
         nn.init.normal_(self.places, std=0.02)
 
-    def prepare(self, values: Sequence[Any]) -> Tensor:
+    def prepare(self, values: Sequence[object]) -> Tensor:
         captions = checked(values)
         return self._rows(captions, [[*caption.encode(), _END] for caption in captions])
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,8 +18,9 @@ _SHOWN = 60
 logger = logging.getLogger(__name__)
 
 
-def checked(values: Sequence[Any]) -> list[str]:
+def checked(values: Sequence[object]) -> list[str]:
     """The captions, if they are text; raises UsageError otherwise."""
+    captions = []
     for value in values:
         if not isinstance(value, str):
             raise UsageError(f"a caption must be text, not {value!r}")
@@ -28,7 +28,8 @@ def checked(values: Sequence[Any]) -> list[str]:
             value.encode()
         except UnicodeEncodeError:
             raise UsageError(f"the caption {value!r} is not valid Unicode text; was it read as UTF-8?") from None
-    return list(values)
+        captions.append(value)
+    return captions
 
 
 def shown(caption: str) -> str:

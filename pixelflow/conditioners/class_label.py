@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -56,7 +56,7 @@ class ClassLabel(Conditioner):
         table[self.classes] = theirs[-1]
         return {"table.weight": table}
 
-    def prepare(self, values: Sequence[Any]) -> Tensor:
+    def prepare(self, values: Sequence[object]) -> Tensor:
         labels = torch.as_tensor(values)
         if labels.is_floating_point() or labels.ndim != 1:
             raise UsageError("labels must be whole numbers, one an image")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -28,7 +27,7 @@ def tokeniser(folder: Path, owner: str) -> Callable[[list[str]], list[list[int]]
 @lru_cache(maxsize=2)
 def encoder(folder: Path, device: torch.device, dtype: torch.dtype, owner: str, architecture: str) -> nn.Module:
     """A frozen encoder by the name of its class in transformers; raises DataError for files that do not do."""
-    model: Any = getattr(transformers_for(owner), architecture)
+    model = getattr(transformers_for(owner), architecture)
     try:
         read, report = model.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True

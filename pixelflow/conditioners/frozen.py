@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field
@@ -100,7 +100,7 @@ class FrozenText(Conditioner):
             return fitting[0] if len(fitting) == 1 else None
 
         @property
-        def record(self) -> dict[str, Any]:
+        def record(self) -> dict[str, object]:
             """What the cache says of the encoder."""
             return self.model_dump(mode="json", exclude={"project", "cache"})
 
@@ -177,7 +177,7 @@ class FrozenText(Conditioner):
         """States (b m dim) and mask (b m) to what the backbone is conditioned on, through what is trained."""
         return Condition(tokens=states if self.projection is None else self.projection(states), mask=mask)
 
-    def prepare(self, values: Sequence[Any]) -> Tensor:
+    def prepare(self, values: Sequence[object]) -> Tensor:
         captions = checked(values)
         if self.params.cache is None:
             return self.rows(captions)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,7 @@ from pixelflow.system import pretrained
 from pixelflow.system.distribution import install
 from pixelflow.system.errors import DataError, MissingDependencyError, MissingInputError
 from pixelflow.system.files import read_bytes
-from pixelflow.system.records import LARGEST
+from pixelflow.system.records import LARGEST, Body
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 """22 million parameters, 384 channels; its sentences' cosines tell how near their meanings are (arXiv 1908.10084)."""
@@ -111,7 +111,7 @@ def _configured(folder: Path) -> tuple[int, int | None]:
     """Channels of an encoder, and the tokens that it reads at most, where it has a limit."""
     path = folder / "config.json"
     try:
-        config: dict[str, Any] = json.loads(read_bytes(path, LARGEST))
+        config: Body = json.loads(read_bytes(path, LARGEST))
         dim, longest = int(config["hidden_size"]), config.get("max_position_embeddings")
         if config.get("is_encoder_decoder"):
             raise DataError(f"sentence: {path} is of an encoder with a decoder; of T5's kind: type: t5")

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import BaseModel
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -39,7 +38,7 @@ def _below_a_key(body: Body) -> Body:
 
 
 class _Told(BaseModel):
-    encoder: dict[str, Any]
+    encoder: dict[str, object]
 
 
 ENCODER = FileKind(
@@ -73,7 +72,7 @@ class TokenCache:
         self._sorted = keys[self._order]
         self._firsts = np.cumsum([0, *(len(shard.keys) for shard in self._shards)])
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> TokenCache:
+    def __deepcopy__(self, memo: dict[int, object]) -> TokenCache:
         """Itself: nothing in it changes, and it may be larger than the memory."""
         return self
 
@@ -106,7 +105,7 @@ class _Shard:
     def __init__(self, path: Path) -> None:
         self.path = path
         keys, ends = self._tensor("keys"), self._tensor("ends")
-        self.keys: NDArray[Any] = np.frombuffer(keys.numpy().tobytes(), _KEY)
+        self.keys: np.ndarray = np.frombuffer(keys.numpy().tobytes(), _KEY)
         self._ends = [0, *ends.tolist()]
         self._sums = self._checked_sums(keys, ends)
         self._is_read = np.zeros(len(self.keys), bool)
@@ -203,14 +202,14 @@ def _digest(number: str | None, keys: Tensor, ends: Tensor, sums: Tensor, states
     return own.hexdigest()
 
 
-def create(folder: Path, encoder: Mapping[str, Any]) -> None:
+def create(folder: Path, encoder: Mapping[str, object]) -> None:
     """Make a folder for what `encoder` describes, if it is not there; raises CannotWriteError."""
     with writing(folder, "; set the conditioner's cache to another folder"):
         folder.mkdir(parents=True, exist_ok=True)
     ENCODER.write(folder / _ENCODER, {"encoder": dict(encoder)})
 
 
-def encoders(root: Path) -> list[dict[str, Any]]:
+def encoders(root: Path) -> list[Body]:
     """What the folders below `root` say of their encoders; raises DataError."""
     found = []
     for path in sorted(root.glob(f"*/{_ENCODER}")):

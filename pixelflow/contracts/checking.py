@@ -28,7 +28,7 @@ class Outcome:
     reason: str = ""
 
 
-def run(check: Check, params: Any) -> Outcome:
+def run(check: Check, params: object) -> Outcome:
     """Run one check; what it raises becomes the outcome's reason."""
     promise = (check.__doc__ or check.__name__).splitlines()[0]
     try:
@@ -50,9 +50,10 @@ def expect(condition: bool, otherwise: str) -> None:
         raise ContractError(otherwise)
 
 
-def expect_like(got: Any, shape: Sequence[int], dtype: torch.dtype, what: str) -> None:
+def expect_like(got: object, shape: Sequence[int], dtype: torch.dtype, what: str) -> None:
     """Raise ContractError unless `got` is a finite tensor of this shape and dtype."""
-    expect(isinstance(got, Tensor), f"{what} is a {type(got).__name__}, not a tensor")
+    if not isinstance(got, Tensor):
+        raise ContractError(f"{what} is a {type(got).__name__}, not a tensor")
     expect(tuple(got.shape) == tuple(shape), f"{what} has shape {tuple(got.shape)}, not {tuple(shape)}")
     expect(got.dtype == dtype, f"{what} is {got.dtype}, not {dtype}")
     expect(bool(got.isfinite().all()), f"{what} is not finite")

@@ -91,17 +91,21 @@ def gives_a_velocity(params: Guidance.Params) -> None:
 
 
 def spends_what_it_says(params: Guidance.Params) -> None:
-    """It spends exactly the network evaluations that ``nfe`` states."""
+    """It spends exactly the network evaluations that ``nfe`` states, and over many times ``nfe_over``."""
     guidance: Guidance = params.build()
     cascade = _cascade(_fitting_stages(params))
     for stage in cascade.stages:
+        for tau in _TIMES:
+            branches = _LinearBranches(cascade, stage, 0.3)
+            guidance.guide(branches)(torch.randn(1, 1, 8, 8), tau)
+            stated, spent = guidance.nfe(stage, tau), branches.spent
+            expect(spent == stated, f"at {tau} of stage {stage.index} it spends {spent} and states {stated}")
         branches = _LinearBranches(cascade, stage, 0.3)
         velocity = guidance.guide(branches)
         for tau in _TIMES:
-            before = branches.spent
             velocity(torch.randn(1, 1, 8, 8), tau)
-            stated, spent = guidance.nfe(stage, tau), branches.spent - before
-            expect(spent == stated, f"at {tau} of stage {stage.index} it spends {spent} and states {stated}")
+        stated, spent = guidance.nfe_over(stage, _TIMES), branches.spent
+        expect(spent == stated, f"at {len(_TIMES)} times of stage {stage.index} it spends {spent} and states {stated}")
 
 
 def uses_the_branches_that_it_names(params: Guidance.Params) -> None:

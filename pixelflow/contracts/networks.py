@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +20,10 @@ _PATCHES = (2, 2)
 _CONTEXT = 12
 _WIDTH = 24
 
+M = TypeVar("M", bound=nn.Module)
 
-def _awake(network: Any) -> Any:
+
+def _awake(network: M) -> M:
     """The network with small random weights everywhere: those that start at zero would hide mistakes."""
     for parameter in network.parameters():
         nn.init.normal_(parameter, std=0.05)
@@ -29,8 +31,7 @@ def _awake(network: Any) -> Any:
 
 
 def _backbone(params: Backbone.Params, context_dim: int | None = None) -> Backbone:
-    backbone: Backbone = _awake(params.build(channels=3, patches=_PATCHES, context_dim=context_dim))
-    return backbone
+    return _awake(params.build(channels=3, patches=_PATCHES, context_dim=context_dim))
 
 
 def _batch(width: int, context_dim: int | None = None) -> Query:
@@ -142,19 +143,20 @@ def states_its_cost(params: Backbone.Params) -> None:
     expect(0 < small.activations < large.activations, "more tokens do not keep more activations")
 
 
-def _resolved(params: Conditioner.Params) -> Any:
+def _resolved(params: Conditioner.Params) -> Conditioner.Params:
     cls = params.component
     assert issubclass(cls, Conditioner)
     digits = built_in("dataset", "digits", height=8, width=8, channels=1)
-    return params.resolved(digits if cls.reads == LABEL.name else WithField(digits, cls.reads, cls.examples()))
+    found = params.resolved(digits if cls.reads == LABEL.name else WithField(digits, cls.reads, cls.examples()))
+    assert isinstance(found, Conditioner.Params)
+    return found
 
 
 def _conditioner(params: Conditioner.Params) -> Conditioner:
-    conditioner: Conditioner = _resolved(params).build(width=_WIDTH)
-    return conditioner
+    return _resolved(params).build(width=_WIDTH)
 
 
-def _values(conditioner: Conditioner) -> Sequence[Any]:
+def _values(conditioner: Conditioner) -> Sequence[object]:
     return conditioner.examples()
 
 

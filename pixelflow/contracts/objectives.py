@@ -70,7 +70,7 @@ def treats_images_alone(params: Prediction.Params) -> None:
 
 
 def lies_in_the_stage(params: Times.Params) -> None:
-    """Any number of times in [0, 1), on the CPU."""
+    """As many times as wanted in [0, 1), on the CPU."""
     times: Times = params.build()
     for count in (0, 1, 1000):
         drawn = times.sample(count, torch.Generator().manual_seed(0))

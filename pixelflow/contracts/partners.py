@@ -24,7 +24,7 @@ def built_in(kind: str, name: str, **wiring: Any) -> Any:
 class WithField(Dataset):
     """A data set whose samples also have a field, of a few values in turn."""
 
-    def __init__(self, dataset: Dataset, name: str, values: Sequence[Any]) -> None:
+    def __init__(self, dataset: Dataset, name: str, values: Sequence[object]) -> None:
         super().__init__(dataset.params)
         self._dataset, self._name, self._values = dataset, name, values
         self.classes = dataset.classes
@@ -38,7 +38,7 @@ class WithField(Dataset):
             return sample
         value = self._values[index % len(self._values)]
         if self._name == CAPTION.name:
-            return replace(sample, caption=value)
+            return replace(sample, caption=str(value))
         return replace(sample, fields={**sample.fields, self._name: value})
 
 

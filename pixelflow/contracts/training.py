@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -59,7 +58,7 @@ def _alone(work: Work, part: int) -> Work:
     return work.parts(2)[part]
 
 
-def _are_losses(losses: Any, work: Work) -> None:
+def _are_losses(losses: Sequence[Tensor], work: Work) -> None:
     expect(isinstance(losses, list), f"it gives a {type(losses).__name__}, not a list")
     expect(len(losses) == len(work.groups), f"{len(work.groups)} groups have {len(losses)} tensors of losses")
     for loss, group in zip(losses, work.groups, strict=True):
@@ -95,8 +94,8 @@ def trains_its_network(params: Objective.Params) -> None:
     model = _model(0)
     objective = _objective(params, model)
     _reaches(objective(_work(model)), model, "the network")
-    teacher: Any = objective.teacher
-    if teacher is not None:
+    teacher = objective.teacher
+    if isinstance(teacher, nn.Module):
         expect(all(p.grad is None for p in teacher.parameters()), "the second network gets gradients")
 
 

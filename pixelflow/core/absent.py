@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NoReturn
 
 from pydantic import ConfigDict, PrivateAttr
 
@@ -28,11 +28,11 @@ class Absent(ComponentParams):
     _owner: str = PrivateAttr("")
     _reason: str = PrivateAttr("")
 
-    def build(self, *others: Any, **wiring: Any) -> Any:
+    def build(self, *others: object, **wiring: object) -> NoReturn:
         """Raise MissingDependencyError."""
         raise MissingDependencyError(self._reason)
 
-    def check(self, *given: Any) -> None:
+    def check(self, *given: object) -> None:
         """Nothing is known to be wrong."""
 
     def plain(self) -> Absent:
@@ -69,7 +69,7 @@ def among(spec: Settings) -> Find:
     return lambda kind, name: owners.get((kind, name))
 
 
-def stand_in(kind: str, block: Mapping[str, Any]) -> Absent | None:
+def stand_in(kind: str, block: Mapping[str, object]) -> Absent | None:
     """In the place of a component that is not registered; None where it may not be absent."""
     find, name = _find.get(), block.get("type")
     owner = find(kind, name) if find is not None and isinstance(name, str) else None
@@ -81,7 +81,7 @@ def stand_in(kind: str, block: Mapping[str, Any]) -> Absent | None:
     return found
 
 
-def dumped(value: Any, dump: Callable[[Any], Any]) -> Any:
+def dumped(value: ComponentParams, dump: Callable[[ComponentParams], object]) -> object:
     """Serialise a slot's value; of a stand-in what was read."""
     if isinstance(value, Absent):
         return {"type": value.type, **(value.__pydantic_extra__ or {})}

@@ -1,7 +1,8 @@
 """The one seam to attention kernels: packed self-attention, of two streams too, and cross-attention to padded context.
 
 On CPUs, and wherever images of one shape lie together in numbers, one batched call a resolution is best.
-On GPUs a packed batch goes through a block-diagonal kernel (torch's varlen, else xformers) in one launch.
+On GPUs a packed batch goes through whichever kernel a short measurement found to be the fastest there, which is kept:
+block-diagonal ones (torch's varlen, FlashAttention 3, xformers) in one launch, or a batched call a resolution.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ import functools
 import os
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
+from pixelflow.core.attention_speed import Kernel, measured
 from pixelflow.core.packing import Joint, Layout, Padding, Span
 from pixelflow.system.errors import MissingDependencyError, UsageError
 
@@ -24,8 +25,6 @@ BACKEND_VARIABLE = "PIXELFLOW_ATTENTION"
 
 _MASKED = -10000.0
 """What the release adds to the score of a masked position."""
-
-Kernel = Callable[[Tensor, Tensor, Tensor, Layout], Tensor]
 
 
 def self_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
@@ -39,7 +38,8 @@ def self_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
     """
     if layout.is_uniform:  # a plain batch
         return _batched(*(part.unflatten(0, (layout.images, layout.longest)) for part in (q, k, v)))
-    return _kernel(q.device.type, q.dtype)(q, k, v, layout)
+    name: str = _kernel(q.device.type, q.dtype)
+    return KERNELS[name](q, k, v, layout)
 
 
 def cross_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, layout: Layout) -> Tensor:
@@ -54,14 +54,33 @@ def cross_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, layout: Layou
     Returns:
         (n heads head_dim)
     """
+    if layout.is_uniform:
+        return _batched(q.unflatten(0, (layout.images, layout.longest)), k, v, _bias(mask.bool()))
+    if layout.is_one_of_many:
+        found: Tensor = _uncompiled(_cross_by_span, q, k, v, mask, layout)
+        return found
+    return _cross_by_span(q, k, v, mask, layout)
+
+
+def _cross_by_span(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, layout: Layout) -> Tensor:
     outputs = []
     counts = [span.count for span in layout.spans]
     for queries, keys, values, allowed in zip(
         layout.split(q), k.split(counts), v.split(counts), mask.bool().split(counts), strict=True
     ):
-        bias = rearrange(_MASKED * allowed.logical_not(), "b m -> b 1 1 m")
-        outputs.append(_batched(queries, keys, values, bias))
+        outputs.append(_batched(queries, keys, values, _bias(allowed)))
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+
+
+def _bias(allowed: Tensor) -> Tensor:
+    """What a mask (b m) adds to scores (b heads l m)."""
+    return rearrange(_MASKED * allowed.logical_not(), "b m -> b 1 1 m")
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def _uncompiled(function: Callable[..., Tensor], *given: object) -> Tensor:
+    """A call that compiled blocks leave as it is: it would be compiled anew for each mix of shapes."""
+    return function(*given)
 
 
 def joint_attention(
@@ -88,6 +107,13 @@ def grouped_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor
     Returns:
         (n heads head_dim)
     """
+    if layout.is_one_of_many:
+        found: Tensor = _uncompiled(_by_span, q, k, v, layout)
+        return found
+    return _by_span(q, k, v, layout)
+
+
+def _by_span(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
     if all(span.is_even for span in layout.spans):
         parts = zip(layout.split(q), layout.split(k), layout.split(v), strict=True)
         outputs = [_batched(queries, keys, values) for queries, keys, values in parts]
@@ -117,7 +143,7 @@ def _batched(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Ten
     """
     dtype = v.dtype
     q, k, v = (part.transpose(1, 2) for part in (q, k, v))  # b heads l d
-    if v.device.type == "cpu" and dtype.itemsize == 2:  # there the backward pass takes four times as long in 16 bits
+    if v.device.type == "cpu" and v.requires_grad and dtype.itemsize == 2:  # the backward pass would take four times
         q, k, v = q.float(), k.float(), v.float()
     bias = None if bias is None else bias.to(q.dtype)
     has_autocast = torch.is_autocast_enabled(v.device.type)
@@ -145,23 +171,38 @@ def xformers_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tenso
 
 
 @functools.lru_cache(maxsize=64)
-def xformers_mask(layout: Layout) -> Any:
+def xformers_mask(layout: Layout) -> object:
     """Xformers' description of a packed batch; on CPUs a test oracle for the other kernels."""
     from xformers.ops.fmha.attn_bias import BlockDiagonalMask
 
     return BlockDiagonalMask.from_seqlens(list(layout.lengths), device=layout.device)
 
 
+def flash3_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
+    """FlashAttention 3's variable-length kernel (Hopper GPUs, 16-bit; arXiv 2407.08608)."""
+    from flash_attn_interface import flash_attn_varlen_func
+
+    output = flash_attn_varlen_func(q, k, v, layout.bounds, layout.bounds, layout.longest, layout.longest)
+    given: Tensor = output[0] if isinstance(output, tuple) else output
+    return given
+
+
 KERNELS: dict[str, Kernel] = {
     "grouped": grouped_attention,
     "varlen": varlen_attention,
+    "flash3": flash3_attention,
     "xformers": xformers_attention,
 }
 
 
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # a traced block gets the name alone
+def _kernel(device_type: str, dtype: torch.dtype) -> str:
+    return _chosen(device_type, dtype)
+
+
 @functools.cache
-def _kernel(device_type: str, dtype: torch.dtype) -> Kernel:
-    return KERNELS[choose_kernel(device_type, dtype)]
+def _chosen(device_type: str, dtype: torch.dtype) -> str:
+    return choose_kernel(device_type, dtype)
 
 
 def choose_kernel(device_type: str, dtype: torch.dtype) -> str:
@@ -176,24 +217,37 @@ def choose_kernel(device_type: str, dtype: torch.dtype) -> str:
         raise UsageError(f"{BACKEND_VARIABLE}={wanted} is unknown; use one of: auto, {', '.join(KERNELS)}")
     usable = [name for name, reason in available_kernels(device_type, dtype).items() if reason is None]
     if wanted == "auto":
-        return next((name for name in ("varlen", "xformers") if name in usable), "grouped")
+        if len(usable) < 2:
+            return usable[0]
+        spent = kernel_speeds(device_type, dtype)
+        return min(spent, key=lambda name: spent[name]) if spent else usable[0]
     if wanted not in usable:
         reason = available_kernels(device_type, dtype)[wanted]
         raise MissingDependencyError(f"{BACKEND_VARIABLE}={wanted} cannot be used here: {reason}")
     return wanted
 
 
+def kernel_speeds(device_type: str, dtype: torch.dtype) -> dict[str, float]:
+    """Milliseconds of every kernel that can run on the device with this dtype; see `attention_speed.measured`."""
+    usable = [name for name, reason in available_kernels(device_type, dtype).items() if reason is None]
+    return measured({name: KERNELS[name] for name in usable}, torch.device(device_type), dtype)
+
+
 def available_kernels(device_type: str, dtype: torch.dtype) -> dict[str, str | None]:
     """For each kernel None if it can run on the device with this dtype, else why it cannot."""
-    reasons: dict[str, str | None] = {"grouped": None, "varlen": None, "xformers": None}
+    reasons: dict[str, str | None] = dict.fromkeys(KERNELS)
     if device_type != "cuda":
-        return reasons | dict.fromkeys(("varlen", "xformers"), "needs a CUDA device")
+        return reasons | dict.fromkeys(_MODULES, "needs a CUDA device")
     if dtype not in (torch.float16, torch.bfloat16):
-        reasons["varlen"] = "needs 16-bit precision (training.precision: bfloat16)"
-    for name, module in (("varlen", "torch.nn.attention.varlen"), ("xformers", "xformers.ops")):
+        reasons |= dict.fromkeys(("varlen", "flash3"), "needs 16-bit precision (training.precision: bfloat16)")
+    for name, module in _MODULES.items():
         if reasons[name] is None and not _importable(module):
             reasons[name] = f"{module} cannot be imported"
     return reasons
+
+
+_MODULES = {"varlen": "torch.nn.attention.varlen", "flash3": "flash_attn_interface", "xformers": "xformers.ops"}
+"""Where the kernels come from that need a GPU."""
 
 
 @functools.cache

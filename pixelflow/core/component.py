@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, ValidatorFunctionWrapHandler, field_validator
 from pydantic_core import CoreSchema
@@ -19,9 +19,11 @@ from pixelflow.system.files import at_home
 
 Count = Annotated[int, Field(ge=1, lt=2**31)]
 """A number of things, at least one."""
+Compile = Literal["auto", True, False]
+"""Whether to compile; ``auto``: where the work is long enough to earn it back."""
 
 
-FormerKey = str | Callable[[Any], Mapping[str, Any]]
+FormerKey = str | Callable[[Any], Mapping[str, object]]
 """What became of a setting: its present name, or a function from its value to the settings that now say the same."""
 
 
@@ -41,7 +43,7 @@ class Settings(BaseModel):
 
     @field_validator("*", mode="wrap")
     @classmethod
-    def _as_written(cls, raw: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    def _as_written(cls, raw: object, validate: ValidatorFunctionWrapHandler) -> object:
         """Refuse what pydantic would convert in silence: ``true`` for 1, ``"3"`` for 3, ``"yes"`` for true.
 
         A path's ``~`` becomes the home folder.
@@ -52,7 +54,7 @@ class Settings(BaseModel):
         return _at_home(value)
 
 
-def _conversions(raw: Any, value: Any) -> Iterator[tuple[tuple[int, ...], Any, str]]:
+def _conversions(raw: object, value: object) -> Iterator[tuple[tuple[int, ...], object, str]]:
     """(path, what was given, what is needed) of every value that validation converted."""
     if isinstance(raw, (list, tuple)) and isinstance(value, (list, tuple)):
         for index, pair in enumerate(zip(raw, value, strict=False)):
@@ -65,14 +67,14 @@ def _conversions(raw: Any, value: Any) -> Iterator[tuple[tuple[int, ...], Any, s
         yield (), raw, _plain_name(value)
 
 
-def _at_home(value: Any) -> Any:
+def _at_home(value: object) -> object:
     """The value with ``~`` and ``~user`` of its paths written out; raises ValueError on one that has no home."""
     if isinstance(value, tuple):
         return tuple(_at_home(one) for one in value)
     return at_home(value) if isinstance(value, Path) else value
 
 
-def _plain_name(value: Any) -> str:
+def _plain_name(value: object) -> str:
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
     return names.get(type(value), type(value).__name__)
 
@@ -90,7 +92,7 @@ class ComponentParams(Settings):
         return self.component(self, *others, **wiring)
 
     @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, object]:
         """Under the component's name and description; ``type`` is required, as wherever there is a choice."""
         reference = handler(schema)
         described = handler.resolve_ref_schema(reference)
@@ -113,7 +115,7 @@ class Component:
         super().__init__()
         self.params = params
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         if "Params" in cls.__dict__:
             cls.Params.component = cls
@@ -144,7 +146,7 @@ def _check_wiring(cls: type[Component]) -> None:
         )
 
 
-def components(*values: Any) -> Iterator[ComponentParams]:
+def components(*values: object) -> Iterator[ComponentParams]:
     """The settings of every component within these values, outer ones first."""
     for value in values:
         if isinstance(value, ComponentParams):

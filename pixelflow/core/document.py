@@ -56,7 +56,31 @@ class Document:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2 numbers and booleans: ``1e-4`` is a number, ``no`` and ``on`` are text."""
+    """YAML 1.2 numbers and booleans: ``1e-4`` is a number, ``no`` and ``on`` are text.
+
+    It stops at what would make a small file large or slow, as it is met. Aliases can blow a file up to any size, and
+    specs do not need them. The time that reading takes grows with depth squared.
+    """
+
+    source = ""
+    """Of the text, for errors."""
+    _depth = _parts = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]  # in the stubs of yaml
+        if isinstance(event, yaml.AliasEvent):
+            raise SpecError(
+                f"{_where(self.source, event)} aliases (*name) are not allowed in specs; write the value out"
+            )
+        self._parts += 1
+        if self._parts > _MAX_PARTS:
+            raise SpecError(f"{_where(self.source, event)} is part {self._parts} of the document; this is not a spec")
+        if self._depth > _MAX_DEPTH and isinstance(event, yaml.CollectionStartEvent):  # the document itself is none
+            raise SpecError(f"{_where(self.source, event)} is nested more than {_MAX_DEPTH} levels deep")
+        self._depth += 1
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -110,7 +134,7 @@ def _unreadable(character: int) -> str:
     return f"the control character {character:#04x}; is this a text file?"
 
 
-def parse_value(text: str, source: str) -> Any:
+def parse_value(text: str, source: str) -> object:
     """The value of an option or of ``key=value``: YAML in which nothing is a comment, a directive or a document's mark.
 
     Raises:
@@ -125,7 +149,7 @@ def parse_value(text: str, source: str) -> Any:
     return _replaced(data, stand_in, "#")
 
 
-def _replaced(data: Any, old: str, new: str) -> Any:
+def _replaced(data: object, old: str, new: str) -> object:
     """Plain data with `old` replaced in all keys and texts."""
     if isinstance(data, dict):
         return {key.replace(old, new): _replaced(value, old, new) for key, value in data.items()}
@@ -135,8 +159,8 @@ def _replaced(data: Any, old: str, new: str) -> Any:
 
 
 def _parsed(text: str, source: str) -> Document:
-    _refuse_excess(text, source)
     loader = _Loader(text)
+    loader.source = source
     try:
         document = Document(source, None)
         node = loader.get_single_node()
@@ -146,24 +170,7 @@ def _parsed(text: str, source: str) -> Document:
         loader.dispose()
 
 
-def _refuse_excess(text: str, source: str) -> None:
-    """Stop at what would make a small file large or slow, as it is met, before anything is built.
-
-    Aliases can blow a file up to any size, and specs do not need them. The reader's time grows with depth squared.
-    """
-    depth = parts = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        parts += isinstance(event, yaml.NodeEvent)
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if isinstance(event, yaml.AliasEvent):
-            raise SpecError(f"{_where(source, event)} aliases (*name) are not allowed in specs; write the value out")
-        if depth > _MAX_DEPTH + 1:  # the document itself is none
-            raise SpecError(f"{_where(source, event)} is nested more than {_MAX_DEPTH} levels deep")
-        if parts > _MAX_PARTS:
-            raise SpecError(f"{_where(source, event)} is part {parts} of the document; this is not a spec")
-
-
-def _plain(loader: _Loader, node: yaml.Node, key: Key, document: Document) -> Any:
+def _plain(loader: _Loader, node: yaml.Node, key: Key, document: Document) -> object:
     """The node as dict, list or scalar; notes the place of every key below `key`."""
     document.places.setdefault(key, (node.start_mark.line + 1, node.start_mark.column + 1))
     if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
@@ -173,7 +180,7 @@ def _plain(loader: _Loader, node: yaml.Node, key: Key, document: Document) -> An
     return _scalar(loader, node, document.source)
 
 
-def _scalar(loader: _Loader, node: yaml.Node, source: str) -> Any:
+def _scalar(loader: _Loader, node: yaml.Node, source: str) -> object:
     kind = node.tag.removeprefix("tag:yaml.org,2002:")
     if kind not in _SCALARS or not isinstance(node, yaml.ScalarNode):
         tag = node.tag.replace("tag:yaml.org,2002:", "!!")
@@ -184,8 +191,8 @@ def _scalar(loader: _Loader, node: yaml.Node, source: str) -> Any:
         raise SpecError(f"{_where(source, node)} {shortened(repr(node.value))} cannot be read as {kind}") from None
 
 
-def _plain_mapping(loader: _Loader, node: yaml.MappingNode, key: Key, document: Document) -> dict[str, Any]:
-    mapping: dict[str, Any] = {}
+def _plain_mapping(loader: _Loader, node: yaml.MappingNode, key: Key, document: Document) -> dict[str, object]:
+    mapping: dict[str, object] = {}
     for key_node, value_node in node.value:
         if not isinstance(key_node, yaml.ScalarNode) or key_node.tag != "tag:yaml.org,2002:str":
             where = _where(document.source, key_node)

@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pixelflow.core.labels import label_indices
+from pixelflow.core.labels import label_indices, whole
 from pixelflow.core.sample import Sample
 from pixelflow.system import arrays
 from pixelflow.system.errors import UsageError
@@ -38,9 +37,9 @@ class ConditionField:
     For values of another kind derive from it, and make an instance known by `add`.
     """
 
-    examples: Sequence[Any] = tuple(torch.linspace(-1, end, 16).view(1, 4, 4) for end in (1.0, 0.5, -0.5))
+    examples: Sequence[object] = tuple(torch.linspace(-1, end, 16).view(1, 4, 4) for end in (1.0, 0.5, -0.5))
     """Three different values, for the checks of conditioners; see `Conditioner.examples`."""
-    nonsense: Any = "no array"
+    nonsense: object = "no array"
     """A value that a conditioner has to refuse."""
 
     def __init__(self, name: str) -> None:
@@ -56,11 +55,11 @@ class ConditionField:
         """How people give it."""
         return f"--field {self.name}=FILE.npy (or a picture), in Python fields={{{self.name!r}: ...}}"
 
-    def of(self, sample: Sample) -> Any:
+    def of(self, sample: Sample) -> object:
         """A sample's value; None where it has none."""
         return sample.fields.get(self.name)
 
-    def read(self, text: str) -> Any:
+    def read(self, text: str) -> object:
         """A value from the command line.
 
         Raises:
@@ -72,7 +71,7 @@ class ConditionField:
             raise UsageError(str(error)) from None
         return arrays.read_array(path)
 
-    def values(self, given: Any, classes: Classes) -> list[Any]:
+    def values(self, given: object, classes: Classes) -> Sequence[object]:
         """Values from Python: a sequence with one an image, or a tensor with one in each row.
 
         Raises:
@@ -85,25 +84,25 @@ class ConditionField:
         except (TypeError, ValueError, RuntimeError):
             raise UsageError(f"fields[{self.name!r}] must hold arrays of numbers, one an image") from None
 
-    def unasked(self, classes: Classes) -> list[Any]:
+    def unasked(self, classes: Classes) -> Sequence[object]:
         """What is drawn where nothing is given; raises UsageError if something has to be."""
         raise UsageError(f"this run draws from {self.many}; give {self.how}")
 
-    def kept(self, value: Any) -> Any:
+    def kept(self, value: object) -> object:
         """A value as JSON, for records."""
-        return arrays.to_json(value)
+        return arrays.to_json(torch.as_tensor(value))
 
-    def restored(self, kept: Any) -> Any:
+    def restored(self, kept: object) -> object:
         """The value again; raises DataError if it is none."""
         return arrays.from_json(kept)
 
-    def title(self, value: Any, classes: Sequence[str]) -> str | None:
+    def title(self, value: object, classes: Sequence[str]) -> str | None:
         """What stands below an image that was drawn from it; None for nothing."""
         return None
 
-    def outline(self, value: Any) -> str:
+    def outline(self, value: object) -> str:
         """A value in a few words, for people who look through a data set."""
-        return "x".join(map(str, value.shape)) or "a number"
+        return "x".join(map(str, torch.as_tensor(value).shape)) or "a number"
 
 
 class Label(ConditionField):
@@ -113,28 +112,29 @@ class Label(ConditionField):
     nonsense = 10**9
     many, how = "labels", "--labels, in Python labels="
 
-    def of(self, sample: Sample) -> Any:
+    def of(self, sample: Sample) -> object:
         return sample.label
 
-    def read(self, text: str) -> Any:
+    def read(self, text: str) -> object:
         return text
 
-    def values(self, given: Any, classes: Classes) -> list[Any]:
+    def values(self, given: object, classes: Classes) -> Sequence[object]:
         return label_indices(given, classes.names, classes.count)
 
-    def unasked(self, classes: Classes) -> list[Any]:
+    def unasked(self, classes: Classes) -> Sequence[object]:
         return list(range(classes.count))
 
-    def kept(self, value: Any) -> Any:
+    def kept(self, value: object) -> object:
         return value
 
-    def restored(self, kept: Any) -> Any:
+    def restored(self, kept: object) -> object:
         return kept
 
-    def title(self, value: Any, classes: Sequence[str]) -> str:
-        return classes[value] if value < len(classes) else str(value)
+    def title(self, value: object, classes: Sequence[str]) -> str:
+        label = whole(value)
+        return classes[label] if label < len(classes) else str(label)
 
-    def outline(self, value: Any) -> str:
+    def outline(self, value: object) -> str:
         return str(value)
 
 
@@ -145,25 +145,29 @@ class Caption(ConditionField):
     nonsense = 3.5
     many, how = "captions", '--prompt "..." or --prompts FILE, in Python prompts='
 
-    def of(self, sample: Sample) -> Any:
+    def of(self, sample: Sample) -> object:
         return sample.caption
 
-    def read(self, text: str) -> Any:
+    def read(self, text: str) -> object:
         return text
 
-    def values(self, given: Any, classes: Classes) -> list[Any]:
-        return [given] if isinstance(given, str) else list(given)
+    def values(self, given: object, classes: Classes) -> Sequence[object]:
+        if isinstance(given, str):
+            return [given]
+        if not isinstance(given, Iterable):
+            raise UsageError(f"captions must be a text or a list of texts, not {given!r}")
+        return list(given)
 
-    def kept(self, value: Any) -> Any:
+    def kept(self, value: object) -> object:
         return value
 
-    def restored(self, kept: Any) -> Any:
+    def restored(self, kept: object) -> object:
         return kept
 
-    def title(self, value: Any, classes: Sequence[str]) -> str:
+    def title(self, value: object, classes: Sequence[str]) -> str:
         return str(value)
 
-    def outline(self, value: Any) -> str:
+    def outline(self, value: object) -> str:
         return str(value)
 
 
@@ -188,13 +192,13 @@ def field_of(name: str) -> ConditionField:
     return _KNOWN.get(name) or ConditionField(name)
 
 
-def read_fields(texts: Sequence[str]) -> dict[str, list[Any]]:
+def read_fields(texts: Sequence[str]) -> dict[str, list[object]]:
     """``NAME=VALUE``, as the command line gives them, to the values of each field, in order.
 
     Raises:
         UsageError, MissingInputError, DataError: one is written otherwise, or is no value of its field.
     """
-    found: dict[str, list[Any]] = {}
+    found: dict[str, list[object]] = {}
     for text in texts:
         name, sign, value = text.partition("=")
         if not (name and sign and value):
@@ -203,14 +207,26 @@ def read_fields(texts: Sequence[str]) -> dict[str, list[Any]]:
     return found
 
 
-def columns(samples: Sequence[Sample]) -> dict[str, list[Any]]:
+def columns(samples: Sequence[Sample]) -> dict[str, list[object]]:
     """Field -> one value a sample, of the fields that all of the samples have."""
     names = dict.fromkeys([LABEL.name, CAPTION.name, *(name for sample in samples for name in sample.fields)])
     found = {name: [field_of(name).of(sample) for sample in samples] for name in names}
     return {name: column for name, column in found.items() if all(value is not None for value in column)}
 
 
-def titles(values: Mapping[str, Sequence[Any]], classes: Sequence[str]) -> list[str] | None:
+def labels_in(values: Mapping[str, Sequence[object]]) -> list[int] | None:
+    """The labels among the values of fields, if there are any."""
+    own = values.get(LABEL.name)
+    return None if own is None else [whole(label) for label in own]
+
+
+def captions_in(values: Mapping[str, Sequence[object]]) -> list[str] | None:
+    """The captions among the values of fields, if there are any."""
+    own = values.get(CAPTION.name)
+    return None if own is None else [str(caption) for caption in own]
+
+
+def titles(values: Mapping[str, Sequence[object]], classes: Sequence[str]) -> list[str] | None:
     """What stands below the images that are drawn from these: captions, else classes, else what other fields say."""
     for name in _shown_first(values):
         found = [field_of(name).title(value, classes) for value in values[name]]

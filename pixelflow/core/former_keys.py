@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from types import UnionType
-from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, NamedTuple, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -19,18 +19,20 @@ from pixelflow.core.problems import shown
 from pixelflow.core.slots import Slot
 from pixelflow.system.errors import SpecError
 
+Place = TypeVar("Place")
+
 
 class SettingsBlock(NamedTuple):
     """A block of keys and values within plain data."""
 
     model: type[BaseModel]
     """What it is validated by."""
-    data: dict[str, Any]
+    data: dict[str, object]
     key: Key
     """Where it stands."""
 
 
-def blocks(annotation: Any, data: Any, key: Key = ()) -> Iterator[SettingsBlock]:
+def blocks(annotation: object, data: object, key: Key = ()) -> Iterator[SettingsBlock]:
     """Every block within `data`, outer ones first; those of components by their types, as far as these are known."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
@@ -72,7 +74,7 @@ def renamed(model: type[BaseModel], document: Document, say: Callable[[str], Non
     return changed
 
 
-def _former(model: type[BaseModel], data: Any) -> Iterator[tuple[SettingsBlock, str]]:
+def _former(model: type[BaseModel], data: object) -> Iterator[tuple[SettingsBlock, str]]:
     for block in blocks(model, data):
         if issubclass(block.model, Settings):
             for name in block.model.former_keys:
@@ -110,9 +112,12 @@ def _is_overridden(document: Document, key: Key) -> bool:
 
 def _move(document: Document, key: Key, own: Key) -> None:
     """Errors at and below `own` are those of the places at and below `key`."""
-    places: tuple[dict[Key, Any], ...] = (document.places, document.overridden)
-    for known in places:
-        known.update({(*own, *at[len(key) :]): place for at, place in known.items() if at[: len(key)] == key})
+    _copy_below(document.places, key, own)
+    _copy_below(document.overridden, key, own)
+
+
+def _copy_below(known: dict[Key, Place], key: Key, own: Key) -> None:
+    known.update({(*own, *at[len(key) :]): place for at, place in known.items() if at[: len(key)] == key})
 
 
 def first_name(model: type[Settings], name: str) -> str:
@@ -120,7 +125,7 @@ def first_name(model: type[Settings], name: str) -> str:
     return next((former for former, now in model.former_keys.items() if now == name), name)
 
 
-def first_named(model: type[BaseModel], data: Any) -> Any:
+def first_named(model: type[BaseModel], data: object) -> object:
     """Plain data with every setting under its first name."""
     changed = copy.deepcopy(data)
     for block in list(blocks(model, changed)):

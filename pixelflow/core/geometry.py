@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -16,7 +16,7 @@ AnyDownsampler = Annotated[Downsampler.Params, Slot("downsampler")]
 AnyUpsampler = Annotated[Upsampler.Params, Slot("upsampler")]
 
 
-def _pair(value: Any) -> Any:
+def _pair(value: object) -> object:
     """``64`` means ``[64, 64]``."""
     if isinstance(value, int) and not isinstance(value, bool):
         return [value, value]

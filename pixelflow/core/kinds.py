@@ -113,6 +113,8 @@ BUILT_IN = tuple(
 """Name, title, slot, package, checks; then what stands in for one, and the command, where these need telling."""
 
 _known = {kind.name: kind for kind in BUILT_IN}
+_origins: dict[str, str] = {}
+"""Name of a plugin's kind -> the plugin, as the registry names it."""
 
 
 def known() -> dict[str, Kind]:
@@ -120,12 +122,18 @@ def known() -> dict[str, Kind]:
     return dict(_known)
 
 
-def add(kind: Kind) -> None:
+def of_plugin(origin: str) -> list[Kind]:
+    """The kinds that a plugin added."""
+    return [_known[name] for name, own in _origins.items() if own == origin]
+
+
+def add(kind: Kind, origin: str) -> None:
     """Register a plugin's kind; raises TypeError on what is no row, ValueError where the name is taken."""
     if not isinstance(kind, Kind):
         raise TypeError(f"{kind!r} is not a row of the table: make it by pixelflow.core.kinds.Kind")
     if _known.setdefault(kind.name, kind) is not kind:
         raise ValueError(f"there is a kind {kind.name!r} already")
+    _origins[kind.name] = origin
 
 
 def rooms() -> list[str]:

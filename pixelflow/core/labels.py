@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import operator
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from typing import SupportsIndex, TypeVar
 
 from torch import Tensor
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 _LARGEST = 2**63 - 1
 
 
-def label_indices(labels: Labels, classes: Sequence[str], count: int) -> list[int]:
+def label_indices(labels: object, classes: Sequence[str], count: int) -> list[int]:
     """Indices of classes that are given by name or by number, in Python as on the command line.
 
     A number (2 or "2") is a name where classes have numbers for names; where none has, it is a place in the list,
@@ -34,8 +34,8 @@ def label_indices(labels: Labels, classes: Sequence[str], count: int) -> list[in
     """
     if isinstance(labels, Tensor):
         labels = labels.flatten().tolist()
-    many = labels if isinstance(labels, Iterable) and not isinstance(labels, str) else [labels]
-    return [_index(label if isinstance(label, str) else str(_whole(label)), classes, count) for label in many]
+    many: Iterable[object] = labels if isinstance(labels, Iterable) and not isinstance(labels, str) else [labels]
+    return [_index(label if isinstance(label, str) else str(whole(label)), classes, count) for label in many]
 
 
 def check_recorded(labels: Sequence[int], count: int) -> None:
@@ -45,8 +45,11 @@ def check_recorded(labels: Sequence[int], count: int) -> None:
         raise UsageError(f"label {outside[0]} in the record is outside 0..{count - 1}; there is no such class")
 
 
-def _whole(label: Any) -> int:
+def whole(label: object) -> int:
+    """A label as a number; raises UsageError if it is none."""
     try:
+        if not isinstance(label, SupportsIndex):
+            raise TypeError
         number = operator.index(label)
     except TypeError:
         raise UsageError(f"labels must be whole numbers or names of classes, not {label!r}") from None

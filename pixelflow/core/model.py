@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from einops import rearrange
@@ -102,7 +101,7 @@ class FlowModel(nn.Module):
             has = f"has taps 0 to {len(widths) - 1}" if widths else "gives no hidden features"
             raise UsageError(f"the backbone {self.backbone.type_name()} {has}, and tap {beyond[0]} is asked of it")
 
-    def prepare(self, values: Mapping[str, Sequence[Any]], drop: Tensor | None = None) -> list[Tensor]:
+    def prepare(self, values: Mapping[str, Sequence[object]], drop: Tensor | None = None) -> list[Tensor]:
         """Values by field to one tensor a conditioner, on the model's device.
 
         Args:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import accumulate, groupby
+from itertools import accumulate, count, groupby
 from typing import TypeVar
 
 import torch
@@ -78,6 +78,11 @@ class Layout:
         return len(self.spans) == 1 and self.spans[0].is_even
 
     @cached_property
+    def is_one_of_many(self) -> bool:
+        """Whether many other mixes of lengths were met before it, so that nothing is compiled for this one alone."""
+        return not self.is_uniform and next(_MIXES) >= MOST_MIXES
+
+    @cached_property
     def images(self) -> int:
         return sum(span.count for span in self.spans)
 
@@ -115,7 +120,7 @@ class Layout:
     @cached_property
     def paddings(self) -> tuple[Padding | None, ...]:
         """For each span how its sequences become a batch; None where they are one as they lie."""
-        starts = self.bounds.cpu().long()
+        starts = torch.tensor([0, *self.lengths]).cumsum(0)
         first, found = 0, list[Padding | None]()
         for span in self.spans:
             own = starts[first : first + span.count]
@@ -131,6 +136,10 @@ class Layout:
         return [part.unflatten(0, (span.count, span.longest)) for part, span in zip(parts, self.spans, strict=True)]
 
 
+MOST_MIXES = 6
+"""Mixes of lengths for each of which compiled blocks have a graph of their own; all others share one."""
+_MIXES = count()
+
 L = TypeVar("L", bound=Layout)
 
 
@@ -141,11 +150,16 @@ def _padding(span: Span, starts: Tensor, device: torch.device) -> Padding:
     return Padding(rows.to(device), is_token.to(device), is_token.flatten().nonzero().flatten().to(device))
 
 
+_NUMBERS, _TENSORS = ("images", "longest", "is_one_of_many"), ("bounds", "image_of_token", "starts", "paddings")
+
+
 def _made(layout: L) -> L:
-    """With its tensors made here, not within a compiled block, whose recomputation would then differ."""
-    if not layout.is_uniform:
-        assert len(layout.bounds) == layout.images + 1
-        assert len(layout.image_of_token) == layout.tokens
+    """With all that blocks read made here: to make it within a compiled one would break the graph."""
+    for span in layout.spans:
+        for name in ("count", "longest", "is_even", "tokens"):
+            getattr(span, name)
+    for name in _NUMBERS if layout.is_uniform else _NUMBERS + _TENSORS:
+        getattr(layout, name)
     return layout
 
 
@@ -154,9 +168,9 @@ def _layout_of_lengths(lengths: tuple[int, ...], device: torch.device, counts: t
     if counts is None:
         counts = tuple(len(list(run)) for _, run in groupby(lengths))
     spans, first = [], 0
-    for count in counts:
-        spans.append(Span(lengths[first : first + count]))
-        first += count
+    for own in counts:
+        spans.append(Span(lengths[first : first + own]))
+        first += own
     return _made(Layout(tuple(spans), device))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import uuid
-from typing import Any
 
 from pixelflow.core import plugins
 from pixelflow.core.component import ComponentParams, components
@@ -24,7 +23,7 @@ def owner(params: ComponentParams) -> Plugin | None:
     return next((plugin for plugin in plugins.third_party() if plugin.origin == entry.origin), None)
 
 
-def used(*values: Any) -> dict[Plugin, list[str]]:
+def used(*values: object) -> dict[Plugin, list[str]]:
     """The plugins whose components these settings name, with those components as ``kind name``."""
     found: dict[Plugin, list[str]] = {}
     for params in components(*values):
@@ -42,7 +41,7 @@ def _source_of(cls: type) -> str:
         return uuid.uuid4().hex
 
 
-def codes(*values: Any) -> dict[str, dict[str, str]]:
+def codes(*values: object) -> dict[str, dict[str, str]]:
     """``{"plugins": {name: code}}`` of the plugins that these settings use, to go into a record; {} without any.
 
     Where no plugin is involved nothing is added, so that what earlier versions kept is still found.

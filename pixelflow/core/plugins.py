@@ -14,8 +14,9 @@ import traceback
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from enum import Enum, auto
 from importlib import metadata
-from typing import Any
+from typing import Final, TypeVar, TypeVarTuple
 
 import pluggy
 
@@ -61,7 +62,17 @@ _sources: dict[str, str | None] = {}
 _managers: list[pluggy.PluginManager] = []
 """The manager, once everything is registered; empty before."""
 
-_FAILED = object()
+T = TypeVar("T")
+Given = TypeVarTuple("Given")
+
+
+class _Failed(Enum):
+    """In place of what a call would have returned."""
+
+    FAILED = auto()
+
+
+_FAILED: Final = _Failed.FAILED
 
 
 def failures() -> list[Failure]:
@@ -170,13 +181,13 @@ def _load_third_party(manager: pluggy.PluginManager, plugin: Plugin, entry_point
     _sources[plugin.name] = source_sha256([entry_point.module, *own], beside)
 
 
-def _under_watch(plugin: Plugin, entry_point: metadata.EntryPoint, call: Callable[[], Any]) -> Any:
+def _under_watch(plugin: Plugin, entry_point: metadata.EntryPoint, call: Callable[[], T]) -> T:
     """Call what runs a plugin's own code."""
     with marked(plugin.name, entry_point.value), watched(plugin.origin, DISABLE_VARIABLE):
         return call()
 
 
-def _register(manager: pluggy.PluginManager, module: Any, name: str) -> Callable[[], Any]:
+def _register(manager: pluggy.PluginManager, module: object, name: str) -> Callable[[], object]:
     """Register with pluggy, check what it lets pass, and return the plugin's hook."""
     manager.register(module, name)
     try:
@@ -190,7 +201,7 @@ def _register(manager: pluggy.PluginManager, module: Any, name: str) -> Callable
         raise
 
 
-def _implementation(hook: pluggy.HookCaller, name: str) -> Callable[[], Any] | None:
+def _implementation(hook: pluggy.HookCaller, name: str) -> Callable[[], object] | None:
     return next((one.function for one in hook.get_hookimpls() if one.plugin_name == name), None)
 
 
@@ -203,10 +214,10 @@ def _register_kinds(manager: pluggy.PluginManager, plugin: Plugin, entry_point: 
         _fail(plugin, f"register_kinds returned {type(rows).__name__}, not a list of kinds")
         return
     for row in rows:
-        _guarded(plugin, "register_kinds failed", kinds.add, row)
+        _guarded(plugin, "register_kinds failed", kinds.add, row, plugin.origin)
 
 
-def _register_classes(plugin: Plugin, classes: Any) -> None:
+def _register_classes(plugin: Plugin, classes: object) -> None:
     if not isinstance(classes, (list, tuple)):
         _fail(plugin, f"register_components returned {type(classes).__name__}, not a list of component classes")
         return
@@ -232,7 +243,7 @@ def _build_schema(kind: str, params: type[ComponentParams]) -> None:
     params.model_json_schema()
 
 
-def _guarded(plugin: Plugin, what: str, call: Callable[..., Any], *args: Any) -> Any:
+def _guarded(plugin: Plugin, what: str, call: Callable[[*Given], T], *args: *Given) -> T | _Failed:
     """Call; record any failure and return _FAILED. SystemExit too, which a careless module may raise."""
     try:
         return call(*args)

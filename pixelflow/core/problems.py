@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar, TypeVarTuple
 
 from pydantic_core import PydanticCustomError
 
 T = TypeVar("T")
+Given = TypeVarTuple("Given")
 
 
 class problem(PydanticCustomError):  # noqa: N801, N818 - reads as a statement: raise problem(...)
@@ -20,7 +21,7 @@ class problem(PydanticCustomError):  # noqa: N801, N818 - reads as a statement: 
         return super().__new__(cls, "problem", "{text}", {"text": text, "path": list(path)})
 
     @staticmethod
-    def within(prefix: tuple[str, ...], call: Callable[..., T], *args: Any) -> T:
+    def within(prefix: tuple[str, ...], call: Callable[[*Given], T], *args: *Given) -> T:
         """Call; a problem (or any ValueError) that it raises lies below `prefix`."""
         try:
             return call(*args)
@@ -31,7 +32,7 @@ class problem(PydanticCustomError):  # noqa: N801, N818 - reads as a statement: 
             raise problem(str(error), *prefix) from None
 
 
-def shown(value: Any, longest: int = 40) -> str:
+def shown(value: object, longest: int = 40) -> str:
     """A value as an error message names it: ``true``, ``3``, ``the text 'x'``, ``a list``."""
     if isinstance(value, bool):
         return str(value).lower()

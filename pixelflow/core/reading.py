@@ -84,7 +84,7 @@ def override(document: Document, assignments: Sequence[str], place: str | None =
     return changed
 
 
-def _read_assignment(text: str, where: str) -> tuple[list[str], Any, str]:
+def _read_assignment(text: str, where: str) -> tuple[list[str], object, str]:
     """The path and value of ``key.path=value``, and the place that errors name."""
     name, equals, value = text.partition("=")
     path = name.strip().split(".")
@@ -109,7 +109,7 @@ def _note(document: Document, replaced: Key, where: str) -> None:
     document.overridden[replaced] = where
 
 
-def _assign(data: Any, path: Sequence[str], value: Any, where: str) -> Key:
+def _assign(data: Any, path: Sequence[str], value: object, where: str) -> Key:
     """Set the value at `path`, making blocks on the way; returns the key of what was replaced, or made a block."""
     key: list[str | int] = []
     made: Key | None = None
@@ -129,7 +129,7 @@ def _assign(data: Any, path: Sequence[str], value: Any, where: str) -> Key:
     return made or (*key, step)
 
 
-def _step(data: Any, part: str, where: str) -> str | int:
+def _step(data: object, part: str, where: str) -> str | int:
     """`part` as a key or index of `data`."""
     if isinstance(data, dict):
         return part
@@ -140,18 +140,18 @@ def _step(data: Any, part: str, where: str) -> str | int:
     return int(part)
 
 
-def _value(data: Any, step: Any) -> Any:
+def _value(data: Any, step: str | int) -> object:
     return data.get(step) if isinstance(data, dict) else data[step]
 
 
-def _opened(value: Any) -> Any:
+def _opened(value: object) -> object:
     """What an override reaches into: a bare name stands for ``{type: name}``, nothing for an empty block."""
     if value is None:
         return {}
     return {"type": value} if isinstance(value, str) else value
 
 
-def _has_type(block: Any, name: Any) -> bool:
+def _has_type(block: object, name: object) -> bool:
     return isinstance(block, dict) and block.get("type") == name
 
 
@@ -192,9 +192,9 @@ def validate(
                 del document.data[block][name]
 
 
-def _holds(data: Any, key: Key) -> bool:
+def _holds(data: dict[str, object], key: Key) -> bool:
     """Whether plain data hold a key of two parts that can be left out."""
-    return len(key) == 2 and isinstance(data.get(key[0]), dict) and key[1] in data[key[0]]
+    return len(key) == 2 and isinstance(block := data.get(str(key[0])), dict) and key[1] in block
 
 
 def dump(settings: Settings) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import get_args
 
 from pixelflow.core.component import Component
 
@@ -72,7 +72,7 @@ class Registry:
                 yield kind, name, entry
 
 
-def _check_component(cls: Any) -> None:
+def _check_component(cls: object) -> None:
     """Raise TypeError, naming the cure, unless `cls` is a complete component class."""
     if not (isinstance(cls, type) and issubclass(cls, Component) and cls.kind):
         raise TypeError(f"{cls!r} is not a component class: derive it from a kind of pixelflow.core.interfaces")

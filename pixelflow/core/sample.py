@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from torch import Tensor
 
@@ -17,5 +16,5 @@ class Sample:
     """(c h w) in [-1, 1]"""
     label: int | None = None
     caption: str | None = None
-    fields: Mapping[str, Any] = field(default_factory=dict)
+    fields: Mapping[str, object] = field(default_factory=dict)
     """Further fields by name, such as images (c h w), vectors or masks; see `pixelflow.core.fields`."""

@@ -10,7 +10,7 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
-from pixelflow.core.cascade import noise_level
+from pixelflow.core.cascade import Cascade, noise_level
 from pixelflow.core.condition import Condition
 from pixelflow.core.entering import Entry
 from pixelflow.core.interfaces import Grid, Guidance, NoiseSource, Sampler, Upsampler, Velocity
@@ -39,7 +39,7 @@ class SamplingPlan:
     guidance: Guidance
     steps: Sequence[int]
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the network; the state stays as it is."""
+    """Of the network, under autocast where its weights have another; the state stays as it is."""
 
 
 @dataclass(frozen=True)
@@ -94,23 +94,18 @@ class GivenNoise:
         return self.white(channels, height, width)
 
 
-class StageBranches:
-    """The evaluations of one stage (see `interfaces.Branches`), counted."""
+class Conditions:
+    """What a model's evaluations are asked under, with what they share of it; made when first asked for."""
 
     def __init__(
         self,
         model: FlowModel,
-        stage: Stage,
         condition: Condition,
-        null: Condition | None,
-        weak: WeakModel | None = None,
+        null: Condition | None = None,
         precision: Literal["float32", "bfloat16"] = "float32",
     ) -> None:
-        self.stage = stage
-        self.spent = 0
-        self._model, self._weak = model, weak
-        self._condition, self._given_null = condition, null
-        self._is_half = precision == "bfloat16"
+        self._model, self._condition, self._given_null = model, condition, null
+        self._has_autocast = precision == "bfloat16" and not is_in_16_bits(model)
 
     @property
     def _null(self) -> Condition:
@@ -119,37 +114,72 @@ class StageBranches:
         return self._given_null
 
     @cached_property
-    def _pair(self) -> Condition:
-        return Condition.batched([self._null, self._condition])
+    def conditional(self) -> Condition:
+        return self._shared(self._condition)
+
+    @cached_property
+    def null(self) -> Condition:
+        return self._shared(self._null)
+
+    @cached_property
+    def pair(self) -> Condition:
+        """The null condition of all images, then the other."""
+        return self._shared(Condition.batched([self._null, self._condition]))
+
+    def evaluate(self, x: Tensor, tau: float, stage: Stage, condition: Condition) -> Tensor:
+        """The model's velocity (b c h w) of the states (b c h w) under one of these conditions."""
+        times = torch.full((x.shape[0],), tau, device=x.device, dtype=x.dtype)
+        with self._autocast():
+            velocity: Tensor = self._model([x], [stage], [times], condition)[0]
+            return velocity
+
+    def _shared(self, condition: Condition) -> Condition:
+        with self._autocast():
+            return self._model.backbone.shared(condition)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self._model.device.type, torch.bfloat16, enabled=self._has_autocast)
+
+
+def is_in_16_bits(model: FlowModel) -> bool:
+    """Whether its network's weights are in 16 bits, and it works with them as they are."""
+    backbone = model.backbone
+    return backbone.runs_in_16_bits and next(backbone.parameters()).dtype == torch.bfloat16
+
+
+class StageBranches:
+    """The evaluations of one stage (see `interfaces.Branches`), counted."""
+
+    def __init__(self, cascade: Cascade, stage: Stage, own: Conditions, weak: Conditions | None = None) -> None:
+        self.stage = stage
+        self.spent = 0
+        self._cascade, self._own, self._weak = cascade, own, weak
 
     def conditional(self, x: Tensor, tau: float) -> Tensor:
-        return self._evaluate(self._model, x, tau, self._condition)
+        return self._evaluate(self._own, x, tau, self._own.conditional)
 
     def unconditional(self, x: Tensor, tau: float) -> Tensor:
-        return self._evaluate(self._model, x, tau, self._null)
+        return self._evaluate(self._own, x, tau, self._own.null)
 
     def both(self, x: Tensor, tau: float) -> tuple[Tensor, Tensor]:
-        null, conditional = self._evaluate(self._model, torch.cat([x, x]), tau, self._pair).chunk(2)
+        null, conditional = self._evaluate(self._own, torch.cat([x, x]), tau, self._own.pair).chunk(2)
         self.spent += 1
         return null, conditional
 
     def weak(self, x: Tensor, tau: float) -> Tensor:
         if self._weak is None:
             raise UsageError("this guidance needs a second, weaker run")
-        return self._evaluate(self._weak.model, x, tau, self._weak.condition)
+        return self._evaluate(self._weak, x, tau, self._weak.conditional)
 
     def clean_estimate(self, x: Tensor, velocity: Tensor, tau: float) -> Tensor:
-        return self._model.cascade.clean_estimate(x, velocity, tau, self.stage)
+        return self._cascade.clean_estimate(x, velocity, tau, self.stage)
 
     def velocity_from_clean(self, x: Tensor, clean: Tensor, tau: float) -> Tensor:
-        return self._model.cascade.velocity_from_clean(x, clean, tau, self.stage)
+        return self._cascade.velocity_from_clean(x, clean, tau, self.stage)
 
-    def _evaluate(self, model: FlowModel, x: Tensor, tau: float, condition: Condition) -> Tensor:
+    def _evaluate(self, asked: Conditions, x: Tensor, tau: float, condition: Condition) -> Tensor:
         self.spent += 1
-        times = torch.full((x.shape[0],), tau, device=x.device, dtype=x.dtype)
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self._is_half):
-            velocity: Tensor = model([x], [self.stage], [times], condition)[0]
-            return velocity
+        return asked.evaluate(x, tau, self.stage, condition)
 
 
 class StageField:
@@ -232,6 +262,8 @@ def generate(
     channels, height, width = shape
     spent = NfeCounter()
     x = torch.empty(0)
+    own = Conditions(model, condition, null, plan.precision)
+    weaker = None if weak is None else Conditions(weak.model, weak.condition, precision=plan.precision)
     with torch.autocast(model.device.type, enabled=False):  # so that 16-bit weights are cast once, not at each step
         for stage in model.cascade.stages:
             size = model.cascade.size(stage, height, width)
@@ -246,7 +278,7 @@ def generate(
                 x = noise.white(channels, *size)
             else:
                 x = model.cascade.renoise(x, stage, noise.renoising(model.cascade.up, channels, *size))
-            branches = StageBranches(model, stage, condition, null, weak, plan.precision)
+            branches = StageBranches(model.cascade, stage, own, weaker)
             velocity = StageField(plan.guidance.guide(branches), model, stage, on_step)
             x = plan.sampler.integrate(velocity, x, points, partial(noise.white, channels, *size))
             x = velocity.finished(x, points[-1])

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from pydantic import (
     GetCoreSchemaHandler,
@@ -23,11 +23,14 @@ from pixelflow.core.component import Component, ComponentParams
 from pixelflow.core.problems import problem, shown
 from pixelflow.core.registry import DuplicateNameError, registry
 
+Block = ComponentParams | dict[str, object]
+"""What a slot makes a component's settings of."""
 
-def params_of(value: Any) -> Any:
+
+def params_of(value: object) -> object:
     """The settings of a component that Python hands over: of a class (its defaults), an instance, or they themselves.
 
-    What is not registered is, from here on. Any other value is returned as it is.
+    What is not registered is, from here on. object other value is returned as it is.
 
     Raises:
         TypeError, DuplicateNameError: see `Registry.hand_over`.
@@ -43,8 +46,11 @@ def params_of(value: Any) -> Any:
 
 
 def _dumped(
-    known: Mapping[str, type[Component]], value: Any, dump: SerializerFunctionWrapHandler, info: SerializationInfo
-) -> Any:
+    known: Mapping[str, type[Component]],
+    value: ComponentParams,
+    dump: SerializerFunctionWrapHandler,
+    info: SerializationInfo,
+) -> object:
     """Serialise a slot's value; what was handed over after the schema was made serialises itself."""
     is_known = isinstance(value, Absent) or known.get(value.component.type_name()) is value.component
     return dumped(value, dump) if is_known else value.model_dump(mode=info.mode)
@@ -61,7 +67,7 @@ class Slot:
     usual: str | None = None
     """The component that a block without ``type`` is of; None where it must say."""
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         plugins.load()
         known = {name: entry.cls for name, entry in registry.of_kind(self.kind).items()}
         choices = {name: handler.generate_schema(cls.Params) for name, cls in known.items()}
@@ -73,13 +79,13 @@ class Slot:
             partial(self._validated, known), union, serialization=written
         )
 
-    def params_at(self, data: Any) -> type[ComponentParams] | None:
+    def params_at(self, data: object) -> type[ComponentParams] | None:
         """The settings that a block is validated by; None where its type is unknown."""
         plugins.load()
         entry = registry.of_kind(self.kind).get(str(data.get("type", self.usual))) if isinstance(data, dict) else None
         return entry.cls.Params if entry else None
 
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, object]:
         union = handler(schema["schema"])
         choices = [{"enum": list(registry.of_kind(self.kind))}, union]
         if self.usual is not None:
@@ -88,20 +94,20 @@ class Slot:
         return {"anyOf": choices}
 
     def _validated(
-        self, known: Mapping[str, type[Component]], value: Any, validate: ValidatorFunctionWrapHandler
-    ) -> Any:
+        self, known: Mapping[str, type[Component]], value: object, validate: ValidatorFunctionWrapHandler
+    ) -> object:
         """The settings; `known` were there when the schema was made, later ones validate themselves."""
         block = self._expand(value)
         if isinstance(block, Absent):
             return block
-        name = block["type"] if isinstance(block, dict) else block.component.type_name()
+        name = str(block["type"]) if isinstance(block, dict) else block.component.type_name()
         entry = registry.of_kind(self.kind).get(name)
         if entry is None or known.get(name) is entry.cls:
             return validate(block)
         given = block if isinstance(block, dict) else block.model_dump()
         return entry.cls.Params.model_validate(given)
 
-    def _expand(self, value: Any) -> Any:
+    def _expand(self, value: object) -> Block:
         """Turn a bare name into a block, and name what is registered when the type is missing or unknown."""
         if isinstance(value, str):
             value = {"type": value}
@@ -113,7 +119,7 @@ class Slot:
             raise problem(f"needs the name of a {self.kind}, or a block with 'type', not {shown(value)}")
         return value if isinstance(value, Absent) else self._handed_over(value)
 
-    def _handed_over(self, value: Any) -> Any:
+    def _handed_over(self, value: object) -> Block:
         """What Python may hand over in place of a name or a block: a component of the kind, its class or its Params."""
         try:
             found = params_of(value)
@@ -124,7 +130,7 @@ class Slot:
             raise problem(f"needs the name of a {self.kind}, or a block with 'type', not {shown(value)}")
         return found
 
-    def _known(self, block: dict[str, Any]) -> Any:
+    def _known(self, block: dict[str, object]) -> Block:
         """The block, if its type is registered, or what may stand in for it."""
         known, name = registry.of_kind(self.kind), block.get("type")
         if isinstance(name, str) and name in known:
@@ -137,7 +143,7 @@ class Slot:
             )
         return stand_in(self.kind, block) or self._refused(name, known)
 
-    def _refused(self, name: Any, known: Iterable[str]) -> NoReturn:
+    def _refused(self, name: object, known: Iterable[str]) -> NoReturn:
         near = difflib.get_close_matches(str(name), known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         why = plugins.failure_note(str(name)) or plugins.absence_note(str(name))

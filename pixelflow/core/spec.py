@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from pixelflow.core import absent, standard
-from pixelflow.core.component import Count, Settings
+from pixelflow.core.component import Compile, Count, Settings
 from pixelflow.core.document import Document
 from pixelflow.core.former_keys import renamed
 from pixelflow.core.geometry import CascadeSpec, ImageSpec
@@ -62,7 +62,9 @@ class SamplingSpec(Settings):
     guidance: AnyGuidance = Field(default="none")  # type: ignore[assignment]
     """How conditional and unconditional velocities are combined."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16 runs the network under autocast; the state stays in float32."""
+    """bfloat16 runs the network in 16 bits; the state stays in float32."""
+    compile: Compile = "auto"
+    """Compile the network's blocks; auto does so where the drawing is long enough to earn it back."""
     batch_size: Count = 64
     """Images generated at a time."""
 

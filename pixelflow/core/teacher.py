@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -25,7 +25,7 @@ class Teacher(RunWeights):
     """A run whose network is asked, and never changed."""
 
 
-def _run(value: Any) -> Any:
+def _run(value: object) -> object:
     """``runs/NAME`` means ``{run: runs/NAME}``; ``ema`` is the average of the weights that are trained."""
     return {"run": value} if isinstance(value, str) and value != "ema" else value
 

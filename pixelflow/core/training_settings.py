@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from pixelflow.core.component import Count, Settings
+from pixelflow.core.component import Compile, Count, Settings
 from pixelflow.core.interfaces.tracking import AnyTracker, of_tensorboard
 from pixelflow.core.problems import problem
 from pixelflow.core.teacher import RunWeights
@@ -16,7 +16,7 @@ class InitSpec(RunWeights):
     """Another run's weights, to start from."""
 
 
-def _run(value: Any) -> Any:
+def _run(value: object) -> object:
     """``runs/NAME`` means ``{run: runs/NAME}``."""
     return {"run": value} if isinstance(value, str) else value
 
@@ -46,7 +46,7 @@ class HeldOutSpec(Settings):
 
     fraction: float | None = Field(default=None, gt=0, lt=1)
     """Share of the data, drawn by the spec's seed."""
-    data: dict[str, Any] | None = None
+    data: dict[str, object] | None = None
     """Other data: what differs from the spec's own, e.g. {split: test} or {root: pictures-held-out}."""
     every: Count = 1000
     """Training steps between measurements; the last step is one too."""
@@ -60,7 +60,7 @@ class HeldOutSpec(Settings):
         return self
 
 
-def _fraction(value: Any) -> Any:
+def _fraction(value: object) -> object:
     """``0.05`` means ``{fraction: 0.05}``."""
     return {"fraction": value} if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
@@ -111,8 +111,8 @@ class TrainingSpec(Settings):
     average (FSDP2); hybrid: the processes of each machine share one model. May change while a run goes on."""
     activation_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, a third more time."""
-    compile: bool = False
-    """Compile the backbone with torch.compile."""
+    compile: Compile = "auto"
+    """Compile the network's blocks; auto does so where the training is long enough to earn it back."""
     threads: int | None = Field(default=None, ge=1, le=1024)
     """CPU threads of one product; null leaves it to torch. Small networks are fastest with 1."""
     workers: int = Field(default=0, ge=0, le=256)

@@ -6,11 +6,11 @@ Nobody else formats validation errors, so they look the same wherever a spec is 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence, Sized
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from pixelflow.core.document import Document, Key, dotted, shortened
 from pixelflow.core.former_keys import blocks
@@ -57,8 +57,8 @@ class _Fault:
     key: Key
     kind: str
     message: str
-    given: Any
-    context: dict[str, Any]
+    given: object
+    context: dict[str, object]
 
     @property
     def is_of_shape(self) -> bool:
@@ -87,13 +87,13 @@ def _faults(document: Document, error: ValidationError) -> list[_Fault]:
     return _without_idle_branches([_fault(document.data, details) for details in found[:_CONSIDERED]])
 
 
-def _fault(data: Any, details: Any) -> _Fault:
+def _fault(data: object, details: ErrorDetails) -> _Fault:
     context = details.get("ctx", {})
     key = _key_in(data, (*details["loc"], *context.get("path", ())), details["type"])
     return _Fault(key, details["type"], details["msg"], details["input"], context)
 
 
-def _key_in(data: Any, location: Sequence[Hashable], kind: str) -> Key:
+def _key_in(data: object, location: Sequence[Hashable], kind: str) -> Key:
     """Pydantic's location without the tags of unions, which are no keys of the document."""
     key: list[str | int] = []
     for position, part in enumerate(location):
@@ -120,7 +120,7 @@ def _without_idle_branches(faults: list[_Fault]) -> list[_Fault]:
     return [fault for fault in faults if not is_idle(fault)]
 
 
-def _text(model: type[BaseModel], data: Any, fault: _Fault, faults: Sequence[_Fault]) -> str:
+def _text(model: type[BaseModel], data: object, fault: _Fault, faults: Sequence[_Fault]) -> str:
     if fault.kind == "extra_forbidden":
         return f"unknown key{_near_key(model, data, fault.key)}"
     if fault.kind == "missing":
@@ -131,16 +131,17 @@ def _text(model: type[BaseModel], data: Any, fault: _Fault, faults: Sequence[_Fa
         same = [other.kind for other in faults if other.key == fault.key and other.kind in _WANTED]
         wanted = " or ".join(dict.fromkeys(_WANTED[kind] for kind in same))
         return f"needs {wanted}, not {shown(fault.given)}{_cure(wanted, fault.given)}"
-    if fault.kind in ("too_long", "too_short"):
+    if fault.kind in ("too_long", "too_short") and isinstance(fault.given, Sized):
         limits = {"too_long": "at most {max_length}", "too_short": "at least {min_length}"}
         return f"needs {limits[fault.kind].format(**fault.context)} entries, not {len(fault.given)}"
     if fault.kind in _TEXTS:
-        limits = {name: f"{limit:g}" if isinstance(limit, float) else limit for name, limit in fault.context.items()}
-        return f"{_TEXTS[fault.kind].format(**limits)}, not {shown(fault.given)}"
+        told = {name: f"{limit:g}" if isinstance(limit, float) else limit for name, limit in fault.context.items()}
+        wanted = _TEXTS[fault.kind].format(**told).replace("True", "true").replace("False", "false")  # as in YAML
+        return f"{wanted}, not {shown(fault.given)}"
     return fault.message
 
 
-def _cure(wanted: str, given: Any) -> str:
+def _cure(wanted: str, given: object) -> str:
     """How to write what was probably meant."""
     if wanted in ("text", _WANTED["path_type"]) and isinstance(given, (bool, int, float)):
         quoted = f"'{given}'" if not isinstance(given, bool) else f"'{str(given).lower()}'"
@@ -158,7 +159,7 @@ def _missing(fault: _Fault, faults: Sequence[_Fault]) -> str:
     return f"needs {len(fault.given) + lacking} entries, not {len(fault.given)}"
 
 
-def _near_key(model: type[BaseModel], data: Any, key: Key) -> str:
+def _near_key(model: type[BaseModel], data: object, key: Key) -> str:
     known = _known_keys(model, data, key[:-1])
     name = str(key[-1])
     near = difflib.get_close_matches(name, known, n=1) or [one for one in known if _abbreviates(name, one)]
@@ -183,6 +184,6 @@ def _keys_called(model: type[BaseModel], name: str, prefix: str = "") -> Iterato
             yield from _keys_called(info.annotation, name, f"{prefix}{field}.")
 
 
-def _known_keys(model: type[BaseModel], data: Any, path: Key) -> list[str]:
+def _known_keys(model: type[BaseModel], data: object, path: Key) -> list[str]:
     """The keys that the block at `path` may have, following the validated types of components."""
     return next((list(block.model.model_fields) for block in blocks(model, data) if block.key == path), [])

@@ -23,6 +23,8 @@ USABLE = 0.92
 _FLOAT = 4
 _MOMENTS = {"adamw": 2, "muon": 1}
 """Numbers that the optimizer keeps a parameter; Muon for the hidden matrices, which are nearly all."""
+_READ_A_SECOND, _READ_PIXELS = 280, 500 * 375
+"""JPEGs that a core reads, and their pixels (`python benchmarks/decoding.py`)."""
 _KEPT_OF_IMAGES = 3
 """Tensors of an image's stage that a step keeps: state, velocity and clean image."""
 
@@ -148,6 +150,15 @@ def fits(spec: ExperimentSpec, devices: Devices, memory: float) -> list[Fit]:
                 found.append(fit)
                 break
     return found
+
+
+def workers_for(costs: Costs, speed: float) -> tuple[float, int]:
+    """Images a second that a device trains on at so many FLOP/s, and the `training.workers` that read them."""
+    training = costs.spec.training
+    rate = speed / (costs.training_flop / training.batch_size / training.steps)
+    height, width = costs.spec.image.size
+    larger = max(1.0, 1.125**2 * height * width / _READ_PIXELS)  # a picture that is no smaller than what is cut from it
+    return rate, math.ceil(rate / (_READ_A_SECOND / larger))
 
 
 def drawing_flop(costs: Costs, images: int) -> float:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
+from pydantic.main import IncEx
 from torch import Tensor, nn
 
 from pixelflow.core.assembly import build_cascade, build_dataset, build_network, build_plan, resolve
@@ -141,10 +142,7 @@ class Counting:
             nfe = _rehearse(plan, cascade)
         else:
             times = _once(self._times, lambda _: _asked(plan, cascade), spec, _OF_TIMES)
-            nfe = [
-                sum(plan.guidance.nfe(stage, tau) for tau in own)
-                for stage, own in zip(cascade.stages, times, strict=True)
-            ]
+            nfe = [plan.guidance.nfe_over(stage, own) for stage, own in zip(cascade.stages, times, strict=True)]
         mix = spec.objective.stage_mix or (1.0,) * len(cascade.stages)
         stages = []
         for stage, patch in zip(cascade.stages, spec.patches, strict=True):
@@ -165,12 +163,12 @@ class Counting:
         )
 
 
-_OF_NETWORK = dict.fromkeys(("image", "data", "cascade", "backbone", "conditioners"), True)
-_OF_TIMES = {"image": True, "cascade": True, "sampling": {"sampler", "grid", "steps"}}
+_OF_NETWORK: IncEx = {"image", "data", "cascade", "backbone", "conditioners"}
+_OF_TIMES: dict[str, IncEx | bool] = {"image": True, "cascade": True, "sampling": {"sampler", "grid", "steps"}}
 """The parts of a spec on which each depends, as pydantic takes them."""
 
 
-def _once(known: dict[str, T], count: Callable[[ExperimentSpec], T], spec: ExperimentSpec, parts: Any) -> T:
+def _once(known: dict[str, T], count: Callable[[ExperimentSpec], T], spec: ExperimentSpec, parts: IncEx) -> T:
     """What `count` says of a spec, asked once for all specs that are equal in these parts."""
     key = spec.model_dump_json(include=parts)
     if key not in known:

@@ -15,5 +15,6 @@ def register_components() -> list[type[Component]]:
     from pixelflow.data.shapes.dataset import Shapes
     from pixelflow.data.shapes.metric import ShapesJudge
     from pixelflow.data.tar_shards import TarShards
+    from pixelflow.data.web_shards import WebShards
 
-    return [Digits, ImageFolder, CaptionedFolder, TarShards, HfDataset, Parquet, Npz, Shapes, ShapesJudge]
+    return [Digits, ImageFolder, CaptionedFolder, TarShards, WebShards, HfDataset, Parquet, Npz, Shapes, ShapesJudge]

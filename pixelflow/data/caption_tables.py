@@ -6,7 +6,7 @@ import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from pixelflow.system.errors import DataError
 from pixelflow.system.files import is_plain_file
@@ -16,7 +16,7 @@ _COLUMNS = ("text", "caption", "captions", "prompt")
 MAX_BYTES = 1 << 20
 """Of a file of captions, of a row of a table, and of a cell; a larger one holds none."""
 
-Row = tuple[int, Mapping[str, Any]]
+Row = tuple[int, Mapping[str, object]]
 """The line of the table on which a row begins, from 1, and its cells."""
 
 
@@ -38,12 +38,13 @@ def column_of(there: Iterable[str], column: str | None) -> str:
     return name
 
 
-def cell_captions(cell: Any, name: str) -> list[str]:
+def cell_captions(cell: object, name: str) -> list[str]:
     """The captions in a cell of a table: a text or a list of texts, possibly empty ones; raises BadCaptionError."""
     captions = cell if isinstance(cell, list) else [cell]
-    if not all(isinstance(caption, str) for caption in captions):
+    texts = [caption for caption in captions if isinstance(caption, str)]
+    if len(texts) != len(captions):
         raise BadCaptionError(f"{name!r} must be text or a list of texts")
-    return captions
+    return texts
 
 
 def rows_of(path: Path, column: str | None) -> Iterator[tuple[str, str, list[str]]]:
@@ -77,7 +78,7 @@ def _first_odd_byte(path: Path) -> int:
     return place
 
 
-def _captions(place: str, row: Mapping[str, Any], column: str | None) -> list[str]:
+def _captions(place: str, row: Mapping[str, object], column: str | None) -> list[str]:
     try:
         name = column_of(row, column)
         return cell_captions(row[name], name)

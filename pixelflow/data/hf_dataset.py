@@ -7,12 +7,15 @@ import json
 import os
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pixelflow.data.rows import Table, TableDataset, TooManyError, UnreadableRowError
 from pixelflow.system.distribution import install
 from pixelflow.system.errors import DataError, MissingDependencyError, MissingInputError, first_line
 from pixelflow.system.files import opened, read_bytes
+
+if TYPE_CHECKING:
+    import datasets
 
 _ROWS = 1000
 """That are read at a time, to find the labels."""
@@ -49,12 +52,12 @@ class _SavedTable(Table):
         self.name, self.root = str(folder), folder
         self._rows = _loaded(folder, split).with_format("arrow")
         self.schema = self._rows.features.arrow_schema
-        self._selected: dict[tuple[str, ...], Any] = {}
+        self._selected: dict[tuple[str, ...], datasets.Dataset] = {}
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def row(self, index: int, columns: tuple[str, ...]) -> dict[str, Any]:
+    def row(self, index: int, columns: tuple[str, ...]) -> dict[str, object]:
         try:
             if columns not in self._selected:
                 self._selected[columns] = self._rows.select_columns(list(columns))
@@ -62,7 +65,7 @@ class _SavedTable(Table):
         except Exception as error:  # readers of hostile files raise whatever they run into
             raise UnreadableRowError(first_line(error)) from None
 
-    def distinct(self, column: str, most: int) -> list[Any]:
+    def distinct(self, column: str, most: int) -> list[object]:
         found = {}
         for first in range(0, len(self), _ROWS):
             part = self._rows.select_columns([column])[first : first + _ROWS]
@@ -100,17 +103,17 @@ def _check_names(folder: Path) -> None:
                     opened(path.parent / name).close()
 
 
-def _loaded(folder: Path, split: str | None) -> Any:
+def _loaded(folder: Path, split: str | None) -> datasets.Dataset:
     """The Dataset in a folder, or of one split of its DatasetDict."""
-    datasets = _datasets()
+    library = _datasets()
     if not folder.is_dir():
         raise MissingInputError(f"{folder}: there is no such folder; set data.path, relative to {Path.cwd()}")
     _check_names(folder)
     try:
-        found = datasets.load_from_disk(str(folder))
+        found = library.load_from_disk(str(folder))
     except Exception as error:  # it raises whatever its parsers of hostile files raise
         raise DataError(f"{folder}: is no data set that save_to_disk wrote ({first_line(error)})") from None
-    if isinstance(found, datasets.Dataset):
+    if isinstance(found, library.Dataset):
         if split is not None:
             raise DataError(f"{folder}: holds one data set without splits; leave data.split out")
         return found

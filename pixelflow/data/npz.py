@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Literal
 
 import numpy as np
 import torch
@@ -186,9 +186,9 @@ class NpzArray:
             raise DataError(f"{file}: holds no array {name}; an npz of images keeps them in {IMAGES}")
         with _odd_zips(file), zipfile.ZipFile(file) as archive, archive.open(f"{name}.npy") as member:
             self.shape, self.dtype, self._header = self._read_header(io.BytesIO(_header(member)))
-        self._rows: NDArray[Any] | _Stream | None = None
+        self._rows: np.ndarray | _Stream | None = None
 
-    def _read_header(self, member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+    def _read_header(self, member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype, int]:
         """Shape, dtype and the header's length."""
         try:
             version = np.lib.format.read_magic(member)
@@ -203,7 +203,7 @@ class NpzArray:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, index: int) -> NDArray[Any]:
+    def __getitem__(self, index: int) -> np.ndarray:
         """Row `index`; raises DataError where the file is damaged."""
         try:
             if self._rows is None:
@@ -212,7 +212,7 @@ class NpzArray:
         except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise DataError(f"{self.file}: image {index} cannot be read ({error}); the file is damaged") from None
 
-    def _opened(self) -> NDArray[Any] | _Stream:
+    def _opened(self) -> np.ndarray | _Stream:
         archive = zipfile.ZipFile(self.file)
         member = archive.getinfo(f"{self.name}.npy")
         if member.compress_type != zipfile.ZIP_STORED:
@@ -223,7 +223,7 @@ class NpzArray:
         data = member.header_offset + _LOCAL_HEADER.size + name + extra
         return np.memmap(self.file, self.dtype, "r", data + self._header, self.shape)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """Without what is open: a worker opens its own."""
         return {**self.__dict__, "_rows": None}
 
@@ -236,9 +236,9 @@ class _Stream:
     header: int
     shape: tuple[int, ...]
     """Of a row."""
-    dtype: np.dtype[Any]
+    dtype: np.dtype
 
-    def __getitem__(self, index: int) -> NDArray[Any]:
+    def __getitem__(self, index: int) -> np.ndarray:
         size = math.prod(self.shape) * self.dtype.itemsize
         self.member.seek(self.header + index * size)
         return np.frombuffer(self.member.read(size), self.dtype).reshape(self.shape)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -15,6 +15,10 @@ from pixelflow.data.patterns import Patterns, matching
 from pixelflow.data.rows import Table, TableDataset, TooManyError, UnreadableRowError
 from pixelflow.system.distribution import install
 from pixelflow.system.errors import DataError, MissingDependencyError, first_line
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +86,7 @@ class _ParquetTable(Table):
     def bytes(self) -> int:
         return sum(path.stat().st_size for path in self._paths)
 
-    def row(self, index: int, columns: tuple[str, ...]) -> dict[str, Any]:
+    def row(self, index: int, columns: tuple[str, ...]) -> dict[str, object]:
         group = int(np.searchsorted(self._firsts, index, side="right")) - 1
         place = index - int(self._firsts[group])
         try:
@@ -98,8 +102,8 @@ class _ParquetTable(Table):
         file, own = self._groups[group]
         return _GroupReader(group, self._paths[file], self._metadata[file], own, columns)
 
-    def distinct(self, column: str, most: int) -> list[Any]:
-        found: dict[Any, None] = {}
+    def distinct(self, column: str, most: int) -> list[object]:
+        found: dict[object, None] = {}
         for group in range(len(self._groups)):
             for batch in self._reader(group, (column,)):
                 found.update(dict.fromkeys(batch.column(0).unique().to_pylist()))
@@ -107,7 +111,7 @@ class _ParquetTable(Table):
                     raise TooManyError
         return list(found)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """Without what is open: a worker opens its own."""
         return {**self.__dict__, "_readers": {}}
 
@@ -124,19 +128,19 @@ class _GroupReader:
     no more rows than fit, if every value were as large as the column lets it be.
     """
 
-    def __init__(self, group: int, path: Path, metadata: Any, own: int, columns: Sequence[str]) -> None:
+    def __init__(self, group: int, path: Path, metadata: pq.FileMetaData, own: int, columns: Sequence[str]) -> None:
         self.group = group
         self.first = 0
         """Row with which the current batch begins."""
         rows = _rows_at_a_time(path, metadata.row_group(own), columns)
         opened = _parquet().ParquetFile(path, metadata=metadata)
         self._batches = opened.iter_batches(batch_size=rows, row_groups=[own], columns=list(columns), use_threads=False)
-        self._batch: Any = None
+        self._batch: pa.RecordBatch | None = None
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
         return iter(self._batches)
 
-    def row(self, place: int) -> dict[str, Any]:
+    def row(self, place: int) -> dict[str, object]:
         """A row at or behind the current batch's first."""
         while self._batch is None or place >= self.first + len(self._batch):
             self.first += 0 if self._batch is None else len(self._batch)
@@ -144,7 +148,7 @@ class _GroupReader:
         return dict(self._batch.slice(place - self.first, 1).to_pylist()[0])
 
 
-def _rows_at_a_time(path: Path, group: Any, columns: Sequence[str]) -> int:
+def _rows_at_a_time(path: Path, group: pq.RowGroupMetaData, columns: Sequence[str]) -> int:
     """How many rows of a row group may be unpacked together; raises UnreadableRowError if not even one."""
     chunks = [group.column(place) for place in range(group.num_columns)]
     largest = 1
@@ -161,7 +165,7 @@ def _rows_at_a_time(path: Path, group: Any, columns: Sequence[str]) -> int:
     return max(1, min(_MOST_ROWS, _MEMORY // largest))
 
 
-def _opened(path: Path) -> tuple[Any, Any]:
+def _opened(path: Path) -> tuple[pq.FileMetaData, pa.Schema]:
     """The metadata and the schema of a file."""
     reader = _parquet()
     try:

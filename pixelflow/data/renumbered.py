@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from pixelflow.core.classes import Match
 from pixelflow.core.interfaces import BadSample, Dataset, Sample, Survey
@@ -29,6 +30,9 @@ class Renumbered(Dataset):
 
     def __len__(self) -> int:
         return len(self._dataset)
+
+    def order(self, generator: torch.Generator) -> Tensor:
+        return self._dataset.order(generator)
 
     def sample(self, index: int, generator: torch.Generator) -> Sample | BadSample:
         sample = self._dataset.sample(index, generator)

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Literal
+from typing import TYPE_CHECKING, BinaryIO, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -28,6 +28,9 @@ from pixelflow.system.decoding import UnreadableImageError
 from pixelflow.system.errors import DataError, first_line
 from pixelflow.system.files import is_plain_file
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 _IMAGES = ("image", "img", "jpg", "png", "webp")
 _LABELS = ("label", "labels", "cls")
 
@@ -43,8 +46,7 @@ class TooManyError(ValueError):
 class Table(ABC):
     """Rows of an Arrow schema, read in any order; must pickle."""
 
-    schema: Any
-    """Of pyarrow."""
+    schema: pa.Schema
     root: Path
     """Where the paths in it start."""
     name: str
@@ -59,11 +61,11 @@ class Table(ABC):
         """On the disk; every row has an image, so that a table with more rows than bytes is none of images."""
 
     @abstractmethod
-    def row(self, index: int, columns: tuple[str, ...]) -> dict[str, Any]:
+    def row(self, index: int, columns: tuple[str, ...]) -> dict[str, object]:
         """Some cells of a row; raises UnreadableRowError."""
 
     @abstractmethod
-    def distinct(self, column: str, most: int) -> list[Any]:
+    def distinct(self, column: str, most: int) -> list[object]:
         """The values in a column, each once; raises TooManyError."""
 
     @abstractmethod
@@ -71,7 +73,7 @@ class Table(ABC):
         """Changes when the table may have."""
 
     @cached_property
-    def features(self) -> dict[str, Any]:
+    def features(self) -> dict[str, object]:
         """What Hugging Face's ``datasets`` wrote down of the columns; empty if another program wrote the table."""
         try:
             found = json.loads((self.schema.metadata or {})[b"huggingface"])["info"]["features"]
@@ -145,9 +147,9 @@ class TableDataset(Dataset, ABC):
         if self._label is None:
             return {}
         feature = self._table.features.get(self._label)
-        names = feature.get("names") if isinstance(feature, dict) else None
-        if isinstance(names, list):
-            return self._named([str(name) for name in names])
+        told = feature.get("names") if isinstance(feature, dict) else None
+        if isinstance(told, list):
+            return self._named([str(name) for name in told])
         try:
             values = [value for value in self._table.distinct(self._label, MOST_IDS) if value is not None]
         except TooManyError:
@@ -157,14 +159,17 @@ class TableDataset(Dataset, ABC):
             ) from None
         except Exception as error:  # readers of hostile files raise whatever they run into
             raise DataError(f"{self._table.name}: {self._label!r} cannot be read ({first_line(error)})") from None
-        if all(isinstance(value, str) for value in values):
-            self.classes = in_order(map(plain, values))
+        names = [value for value in values if isinstance(value, str)]
+        if len(names) == len(values):
+            self.classes = in_order(map(plain, names))
             place = {name: label for label, name in enumerate(self.classes)}
-            return {value: place[plain(value)] for value in values}
-        if all(isinstance(value, int) and 0 <= value < 1 << 63 for value in values):
-            self.classes, labels = classes_of(np.array(values, np.int64), self._table.name, "; set data.labels to none")
+            return {value: place[plain(value)] for value in names}
+        numbers = [value for value in values if isinstance(value, int) and 0 <= value < 1 << 63]
+        if len(numbers) == len(values):
+            found = np.array(numbers, np.int64)
+            self.classes, labels = classes_of(found, self._table.name, "; set data.labels to none")
             self.has_names = self.classes != numbered(len(self.classes))
-            return dict(zip(values, labels.tolist(), strict=True))
+            return dict(zip(numbers, labels.tolist(), strict=True))
         raise DataError(
             f"{self._table.name}: the labels in {self._label!r} are neither names nor numbers from 0; "
             "set data.labels to none"
@@ -201,7 +206,7 @@ class TableDataset(Dataset, ABC):
         except (UnreadableRowError, BadCaptionError):
             return []
 
-    def _usable(self, row: dict[str, Any]) -> list[str]:
+    def _usable(self, row: dict[str, object]) -> list[str]:
         """The captions in a row, none only where there is no column of them; raises BadCaptionError."""
         if self._caption is None:
             return []
@@ -209,7 +214,7 @@ class TableDataset(Dataset, ABC):
         captions = [] if cell is None else cell_captions(cell, self._caption)
         return usable(captions, f"in column {self._caption!r}")
 
-    def _labelled(self, row: dict[str, Any]) -> int | None:
+    def _labelled(self, row: dict[str, object]) -> int | None:
         if self._label is None:
             return None
         value = row[self._label]
@@ -228,7 +233,7 @@ class TableDataset(Dataset, ABC):
         except UnreadableRowError as error:
             raise UnreadableImageError(str(error)) from None
 
-    def _source(self, cell: Any) -> tuple[BinaryIO | Path, str]:
+    def _source(self, cell: object) -> tuple[BinaryIO | Path, str]:
         """The encoded image in a cell, and the name of its file; a path is opened only if it is a file below the root.
 
         Links below the root are followed, as in folders of images: they are not the table's, but the file system's.

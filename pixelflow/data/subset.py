@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from pixelflow.core.interfaces import BadSample, Dataset, Sample
 
@@ -25,6 +26,12 @@ class Subset(Dataset):
 
     def __len__(self) -> int:
         return len(self._indices)
+
+    def order(self, generator: torch.Generator) -> Tensor:
+        if type(self._dataset).order is Dataset.order:
+            return super().order(generator)
+        places = {own: place for place, own in enumerate(self._indices)}
+        return torch.tensor([places[own] for own in self._dataset.order(generator).tolist() if own in places])
 
     def sample(self, index: int, generator: torch.Generator) -> Sample | BadSample:
         return self._dataset.sample(self._indices[index], generator)

@@ -8,7 +8,6 @@ import logging
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +15,9 @@ from safetensors.numpy import load, save
 
 from pixelflow.core.classes import in_order, is_number
 from pixelflow.data.tar_scan import NOWHERE, scan
-from pixelflow.system import decoding
+from pixelflow.system import decoding, kept_open
 from pixelflow.system.errors import CannotWriteError, DataError, MissingInputError
-from pixelflow.system.files import opened, read_bytes, write_bytes, writing
+from pixelflow.system.files import read_bytes, write_bytes, writing
 from pixelflow.system.sealed_arrays import check_safetensors, parsing, seal_safetensors
 
 logger = logging.getLogger(__name__)
@@ -46,7 +45,7 @@ class TarIndex:
     def __init__(self, shard: Path, folder: Path | None) -> None:
         self.shard = shard
         self._file = _index_file(shard, folder)
-        self.state = _state(shard)
+        self.state = self._state()
         """Size and time of the shard, by which a change is noticed."""
         known = self._read()
         self.is_new = known is None
@@ -90,9 +89,14 @@ class TarIndex:
 
     def content(self, part: NDArray[np.int64]) -> bytes:
         """What lies at an offset and size of the shard; shorter if the shard is."""
-        with opened(self.shard) as file:
-            file.seek(int(part[0]))
-            return file.read(int(part[1]))
+        return kept_open.read(self.there(), self.state, int(part[0]), int(part[1]))
+
+    def there(self) -> Path:
+        """The shard as a file of this machine."""
+        return self.shard
+
+    def _state(self) -> str:
+        return _state(self.shard)
 
     def _read(self) -> _Content | None:
         """What an earlier run found, if it is about the shard as it is."""
@@ -106,7 +110,7 @@ class TarIndex:
             with parsing(f"{self._file}: is damaged"):
                 tensors = load(content)
                 kinds, names = json.loads(told["suffixes"]), json.loads(told["names"])
-                if not _is_sound(tensors, self.shard.stat().st_size, len(kinds), len(names)):
+                if not _is_sound(tensors, _bytes(self.shard), len(kinds), len(names)):
                     raise DataError(f"{self._file}: is damaged (it does not fit the shard)")
                 count, refused = int(told["count"]), [str(one) for one in json.loads(told["refused"])]
         except (DataError, MissingInputError) as error:
@@ -117,7 +121,7 @@ class TarIndex:
         return told, tensors
 
     def _make(self) -> _Content:
-        found = scan(self.shard)
+        found = scan(self.there())
         kept = {key: sample for key, sample in found.samples.items() if sample.image != NOWHERE}
         samples = list(kept.values())
         suffixes = sorted({sample.suffix for sample in samples})
@@ -144,7 +148,7 @@ class TarIndex:
         return told, tensors
 
 
-_Content = tuple[Mapping[str, str], Mapping[str, NDArray[Any]]]
+_Content = tuple[Mapping[str, str], Mapping[str, np.ndarray]]
 """What an index tells, and its tensors."""
 
 
@@ -158,7 +162,7 @@ def _numbered(labels: list[str | None]) -> tuple[list[str], NDArray[np.int64]]:
     return list(names), np.array([-1 if label is None else place[label] for label in labels], np.int64)
 
 
-def _is_sound(tensors: Mapping[str, NDArray[Any]], whole: int, kinds: int, names: int) -> bool:
+def _is_sound(tensors: Mapping[str, np.ndarray], whole: int, kinds: int, names: int) -> bool:
     """Whether an index names only what lies within a shard of so many bytes, and nothing too large to be read."""
     count = len(tensors["labels"])
     for name in ("images", "texts", "tables"):
@@ -171,6 +175,11 @@ def _is_sound(tensors: Mapping[str, NDArray[Any]], whole: int, kinds: int, names
     if names and (labels >= names).any():
         return False
     return own.shape == labels.shape == (count,) and bool(((own >= 0) & (own < kinds)).all())
+
+
+def _bytes(shard: Path) -> int:
+    """Of a shard; of one that is not on this machine now no file tells."""
+    return shard.stat().st_size if shard.exists() else decoding.LARGEST_FILE
 
 
 def _state(shard: Path) -> str:

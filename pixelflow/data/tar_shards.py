@@ -6,9 +6,9 @@ import hashlib
 import io
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -26,6 +26,8 @@ from pixelflow.system import decoding
 from pixelflow.system.decoding import UnreadableImageError
 from pixelflow.system.errors import DataError
 
+Place = TypeVar("Place")
+Index = TypeVar("Index", bound=TarIndex)
 logger = logging.getLogger(__name__)
 
 _TOLD = 20
@@ -66,7 +68,7 @@ class TarShards(Dataset):
     def __init__(self, params: Params, *, height: int, width: int, channels: int, sizes: tuple[Size, ...] = ()) -> None:
         super().__init__(params)
         self._framing = Framing(params, height, width, channels, sizes)
-        self._shards = self._indexed(matching(params.shards, "data.shards"))
+        self._shards = self._indexed()
         self._firsts = np.cumsum([0, *(len(shard) for shard in self._shards)])
         self._captioned = np.concatenate([self._has_caption(shard) for shard in self._shards])
         self._indices = self._usable()
@@ -75,15 +77,10 @@ class TarShards(Dataset):
         self.has_names = self.classes != numbered(len(self.classes))
         self.left_out = sum((Counter(shard.left_out) for shard in self._shards), Counter())
 
-    def _indexed(self, paths: Sequence[Path]) -> list[TarIndex]:
-        """The shards with what lies where; says how far it is, for the first time takes a second for 10,000 samples."""
+    def _indexed(self) -> list[TarIndex]:
+        """The shards with what lies where."""
         folder = self.params.index and self.params.index.expanduser()
-        found: list[TarIndex] = []
-        for path in paths:
-            found.append(TarIndex(path, folder))
-            if found[-1].is_new and len(found) % _TOLD == 0:
-                logger.warning("looked through %d of %d shards, once", len(found), len(paths))
-        return found
+        return looked_through(matching(self.params.shards, "data.shards"), lambda path: TarIndex(path, folder))
 
     def _has_caption(self, shard: TarIndex) -> np.ndarray:
         """(n)"""
@@ -174,6 +171,16 @@ class TarShards(Dataset):
         if text[0] >= 0 and column is None:
             return lines(shard.content(text), "(.txt)")
         return json_captions(shard.content(table), "(.json)", column) if table[0] >= 0 else []
+
+
+def looked_through(places: Sequence[Place], index: Callable[[Place], Index]) -> list[Index]:
+    """The indices of all shards; says how far it is, for the first time takes a second for 10,000 samples."""
+    found: list[Index] = []
+    for place in places:
+        found.append(index(place))
+        if found[-1].is_new and len(found) % _TOLD == 0:
+            logger.warning("looked through %d of %d shards, once", len(found), len(places))
+    return found
 
 
 def _renumbered(shard: TarIndex, places: Mapping[str, int]) -> np.ndarray:

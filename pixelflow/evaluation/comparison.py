@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -161,7 +160,7 @@ class _Fitted:
             yield batch.images
 
 
-def _claimed(below: Path, recipe: dict[str, Any]) -> Path:
+def _claimed(below: Path, recipe: Mapping[str, object]) -> Path:
     """The folder of a recipe, named after it."""
     text = json.dumps(recipe, sort_keys=True, indent=1)
     folder = below / hashlib.sha256(text.encode()).hexdigest()[:16]

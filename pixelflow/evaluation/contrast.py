@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from pixelflow.evaluation.records import figures
+from pixelflow.evaluation.records import Figure, figures
 from pixelflow.runs.runfolder import RunFolder
 from pixelflow.runs.summary import differences, summary
 
@@ -37,18 +36,29 @@ def states(first: RunFolder, second: RunFolder) -> list[Row]:
 def evaluations(first: RunFolder, second: RunFolder) -> list[Row]:
     """A row for each figure that either run has, and each way in which it was measured; see `figures`.
 
-    Figures of other references, samplers and so on stand in rows of their own, which say what is other.
+    Figures of other references, samplers and so on stand in rows of their own, which say what is other. Where they are
+    of different training steps, they name these.
     """
     ours, theirs = figures(first.evaluations), figures(second.evaluations)
     ways: dict[str, list[dict[str, str]]] = {}
     for name, how in dict.fromkeys([*ours, *theirs]):
         ways.setdefault(name, []).append(dict(how))
     return [
-        (f"{name}{_apart(way, own)}", _told(ours.get((name, how))), _told(theirs.get((name, how))))
+        (f"{name}{_apart(way, own)}", *_pair(ours.get((name, how)), theirs.get((name, how))))
         for name, own in ways.items()
         for way in own
         for how in [tuple(way.items())]
     ]
+
+
+def _pair(one: Figure | None, other: Figure | None) -> tuple[str, str]:
+    """Two figures, with their steps where these differ."""
+    is_alike = one is None or other is None or one.step == other.step
+    first, second = (
+        _told(None) if own is None else _told(own.value) + ("" if is_alike else f" at {own.step}")
+        for own in (one, other)
+    )
+    return first, second
 
 
 def _apart(way: Mapping[str, str], ways: Sequence[Mapping[str, str]]) -> str:
@@ -57,7 +67,7 @@ def _apart(way: Mapping[str, str], ways: Sequence[Mapping[str, str]]) -> str:
     return f", {', '.join(f'{key} {way[key]}' for key in keys)}" if keys else ""
 
 
-def _told(value: Any) -> str:
+def _told(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):

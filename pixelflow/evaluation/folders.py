@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from pixelflow.core.sizes import Size
 from pixelflow.data.image_folder import channels_of, image_files, sizes_of
@@ -32,6 +32,9 @@ _LOOKED_AT = 1000
 _NAMED = 3
 _PREVIEW = re.compile(r"step-\d{8}(-stages)?\.png")
 """What training draws into a run's folder of samples."""
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,7 @@ class Pictures:
         above = (self.root / folder).resolve()
         return above.name == "samples" and (above.parent / "spec.yaml").is_file()
 
-    def _recorded(self, column: Sequence[Any] | None) -> list[Any] | None:
+    def _recorded(self, column: Sequence[T] | None) -> list[T] | None:
         if column is None:
             return None
         places = self._recorded_names[""]
@@ -188,7 +191,7 @@ def _read(file: Path) -> DrawnSamples | None:
     if not is_plain_file(file):
         return None
     try:
-        found: Any = json.loads(read_bytes(file, LARGEST))
+        found = json.loads(read_bytes(file, LARGEST))
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):

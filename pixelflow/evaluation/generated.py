@@ -7,12 +7,11 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
 from pixelflow.core import seeds
-from pixelflow.core.fields import CAPTION, LABEL, columns, field_of
+from pixelflow.core.fields import CAPTION, LABEL, captions_in, columns, field_of
 from pixelflow.core.interfaces import Dataset, Sample
 from pixelflow.core.spec import SamplingSpec
 from pixelflow.generation.draw import Drawn, draw
@@ -32,7 +31,7 @@ class Generation:
     sampling: SamplingSpec
     count: int
     seed: int
-    given: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    given: Mapping[str, Sequence[object]] = field(default_factory=dict)
     """Field -> what each image is generated from, beside labels; see `values_for`."""
 
     @property
@@ -44,10 +43,10 @@ class Generation:
     @property
     def captions(self) -> Sequence[str] | None:
         """What each image is generated from, where the run reads captions."""
-        return self.given.get(CAPTION.name)
+        return captions_in(self.given)
 
     @property
-    def recipe(self) -> dict[str, Any]:
+    def recipe(self) -> dict[str, object]:
         """Everything that decides on the images."""
         source = self.run.source
         told = {} if self.captions is None else {"captions_sha256": _sha256("\n".join(self.captions))}
@@ -91,7 +90,7 @@ class Generation:
         values = self._values(indices)
         return draw(run.model, run.spec, values, own_seeds, sampling=self.sampling, parallel=parallel)
 
-    def _values(self, indices: Sequence[int]) -> Mapping[str, Sequence[Any]]:
+    def _values(self, indices: Sequence[int]) -> Mapping[str, Sequence[object]]:
         """Labels and other fields of some of the images, as far as the run reads them."""
         columns = dict(self.given) if self.labels is None else {**self.given, LABEL.name: self.labels}
         return {name: [column[index] for index in indices] for name, column in columns.items()}
@@ -102,7 +101,7 @@ def reads_data(run: Run) -> bool:
     return any(conditioner.reads != LABEL.name for conditioner in run.model.conditioners)
 
 
-def values_for(run: Run, count: int, data: Dataset) -> dict[str, tuple[Any, ...]]:
+def values_for(run: Run, count: int, data: Dataset) -> dict[str, tuple[object, ...]]:
     """Values of the data, each as often as the others, of every field that the run reads beside labels.
 
     They come in an order that is random and always the same: the first ones of sorted data are of few kinds.
@@ -120,12 +119,14 @@ def values_for(run: Run, count: int, data: Dataset) -> dict[str, tuple[Any, ...]
     return {name: tuple(found[place][name] for place in range(count)) for name in names}
 
 
-def _digest(name: str, values: Iterable[Any]) -> str:
+def _digest(name: str, values: Iterable[object]) -> str:
     """The hash of a field's values."""
     found = hashlib.sha256()
     for value in values:
-        is_array = isinstance(value, Tensor)
-        found.update(value.numpy().tobytes() if is_array else json.dumps(field_of(name).kept(value)).encode())
+        if isinstance(value, Tensor):
+            found.update(value.numpy().tobytes())
+        else:
+            found.update(json.dumps(field_of(name).kept(value)).encode())
     return found.hexdigest()
 
 
@@ -133,7 +134,7 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _values(dataset: Dataset, index: int, draw: int, names: Iterable[str]) -> dict[str, Any]:
+def _values(dataset: Dataset, index: int, draw: int, names: Iterable[str]) -> dict[str, object]:
     """An element's values of these fields; another draw may give another caption."""
     sample = dataset.sample(index, seeds.generator(0, "evaluation", draw))
     own = columns([sample]) if isinstance(sample, Sample) else {}

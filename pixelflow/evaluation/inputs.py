@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field
 
@@ -40,7 +39,7 @@ class Reference:
     """Real images, or statistics of them, or both."""
 
     source: Source
-    told: Mapping[str, Any]
+    told: Mapping[str, object]
     """What they are, for the record."""
     statistics: Statistics | None = None
     notes: tuple[str, ...] = ()
@@ -70,7 +69,7 @@ class Images:
     path: Path
     dataset: Dataset
     shape: Shape
-    told: Mapping[str, Any]
+    told: Mapping[str, object]
     pictures: Pictures | None = None
     """Which pictures of a folder they are."""
     notes: tuple[str, ...] = ()

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -53,7 +52,7 @@ class Measurement:
     spec: EvaluationSpec
     generated: DatasetSource
     reference: Reference
-    subject: Mapping[str, Any]
+    subject: Mapping[str, object]
     """What the images are, for the record."""
     notes: tuple[str, ...] = ()
 
@@ -189,17 +188,18 @@ def _intervals(
         return {}
 
 
-def _named(params: Extractor.Params, images: FeatureComparison) -> dict[str, Any]:
+def _named(params: Extractor.Params, images: FeatureComparison) -> dict[str, object]:
     return {**params.model_dump(mode="json"), "weights_sha256": images.weights_sha256(params)}
 
 
-def _drawn_how(subject: Mapping[str, Any]) -> dict[str, Any]:
+def _drawn_how(subject: Mapping[str, object]) -> dict[str, object]:
     """How the images were drawn, where that is known."""
-    if "sampling" not in subject:
+    sampling = subject.get("sampling")
+    if not isinstance(sampling, Mapping):
         return {}
-    chosen = {key: subject["sampling"][key] for key in records.SAMPLING}
+    chosen = {key: sampling[key] for key in records.SAMPLING}
     return {**chosen, **{key: subject[key] for key in ("weights", "step", "seed")}}
 
 
-def _counts(source: Source) -> dict[str, Any]:
+def _counts(source: Source) -> dict[str, object]:
     return {"measured": len(source), "unreadable": source.tally.reasons}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from pixelflow.core import reading
 from pixelflow.core.interfaces import Dataset
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.evaluation import records
+from pixelflow.evaluation.comparison import Progress, silent
 from pixelflow.evaluation.generated import Generation, reads_data, values_for
 from pixelflow.evaluation.inputs import plain_dataset, reference_for
 from pixelflow.evaluation.measurement import Measurement, check_places, prepare
@@ -20,7 +20,7 @@ from pixelflow.runs.runfolder import RunFolder
 from pixelflow.system.errors import UsageError
 
 
-def changed_spec(folder: Path, run: Run, overrides: Sequence[str], sampling: Mapping[str, Any]) -> ExperimentSpec:
+def changed_spec(folder: Path, run: Run, overrides: Sequence[str], sampling: Mapping[str, object]) -> ExperimentSpec:
     """The run's spec with what an evaluation may change.
 
     Args:
@@ -48,7 +48,12 @@ def asked_for(run: Run, spec: ExperimentSpec, seed: int) -> tuple[Generation, Da
 
 
 def evaluate(
-    run: Run, overrides: Sequence[str], sampling: Mapping[str, Any], seed: int, out: Path | None
+    run: Run,
+    overrides: Sequence[str],
+    sampling: Mapping[str, object],
+    seed: int,
+    out: Path | None,
+    progress: Progress = silent,
 ) -> list[MetricResult]:
     """See `pixelflow.evaluate`."""
     spec, device = changed_spec(Path(run.source.run), run, overrides, sampling), run.model.device
@@ -57,10 +62,10 @@ def evaluate(
     check_places(folder)
     prepare(spec.evaluation, device)
     real = reference_for(spec, data)
-    for _ in generation.draw_into(folder / "images"):
-        pass
+    for done in generation.draw_into(folder / "images"):
+        progress("images", done, generation.count)
     measurement = Measurement.of_run(generation, folder / "images", spec.evaluation, real)
-    outcomes = list(measurement.measure(measurement.compared(folder, device)))
+    outcomes = list(measurement.measure(measurement.compared(folder, device, progress)))
     measurement.record(folder, outcomes)
     records.check(outcomes)
     return records.results_of(outcomes)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
@@ -17,13 +17,13 @@ from pixelflow.core.interfaces import Metric
 from pixelflow.runs.metric_result import MetricResult
 from pixelflow.system.errors import PixelflowError, first_line
 from pixelflow.system.files import writing
-from pixelflow.system.records import FileKind
+from pixelflow.system.records import Body, FileKind
 
 log = logging.getLogger(__name__)
 
 
 class _Result(BaseModel):
-    settings: dict[str, Any]
+    settings: dict[str, object]
 
 
 class _Record(BaseModel):
@@ -48,7 +48,7 @@ class MetricOutcome:
     error: Exception | None = None
 
     @property
-    def told(self) -> dict[str, Any]:
+    def told(self) -> Body:
         """For the record."""
         if self.result is not None:
             return self.result.model_dump()
@@ -83,28 +83,41 @@ def check(outcomes: Sequence[MetricOutcome]) -> None:
         raise type(errors[0])(*(outcome.reason for outcome in outcomes if outcome.error is not None))
 
 
-Figures = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+class Figure(NamedTuple):
+    """A figure, and the training step whose weights it is of; None where that is not known."""
+
+    value: float
+    step: int | None
+
+
+Figures = dict[tuple[str, tuple[tuple[str, str], ...]], Figure]
 """(``"frechet, random_conv: distance (2,000 images)"``, how it was measured) -> figure; only those that were measured
 in the same way can be compared."""
 
 
-def figures(evaluations: Path) -> Figures:
+def figures(evaluations: Path, step: int | None = None, weights: str | None = None) -> Figures:
     """Those of all records in a run's folder of evaluations.
 
     Of several, that of the latest training step counts, and of these the newest record.
+
+    Args:
+        step, weights: of what was measured; by default of any.
     """
     found: Figures = {}
     files = [(file.stat().st_mtime, _read(file)) for file in evaluations.glob("*/evaluation*.json")]
     records = [(time, body, result) for time, body in files for result in _results_in(body)]
     for _, body, result in sorted(records, key=lambda one: (one[2].recipe.get("step") or 0, one[0])):
+        of = (result.recipe.get("step"), result.recipe.get("weights"))
+        if any(asked not in (None, own) for asked, own in zip((step, weights), of, strict=True)):
+            continue
         images = result.recipe.get("images")
         behind = "" if images is None else f" ({images:,} images)"
         for name, value in result.values.items():
-            found[f"{result.metric}: {name}{behind}", _how(body, result)] = value
+            found[f"{result.metric}: {name}{behind}", _how(body, result)] = Figure(value, result.recipe.get("step"))
     return found
 
 
-def _how(body: Mapping[str, Any], result: MetricResult) -> tuple[tuple[str, str], ...]:
+def _how(body: Body, result: MetricResult) -> tuple[tuple[str, str], ...]:
     """What a figure depends on beside the metric, the weights and the seed."""
     reference = body.get("reference", {})
     told = {"reference": {key: reference[key] for key in reference if key not in ("unreadable", "recipe")}}
@@ -112,19 +125,19 @@ def _how(body: Mapping[str, Any], result: MetricResult) -> tuple[tuple[str, str]
     return tuple((key, _in_short(value)) for key, value in told.items())
 
 
-def _in_short(value: Any) -> str:
+def _in_short(value: object) -> str:
     """``constant 1.5`` of a guidance's settings."""
     if isinstance(value, Mapping):
         return " ".join(filter(None, map(_in_short, value.values())))
     return ", ".join(map(_in_short, value)) if isinstance(value, list) else "" if value is None else str(value)
 
 
-def digest_of(told: Mapping[str, Any]) -> str:
+def digest_of(told: Mapping[str, object]) -> str:
     """A short name of all that decides on the figures."""
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:10]
 
 
-def write(folder: Path, digest: str, body: Mapping[str, Any], outcomes: Sequence[MetricOutcome]) -> Path:
+def write(folder: Path, digest: str, body: Mapping[str, object], outcomes: Sequence[MetricOutcome]) -> Path:
     """Write a record as ``evaluation.json``, or as ``evaluation-DIGEST.json`` where another evaluation has that name.
 
     An earlier record of the same evaluation is replaced; of a metric that failed, its result is kept.
@@ -143,14 +156,14 @@ def write(folder: Path, digest: str, body: Mapping[str, Any], outcomes: Sequence
     return file
 
 
-def _results_in(body: Mapping[str, Any]) -> Iterator[MetricResult]:
+def _results_in(body: Body) -> Iterator[MetricResult]:
     """Of the metrics that did not fail, as far as it is a record."""
     for result in body["results"]:
         with suppress(ValidationError):
             yield MetricResult.model_validate(result)
 
 
-def _name(result: Mapping[str, Any]) -> str:
+def _name(result: Mapping[str, object]) -> str:
     """What tells a metric's result from those of others: all of its settings."""
     return json.dumps(result["settings"], sort_keys=True)
 
@@ -161,7 +174,7 @@ def _place(folder: Path, digest: str) -> Path:
     return first if is_free and not own.exists() else own
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path) -> Body:
     """A record as far as it is one; somebody else's file, or a damaged one, has no digest and no results."""
     try:
         return EVALUATION.read(file)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from pixelflow.data.bad_samples import Tally
 from pixelflow.evaluation.sources import SourcePart
 from pixelflow.system.errors import DataError, PixelflowError
 from pixelflow.system.files import check_free, write_bytes
+from pixelflow.system.records import Body
 from pixelflow.system.sealed_arrays import npz_bytes, read_npz
 
 _RECIPE, _IDENTITY = "recipe", "identity"
@@ -34,7 +35,7 @@ _ADM = "mu"
 class Statistics(Protocol):
     """Mean and covariance of features, by extractor."""
 
-    recipe: Mapping[str, Any]
+    recipe: Body
     """What they are of, for the record."""
 
     def holds(self, extractor: Extractor.Params, weights_sha256: str | None) -> bool:
@@ -52,7 +53,7 @@ class Statistics(Protocol):
 class FeatureMoments:
     """What a file of statistics says of one extractor."""
 
-    extractor: Mapping[str, Any]
+    extractor: Mapping[str, object]
     weights_sha256: str | None
     mean: Array
     covariance: Array
@@ -109,7 +110,7 @@ class AdmStatistics:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self.recipe: Mapping[str, Any] = {"statistics": str(file), "layout": "ADM"}
+        self.recipe: Body = {"statistics": str(file), "layout": "ADM"}
 
     def holds(self, extractor: Extractor.Params, weights_sha256: str | None) -> bool:
         """See `Statistics`; the file does not say which weights it is from."""
@@ -172,7 +173,7 @@ def _earlier(file: Path, identity: str) -> list[FeatureMoments]:
     return []
 
 
-def save(file: Path, entries: Sequence[FeatureMoments], told: Mapping[str, Any], identity: str) -> None:
+def save(file: Path, entries: Sequence[FeatureMoments], told: Mapping[str, object], identity: str) -> None:
     """Write statistics; `told` says of which images. What the file holds of the same images, by others, is kept.
 
     Args:
@@ -187,7 +188,7 @@ def save(file: Path, entries: Sequence[FeatureMoments], told: Mapping[str, Any],
     entries = [*entries, *kept]
     own = [{"extractor": dict(entry.extractor), "weights_sha256": entry.weights_sha256} for entry in entries]
     recipe = {"pixelflow": __version__, **told, _IDENTITY: identity, "extractors": own}
-    arrays: dict[str, Any] = {_RECIPE: np.array(json.dumps(recipe, ensure_ascii=False))}
+    arrays: dict[str, np.ndarray] = {_RECIPE: np.array(json.dumps(recipe, ensure_ascii=False))}
     arrays |= {f"mean_{place}": entry.mean for place, entry in enumerate(entries)}
     arrays |= {f"covariance_{place}": entry.covariance for place, entry in enumerate(entries)}
     write_bytes(file, npz_bytes(arrays))
@@ -200,7 +201,7 @@ def in_file(file: Path, members: set[str]) -> Statistics | None:
     return AdmStatistics(file) if _ADM in members else None
 
 
-def _read(file: Path, names: Sequence[str] | None = None) -> dict[str, Any]:
+def _read(file: Path, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
     """Arrays of an npz, by default all of them; none may hold objects."""
     try:
         return dict(read_npz(file, names, _LARGEST))

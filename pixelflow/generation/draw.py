@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,6 +19,7 @@ from pixelflow.core.sizes import Size
 from pixelflow.core.spec import ExperimentSpec, SamplingSpec
 from pixelflow.generation.editing import Edits
 from pixelflow.generation.prompts import Prompt, condition_for
+from pixelflow.generation.ready import flop, ready
 from pixelflow.generation.settings import checked_size
 from pixelflow.generation.weaker import Weaker
 from pixelflow.system.errors import UsageError
@@ -59,6 +59,8 @@ class Request:
     prompt: Prompt
     shape: tuple[int, int, int]
     """(c h w) of an image."""
+    patches: Sequence[int]
+    """Patch size of each stage."""
     noise: Callable[[slice], NoiseSource]
     """The noise of some of the images."""
     null: Prompt | None
@@ -72,13 +74,13 @@ class Request:
 def draw(
     model: FlowModel,
     spec: ExperimentSpec,
-    values: Mapping[str, Sequence[Any]],
+    values: Mapping[str, Sequence[object]],
     seeds: Sequence[int],
     *,
     sampling: SamplingSpec | None = None,
     keep_stages: bool = False,
     weak: Weaker | None = None,
-    null_values: Mapping[str, Sequence[Any]] | None = None,
+    null_values: Mapping[str, Sequence[object]] | None = None,
     size: Size | None = None,
     edits: Edits | None = None,
     first: int = 0,
@@ -113,11 +115,11 @@ def draw(
 def requested(
     model: FlowModel,
     spec: ExperimentSpec,
-    values: Mapping[str, Sequence[Any]],
+    values: Mapping[str, Sequence[object]],
     seeds: Sequence[int],
     *,
     weak: Weaker | None = None,
-    null_values: Mapping[str, Sequence[Any]] | None = None,
+    null_values: Mapping[str, Sequence[object]] | None = None,
     size: Size | None = None,
     edits: Edits | None = None,
 ) -> Request:
@@ -125,6 +127,7 @@ def requested(
     return Request(
         prompt=Prompt(len(seeds), values),
         shape=(spec.image.channels, *checked_size(spec, size or spec.image.size)),
+        patches=spec.patches,
         noise=lambda rows: SeededNoise(seeds[rows], model.device),
         null=Prompt(len(seeds), null_values) if null_values else Prompt(1),
         weak=weak,
@@ -156,6 +159,8 @@ def draw_request(
     parallel, count = parallel or Parallel(model.device), request.prompt.count
     size = min(sampling.batch_size, math.ceil(count / parallel.size)) or 1
     parts = [slice(start, min(start + size, count)) for start in range(first, count, size)]
+    plan = build_plan(sampling, len(model.cascade.stages))
+    model = ready(model, sampling, flop(model, plan, request.shape, request.patches, count))
     return parallel.spread(parts, lambda part: _draw_part(model, request, part, sampling, keep_stages, on_step))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -40,9 +39,9 @@ class Edit:
 class Editing(Settings):
     """The same as an order keeps it."""
 
-    images: tuple[Any, ...] = Field(min_length=1)
+    images: tuple[object, ...] = Field(min_length=1)
     """Each as `pixelflow.system.arrays.to_json` writes it; they take turns."""
-    masks: tuple[Any, ...] | None = None
+    masks: tuple[object, ...] | None = None
     stage: int = Field(ge=0)
     strength: float = Field(gt=0, le=1)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import torch
 from PIL import Image
@@ -61,7 +61,7 @@ class Record(Settings):
     nfe: tuple[float, ...]
     """Network function evaluations that an image took, by stage."""
     seconds: float
-    environment: dict[str, Any]
+    environment: Body
     """Versions and platform."""
 
 
@@ -104,7 +104,7 @@ class Subject:
     """What a gallery shows."""
 
     order: Order
-    environment: Mapping[str, Any]
+    environment: Body
     """Versions, platform and plugins that carry the order out."""
     titles: Sequence[str]
     """One an image."""

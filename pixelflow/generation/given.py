@@ -61,7 +61,7 @@ class Given:
         """Whether an order holds all of it."""
         return self.noise is None and not any(isinstance(one, Tensor) for one in (self.text, self.null_text))
 
-    def wish(self, stages: int, *, given: Mapping[str, Any], size: int | Size | None, **others: Any) -> Wish:
+    def wish(self, stages: int, *, given: Mapping[str, object], size: int | Size | None, **others: Any) -> Wish:
         """What an order is made of; raises UsageError if both noise and a size are given.
 
         Args:

@@ -8,7 +8,6 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,5 +151,5 @@ def _read(file: Path) -> NDArray[np.uint8]:
         raise DataError(f"{file}: cannot be read ({error}); remove it, and it is drawn again") from None
 
 
-def _at(values: Mapping[str, Sequence[Any]], indices: Sequence[int]) -> dict[str, Sequence[Any]]:
+def _at(values: Mapping[str, Sequence[object]], indices: Sequence[int]) -> dict[str, Sequence[object]]:
     return {field: [column[index] for index in indices] for field, column in values.items()}

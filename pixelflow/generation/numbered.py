@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
@@ -28,7 +27,7 @@ class NumberedImages:
 
     folder: Path
     count: int
-    recipe: Mapping[str, Any]
+    recipe: Mapping[str, object]
     """Everything that decides on the images, as JSON."""
 
     def file(self, index: int) -> Path:
@@ -103,7 +102,7 @@ class NumberedImages:
             write_text(self.folder / _RECIPE, json.dumps(self.recipe, indent=1))
 
 
-def _json(file: Path) -> Any:
+def _json(file: Path) -> object:
     """What a file holds; None if it is not JSON."""
     try:
         return json.loads(read_bytes(file, LARGEST))

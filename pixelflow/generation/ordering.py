@@ -5,11 +5,11 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from torch import Tensor
 
-from pixelflow.core.fields import CAPTION, LABEL, Classes, field_of
+from pixelflow.core.fields import CAPTION, LABEL, Classes, captions_in, field_of, labels_in
 from pixelflow.core.labels import repeated
 from pixelflow.core.model import FlowModel
 from pixelflow.core.sizes import Size
@@ -46,7 +46,7 @@ class Drawable(Protocol):
 class Wish:
     """What is asked for, as people give it; what is left out is decided by `ordered`."""
 
-    given: Mapping[str, Any] = field(default_factory=dict)
+    given: Mapping[str, object] = field(default_factory=dict)
     """Field -> values, as `core.fields.ConditionField.values` takes them; of labels by default all classes."""
     negatives: Sequence[str] = ()
     """What guidance leads away from, in place of the empty caption."""
@@ -87,13 +87,14 @@ def ordered(
     total = _total(wish, values, usual)
     size = run.spec.image.size if wish.size is None else checked_size(run.spec, wish.size)
     channels, cascade = run.spec.image.channels, run.model.cascade
+    labels, captions = labels_in(values), captions_in(values)
     others = {name: tuple(map(field_of(name).kept, values[name])) for name in sorted(values.keys() - _BUILT_IN)}
     order = Order(
         source=run.source,
         weak=weak.source if weak else None,
         sampling=sampling,
-        labels=tuple(repeated(values[LABEL.name], total)) if LABEL.name in values else None,
-        captions=tuple(repeated(values.get(CAPTION.name, ()), total)) or None,
+        labels=None if labels is None else tuple(repeated(labels, total)),
+        captions=tuple(repeated(captions or (), total)) or None,
         fields=others or None,
         negatives=tuple(repeated(wish.negatives, total)) or None,
         size=None if wish.size is None else size,
@@ -117,9 +118,9 @@ def _check(run: Drawable, wish: Wish, sampling: SamplingSpec, weak: Drawable | N
         raise UsageError(f"count must be 1 to {MOST_IMAGES}, not {wish.count}")
 
 
-def _values(run: Drawable, wish: Wish) -> dict[str, list[Any]]:
+def _values(run: Drawable, wish: Wish) -> dict[str, Sequence[object]]:
     """Field -> the values that take turns, of every field that the run reads; none of captions given as embeddings."""
-    found = {}
+    found: dict[str, Sequence[object]] = {}
     for name in sorted(run.reads):
         own, known = field_of(name), run.known
         if name in wish.given:
@@ -129,7 +130,7 @@ def _values(run: Drawable, wish: Wish) -> dict[str, list[Any]]:
     return found
 
 
-def _total(wish: Wish, values: Mapping[str, Sequence[Any]], usual: int | None) -> int:
+def _total(wish: Wish, values: Mapping[str, Sequence[object]], usual: int | None) -> int:
     """How many images are meant."""
     if wish.count is not None:
         return wish.count

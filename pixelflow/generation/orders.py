@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from pydantic import Field
 
@@ -44,7 +43,7 @@ class Order(Settings):
     sampling: SamplingSpec
     labels: tuple[int, ...] | None = None
     captions: tuple[str, ...] | None = None
-    fields: dict[str, tuple[Any, ...]] | None = None
+    fields: dict[str, tuple[object, ...]] | None = None
     """Further fields, as `pixelflow.core.fields.ConditionField.kept` writes their values; they repeat in order."""
     rewriting: Rewriting | None = None
     """What the captions were before they were rewritten, and by what."""
@@ -69,18 +68,18 @@ class Order(Settings):
         return titles(self.values, classes) or [f"seed {seed}" for seed in self.seeds]
 
     @property
-    def null_values(self) -> dict[str, Sequence[Any]]:
+    def null_values(self) -> dict[str, Sequence[object]]:
         """Likewise, for what guidance leads away from."""
         return {} if self.negatives is None else {CAPTION.name: self.negatives}
 
     @property
-    def values(self) -> dict[str, Sequence[Any]]:
+    def values(self) -> dict[str, Sequence[object]]:
         """Field -> one value an image, as `pixelflow.generation.draw.draw` takes them.
 
         Raises:
             DataError: a value of a record is damaged.
         """
-        columns: dict[str, Sequence[Any] | None] = {LABEL.name: self.labels, CAPTION.name: self.captions}
+        columns: dict[str, Sequence[object] | None] = {LABEL.name: self.labels, CAPTION.name: self.captions}
         for name, kept in (self.fields or {}).items():
             columns[name] = repeated([field_of(name).restored(value) for value in kept], len(self.seeds))
         return {name: column for name, column in columns.items() if column is not None}
@@ -93,10 +92,10 @@ class Order(Settings):
         return self.edit.edits([self.seeds[place] for place in places], places)
 
     @property
-    def recipe(self) -> dict[str, Any]:
+    def recipe(self) -> dict[str, object]:
         """What decides on the images, on whichever device, as JSON; what earlier versions had not, only if it is there.
 
         Folders of many images are known again by it.
         """
-        own: dict[str, Any] = json.loads(self.model_dump_json(exclude={"device"}))
+        own: dict[str, object] = json.loads(self.model_dump_json(exclude={"device"}))
         return {key: value for key, value in own.items() if value is not None or key not in _LATER}

@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from einops import rearrange
@@ -74,7 +73,7 @@ def mixed_grid(
     return _sheet(rows, below=titles)
 
 
-def columns_of(values: Sequence[Any]) -> int | None:
+def columns_of(values: Sequence[object]) -> int | None:
     """One column for each label or caption where several repeat in order; else None."""
     different = len(set(values))
     repeats = all(value == values[place % different] for place, value in enumerate(values))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,10 +19,14 @@ class Prompt:
     """The fields of `count` images; what is left out is left to the null condition."""
 
     count: int
-    values: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    values: Mapping[str, Sequence[object]] = field(default_factory=dict)
     """Field -> one value an image."""
     context: Condition | None = None
     """The captions' tokens (b m context_dim), in place of what a text encoder would make of them."""
+    towards: Prompt | None = None
+    """Others as many, on the way to which the images are."""
+    shares: Sequence[float] = ()
+    """How far each image is, from 0 to 1."""
 
     def __post_init__(self) -> None:
         for name, column in self.values.items():
@@ -33,7 +36,9 @@ class Prompt:
     def part(self, rows: slice) -> Prompt:
         """The prompt of some of the images."""
         values = {name: column[rows] for name, column in self.values.items()}
-        return Prompt(len(range(self.count)[rows]), values, self.context.at(rows) if self.context else None)
+        context = self.context.at(rows) if self.context else None
+        towards = self.towards.part(rows) if self.towards else None
+        return Prompt(len(range(self.count)[rows]), values, context, towards, self.shares[rows])
 
     def condition(self, model: FlowModel) -> Condition:
         """The condition of all the images; raises UsageError for values that a conditioner does not know."""
@@ -43,7 +48,10 @@ class Prompt:
                 values = self.values.get(conditioner.reads)
                 prepared = conditioner.null(self.count) if values is None else conditioner.prepare(values)
                 conditions.append(conditioner(prepared.to(model.device)))
-        return Condition.joined([*conditions, *([self.context] if self.context else [])])
+        own = Condition.joined([*conditions, *([self.context] if self.context else [])])
+        if self.towards is None:
+            return own
+        return Condition.between(own, self.towards.condition(model), torch.tensor(self.shares))
 
 
 def condition_for(prompt: Prompt, model: FlowModel, count: int) -> Condition:

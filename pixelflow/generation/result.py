@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -36,17 +36,24 @@ class Drawing:
     keep_stages: bool = False
     on_step: OnStep | None = None
 
-    def draw(self) -> Result:
+    def draw(self, progress: Callable[[str, int, int], object] | None = None) -> Result:
         """Carry it out.
+
+        Args:
+            progress: called as ``progress("images", done, total)`` before the first batch and after each.
 
         Raises:
             StoppedError: `on_step` raised it; ``result`` holds the batches that were finished.
             OutOfMemoryError: a batch does not fit into memory.
         """
         batches: list[Drawn] = []
+        told, done, count = progress or (lambda what, done, total: None), 0, self.request.prompt.count
+        told("images", 0, count)
         try:
             for drawn in draw_request(self.model, self.request, self.sampling, self.keep_stages, self.on_step):
                 batches.append(drawn)  # one by one: those before a stop are kept
+                done += len(drawn.images)
+                told("images", done, count)
         except StoppedError as stopped:
             stopped.result = Result.of(batches, self.order, self.titles) if batches else None
             raise

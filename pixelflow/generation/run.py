@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from inspect import Signature, getdoc, signature
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -134,7 +134,7 @@ class Run:
         prompts: str | Sequence[str] | None = None,
         text: Text | None = None,
         mask: Tensor | None = None,
-        fields: Mapping[str, Any] | None = None,
+        fields: Mapping[str, object] | None = None,
     ) -> Tensor:
         """The network's velocity (b c h w), without guidance.
 
@@ -177,7 +177,7 @@ class Run:
         mask: Tensor | None = None,
         uncond_text: Text | None = None,
         uncond_mask: Tensor | None = None,
-        fields: Mapping[str, Any] | None = None,
+        fields: Mapping[str, object] | None = None,
         count: int | None = None,
         seed: int = 0,
         seeds: Sequence[int] | None = None,
@@ -185,9 +185,9 @@ class Run:
         noise: Sequence[Tensor] | None = None,
         edit: Edit | None = None,
         steps: int | Sequence[int] | None = None,
-        sampler: str | Mapping[str, Any] | Sampler.Params | None = None,
-        guidance: float | Sequence[float] | str | Mapping[str, Any] | Guidance.Params | None = None,
-        grid: str | Mapping[str, Any] | Grid.Params | None = None,
+        sampler: str | Mapping[str, object] | Sampler.Params | None = None,
+        guidance: float | Sequence[float] | str | Mapping[str, object] | Guidance.Params | None = None,
+        grid: str | Mapping[str, object] | Grid.Params | None = None,
         weak: Run | None = None,
         keep_stages: bool = False,
         on_step: OnStep | None = None,
@@ -285,10 +285,10 @@ class Run:
             if name not in self.reads:
                 raise UsageError(f"this run is not conditioned on {field_of(name).many}")
 
-    def _prompt(self, count: int, given: Mapping[str, Any], text: Text | None, mask: Tensor | None) -> Prompt:
+    def _prompt(self, count: int, given: Mapping[str, object], text: Text | None, mask: Tensor | None) -> Prompt:
         """The prompt of `count` images from values and a text for all of them, or one for each."""
         self.check_reads([*given, *([] if text is None else [CAPTION.name])])
-        values: dict[str, Sequence[Any]] = {
+        values: dict[str, Sequence[object]] = {
             name: _for_all(field_of(name).values(own, self.known), count) for name, own in given.items()
         }
         if isinstance(text, Tensor):
@@ -334,7 +334,7 @@ def _stage_at(time: float, stages: Sequence[Stage]) -> Stage:
     return next((stage for stage in stages if time < stage.window[1]), stages[-1])
 
 
-def _given(labels: Labels | None, fields: Mapping[str, Any] | None) -> dict[str, Any]:
+def _given(labels: Labels | None, fields: Mapping[str, object] | None) -> dict[str, object]:
     """Values by field, as far as any are given."""
     return dict(fields or {}) if labels is None else {**(fields or {}), LABEL.name: labels}
 
@@ -346,5 +346,5 @@ def _one_of(captions: str | Sequence[str] | None, text: Text | None, name: str) 
     return text if captions is None else captions
 
 
-def _for_all(values: Sequence[Any], count: int) -> Sequence[Any]:
+def _for_all(values: Sequence[object], count: int) -> Sequence[object]:
     return list(values) * count if len(values) == 1 else values

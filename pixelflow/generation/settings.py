@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from pixelflow.core import absent, reading
 from pixelflow.core.component import ComponentParams
@@ -17,7 +16,7 @@ from pixelflow.system.errors import UsageError
 
 
 def changed_sampling(
-    spec: ExperimentSpec, changes: Mapping[str, Any], overrides: Sequence[str] = (), source: str = "the run's spec"
+    spec: ExperimentSpec, changes: Mapping[str, object], overrides: Sequence[str] = (), source: str = "the run's spec"
 ) -> SamplingSpec:
     """The spec's sampling settings with changes, validated against the whole spec.
 
@@ -51,7 +50,7 @@ def whole_key(assignment: str) -> str:
     return assignment.strip() if block in ExperimentSpec.model_fields else f"sampling.{assignment.strip()}"
 
 
-def code_behind(spec: ExperimentSpec, sampling: SamplingSpec) -> dict[str, Any]:
+def code_behind(spec: ExperimentSpec, sampling: SamplingSpec) -> dict[str, dict[str, str]]:
     """The code of the plugins that decide on images, for the recipe that these are kept by; {} without any."""
     return codes(spec.cascade, spec.backbone, spec.conditioners, spec.prediction, sampling)
 
@@ -102,7 +101,7 @@ def _described(guidance: Guidance) -> str:
     return f"guidance '{guidance.type_name()}'" + ("" if scale is None else f" of scale {scale:g}")
 
 
-def _guidance(own: Mapping[str, Any], value: Any) -> Any:
+def _guidance(own: Mapping[str, object], value: object) -> object:
     if _is_number(value):
         return {**own, "scale": value} if "scale" in own else {"type": "constant", "scale": value}
     if isinstance(value, (list, tuple)) and value and all(map(_is_number, value)):
@@ -110,11 +109,11 @@ def _guidance(own: Mapping[str, Any], value: Any) -> Any:
     return _changed(own, value)
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _changed(own: Any, value: Any) -> Any:
+def _changed(own: object, value: object) -> object:
     """Plain data, as YAML would give them; naming the component that is there already keeps its settings."""
     if isinstance(value, str):
         return own if isinstance(own, dict) and own["type"] == value else value

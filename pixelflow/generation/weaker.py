@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from pixelflow.core.classes import Match, match, shown
 from pixelflow.core.condition import Condition
-from pixelflow.core.fields import LABEL
+from pixelflow.core.fields import LABEL, labels_in
 from pixelflow.core.model import FlowModel
 from pixelflow.generation.prompts import Prompt
 from pixelflow.system.errors import UsageError
@@ -45,7 +45,7 @@ class Weaker:
 
     def condition(self, prompt: Prompt) -> Condition:
         """What it makes of a prompt for our model; raises UsageError for a class that it lacks."""
-        labels = prompt.values.get(LABEL.name)
+        labels = labels_in(prompt.values)
         if labels is None or self.match is None:
             return prompt.condition(self.model)
         self.check(labels)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
 
 from pixelflow.core import reading
+from pixelflow.core.spec import SamplingSpec
+from pixelflow.system.errors import SpecError
+from pixelflow.system.printing import printable
 
 
-def component(text: str | None, option: str) -> Any:
+def component(text: str | None, option: str) -> object:
     """What is a component's name, a YAML block with its settings, a number (``nan`` and ``inf`` are two), or several
     between commas, one a stage.
 
@@ -28,14 +32,41 @@ def component(text: str | None, option: str) -> Any:
 
 
 def sampling_changes(
-    *, steps: str | None, sampler: str | None, guidance: str | None, grid: str | None
-) -> dict[str, Any]:
-    """The texts of these names as changes for `generation.settings.changed_sampling`; raises SpecError."""
+    *,
+    steps: str | None,
+    sampler: str | None,
+    guidance: str | None,
+    grid: str | None,
+    settings: Path | None = None,
+) -> dict[str, object]:
+    """The texts of these names as changes for `generation.settings.changed_sampling`.
+
+    Args:
+        settings: a file of such settings, as `pixelflow tune` writes them; the texts count more.
+
+    Raises:
+        MissingInputError: there is no such file.
+        SpecError: it, or a text, is not YAML, or holds what is no setting of sampling.
+    """
     named = {"sampler": sampler, "guidance": guidance, "grid": grid}
-    return {"steps": _steps(steps)} | {key: component(text, f"--{key}") for key, text in named.items()}
+    given = {"steps": _steps(steps)} | {key: component(text, f"--{key}") for key, text in named.items()}
+    kept = {} if settings is None else _read(settings)
+    return given | {key: value for key, value in kept.items() if given.get(key) is None}
 
 
-def _steps(text: str | None) -> Any:
+def _read(file: Path) -> Mapping[str, object]:
+    """The settings in a file, by their names in a spec's sampling block."""
+    data: object = reading.read_document(file).data
+    if not isinstance(data, dict):
+        raise SpecError(f"{file}: must hold settings of sampling, such as  steps: 20")
+    unknown = sorted(set(data) - SamplingSpec.model_fields.keys())
+    if unknown:
+        known = ", ".join(SamplingSpec.model_fields)
+        raise SpecError(f"{file}: {printable(unknown[0])} is no setting of sampling; there are {known}")
+    return data
+
+
+def _steps(text: str | None) -> object:
     """``10`` or ``10,20``; what is no number is left for the spec's own check to refuse."""
     if text is None:
         return None

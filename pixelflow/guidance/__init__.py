@@ -11,5 +11,7 @@ def register_components() -> list[type[Component]]:
     from pixelflow.guidance.cfg_zero_star import CFGZeroStar
     from pixelflow.guidance.classifier_free import ConstantGuidance, NoGuidance, StagewiseGuidance
     from pixelflow.guidance.interval import IntervalGuidance
+    from pixelflow.guidance.reused import ReusedGuidance
 
-    return [NoGuidance, ConstantGuidance, StagewiseGuidance, IntervalGuidance, APG, CFGZeroStar, Autoguidance]
+    guided = [ConstantGuidance, StagewiseGuidance, APG, CFGZeroStar, Autoguidance]
+    return [NoGuidance, *guided, IntervalGuidance, ReusedGuidance]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 from pixelflow.hub.folder import WEIGHTS, import_folder
 from pixelflow.system.distribution import install
@@ -83,14 +83,15 @@ def fetched(address: HubAddress) -> Path:
         raise MissingInputError(f"{address}: cannot be fetched ({first_line(error)})") from None
 
 
-def hub_package() -> Any:
+def hub_package() -> ModuleType:
     """The package huggingface_hub, which fetches and uploads; raises MissingDependencyError where it is not."""
     try:
         import huggingface_hub
         import huggingface_hub.errors
     except ImportError:
         raise MissingDependencyError(f"the Hub needs the package huggingface_hub: {install('hub')}") from None
-    return huggingface_hub
+    package: ModuleType = huggingface_hub
+    return package
 
 
 def _commit(file: Path) -> str:

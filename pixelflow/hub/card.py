@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import yaml
 
@@ -51,7 +50,7 @@ def _lines(
     spec = model.spec
     height, width = spec.image.size
     reads = {getattr(params.component, "reads", "") for params in spec.conditioners}
-    head: dict[str, Any] = {
+    head: dict[str, object] = {
         "library_name": "diffusers" if code else "pixelflow",
         "pipeline_tag": _DRAWN if CAPTION.name in reads else _UNTOLD,
         "tags": ["pixelflow", "flow-matching", "pixel-space"],
@@ -73,9 +72,9 @@ def _lines(
     yield from ("", "## Evaluation", "")
     if figures:
         yield from ("| metric | value | how |", "|---|---|---|")
-        for (name, how), value in figures.items():
+        for (name, how), figure in figures.items():
             told = "; ".join(f"{key} {one}" for key, one in how if one)
-            yield f"| {_text(name)} | {value:.4g} | {_text(told)} |"
+            yield f"| {_text(name)} | {figure.value:.4g} | {_text(told)} |"
         yield from ("", "Figures compare with those that were measured in the same way alone.")
     else:
         yield "It was not evaluated."
@@ -133,7 +132,7 @@ def _block(params: Settings) -> str:
     return f"{kept.get('type', '')} ({others})" if others else str(kept.get("type", ""))
 
 
-def _yaml(value: Mapping[str, Any]) -> str:
+def _yaml(value: Mapping[str, object]) -> str:
     return str(yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True)).rstrip()
 
 

@@ -6,7 +6,6 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -18,6 +17,7 @@ from pixelflow.core.model import FlowModel
 from pixelflow.core.plugin_use import used
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.evaluation import records
+from pixelflow.generation.gallery import RECORD, read_order
 from pixelflow.hub.card import card
 from pixelflow.hub.code import drawing_code, package_name
 from pixelflow.runs import checkpoint
@@ -25,7 +25,7 @@ from pixelflow.runs.history import Step
 from pixelflow.runs.runfolder import RunFolder
 from pixelflow.runs.weight_file import TrainedWeights
 from pixelflow.runs.weights import load_weights, part_of
-from pixelflow.system.errors import CannotWriteError, MissingInputError, UsageError
+from pixelflow.system.errors import CannotWriteError, MissingInputError, PixelflowError, UsageError
 from pixelflow.system.files import draft_of, write_bytes, write_text, writing
 
 WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
@@ -87,7 +87,7 @@ def write_folder(
         )
     if target.exists():
         raise CannotWriteError(f"{target}: is there already; choose another name or remove it")
-    grid, figures = _grid(run), records.figures(run.evaluations)
+    grid, figures = _grid(run, model), records.figures(run.evaluations, model.step, model.weights)
     text = card(model, figures, address=address, licence=licence, grid=grid is not None, code=with_code)
     draft = draft_of(target)
     with writing(target):
@@ -122,7 +122,7 @@ def _write_code(folder: Path, model: TrainedWeights) -> None:
         "code": package_name(files),
         "spec": model.spec.model_dump(mode="json"),
     }
-    index: dict[str, Any] = {
+    index: dict[str, object] = {
         "_class_name": ["pipeline", "PixelFlowPipeline"],
         "_diffusers_version": _DIFFUSERS,
         "id2label": {str(number): name for number, name in enumerate(model.classes)},
@@ -133,10 +133,39 @@ def _write_code(folder: Path, model: TrainedWeights) -> None:
     write_text(folder / "model_index.json", json.dumps(index, indent=1))
 
 
-def _grid(run: RunFolder) -> Path | None:
-    """The newest picture of images that the run drew: of ``pixelflow sample``, else of its training."""
-    drawn = [*run.samples.glob("drawn*/grid.png")] or [*run.samples.glob("*.png")]
+def check_is_of(folder: Path, run: RunFolder, step: Step | None, weights: str) -> None:
+    """See that a folder that was written before holds these very weights, before it is given to others.
+
+    Raises:
+        UsageError: the run was trained further since, or another checkpoint is asked for.
+        MissingInputError, DataError, SpecError: as `import_folder` and `write_folder`.
+    """
+    there, here = TrainedWeights.read(folder / WEIGHTS, _PREFIX), TrainedWeights.of(run, run.step_of(step), weights)
+    is_same = there.tensors.keys() == here.tensors.keys() and all(
+        torch.equal(tensor, here.tensors[name]) for name, tensor in there.tensors.items()
+    )
+    if not is_same:
+        raise UsageError(
+            f"{folder}: holds the {there.weights} weights of step {there.step}, and not the {here.weights} ones "
+            f"of step {here.step}; remove it, or name what it holds by --step and --weights"
+        )
+
+
+def _grid(run: RunFolder, model: TrainedWeights) -> Path | None:
+    """The newest picture of images that these weights drew: of ``pixelflow sample``, else of the training."""
+    drawn = [file for file in run.samples.glob("drawn*/grid.png") if _is_drawn_by(model, file.with_name(RECORD))]
+    if model.weights == "ema":
+        drawn = drawn or [file for file in [run.samples / f"step-{model.step:08d}.png"] if file.is_file()]
     return max(drawn, key=lambda file: file.stat().st_mtime, default=None)
+
+
+def _is_drawn_by(model: TrainedWeights, record: Path) -> bool:
+    """Whether a record tells of images that these weights made, and of nothing that they were made from."""
+    try:
+        order = read_order(record)
+    except PixelflowError:
+        return False
+    return (order.source.step, order.source.weights, order.edit) == (model.step, model.weights, None)
 
 
 def import_folder(source: Path, target: Path, origin: str) -> TrainedWeights:

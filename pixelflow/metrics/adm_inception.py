@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ class AdmInception(Extractor):
         type: Literal["adm_inception"] = "adm_inception"
 
         @property
-        def identity(self) -> dict[str, Any]:
+        def identity(self) -> dict[str, object]:
             return self.model_dump(mode="json", exclude={"weights"})
 
         @property

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import safetensors.torch
 import torch
@@ -36,7 +36,7 @@ class About:
     """Pixels of the longer side of the images that it sees."""
     accuracy: float
     """On real images that it was not trained on."""
-    recipe: dict[str, Any]
+    recipe: dict[str, object]
     """How it was trained."""
 
 
@@ -155,7 +155,7 @@ class ClassifierFeatures(Extractor):
         """The file that ``pixelflow train-extractor`` wrote; a relative path starts at the current directory."""
 
         @property
-        def identity(self) -> dict[str, Any]:
+        def identity(self) -> dict[str, object]:
             return self.model_dump(mode="json", exclude={"weights"})
 
     params: Params

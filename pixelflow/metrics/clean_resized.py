@@ -1,9 +1,9 @@
-"""Any extractor behind clean-fid's resizing (Parmar et al., arXiv 2104.11222)."""
+"""An extractor behind clean-fid's resizing (Parmar et al., arXiv 2104.11222)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ class CleanResized(Extractor):
         """clean-fid's own name for how it resizes."""
 
         @property
-        def identity(self) -> dict[str, Any]:
+        def identity(self) -> dict[str, object]:
             return {**self.model_dump(mode="json"), "extractor": self.extractor.identity}
 
     params: Params

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -115,7 +115,7 @@ class Clip(Extractor):
         """Scale each embedding to length 1."""
 
         @property
-        def identity(self) -> dict[str, Any]:
+        def identity(self) -> dict[str, object]:
             return self.model_dump(mode="json", exclude={"model"})
 
     params: Params

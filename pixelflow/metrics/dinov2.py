@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from pixelflow.core.interfaces import Extractor
 from pixelflow.metrics.in_network import OfNetwork
@@ -46,7 +46,7 @@ class Dinov2(Extractor):
         """Pixels along each side of the images that it sees."""
 
         @property
-        def identity(self) -> dict[str, Any]:
+        def identity(self) -> dict[str, object]:
             return self.model_dump(mode="json", exclude={"model"})
 
     params: Params
@@ -74,7 +74,7 @@ class Dinov2(Extractor):
 
 
 @lru_cache(maxsize=1)
-def _network(folder: Path, device: torch.device) -> Any:
+def _network(folder: Path, device: torch.device) -> nn.Module:
     """The model of a folder, read from safetensors alone."""
     torchvision_compat.make_importable()
     try:
@@ -92,4 +92,5 @@ def _network(folder: Path, device: torch.device) -> Any:
         raise DataError(f"dinov2: the model in {folder} cannot be read ({reason})") from None
     if report["missing_keys"]:
         raise DataError(f"dinov2: the weights in {folder} lack {sorted(report['missing_keys'])[0]}; are they DINOv2's?")
-    return model.to(device).eval().requires_grad_(False)
+    network: nn.Module = model.to(device).eval().requires_grad_(False)
+    return network

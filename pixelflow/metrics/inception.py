@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -114,7 +114,7 @@ class InceptionPool(Extractor):
         """How images become 299 pixels wide: clean-fid's antialiased bicubic, or as in TensorFlow's own graph."""
 
         @property
-        def identity(self) -> dict[str, Any]:
+        def identity(self) -> dict[str, object]:
             return self.model_dump(mode="json", exclude={"weights"})
 
         @property

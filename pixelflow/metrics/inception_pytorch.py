@@ -6,7 +6,7 @@ import io
 import pickle
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -46,7 +46,7 @@ class PytorchInception(Extractor):
         type: Literal["inception_pytorch"] = "inception_pytorch"
 
         @property
-        def identity(self) -> dict[str, Any]:
+        def identity(self) -> dict[str, object]:
             return self.model_dump(mode="json", exclude={"weights"})
 
     params: Params

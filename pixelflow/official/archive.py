@@ -13,7 +13,7 @@ import pickle
 import pickletools
 import zipfile
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -93,7 +93,7 @@ class _Storage:
 class _Reader(pickle.Unpickler):
     """Unpickles containers, numbers, text and references to stored tensors; all else as placeholders."""
 
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> object:
         if module == "torch" and name in _DTYPES:
             return _DTYPES[name]
         known = {
@@ -103,13 +103,15 @@ class _Reader(pickle.Unpickler):
         }
         return known.get(f"{module}.{name}", Placeholder)
 
-    def persistent_load(self, pid: Any) -> _Storage:
+    def persistent_load(self, pid: tuple[object, ...]) -> _Storage:
         _, dtype, key, *_ = pid
         if not isinstance(dtype, torch.dtype) or not isinstance(key, str):
             raise pickle.UnpicklingError("a storage of an unknown type")
         return _Storage(key, dtype)
 
-    def _tensor(self, storage: _Storage, offset: int, shape: Any, stride: Any, *_: object) -> StoredTensor:
+    def _tensor(
+        self, storage: _Storage, offset: int, shape: Sequence[int], stride: Sequence[int], *_: object
+    ) -> StoredTensor:
         return StoredTensor(storage.key, storage.dtype, int(offset), tuple(map(int, shape)), tuple(map(int, stride)))
 
     def _parameter(self, data: object, *_: object) -> StoredTensor | Placeholder:

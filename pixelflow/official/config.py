@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import yaml
 from pydantic import ConfigDict, Field, field_validator, model_validator
@@ -121,12 +121,12 @@ def spec_of(config: ReleaseConfig, name: str, size: int | None) -> ExperimentSpe
     own = config.data.resolution or _KICKOFF * network.patch_size << (stages - 1)
     side = own if size is None else size
     context = network.cross_attention_dim
-    conditioners: list[dict[str, Any]] = []
+    conditioners: list[dict[str, object]] = []
     if network.num_classes:
         conditioners.append({"type": "class_label", "classes": network.num_classes})
     if context == _T5_CHANNELS:
         conditioners.append({"type": "t5", "model": "google/flan-t5-xl"})
-    fields: dict[str, Any] = {
+    fields: dict[str, object] = {
         "name": re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip("._-") or "official",
         "image": {"size": side, "channels": network.in_channels},
         "data": {"type": "image_folder", "root": "data/imagenet/train"},
@@ -146,12 +146,12 @@ def spec_of(config: ReleaseConfig, name: str, size: int | None) -> ExperimentSpe
     return reading.validate(ExperimentSpec, Document("the released settings", fields))
 
 
-def _class_sampling() -> dict[str, Any]:
+def _class_sampling() -> dict[str, object]:
     """The paper's best setting (FID 1.98), but in float32."""
     return {"sampler": "dopri5", "guidance": {"type": "stagewise", "scale": 2.4}}
 
 
-def _text_sampling() -> dict[str, Any]:
+def _text_sampling() -> dict[str, object]:
     """The defaults of the release's pipeline; its Dopri5 is for the class model only."""
     return {"sampler": "euler", "grid": "official", "steps": 30, "guidance": {"type": "constant", "scale": 4.0}}
 
@@ -177,7 +177,7 @@ def config_text(spec: ExperimentSpec) -> str:
     _check_is_official(spec)
     backbone = spec.backbone
     assert isinstance(backbone, DiT.Params)
-    network: dict[str, Any] = {
+    network: dict[str, object] = {
         "num_attention_heads": backbone.heads,
         "attention_head_dim": backbone.head_dim,
         "in_channels": spec.image.channels,

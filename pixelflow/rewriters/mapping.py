@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pixelflow.core.interfaces import Rewriter
 from pixelflow.system.errors import DataError
@@ -56,7 +56,7 @@ class Mapping(Rewriter):
 
     def _pair(self, number: int, line: str) -> tuple[str, str]:
         try:
-            found: Any = json.loads(line)
+            found: object = json.loads(line)
         except (ValueError, RecursionError):
             found = None
         prompt, rewritten = (found.get("prompt"), found.get("rewritten")) if isinstance(found, dict) else (None, None)

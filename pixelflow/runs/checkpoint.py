@@ -16,7 +16,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError
 from torch import Tensor
@@ -26,7 +25,7 @@ from pixelflow.runs.tensor_files import WHOLE, Share
 from pixelflow.runs.weights import title_of
 from pixelflow.system.errors import DataError, MissingInputError, PixelflowError, first_line
 from pixelflow.system.files import read_bytes, remove, sync_folder, write_through, writing
-from pixelflow.system.records import LARGEST, later
+from pixelflow.system.records import LARGEST, Body, later
 
 MANIFEST = "manifest.json"
 STATE = "state.json"
@@ -56,7 +55,7 @@ class Checkpoint:
     step: int
     tensors: dict[str, dict[str, Tensor]]
     """Part ("model", "ema", "optimizer") -> name -> tensor."""
-    state: dict[str, Any]
+    state: Body
     sha256: dict[str, str]
     """File -> hash, of all files of the checkpoint."""
 
@@ -65,7 +64,7 @@ def save(
     folder: Path,
     step: int,
     tensors: Mapping[str, Mapping[str, Tensor]],
-    state: Mapping[str, Any],
+    state: Mapping[str, object],
     keep: int,
     best: int | None = None,
 ) -> Path:
@@ -99,7 +98,7 @@ def write(folder: Path, step: int, tensors: Mapping[str, Mapping[str, Tensor]], 
 
 
 def commit(
-    folder: Path, step: int, sums: Mapping[str, str], state: Mapping[str, Any], keep: int, best: int | None = None
+    folder: Path, step: int, sums: Mapping[str, str], state: Mapping[str, object], keep: int, best: int | None = None
 ) -> Path:
     """Make all that was written of `step` its checkpoint, then delete those that `prune` does; returns its folder.
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import metadata
-from typing import Any
 
 from pixelflow.core import plugins
 from pixelflow.core.plugin_use import used
 from pixelflow.core.version import __version__
+from pixelflow.system.records import Body
 
 _PACKAGES = (
     "torch", "numpy", "einops", "pillow", "pluggy", "pydantic", "safetensors", "scikit-learn", "scipy", "torchdiffeq",
@@ -18,7 +19,7 @@ _PACKAGES = (
 _COMPARED = ("pixelflow", "python", "platform")
 
 
-def environment(classes: Sequence[str], *settings: Any) -> dict[str, Any]:
+def environment(classes: Sequence[str], *settings: object) -> Body:
     """Versions, platform and plugins of this process, with the names of the classes.
 
     Args:
@@ -42,7 +43,7 @@ def environment(classes: Sequence[str], *settings: Any) -> dict[str, Any]:
     }
 
 
-def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def changes(before: Body, now: Body) -> list[str]:
     """What differs between two environments and may change what is computed, a clause each.
 
     A plugin that only one of them uses is no difference: it came or went with a setting.
@@ -57,12 +58,12 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return told + plugin_changes(before, now)
 
 
-def plugin_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def plugin_changes(before: Body, now: Body) -> list[str]:
     """Which plugins are not what they were, a clause each; see `changes`."""
     return [clause for name in now["plugins"] for clause in _plugin_changes(name, before, now["plugins"][name])]
 
 
-def _plugin_changes(name: str, before: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+def _plugin_changes(name: str, before: Body, here: Body) -> list[str]:
     then = plugin_records(before).get(name)
     if then is None:
         return []
@@ -73,7 +74,7 @@ def _plugin_changes(name: str, before: Mapping[str, Any], here: Mapping[str, Any
     return []
 
 
-def plugin_records(kept: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def plugin_records(kept: Body) -> dict[str, Body]:
     """What an environment tells of plugins, by name; runs of earlier versions list ``name (distribution version)``."""
     found = kept.get("plugins", {})
     if isinstance(found, Mapping):
@@ -82,6 +83,7 @@ def plugin_records(kept: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {name: {"distribution": distribution} for name, _, distribution in names}
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)

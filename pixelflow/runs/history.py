@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pixelflow.runs.metric_result import MetricResult
+from pixelflow.runs.metrics_line import MetricFigures, MetricsLine
 from pixelflow.system import journal
 from pixelflow.system.files import opened, sync, writing
 from pixelflow.system.journal import Line, Position
@@ -50,9 +51,11 @@ class Evaluated:
         return -self.value if self.higher_is_better else self.value
 
 
-def line_of(step: int, images: int, results: Sequence[MetricResult]) -> dict[str, Any]:
+def line_of(step: int, images: int, results: Sequence[MetricResult]) -> MetricsLine:
     """The line of metrics that tells of an evaluation."""
-    told = [one.model_dump(include={"metric", "values", "higher_is_better"}) for one in results]
+    told: list[MetricFigures] = [
+        {"metric": one.metric, "values": one.values, "higher_is_better": one.higher_is_better} for one in results
+    ]
     return {"step": step, "evaluation": {"images": images, "results": told}}
 
 
@@ -107,7 +110,7 @@ class History:
         self._catch_up()
         return self._position
 
-    def lines(self) -> Iterator[dict[str, Any]]:
+    def lines(self) -> Iterator[MetricsLine]:
         """All lines that can be believed, from the first on; others are named in the log."""
         yield from self._believed(History(self._file))
 
@@ -116,20 +119,24 @@ class History:
         """Whether the file is shorter than what was read of it."""
         return (self._file.stat().st_size if self._file.is_file() else 0) < self._read
 
-    def fresh(self) -> Iterator[dict[str, Any]]:
+    def fresh(self) -> Iterator[MetricsLine]:
         """As `lines`, those that were not read yet; from the first on where the file was cut."""
         if self.is_cut:
             self._begin()
         yield from self._believed(self)
 
-    def _believed(self, reader: History) -> Iterator[dict[str, Any]]:
-        for line in reader._next():
-            if not line.is_sound:
-                self._warn({line.position.lines})
-            elif (body := _parsed(line.text)) is not None:
-                yield body
+    def _believed(self, reader: History) -> Iterator[MetricsLine]:
+        unsound = set()
+        try:
+            for line in reader._next():
+                if not line.is_sound:
+                    unsound.add(line.position.lines)
+                elif (body := _parsed(line.text)) is not None:
+                    yield body
+        finally:
+            self._warn(unsound)
 
-    def append(self, line: Mapping[str, Any]) -> None:
+    def append(self, line: Mapping[str, object]) -> None:
         """Add a line, whole or not at all; raises CannotWriteError."""
         self._catch_up()
         new = journal.sealed(line, self._position)
@@ -216,7 +223,7 @@ class History:
             self._losses = line.text
 
 
-def _parsed(text: str) -> dict[str, Any] | None:
+def _parsed(text: str) -> MetricsLine | None:
     """A line's content; None for what is no line of metrics."""
     try:
         body = json.loads(text)

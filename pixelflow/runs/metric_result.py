@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import BaseModel, ConfigDict
+
+from pixelflow.system.records import Body
 
 
 class MetricResult(BaseModel):
@@ -20,9 +20,9 @@ class MetricResult(BaseModel):
     """95 % intervals (low, high) of the figures that have them; records of former versions have none."""
     higher_is_better: bool
     """Whether larger main figures are better ones."""
-    settings: dict[str, Any] = {}
+    settings: Body = {}
     """Of the metric; ``type`` is its name."""
-    recipe: dict[str, Any] = {}
+    recipe: Body = {}
     """Protocol, extractors with the hashes of their weights, numbers of images, and how these were drawn."""
 
     @property

@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -34,7 +33,7 @@ from pixelflow.runs.history import History, Step, best_of
 from pixelflow.system import files, records, terminal
 from pixelflow.system.errors import CannotWriteError, DataError, MissingInputError
 from pixelflow.system.files import sync_folder, write_text, writing
-from pixelflow.system.records import FileKind, Migration, only_sealed
+from pixelflow.system.records import Body, FileKind, Migration, only_sealed
 
 _SPEC = "spec.yaml"
 ENVIRONMENT_FILE = "environment.json"
@@ -54,7 +53,7 @@ class Environment(BaseModel):
 
     classes: list[str]
     packages: dict[str, str] = {}
-    history: list[dict[str, Any]] = []
+    history: list[Body] = []
 
 
 ENVIRONMENT = FileKind("a run's environment", "restore it, or train anew under another name", Environment)
@@ -157,7 +156,7 @@ class RunFolder:
         return () if step == 0 and found == numbered(len(found)) else found
 
     @property
-    def environment(self) -> dict[str, Any]:
+    def environment(self) -> Body:
         """What the run was started with; see `environment`."""
         path = self.path / ENVIRONMENT_FILE
         if not path.exists():

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pixelflow.runs import checkpoint
 from pixelflow.runs.history import Evaluated
@@ -94,7 +93,7 @@ def _is_held(lock: Path) -> bool:
         return False
 
 
-def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+def differences(first: Mapping[str, object], second: Mapping[str, object]) -> list[tuple[str, object, object]]:
     """(key, value in the first, value in the second) of two specs' documents; None where one has no such key.
 
     A list is one value, unless both hold as many blocks: then these are compared one by one.
@@ -104,7 +103,7 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tup
     return [(key, left.get(key), right.get(key)) for key in keys if left.get(key) != right.get(key)]
 
 
-def _leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+def _leaves(value: object, place: str = "") -> Iterator[tuple[str, object]]:
     if isinstance(value, Mapping):
         for key, below in value.items():
             yield from _leaves(below, f"{place}.{key}" if place else str(key))

@@ -54,8 +54,12 @@ class SkipInit(TorchFunctionMode):
     """
 
     def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
+        self,
+        func: Callable[..., object],
+        types: object,
+        args: Sequence[object] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
         given = dict(kwargs or {})
         target = args[0] if args else given.get("tensor")
         return target if func in _FILLS and isinstance(target, nn.Parameter) else func(*args, **given)

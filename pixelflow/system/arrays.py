@@ -9,7 +9,6 @@ import math
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -84,14 +83,14 @@ def _check_head(content: bytes) -> None:
         raise ValueError("its size is not the one that it states")
 
 
-def to_json(array: Tensor) -> dict[str, Any]:
+def to_json(array: Tensor) -> dict[str, object]:
     """An array as JSON: its shape, and its numbers in float32, little-endian, compressed, in base64."""
     numbers = np.asarray(array.detach().cpu().float().numpy(), "<f4")
     content = base64.b64encode(zlib.compress(numbers.tobytes(), 9)).decode()
     return {"shape": list(numbers.shape), "float32": content}
 
 
-def from_json(kept: Any) -> Tensor:
+def from_json(kept: object) -> Tensor:
     """The array again; raises DataError for what `to_json` does not write."""
     try:
         if not isinstance(kept, Mapping):

@@ -5,8 +5,6 @@ The codes follow sysexits.h where it has a fitting one, so that schedulers and s
 
 from __future__ import annotations
 
-from typing import Any
-
 from pixelflow.system.printing import printable
 
 
@@ -96,7 +94,7 @@ class StoppedError(PixelflowError):
 
     exit_code = 130
 
-    result: Any = None
+    result: object = None
     """The `pixelflow.generation.run.Result` of the batches that were finished; None if none was."""
 
 

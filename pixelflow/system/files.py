@@ -73,8 +73,10 @@ def read_bytes(path: Path, largest: int) -> bytes:
         MissingInputError, DataError: as `opened`; or it is larger, or the disk fails.
     """
     with opened(path) as file:
-        try:
-            content = file.read(largest + 1)
+        try:  # as many as there are: what is asked for is taken from the memory before it is read
+            content = file.read(min(largest, os.fstat(file.fileno()).st_size) + 1)
+            while len(content) <= largest and (more := file.read(1 << 20)):  # of files that grow, or tell no size
+                content += more
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     if len(content) > largest:

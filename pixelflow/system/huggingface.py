@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import ModuleType
 
 from pixelflow.system import torchvision_compat
 from pixelflow.system.distribution import install
 from pixelflow.system.errors import MissingDependencyError
 
 
-def transformers_for(owner: str) -> Any:
+def transformers_for(owner: str) -> ModuleType:
     """The package, silenced; it imports torchvision where it finds it.
 
     Args:
@@ -25,4 +25,5 @@ def transformers_for(owner: str) -> Any:
         raise MissingDependencyError(f"{owner} needs the package transformers: {install('t5')}") from None
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
-    return transformers
+    package: ModuleType = transformers
+    return package

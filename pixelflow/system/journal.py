@@ -14,7 +14,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pixelflow.system.files import opened_to_add, writing
 
@@ -44,7 +43,7 @@ class Line:
     is_sealed: bool
 
 
-def sealed(line: Mapping[str, Any], before: Position) -> Line:
+def sealed(line: Mapping[str, object], before: Position) -> Line:
     """The line to write after `before`; `line` is not empty and has no key of the seal."""
     body = json.dumps(dict(line))[:-1]
     own = _hash(before, body)
@@ -62,7 +61,7 @@ def checked(text: str, before: Position, after_sealed: bool) -> Line:
     return Line(text, Position(before.lines + 1, found[1]), is_sound, True)
 
 
-def all_sealed(lines: Iterable[Mapping[str, Any]]) -> Iterator[Line]:
+def all_sealed(lines: Iterable[Mapping[str, object]]) -> Iterator[Line]:
     """The lines of a journal from its first on."""
     before = Position()
     for line in lines:

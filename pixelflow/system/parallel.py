@@ -78,7 +78,7 @@ class Parallel:
 
     def of_first(self, work: Callable[[], T]) -> T:
         """What the first process makes, in all."""
-        made: Any = work() if self.is_first else None
+        made: object = work() if self.is_first else None
         return cast(T, self.ask(made))
 
     def ask(self, what: T) -> T:
@@ -102,14 +102,14 @@ class Parallel:
 
     def gather(self, own: T) -> list[T]:
         """What each process has, in their order, in all of them."""
-        found: list[Any] = [own] * self.size
+        found = [own] * self.size
         if self.size > 1:
             dist.all_gather_object(found, own, group=self.group)
         return found
 
     def _at_first(self, own: T) -> list[T]:
         """What each process has, in their order, in the first one; nothing in the others."""
-        found: list[Any] | None = [own] * self.size if self.is_first else None
+        found = [own] * self.size if self.is_first else None
         if self.size > 1:
             dist.gather_object(own, found, group=self.group)
         return found or []

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Collection, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Protocol
 
 from pixelflow.system import terminal
 from pixelflow.system.errors import LostPeerError
@@ -28,14 +28,22 @@ _KEEP_ALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 _PLACE = "pixelflow/peers"
 
 
+class Store(Protocol):
+    """Torch's, as far as it is used here: texts that all processes share."""
+
+    def set(self, key: str, value: str) -> None: ...
+
+    def get(self, key: str) -> bytes: ...
+
+
 class Peers:
     """One process's connections, watched by a thread, which ends the process if it does not end by itself."""
 
-    def __init__(self, rank: int, size: int, store: Any, patience: timedelta) -> None:
+    def __init__(self, rank: int, size: int, store: Store, patience: timedelta) -> None:
         """Connect with the others.
 
         Args:
-            store: torch's, which all processes share, to tell where the first one listens.
+            store: which all processes share, to tell where the first one listens.
             patience: how long to wait for the others.
 
         Raises:
@@ -78,7 +86,7 @@ class Peers:
                 selector.register(connection, selectors.EVENT_READ, rank)
             while selector.get_map():
                 for key, _ in selector.select():
-                    said = _heard(key.fileobj)
+                    said = _heard(self._connections[key.data])
                     if said != _GOODBYE:
                         self._end(key.data if said is None else said)
                         return
@@ -106,16 +114,16 @@ class Peers:
             connection.close()
 
 
-def _heard(connection: Any) -> int | None:
+def _heard(connection: socket.socket) -> int | None:
     """A number that came over a connection; None if it has ended."""
     try:
-        said: bytes = connection.recv(4, socket.MSG_WAITALL)
+        said = connection.recv(4, socket.MSG_WAITALL)
     except OSError:
         return None
     return int.from_bytes(said, "big") if len(said) == 4 else None
 
 
-def _accepted(store: Any, count: int, patience: timedelta) -> Mapping[int, socket.socket]:
+def _accepted(store: Store, count: int, patience: timedelta) -> Mapping[int, socket.socket]:
     """In the first process: the connections of the `count` others, by rank.
 
     Raises:
@@ -159,7 +167,7 @@ def _greeted(server: socket.socket, expected: Collection[int]) -> tuple[int, soc
     return rank, _kept_alive(connection)
 
 
-def _connected(store: Any, rank: int) -> socket.socket:
+def _connected(store: Store, rank: int) -> socket.socket:
     """In another process: its connection to the first."""
     host, port = store.get(_PLACE).decode().split()
     connection = socket.create_connection((host, int(port)))

@@ -55,15 +55,19 @@ def drawing(width: float, height: float, dpi: float = 100) -> Iterator[tuple[Fig
 
 def png(figure: Figure) -> bytes:
     """The figure as a PNG file."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    FigureCanvasAgg(figure).print_png(buffer)  # `savefig` would lay it out and draw it twice, to the same bytes
     return buffer.getvalue()
 
 
 def svg(figure: Figure) -> str:
     """The figure as an ``<svg>`` element, which can stand in a page or in a file of its own."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata=_NO_METADATA)
+    FigureCanvasSVG(figure).print_svg(buffer, metadata=_NO_METADATA)
     text = buffer.getvalue()
     return text[text.index("<svg") :].rstrip()
 

@@ -65,11 +65,11 @@ class FileKind:
         """The one that is written."""
         return 1 + len(self.migrations)
 
-    def write(self, path: Path, body: Mapping[str, Any]) -> None:
+    def write(self, path: Path, body: Mapping[str, object]) -> None:
         """Replace `path` in one step; raises CannotWriteError."""
         write_text(path, self.dumps(body) + "\n")
 
-    def dumps(self, body: Mapping[str, Any]) -> str:
+    def dumps(self, body: Mapping[str, object]) -> str:
         """The document as text."""
         plain = json.loads(json.dumps(body))  # as it will be read: keys are text, tuples are lists
         sealed = {FORMAT: self.format, HASH: digest({FORMAT: self.format, **plain}), **plain}
@@ -83,9 +83,10 @@ class FileKind:
             MissingInputError: there is no such file.
             DataError: it is damaged, of another form or of a later format.
         """
-        return self.opened(read_json(path, self.name, self.cure), str(path))
+        found = parse_json(read_bytes(path, LARGEST), f"{path}: is not {self.name}", self.cure)
+        return self.opened(found, str(path))
 
-    def opened(self, found: Any, where: str) -> Body:
+    def opened(self, found: object, where: str) -> Body:
         """The content of a document that is read already; raises as `read`."""
         if not isinstance(found, dict):
             raise DataError(f"{where}: is not {self.name} (it holds no keys and values); {self.cure}")
@@ -115,22 +116,12 @@ class FileKind:
         return number, {key: value for key, value in found.items() if key not in (FORMAT, HASH)}
 
 
-def digest(content: Any) -> str:
+def digest(content: object) -> str:
     """SHA-256 of plain data, whatever the order of keys and the spaces of the text."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def read_json(path: Path, what: str, cure: str) -> Any:
-    """The data in a JSON file; `what` it should be and the `cure` are for the error.
-
-    Raises:
-        MissingInputError: there is no such file.
-        DataError: it is no regular file, too large or not JSON.
-    """
-    return parse_json(read_bytes(path, LARGEST), f"{path}: is not {what}", cure)
-
-
-def parse_json(content: bytes | str, wrong: str, cure: str) -> Any:
+def parse_json(content: bytes | str, wrong: str, cure: str) -> object:
     """JSON as plain data, whatever stands in its place; raises DataError, which begins with `wrong`."""
     try:
         return json.loads(content)

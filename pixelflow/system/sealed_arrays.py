@@ -9,10 +9,8 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pixelflow.system.errors import DataError, first_line
 from pixelflow.system.files import opened
@@ -21,7 +19,7 @@ from pixelflow.system.records import FORMAT, HASH, LARGEST, digest, later
 _NEWEST = 2
 
 
-def npz_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
     """An npz with these arrays, and as two more of text its format and hash."""
     content = io.BytesIO()
     own = {FORMAT: np.array(str(_NEWEST)), HASH: np.array(_digest(str(_NEWEST), arrays))}
@@ -29,7 +27,7 @@ def npz_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     return content.getvalue()
 
 
-def read_npz(file: Path, names: Sequence[str] | None = None, largest: int = LARGEST) -> dict[str, NDArray[Any]]:
+def read_npz(file: Path, names: Sequence[str] | None = None, largest: int = LARGEST) -> dict[str, np.ndarray]:
     """Arrays of an npz, by default all of them; what `npz_bytes` made is checked. None may hold objects.
 
     Raises:
@@ -64,7 +62,7 @@ def parsing(wrong: str) -> Iterator[None]:
         raise DataError(f"{wrong} ({first_line(error)})") from None
 
 
-def _digest(number: str, arrays: Mapping[str, NDArray[Any]]) -> str:
+def _digest(number: str, arrays: Mapping[str, np.ndarray]) -> str:
     own = hashlib.sha256(number.encode())
     for name, array in sorted(arrays.items()):
         own.update(f"{name} {array.dtype.str} {array.shape} ".encode() + np.ascontiguousarray(array).tobytes())
@@ -78,8 +76,8 @@ def _refuse_later(number: str, where: str) -> None:
 
 def seal_safetensors(content: bytes) -> bytes:
     """The content of a safetensors file with format and hash among its metadata."""
-    header, data = _parts(content)
-    metadata = {**header.pop("__metadata__", {}), FORMAT: str(_NEWEST)}
+    header, own, data = _parts(content)
+    metadata = {**own, FORMAT: str(_NEWEST)}
     metadata[HASH] = _safetensors_digest({"__metadata__": metadata, **header}, data)
     text = json.dumps({"__metadata__": metadata, **header}).encode()
     text += b" " * (-len(text) % 8)
@@ -93,8 +91,7 @@ def check_safetensors(content: bytes, where: str) -> dict[str, str]:
         DataError: it is damaged, or of a later format.
     """
     with parsing(f"{where}: is no safetensors file"):
-        header, data = _parts(content)
-        metadata = {str(key): str(value) for key, value in header.get("__metadata__", {}).items()}
+        header, metadata, data = _parts(content)
     if {FORMAT, HASH} & metadata.keys():
         own = metadata.pop(HASH, "")
         if own != _safetensors_digest({**header, "__metadata__": metadata}, data):
@@ -103,11 +100,15 @@ def check_safetensors(content: bytes, where: str) -> dict[str, str]:
     return metadata
 
 
-def _parts(content: bytes) -> tuple[dict[str, Any], bytes]:
-    """Header and data."""
+def _parts(content: bytes) -> tuple[dict[str, object], dict[str, str], bytes]:
+    """Header without metadata, metadata, and data."""
     end = 8 + int.from_bytes(content[:8], "little")
-    return dict(json.loads(content[8:end])), content[end:]
+    header = dict(json.loads(content[8:end]))
+    metadata = {str(key): str(value) for key, value in header.pop("__metadata__", {}).items()}
+    if not all("data_offsets" in entry for entry in header.values()):  # such as metadata whose name is damaged
+        raise ValueError("an entry of its header is no tensor")
+    return header, metadata, content[end:]
 
 
-def _safetensors_digest(header: Mapping[str, Any], data: bytes) -> str:
+def _safetensors_digest(header: Mapping[str, object], data: bytes) -> str:
     return digest([header, hashlib.sha256(data).hexdigest()])

@@ -12,6 +12,8 @@ from pixelflow.system.errors import DataError
 
 _PATIENCE = 5.0
 """Seconds in which somebody must begin to write into a pipe."""
+_PIECE = 1 << 20
+"""Bytes that are read at a time: memory is taken for as many, whether they are there or not."""
 
 
 def read_start(path: Path, most: int) -> bytes:
@@ -28,7 +30,7 @@ def read_start(path: Path, most: int) -> bytes:
             content += _first(descriptor, path)
         if hasattr(os, "set_blocking"):
             os.set_blocking(descriptor, True)
-        while len(content) < most and (more := file.read(most - len(content))):
+        while len(content) < most and (more := file.read(min(_PIECE, most - len(content)))):
             content += more
     return bytes(content)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pixelflow.runs.history import History
+from pixelflow.runs.metrics_line import MetricsLine
 from pixelflow.system.errors import DataError
 from pixelflow.system.files import write_bytes
 from pixelflow.system.plotting import COLOURS, drawing, is_wide, png
@@ -47,13 +48,14 @@ class Course:
         if self._history.is_cut:
             for course in (self.trained, self.held_out, self.averaged, self.by_stage):
                 course.clear()
-        lines = list(self._history.fresh())
-        for line in lines:
+        is_new = False
+        for line in self._history.fresh():
+            is_new = True
             with suppress(ValueError, LookupError, TypeError, AttributeError):  # not ours
                 self._take(line)
-        return bool(lines)
+        return is_new
 
-    def _take(self, line: Mapping[str, Any]) -> None:
+    def _take(self, line: MetricsLine) -> None:
         step = int(line["step"])
         if "held_out" in line:
             self.held_out.append((step, float(line["held_out"]["loss"])))
@@ -125,10 +127,13 @@ def _draw(axes: Axes, course: Course, name: str, colour: str) -> None:
     axes.plot(*_columns(course.trained), color=colour, linewidth=1.5, label=name or "training", zorder=3)
     if course.held_out:
         of = f"{name}, " if name else ""
-        style: dict[str, Any] = {"linewidth": 1.2, "markersize": 4, "zorder": 4}
         own = colour if name else "black"
-        axes.plot(*_columns(course.held_out), "o--", color=own, label=f"{of}held out", **style)
-        axes.plot(*_columns(course.averaged), "s:", color=own, label=f"{of}held out, averaged weights", **style)
+        for points, marks, what in (
+            (course.held_out, "o--", "held out"),
+            (course.averaged, "s:", "held out, averaged weights"),
+        ):
+            label = f"{of}{what}"
+            axes.plot(*_columns(points), marks, color=own, label=label, linewidth=1.2, markersize=4, zorder=4)
     if not name and len(course.by_stage) > 1:
         for stage, points in sorted(course.by_stage.items()):
             label = f"training, stage {stage + 1}"

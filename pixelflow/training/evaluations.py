@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -12,11 +12,12 @@ from pixelflow.core.model import FlowModel
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.runs import history
 from pixelflow.runs.history import Evaluated
+from pixelflow.runs.metrics_line import MetricsLine
 from pixelflow.runs.runfolder import RunFolder
 from pixelflow.system.parallel import Parallel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    pass
 
 
 class Evaluations:
@@ -57,7 +58,7 @@ class Evaluations:
         newest = f"{done[-1].metric} {done[-1].value:.4g}"
         return f"{newest} (best)" if best.step == done[-1].step else f"{newest} (best {best.value:.4g} at {best.step})"
 
-    def measure(self, model: FlowModel, step: int, parallel: Parallel) -> Mapping[str, Any] | None:
+    def measure(self, model: FlowModel, step: int, parallel: Parallel) -> MetricsLine | None:
         """Draw images and measure them; returns the line of metrics, and leaves the record in ``evaluations/``.
 
         Every process draws and measures its share; the first writes, and has the line.

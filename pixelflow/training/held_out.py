@@ -6,9 +6,8 @@ touched; a run without held-out images is bit for bit what it was.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,6 +26,7 @@ from pixelflow.data.renumbered import Renumbered
 from pixelflow.data.subset import Subset
 from pixelflow.generation.draw import evaluating
 from pixelflow.runs.history import History
+from pixelflow.runs.metrics_line import MetricsLine
 from pixelflow.system.errors import DataError
 from pixelflow.system.parallel import Parallel
 from pixelflow.training.loader import grouped
@@ -77,7 +77,7 @@ class HeldOutLoss:
 
     def measure(
         self, model: Callable[[], FlowModel], averaged: Callable[[], FlowModel], step: int, parallel: Parallel
-    ) -> Mapping[str, Any] | None:
+    ) -> MetricsLine | None:
         """The line of metrics of `step`, by the weights as they are and by the averaged ones, one after the other.
 
         Every process measures its share; the line is the first one's, the others have None.

@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -45,7 +44,7 @@ class Batch:
 
     groups: tuple[SizeGroup, ...]
     """The images, by size; one group unless the spec lets images keep their shape."""
-    values: dict[str, list[Any]]
+    values: dict[str, list[object]]
     """Field -> one value an image; only the fields that all of them have."""
 
     def __len__(self) -> int:
@@ -101,7 +100,7 @@ def batches(
         raise DataError("the data set is empty: there is nothing to train on")
     reader, places = (
         _Reader(dataset, seed, bad_images),
-        iter(_Places(len(dataset), batch_size, seed, first_step, share)),
+        iter(_Places(dataset, batch_size, seed, first_step, share)),
     )
     pin = _Pin()
     readings = (
@@ -122,17 +121,17 @@ def batches(
 class _Places:
     """The places of each batch, from batch `first_step` on."""
 
-    count: int
+    dataset: Dataset
     batch_size: int
     seed: int
     first_step: int
     share: Callable[[int], Sequence[int]] | None
 
     def __iter__(self) -> Iterator[list[Place]]:
-        epoch, offset = divmod(self.first_step * self.batch_size, self.count)
+        epoch, offset = divmod(self.first_step * self.batch_size, len(self.dataset))
         step, batch = self.first_step, list[Place]()
         while True:
-            order = torch.randperm(self.count, generator=seeds.generator(self.seed, "order", epoch))
+            order = self.dataset.order(seeds.generator(self.seed, "order", epoch))
             for part in order[offset:].split(_LISTED):  # a list of all indices is several times as large
                 for index in part.tolist():
                     batch.append(Place(epoch, index))
@@ -154,15 +153,15 @@ class _Read:
 class _PackedRead:
     """The same as bytes, of which pictures of 8 bits take a quarter."""
 
-    groups: tuple[tuple[Any, Any], ...]
+    groups: tuple[tuple[np.ndarray, np.ndarray | Tensor], ...]
     """Members and pixels; see `_packed`."""
-    values: dict[str, list[Any]] | None
+    values: dict[str, list[object]] | None
     bad: tuple[BadSample, ...]
 
     def unpacked(self) -> _Read:
         if self.values is None:
             return _Read(None, self.bad)
-        groups = tuple(SizeGroup(torch.from_numpy(members), _unpacked(pixels)) for members, pixels in self.groups)
+        groups = tuple(SizeGroup(torch.tensor(members), _unpacked(pixels)) for members, pixels in self.groups)
         values = {name: [_unpacked_value(one) for one in column] for name, column in self.values.items()}
         return _Read(Batch(groups, values), self.bad)
 
@@ -176,9 +175,9 @@ def _packed(images: Tensor) -> np.ndarray | Tensor:
 
 
 def _unpacked(pixels: np.ndarray | Tensor) -> Tensor:
-    """Images (n c h w) in [-1, 1], as data sets make them of 8 bits."""
+    """Images (n c h w) in [-1, 1], as data sets make them of 8 bits; a copy, for the memory is used again."""
     images = pixels if isinstance(pixels, Tensor) else torch.from_numpy(pixels)
-    return images.float() / 127.5 - 1 if images.dtype == torch.uint8 else images
+    return images.float() / 127.5 - 1 if images.dtype == torch.uint8 else images.clone()
 
 
 @dataclass(frozen=True)
@@ -188,11 +187,11 @@ class _PackedTensor:
     pixels: np.ndarray | Tensor
 
 
-def _packed_value(value: Any) -> Any:
+def _packed_value(value: object) -> object:
     return _PackedTensor(_packed(value)) if isinstance(value, Tensor) else value
 
 
-def _unpacked_value(value: Any) -> Any:
+def _unpacked_value(value: object) -> object:
     return _unpacked(value.pixels) if isinstance(value, _PackedTensor) else value
 
 

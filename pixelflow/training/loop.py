@@ -138,10 +138,16 @@ class Trainer:
             bad_images=self.settings.bad_images,
             share=self._share if self.parallel.size > 1 else None,
         )
+        is_first = True
         with closing(stream):  # type: ignore[type-var]
             while self.state.step < self.settings.steps:
                 began = time.perf_counter()
                 self.step(self._read(stream), began)
+                if is_first and self.state.is_compiled:
+                    progress.say(
+                        f"the first step took {time.perf_counter() - began:.1f} s, in which blocks were compiled"
+                    )
+                is_first = False
                 progress.advance(self.state.step)
                 for callback in self.callbacks:
                     callback(self.state.step, self.state)

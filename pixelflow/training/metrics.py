@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+
+from pixelflow.runs.metrics_line import MetricsLine
 
 
 @dataclass
@@ -29,7 +30,7 @@ class MetricAverages:
         self.losses = [a + b for a, b in zip(self.losses or [0.0] * len(losses), losses, strict=True)]
         self.counts = [a + b for a, b in zip(self.counts or [0] * len(counts), counts, strict=True)]
 
-    def line(self, step: int, learning_rate: float) -> dict[str, Any]:
+    def line(self, step: int, learning_rate: float) -> MetricsLine:
         """The averages, as one line of metrics; a stage without images has the loss None."""
         by_stage = [loss / count if count else None for loss, count in zip(self.losses, self.counts, strict=True)]
         return {
@@ -41,5 +42,5 @@ class MetricAverages:
             "images_per_second": self.images / max(self.seconds, 1e-9),
         }
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return asdict(self)

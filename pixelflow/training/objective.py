@@ -9,14 +9,13 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pixelflow.core import seeds
 from pixelflow.core.classes import Match, match, shown
-from pixelflow.core.fields import LABEL
+from pixelflow.core.fields import LABEL, labels_in
 from pixelflow.core.interfaces import Objective, StageGroup, Work
 from pixelflow.core.learner import FrozenLearner, Learner
 from pixelflow.core.model import FlowModel
@@ -157,11 +156,12 @@ class WorkMaker:
         ordered = sorted(of_all, key=lambda size: (math.prod(size), size))
         return {size: torch.tensor(sorted(of_all[size])) for size in ordered}
 
-    def _to_teach(self, batch: Batch) -> Mapping[str, Sequence[Any]]:
+    def _to_teach(self, batch: Batch) -> Mapping[str, Sequence[object]]:
         """The batch's fields with the labels that the teacher knows their classes by."""
-        if self._taught is None or LABEL.name not in batch.values:
+        labels = labels_in(batch.values)
+        if self._taught is None or labels is None:
             return batch.values
-        return {**batch.values, LABEL.name: [self._taught(label) for label in batch.values[LABEL.name]]}
+        return {**batch.values, LABEL.name: [self._taught(label) for label in labels]}
 
     def _groups(
         self,

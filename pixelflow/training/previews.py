@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -101,7 +100,7 @@ class Previews:
     def _strip_file(self, step: int) -> Path:
         return self._folder / f"step-{step:08d}-stages.png"
 
-    def _values(self, name: str) -> list[Any]:
+    def _values(self, name: str) -> list[object]:
         """What the spec chooses, else every class in turn, or the data set's first values."""
         if asked := self._asked.get(name):
             return repeated(asked, self._count)

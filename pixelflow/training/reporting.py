@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any
 
+from pixelflow.runs.metrics_line import MetricsLine
 from pixelflow.system import terminal
 from pixelflow.system.printing import printable
 
@@ -33,7 +32,7 @@ class Progress(AbstractContextManager["Progress"], ABC):
         """One more step is done."""
 
     @abstractmethod
-    def show(self, line: Mapping[str, Any], seconds_left: float) -> None:
+    def show(self, line: MetricsLine, seconds_left: float) -> None:
         """A line of metrics is there."""
 
     @abstractmethod
@@ -81,7 +80,7 @@ class Bar(Progress):
             speed = _speed(self._batch_size / seconds, (self._steps - step) * seconds)
             self._bar.update(self._task, description=speed)
 
-    def show(self, line: Mapping[str, Any], seconds_left: float) -> None:
+    def show(self, line: MetricsLine, seconds_left: float) -> None:
         self._has_metrics = True
         self._bar.update(self._task, description=_summary(line, seconds_left, self.note))
 
@@ -98,7 +97,7 @@ class Lines(Progress):
     def advance(self, step: int) -> None:
         return None
 
-    def show(self, line: Mapping[str, Any], seconds_left: float) -> None:
+    def show(self, line: MetricsLine, seconds_left: float) -> None:
         self.say(f"step {line['step']}/{self._steps}  {_summary(line, seconds_left, self.note)}")
 
     def say(self, text: str) -> None:
@@ -111,7 +110,7 @@ class Silence(Progress):
     def advance(self, step: int) -> None:
         return None
 
-    def show(self, line: Mapping[str, Any], seconds_left: float) -> None:
+    def show(self, line: MetricsLine, seconds_left: float) -> None:
         return None
 
     def say(self, text: str) -> None:
@@ -125,7 +124,7 @@ def make_progress(steps: int, first: int, batch_size: int, silent: bool) -> Prog
     return Bar(steps, first, batch_size) if sys.stderr.isatty() else Lines(steps)
 
 
-def _summary(line: Mapping[str, Any], seconds_left: float, note: str) -> str:
+def _summary(line: MetricsLine, seconds_left: float, note: str) -> str:
     told = f"loss {line['loss']:.4f}  {_speed(line['images_per_second'], seconds_left)}"
     return printable(f"{told}  {note}".rstrip())
 

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -42,6 +41,7 @@ CHANGEABLE = (
     "training.parallel",
     "training.workers",
     "training.activation_checkpointing",
+    "training.compile",
     "training.log_every",
     "training.save_every",
     "training.keep",
@@ -239,7 +239,7 @@ def _is_changeable(key: str) -> bool:
     return any(fnmatchcase(key, pattern) or key.startswith(f"{pattern}.") for pattern in CHANGEABLE)
 
 
-def differences(before: Any, now: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+def differences(before: object, now: object, key: str = "") -> Iterator[tuple[str, object, object]]:
     """Dotted keys at which two plain documents differ, with both values (None where a key is not there)."""
     if isinstance(before, dict) and isinstance(now, dict) and before.get("type") == now.get("type"):
         for name in dict.fromkeys([*before, *now]):

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pixelflow.core import seeds
+from pixelflow.core import compiling, seeds
 from pixelflow.core.assembly import build_model
 from pixelflow.core.interfaces import Objective
 from pixelflow.core.model import FlowModel
@@ -49,6 +49,8 @@ class TrainState:
     """The step of the checkpoint that it comes from, if there is one."""
     metrics: Position | None = None
     """Where the run's metrics ended at the newest checkpoint; those of former versions do not know."""
+    is_compiled: bool = False
+    """Whether the network's blocks are compiled, which the first step waits for."""
 
     @classmethod
     def begin(cls, spec: ExperimentSpec, parallel: Parallel, checkpoints: Path) -> TrainState:
@@ -78,9 +80,9 @@ class TrainState:
         model.backbone.activation_checkpointing = training.activation_checkpointing
         form = copy.deepcopy(model) if engine.cuts else None
         ema = Ema(model, training.ema, engine.local)
-        if training.compile:
-            for part in model.backbone.compiled_parts:
-                part.compile()
+        is_compiled = compiling.pays(training.compile, _flop(spec, model), device)
+        if is_compiled:
+            compiling.compile_parts(model.backbone)
         objective = build_objective(spec, model, ema.model, device)
         blocks = [block for one in (model, ema.model) for block in one.backbone.sharded_parts]
         wrapped = engine.wrap(objective, blocks, ema.model)
@@ -88,7 +90,7 @@ class TrainState:
             _assign(model, shares, device)
             _assign(ema.model, {name: share.clone() for name, share in shares.items()}, device)
         optimizer = make_optimizer(model, training, own_weights(objective))
-        return cls(model, ema, objective, optimizer, engine, wrapped, form)
+        return cls(model, ema, objective, optimizer, engine, wrapped, form, is_compiled=is_compiled)
 
     @cached_property
     def trained(self) -> dict[str, nn.Parameter]:
@@ -176,6 +178,16 @@ def _assign(model: nn.Module, shares: Mapping[str, Tensor], device: torch.device
         name: shares[name] if name in shares else torch.empty_like(own, device=device) for name, own in meta.items()
     }
     model.load_state_dict({**model.state_dict(), **made, **shares}, assign=True)
+
+
+def _flop(spec: ExperimentSpec, model: FlowModel) -> float:
+    """Floating-point operations of the whole training, text left out: a step is worth three forward passes."""
+    shares = spec.objective.stage_mix or (1.0,) * spec.stages
+    macs = 0.0
+    for stage, patch, share in zip(model.cascade.stages, spec.patches, shares, strict=True):
+        height, width = model.cascade.size(stage, *spec.image.size)
+        macs += share / sum(shares) * model.backbone.cost(height // patch, width // patch, stage.index, 0).macs
+    return 3 * 2 * macs * spec.training.batch_size * spec.training.steps
 
 
 def _load(model: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> None:

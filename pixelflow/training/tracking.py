@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any
 
 from pixelflow.core.interfaces import Tracker
 from pixelflow.core.spec import ExperimentSpec
+from pixelflow.runs.metrics_line import MetricsLine
 from pixelflow.system.errors import MissingDependencyError, one_line
 
 _NUMBERS = ("loss", "learning_rate", "gradient_norm", "images_per_second")
@@ -28,7 +28,7 @@ class Trackers:
         plain = spec.model_dump(mode="json")
         self._each(lambda tracker: tracker.begin(plain, step), MissingDependencyError)
 
-    def write(self, line: Mapping[str, Any]) -> None:
+    def write(self, line: MetricsLine) -> None:
         """All numbers of a line of the run's metrics."""
         self._each(lambda tracker: tracker.scalars(line["step"], dict(numbers(line))))
 
@@ -78,15 +78,17 @@ def _built(chosen: Sequence[Tracker.Params], folder: Path, run: str) -> dict[str
     return found
 
 
-def numbers(line: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+def numbers(line: MetricsLine) -> Iterator[tuple[str, float]]:
     """Name and value of whatever can be drawn as a curve in a line of metrics."""
-    yield from ((name, line[name]) for name in _NUMBERS if name in line)
+    for name, value in line.items():
+        if name in _NUMBERS and isinstance(value, (int, float)):
+            yield name, value
     for stage, loss in enumerate(line.get("loss_by_stage", ())):
         if loss is not None:
             yield f"loss_of_stage/{stage}", loss
-    for name in ("loss", "averaged_loss"):
-        if "held_out" in line:
-            yield f"held_out/{name}", line["held_out"][name]
-    for result in line.get("evaluation", {}).get("results", ()):
+    if "held_out" in line:
+        yield "held_out/loss", line["held_out"]["loss"]
+        yield "held_out/averaged_loss", line["held_out"]["averaged_loss"]
+    for result in line["evaluation"]["results"] if "evaluation" in line else ():
         title = re.sub(r"[^\w.-]+", "_", result["metric"])  # what every service takes as a name
         yield from ((f"evaluation/{title}/{name}", value) for name, value in result["values"].items())

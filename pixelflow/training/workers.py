@@ -1,7 +1,7 @@
 """Reading ahead in other processes, none of which outlives the one that it reads for or can make it wait for ever.
 
-Each has a connection of its own over which orders come and results go, as bytes: nothing lies in shared memory, of
-which a container has 64 MB, and no result costs a file descriptor. A process ends when its connection does, and so
+Each has a connection of its own over which orders come and results go, their large arrays through memory that is shared
+with it (`shared.Slots`). A process ends when its connection does, and so
 with the one that trains, however that ends; if it ends before, that is noticed at the next result that it owes.
 """
 
@@ -17,17 +17,21 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import islice
 from multiprocessing.connection import Connection, wait
-from typing import Any, TypeVar
+from multiprocessing.process import BaseProcess
+from typing import Generic, TypeVar
 
 import torch
 
 from pixelflow.system.errors import DataError, OutOfMemoryError
 from pixelflow.system.memory import is_out_of_memory
 from pixelflow.system.stopping import REQUESTS
+from pixelflow.training.shared import Slots
 
 Order = TypeVar("Order")
+Packed = TypeVar("Packed")
 Result = TypeVar("Result")
 
 _AHEAD = 4
@@ -38,14 +42,15 @@ _LESS = "lower training.workers or training.batch_size, or give the machine more
 
 
 def read_ahead(
-    read: Callable[[Order], Any], orders: Iterator[Order], workers: int, finish: Callable[[Any], Result]
+    read: Callable[[Order], Packed], orders: Iterator[Order], workers: int, finish: Callable[[Packed], Result]
 ) -> Iterator[Result]:
     """``finish(read(order))`` of all orders, in their order; `read` runs in `workers` processes.
 
     Args:
         read: must pickle, and its results too.
         orders: without end.
-        finish: runs in this process, beside the training.
+        finish: runs in this process, beside the training, and copies what it keeps of the result's arrays: their memory
+            is used again.
 
     Raises:
         OutOfMemoryError: the system ended a process, or refuses what one needs.
@@ -60,18 +65,27 @@ def read_ahead(
             crew.give(order)
 
 
-class _Crew:
+@dataclass(frozen=True)
+class _Failure:
+    """In place of a result."""
+
+    error: Exception
+    """EOFError where the process is gone."""
+
+
+class _Crew(Generic[Order, Packed, Result]):
     """The processes, which have orders and owe results in turn."""
 
-    def __init__(self, read: Callable[[Any], Any], count: int, finish: Callable[[Any], Any]) -> None:
+    def __init__(self, read: Callable[[Order], Packed], count: int, finish: Callable[[Packed], Result]) -> None:
         self._read, self._count, self._finish = read, count, finish
-        self._processes: list[Any] = []
+        self._processes: list[BaseProcess] = []
         self._connections: list[Connection] = []
-        self._results: list[queue.SimpleQueue[_Outcome]] = [queue.SimpleQueue() for _ in range(count)]
+        self._slots: list[Slots | None] = []
+        self._results: list[queue.SimpleQueue[Result | _Failure]] = [queue.SimpleQueue() for _ in range(count)]
         self._given = self._taken = 0
         self._receiver = threading.Thread(target=self._receive, daemon=True, name="reading")
 
-    def __enter__(self) -> _Crew:
+    def __enter__(self) -> _Crew[Order, Packed, Result]:
         atexit.register(self._close)  # before multiprocessing would wait for what ignores its signals
         try:
             for _ in range(self._count):
@@ -90,30 +104,31 @@ class _Crew:
     def __exit__(self, *error: object) -> None:
         self._close()
 
-    def give(self, order: Any) -> None:
+    def give(self, order: Order) -> None:
         """An order for the process whose turn it is."""
         with suppress(OSError):  # it is gone, as `next` will say when its turn comes
             self._connections[self._given % self._count].send(order)
         self._given += 1
 
-    def next(self) -> Any:
+    def next(self) -> Result:
         """The result of the oldest order that is not answered yet."""
         worker = self._taken % self._count
         self._taken += 1
-        result, error = self._results[worker].get()
-        if isinstance(error, EOFError):
-            error = self._death(worker)
-        if error is not None:
-            raise error
-        return result
+        found = self._results[worker].get()
+        if not isinstance(found, _Failure):
+            return found
+        raise self._death(worker) if isinstance(found.error, EOFError) else found.error
 
     def _hire(self) -> None:
         context = multiprocessing.get_context()
         ours, theirs = context.Pipe()
         self._connections.append(ours)
+        self._slots.append(Slots.of(_AHEAD))
         is_forked = context.get_start_method() == "fork"
         process = context.Process(
-            target=_work, args=(self._read, theirs, self._connections if is_forked else ()), daemon=True
+            target=_work,
+            args=(self._read, theirs, self._slots[-1], self._connections if is_forked else ()),
+            daemon=True,
         )
         with theirs:
             process.start()
@@ -121,24 +136,25 @@ class _Crew:
 
     def _receive(self) -> None:
         """Take in results as they come, until every connection has ended."""
-        open_ones: dict[Any, queue.SimpleQueue[_Outcome]] = dict(zip(self._connections, self._results, strict=True))
+        open_ones = {connection: worker for worker, connection in enumerate(self._connections)}
         while open_ones:
-            for connection in wait(list(open_ones)):
-                outcome = self._received(connection)
-                open_ones[connection].put(outcome)
-                if isinstance(outcome[1], EOFError):
+            ready = wait(list(open_ones))
+            for connection, worker in [one for one in open_ones.items() if one[0] in ready]:
+                outcome = self._received(connection, self._slots[worker])
+                self._results[worker].put(outcome)
+                if isinstance(outcome, _Failure) and isinstance(outcome.error, EOFError):
                     del open_ones[connection]
 
-    def _received(self, connection: Any) -> _Outcome:
+    def _received(self, connection: Connection, slots: Slots | None) -> Result | _Failure:
         try:
             content = connection.recv_bytes()
         except (EOFError, OSError):
-            return None, EOFError()
+            return _Failure(EOFError())
         try:
-            result, error = pickle.loads(content)
-            return (self._finish(result), None) if error is None else (None, error)
+            result, error = pickle.loads(content) if slots is None else slots.loads(content)
+            return self._finish(result) if error is None else _Failure(error)
         except Exception as error:
-            return None, error
+            return _Failure(error)
 
     def _death(self, worker: int) -> Exception:
         """Why a process is gone."""
@@ -165,16 +181,19 @@ class _Crew:
             self._receiver.join(_PATIENCE)
         for connection in self._connections:
             connection.close()
-        self._processes, self._connections = [], []
+        for slots in self._slots:
+            if slots is not None:
+                slots.close()
+        self._processes, self._connections, self._slots = [], [], []
 
 
-_Outcome = tuple[Any, Exception | None]
-
-
-def _work(read: Callable[[Any], Any], connection: Connection, strangers: Sequence[Connection]) -> None:
+def _work(
+    read: Callable[[Order], object], connection: Connection, slots: Slots | None, strangers: Sequence[Connection]
+) -> None:
     """What a process does until its connection ends.
 
     Args:
+        slots: where large arrays go.
         strangers: the other side of this connection and others, inherited; held here they would never end.
     """
     for stranger in strangers:
@@ -182,17 +201,17 @@ def _work(read: Callable[[Any], Any], connection: Connection, strangers: Sequenc
     for number in REQUESTS:  # a signal to all must not end a process while another still saves
         signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
-    orders: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
     threading.Thread(target=_take, args=(connection, orders), daemon=True).start()
     while True:
-        answer = _answer(read, orders.get())
+        answer = _answer(read, orders.get(), pickle.dumps if slots is None else slots.dumps)
         try:
             connection.send_bytes(answer)
         except OSError:
             os._exit(0)
 
 
-def _take(connection: Connection, orders: queue.SimpleQueue[Any]) -> None:
+def _take(connection: Connection, orders: queue.SimpleQueue[Order]) -> None:
     """Take in orders while others are carried out, so that whoever gives one never waits; end with the connection."""
     while True:
         try:
@@ -201,21 +220,20 @@ def _take(connection: Connection, orders: queue.SimpleQueue[Any]) -> None:
             os._exit(0)
 
 
-def _answer(read: Callable[[Any], Any], order: Any) -> bytes:
-    """The pickled outcome of an order."""
+def _answer(read: Callable[[Order], object], order: Order, dumps: Callable[[object], bytes]) -> bytes:
+    """The message of an order's outcome."""
     try:
-        return pickle.dumps((read(order), None), protocol=pickle.HIGHEST_PROTOCOL)
+        return dumps((read(order), None))
     except Exception as error:
         if is_out_of_memory(error):
             error = OutOfMemoryError(f"a process that reads data is out of memory; {_LESS}")
         error.add_note(traceback.format_exc())
         try:
-            return _tried(error)
+            return _tried(error, dumps)
         except Exception:  # some errors do not pickle
-            return _tried(RuntimeError(f"{type(error).__name__}: {error}"))
+            return _tried(RuntimeError(f"{type(error).__name__}: {error}"), dumps)
 
 
-def _tried(error: Exception) -> bytes:
-    answer = pickle.dumps((None, error))
-    pickle.loads(answer)
-    return answer
+def _tried(error: Exception, dumps: Callable[[object], bytes]) -> bytes:
+    pickle.loads(pickle.dumps(error))
+    return dumps((None, error))

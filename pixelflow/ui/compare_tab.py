@@ -9,12 +9,12 @@ from pixelflow.generation.pictures import grid
 from pixelflow.runs.runfolder import RunFolder
 from pixelflow.system.errors import UsageError
 from pixelflow.ui.drawing import difference
-from pixelflow.ui.fields import chosen, image_fields, run_fields
+from pixelflow.ui.fields import Blocks, chosen, image_fields, run_fields
 from pixelflow.ui.shelf import Shelf
 from pixelflow.ui.telling import told
 
 
-def build(blocks: Any, shelf: Shelf) -> None:
+def build(blocks: Blocks, shelf: Shelf) -> None:
     """The tab's fields and what they do."""
     import gradio as gr
 
@@ -29,7 +29,7 @@ def build(blocks: Any, shelf: Shelf) -> None:
     settings = gr.Dataframe(headers=["setting", "first", "second"], label="Settings", elem_id="compare-settings")
 
     @told(5)
-    def both(*given: Any) -> tuple[Any, ...]:
+    def both(*given: Any) -> tuple[object, ...]:
         one, other, values = given[:3], given[3:6], given[6:]
         choices = chosen(*values)
         ours = choices.drawing(shelf.open(*one)).draw()

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
-from typing import Any
 
 import torch
 from PIL.Image import Image, Resampling
@@ -16,7 +15,7 @@ from torch import Tensor
 from pixelflow.core.schedule import Stage
 from pixelflow.generation.editing import Edit
 from pixelflow.generation.pictures import filmstrip, mixed_grid
-from pixelflow.generation.result import Result
+from pixelflow.generation.result import Drawing, Result
 from pixelflow.generation.run import Run
 from pixelflow.system.errors import StoppedError
 from pixelflow.ui.choices import Choices
@@ -76,7 +75,7 @@ class Watched:
         finally:  # whoever looks away stops it, too
             self.stop()
 
-    def _draw(self, drawing: Any) -> None:
+    def _draw(self, drawing: Drawing) -> None:
         try:
             result = drawing.draw()
             spent = " + ".join(f"{each:g}" for each in result.nfe)

@@ -17,7 +17,7 @@ from pixelflow.generation.run import Run
 from pixelflow.system.decoding import on_ground
 from pixelflow.system.errors import UsageError
 from pixelflow.ui.drawing import Watched, enlarged, titled
-from pixelflow.ui.fields import chosen, image_fields, run_fields
+from pixelflow.ui.fields import Blocks, chosen, image_fields, run_fields
 from pixelflow.ui.shelf import Shelf
 from pixelflow.ui.telling import told, told_on_the_way
 
@@ -25,7 +25,7 @@ _SHOWN = 256
 """Pixels of the shorter side of an image that is painted on."""
 
 
-def build(blocks: Any, shelf: Shelf) -> None:
+def build(blocks: Blocks, shelf: Shelf) -> None:
     """The tab's fields and what they do."""
     import gradio as gr
 
@@ -47,13 +47,13 @@ def build(blocks: Any, shelf: Shelf) -> None:
     told_line = gr.Textbox(show_label=False, elem_id="edit-told", elem_classes="told", interactive=False)
 
     @told(2)
-    def taken(name: str, step: str, weights: str, *values: Any) -> tuple[Any, str]:
+    def taken(name: str, step: str, weights: str, *values: Any) -> tuple[object, str]:
         opened, choices = shelf.open(name, step, weights), replace(chosen(*values), count=1)
         (picture,) = choices.drawing(opened).draw().pictures()
         return enlarged(picture, _SHOWN), "an image of the run itself"
 
     @told_on_the_way(2)
-    def edited(name: str, step: str, weights: str, *values: Any) -> Iterator[Any]:
+    def edited(name: str, step: str, weights: str, *values: Any) -> Iterator[object]:
         *given, painted, number, share = values
         opened = shelf.open(name, step, weights)
         image, mask = fitted(painted, opened)

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from pixelflow.core.registry import registry
 from pixelflow.system.errors import PixelflowError
 from pixelflow.ui.choices import Choices
 from pixelflow.ui.shelf import NEWEST, Shelf
+
+
+class Blocks(Protocol):
+    """The page as gradio holds it."""
+
+    def load(self, *given: object, **how: object) -> Any:
+        """Do something whenever it is opened."""
+
+    def launch(self, **how: object) -> tuple[object, str, str]:
+        """Serve it; returns the server and its addresses here and elsewhere."""
+
+    def block_thread(self) -> None:
+        """Serve it until the process ends."""
 
 
 def names_of(kind: str) -> list[str]:
@@ -18,7 +31,7 @@ def names_of(kind: str) -> list[str]:
     return ["", *registry.of_kind(kind)]
 
 
-def run_fields(blocks: Any, shelf: Shelf, tab: str, title: str = "Run") -> tuple[Any, Any, Any]:
+def run_fields(blocks: Blocks, shelf: Shelf, tab: str, title: str = "Run") -> tuple[Any, Any, Any]:
     """Run, checkpoint and weights; the checkpoints follow the run, and the runs follow the folder."""
     import gradio as gr
 
@@ -29,13 +42,13 @@ def run_fields(blocks: Any, shelf: Shelf, tab: str, title: str = "Run") -> tuple
         step = gr.Dropdown([NEWEST], value=NEWEST, label="Checkpoint", elem_id=f"{tab}-step")
         weights = gr.Radio(["ema", "raw"], value="ema", label="Weights", elem_id=f"{tab}-weights")
 
-    def checkpoints(name: str | None) -> Any:
+    def checkpoints(name: str | None) -> object:
         try:
             return gr.update(choices=shelf.checkpoints(name), value=NEWEST)
         except PixelflowError:
             return gr.update(choices=[NEWEST], value=NEWEST)
 
-    def listed(chosen: str | None) -> Any:
+    def listed(chosen: str | None) -> object:
         there = shelf.names()  # what is chosen meanwhile stays
         return gr.update(choices=there, **({} if chosen in there else {"value": next(iter(there), None)}))
 
@@ -44,7 +57,7 @@ def run_fields(blocks: Any, shelf: Shelf, tab: str, title: str = "Run") -> tuple
     return run, step, weights
 
 
-def image_fields(blocks: Any, shelf: Shelf, run: Any, tab: str) -> list[Any]:
+def image_fields(blocks: Blocks, shelf: Shelf, run: Any, tab: str) -> list[object]:
     """What to draw and how, in the order of `chosen`; labels follow the run."""
     import gradio as gr
 
@@ -66,7 +79,7 @@ def image_fields(blocks: Any, shelf: Shelf, run: Any, tab: str) -> list[Any]:
         )
         size = gr.Textbox(label="Size", placeholder="width x height", elem_id=f"{tab}-size")
 
-    def fitting(name: str | None) -> tuple[Any, Any, Any]:
+    def fitting(name: str | None) -> tuple[object, object, object]:
         try:
             opened = shelf.open(name)
         except PixelflowError:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from pixelflow.system.distribution import install
 from pixelflow.system.errors import MissingDependencyError, UsageError
 from pixelflow.ui.shelf import Shelf
+
+if TYPE_CHECKING:
+    from pixelflow.ui.fields import Blocks
 
 _FORGOTTEN = 600
 """Seconds after which pictures of the page are removed from the temporary folder."""
 _CSS = "#sample-gallery img {image-rendering: pixelated} .told textarea {font-family: monospace}"
 
 
-def gradio() -> Any:
+def gradio() -> ModuleType:
     """The library, told to send nothing anywhere.
 
     Raises:
@@ -29,10 +33,11 @@ def gradio() -> Any:
         import gradio
     except ImportError:
         raise MissingDependencyError(f"the page needs the package gradio: {install('ui')}") from None
-    return gradio
+    library: ModuleType = gradio
+    return library
 
 
-def page(folder: Path, device: str | None = None) -> Any:
+def page(folder: Path, device: str | None = None) -> Blocks:
     """The page over a folder of runs, as gradio's Blocks."""
     gr = gradio()
     from pixelflow.ui import compare_tab, edit_tab, sample_tab, sweeps_tab, train_tab, watch_tab
@@ -51,7 +56,8 @@ def page(folder: Path, device: str | None = None) -> Any:
             with gr.Tab(title, elem_id=f"tab-{title.lower()}"):
                 tab.build(blocks, shelf)
     blocks.queue(default_concurrency_limit=1)
-    return blocks
+    made: Blocks = blocks
+    return made
 
 
 def serve(folder: Path, port: int | None = None, device: str | None = None, *, wait: bool = True) -> str:
@@ -76,4 +82,4 @@ def serve(folder: Path, port: int | None = None, device: str | None = None, *, w
     tell(f"the page is at {address}  (Ctrl-C ends it)")
     if wait:
         blocks.block_thread()
-    return str(address)
+    return address

@@ -8,12 +8,12 @@ from typing import Any
 from pixelflow.ui.choices import SETTINGS
 from pixelflow.ui.curves import guidance_curve
 from pixelflow.ui.drawing import Watched, titled, varied_grid
-from pixelflow.ui.fields import chosen, image_fields, run_fields
+from pixelflow.ui.fields import Blocks, chosen, image_fields, run_fields
 from pixelflow.ui.shelf import Shelf
 from pixelflow.ui.telling import told, told_on_the_way
 
 
-def build(blocks: Any, shelf: Shelf) -> None:
+def build(blocks: Blocks, shelf: Shelf) -> None:
     """The tab's fields and what they do."""
     import gradio as gr
 
@@ -48,7 +48,7 @@ def build(blocks: Any, shelf: Shelf) -> None:
     under_way: list[Watched] = []
 
     @told_on_the_way(3)
-    def drawn(name: str, step: str, weights: str, *values: Any) -> Iterator[Any]:
+    def drawn(name: str, step: str, weights: str, *values: Any) -> Iterator[object]:
         opened = shelf.open(name, step, weights)
         watched = Watched(opened, chosen(*values))
         under_way[:] = [watched]
@@ -61,19 +61,19 @@ def build(blocks: Any, shelf: Shelf) -> None:
             watched.stop()
 
     @told_on_the_way(2)
-    def grids(name: str, step: str, weights: str, *values: Any) -> Iterator[Any]:
+    def grids(name: str, step: str, weights: str, *values: Any) -> Iterator[object]:
         *fields_given, one, ones, other, others = values
         opened = shelf.open(name, step, weights)
         yield from varied_grid(opened, chosen(*fields_given), (one, _values(ones)), (other, _values(others)))
 
     @told(4)
-    def copied(name: str, step: str, weights: str, *values: Any) -> tuple[Any, ...]:
+    def copied(name: str, step: str, weights: str, *values: Any) -> tuple[object, ...]:
         opened, choices = shelf.open(name, step, weights), chosen(*values)
         path = shelf.path(name)
         return choices.command(path, opened), choices.python(path, opened), choices.record(opened), gr.skip()
 
     @told(2)
-    def curved(name: str, step: str, weights: str, *values: Any) -> tuple[Any, str]:
+    def curved(name: str, step: str, weights: str, *values: Any) -> tuple[object, str]:
         opened, choices = shelf.open(name, step, weights), chosen(*values)
         return guidance_curve(opened, choices.drawing(opened).sampling), gr.skip()
 

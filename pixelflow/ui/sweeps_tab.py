@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from pixelflow.sweep.points.plan import Plan
 from pixelflow.sweep.work.tasks import cells_of, tasks_of
 from pixelflow.system.errors import UsageError
 from pixelflow.system.files import read_bytes
 from pixelflow.system.records import LARGEST
+from pixelflow.ui.fields import Blocks
 from pixelflow.ui.shelf import Shelf
 from pixelflow.ui.telling import told
 
 
-def build(blocks: Any, shelf: Shelf) -> None:
+def build(blocks: Blocks, shelf: Shelf) -> None:
     """The tab's fields and what they do."""
     import gradio as gr
 
@@ -28,7 +28,7 @@ def build(blocks: Any, shelf: Shelf) -> None:
     report = gr.HTML(elem_id="sweeps-report")
 
     @told(3)
-    def shown(name: str) -> tuple[Any, ...]:
+    def shown(name: str) -> tuple[object, ...]:
         if not name:
             raise UsageError(f"no sweep lies beside {shelf.folder} or in it; pixelflow sweep run makes one")
         folder = Path(name)

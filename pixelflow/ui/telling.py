@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from pixelflow.system.machine import as_ours
 
@@ -20,12 +19,12 @@ def line_of(error: Exception) -> str:
     return f"pixelflow: this is a bug: {type(error).__name__}: {error}"
 
 
-def told(outputs: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def told(outputs: int) -> Callable[[Callable[..., object]], Callable[..., object]]:
     """A handler whose last output is a line of text: on an error the others stay as they are and the line says it."""
 
-    def wrap(handler: Callable[..., Any]) -> Callable[..., Any]:
+    def wrap(handler: Callable[..., object]) -> Callable[..., object]:
         @functools.wraps(handler)
-        def safe(*given: Any) -> Any:
+        def safe(*given: object) -> object:
             try:
                 return handler(*given)
             except Exception as error:  # the page lives on
@@ -36,12 +35,12 @@ def told(outputs: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return wrap
 
 
-def told_on_the_way(outputs: int) -> Callable[[Callable[..., Iterator[Any]]], Callable[..., Iterator[Any]]]:
+def told_on_the_way(outputs: int) -> Callable[[Callable[..., Iterator[object]]], Callable[..., Iterator[object]]]:
     """`told` for a handler that yields."""
 
-    def wrap(handler: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+    def wrap(handler: Callable[..., Iterator[object]]) -> Callable[..., Iterator[object]]:
         @functools.wraps(handler)
-        def safe(*given: Any) -> Iterator[Any]:
+        def safe(*given: object) -> Iterator[object]:
             try:
                 yield from handler(*given)
             except Exception as error:
@@ -52,7 +51,7 @@ def told_on_the_way(outputs: int) -> Callable[[Callable[..., Iterator[Any]]], Ca
     return wrap
 
 
-def _only(line: str, outputs: int) -> Any:
+def _only(line: str, outputs: int) -> object:
     import gradio as gr
 
     return line if outputs == 1 else (*[gr.skip()] * (outputs - 1), line)

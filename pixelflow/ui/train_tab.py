@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+
+from pydantic import BaseModel
 
 from pixelflow.core import reading, shipped
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.core.spec_files import read_spec
 from pixelflow.system.errors import UsageError
 from pixelflow.system.files import check_free, write_text
+from pixelflow.ui.fields import Blocks
 from pixelflow.ui.shelf import Shelf
 from pixelflow.ui.telling import told
 
@@ -19,7 +21,7 @@ Row = list[str]
 """Key, value as YAML has it, and what it is."""
 
 
-def build(blocks: Any, shelf: Shelf) -> None:
+def build(blocks: Blocks, shelf: Shelf) -> None:
     """The tab's fields and what they do."""
     import gradio as gr
 
@@ -47,7 +49,7 @@ def build(blocks: Any, shelf: Shelf) -> None:
     told_line = gr.Textbox(show_label=False, lines=4, elem_id="train-told", elem_classes="told", interactive=False)
 
     @told(2)
-    def filled(chosen: str) -> tuple[Any, str]:
+    def filled(chosen: str) -> tuple[object, str]:
         return rows_of(read_spec(_path(shelf, chosen))), ""
 
     @told(1)
@@ -107,9 +109,9 @@ def cost_of(spec: ExperimentSpec) -> str:
     )
 
 
-def _leaves(value: Any, model: Any, place: str) -> Iterator[tuple[str, Any, str]]:
+def _leaves(value: Mapping[str, object], model: object, place: str) -> Iterator[tuple[str, object, str]]:
     """(key, value, description) below a block; lists of blocks are left to further changes."""
-    fields = type(model).model_fields if hasattr(type(model), "model_fields") else {}
+    fields = type(model).model_fields if isinstance(model, BaseModel) else {}
     for key, below in value.items():
         inner = getattr(model, key, None)
         where = f"{place}.{key}" if place else key
@@ -120,7 +122,7 @@ def _leaves(value: Any, model: Any, place: str) -> Iterator[tuple[str, Any, str]
             yield where, below, " ".join((field.description or "").split()) if field is not None else ""
 
 
-def _written(value: Any) -> str:
+def _written(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from PIL import Image
 
 from pixelflow.runs.runfolder import RunFolder
@@ -11,6 +9,7 @@ from pixelflow.runs.summary import Summary, summary
 from pixelflow.system import decoding
 from pixelflow.system.errors import PixelflowError
 from pixelflow.ui.curves import LossPicture
+from pixelflow.ui.fields import Blocks
 from pixelflow.ui.shelf import Shelf
 from pixelflow.ui.telling import told
 
@@ -18,7 +17,7 @@ _EVERY = 3.0
 """Seconds between two looks."""
 
 
-def build(blocks: Any, shelf: Shelf) -> None:
+def build(blocks: Blocks, shelf: Shelf) -> None:
     """The tab's fields and what they do."""
     import gradio as gr
 
@@ -40,7 +39,7 @@ def build(blocks: Any, shelf: Shelf) -> None:
     opened: dict[str, tuple[int, RunFolder, LossPicture]] = {}
 
     @told(5)
-    def seen(name: str) -> tuple[Any, ...]:
+    def seen(name: str) -> tuple[object, ...]:
         path = shelf.path(name)
         begun = next(iter(shelf.written(name)), 0)
         if name not in opened or opened[name][0] != begun:  # else another run of this name is there now
@@ -52,7 +51,7 @@ def build(blocks: Any, shelf: Shelf) -> None:
 
     known = gr.State([])
 
-    def listed(given: str | None, before: list[str]) -> tuple[Any, Any]:
+    def listed(given: str | None, before: list[str]) -> tuple[object, object]:
         """The runs that are there now; nothing where they are the same, so that an open list stays open."""
         there = shelf.names()
         if sorted(there) == sorted(before) and given in there:

@@ -75,7 +75,13 @@ def test_python_measures_what_the_command_measures(run, capsys, tmp_path):
     assert call(run, "--images", 20, "--guidance", 2.5, METRICS) == 0
     body = recorded(capsys.readouterr().out)
     opened = pixelflow.load(run)
-    found = pixelflow.evaluate(opened, "evaluation.images=20", METRICS, guidance=2.5, out=tmp_path / "out")
+    told: list[tuple[str, int, int]] = []
+    found = pixelflow.evaluate(
+        opened, "evaluation.images=20", METRICS, guidance=2.5, out=tmp_path / "out",
+        progress=lambda *progress: told.append(progress),
+    )  # fmt: skip
+    assert {("images", 0, 20), ("images", 20, 20)} <= set(told)
+    assert {what for what, _, _ in told} > {"images"}
     assert [one.model_dump(mode="json") for one in found] == body["results"]
     assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["subject"] == body["subject"]
     assert opened.model.training is False

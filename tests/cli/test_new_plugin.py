@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tomllib
 
 import pytest
 from typer.testing import CliRunner
@@ -85,6 +86,20 @@ def test_more_components_are_added(tmp_path):
     names = done.stdout.split()
     assert (names[0], names[2]) == ("my-lab.two_stage", "my-lab.two_stage_2"), done.stderr
     assert "my-lab.two_stage_2" in (package.parent / "README.md").read_text()
+
+
+def test_a_command_is_added_to_components_and_a_second_one_to_it(tmp_path):
+    for options in ([], ["--kind", "command", "--add"], ["--kind", "command", "--add"]):
+        assert CliRunner().invoke(app, ["new-plugin", "my-lab", *options, "--out", str(tmp_path)]).exit_code == 0
+    project = tomllib.loads((tmp_path / "pixelflow-my-lab" / "pyproject.toml").read_text())["project"]
+    assert project["entry-points"] == {
+        "pixelflow": {"my-lab": "pixelflow_my_lab"},
+        "pixelflow.commands": {
+            "my-lab-parts": "pixelflow_my_lab.command:parts",
+            "my-lab-parts2": "pixelflow_my_lab.command_2:parts2",
+        },
+    }
+    assert "def parts2(" in (tmp_path / "pixelflow-my-lab/pixelflow_my_lab/command_2.py").read_text()
 
 
 def test_nothing_is_added_where_it_cannot_be(capsys, tmp_path):

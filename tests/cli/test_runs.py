@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import pty
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +11,7 @@ import pytest
 from pixelflow.cli.app import main
 from pixelflow.runs.summary import differences
 from pixelflow.system.files import locked
+from tests import processes
 
 KEPT = Path(__file__).parents[1] / "formats" / "1" / "run"
 
@@ -66,6 +64,15 @@ def test_equal_runs_do_not_differ_and_evaluations_stand_beside_each_other(folder
     assert "state: no difference" in shown
     (row,) = (line for line in shown.splitlines() if "pixels_pca: distance (" in line)
     assert row.split()[-2:] == ["3.5606", "3.5606"]
+
+
+def test_figures_of_different_steps_name_them(folder, capsys):
+    shutil.rmtree(folder / "second" / "evaluations" / "step-00000004")
+    (row,) = (
+        line.split() for line in told(capsys, "diff", folder / "first", folder / "second").splitlines()
+        if "pixels_pca: distance (" in line
+    )  # fmt: skip
+    assert row[-6:] == ["3.5606", "at", "4", "3.5599", "at", "2"]
 
 
 @pytest.mark.parametrize(
@@ -136,12 +143,19 @@ def test_where_nobody_can_be_asked_nothing_is_removed(folder, capsys):
     assert (folder / "first").is_dir()
 
 
-@pytest.mark.parametrize(("answer", "is_left"), [(b"n\n", True), (b"\x04", True), (b"y\n", False)])
+AT_A_TERMINAL = """
+import os, pty, sys
+ours, theirs = pty.openpty()
+os.dup2(theirs, 0)
+sys.stdin = open(0)
+os.write(ours, sys.argv.pop(1).encode())
+from pixelflow.cli.app import main
+main()
+"""
+
+
+@pytest.mark.parametrize(("answer", "is_left"), [("n\n", True), ("\x04", True), ("y\n", False)])
 def test_it_asks(folder, answer, is_left):
-    ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "pixelflow", "rm", str(folder / "first")]
-    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs)
-    with open(ours, "wb", buffering=0, closefd=False) as terminal:
-        terminal.write(answer)
-    assert process.wait(60) == 0
+    done = processes.run("-c", AT_A_TERMINAL, answer, "rm", str(folder / "first"))
+    assert done.returncode == 0, done.stderr
     assert (folder / "first").exists() is is_left

@@ -15,8 +15,8 @@ from tests.conftest import make_run, make_spec
 
 COMMANDS: Any = typer.main.get_command(app).commands
 GROUPED = {f"export {name}": one for name, one in COMMANDS["export"].commands.items()}
-SAMPLING = ("sample", "eval", "bench", "export geneval", "export dpg", "export t2i-compbench")
-SHARED = ("steps", "sampler", "guidance", "grid", "weights", "step", "device")
+SAMPLING = ("sample", "interpolate", "eval", "bench", "export geneval", "export dpg", "export t2i-compbench")
+SHARED = ("steps", "sampler", "guidance", "grid", "settings", "weights", "step", "device")
 
 
 def option(command: str, name: str) -> tuple[Any, ...]:
@@ -29,8 +29,14 @@ def test_an_option_is_the_same_everywhere(name: str):
     assert len({str(option(command, name)) for command in SAMPLING}) == 1
 
 
+def test_whatever_takes_a_sampler_takes_all_that_decides_on_sampling():
+    names = {name: {one.name for one in command.params} for name, command in {**COMMANDS, **GROUPED}.items()}
+    assert {name for name, own in names.items() if "sampler" in own} == set(SAMPLING)
+    assert not {name: lacking for name in SAMPLING if (lacking := {*SHARED, "overrides"} - names[name])}
+
+
 def test_the_weights_can_be_chosen_wherever_a_run_is_opened():
-    opening = {*SAMPLING, "export diffusers", "export-official", "export-weights", "push"}
+    opening = {*SAMPLING, "tune", "export diffusers", "export-official", "export-weights", "push"}
     every = {**COMMANDS, **GROUPED}
     assert {name for name, one in every.items() if any(p.name == "weights" for p in one.params)} == opening
 
@@ -69,6 +75,16 @@ def test_a_setting_of_another_block_is_refused_and_not_ignored(run: Path, capsys
         assert code == 2
         assert "here only sampling.* can be changed" in said
     assert "of a trained run only" in refused(capsys, "eval", str(run), "training.steps=5")[1]
+
+
+def test_the_way_between_images_takes_the_same_keys(run: Path, tmp_path: Path, capsys):
+    command = ("interpolate", str(run), str(tmp_path / "way.gif"), "--frames", "2")
+    code, said = refused(capsys, *command, "steps=[1,2,3]")
+    assert (code, "sampling.steps: has 3 entries for 2 stages" in said) == (78, True)
+    code, said = refused(capsys, *command, "training.steps=5")
+    assert (code, "here only sampling.* can be changed" in said) == (2, True)
+    assert refused(capsys, *command, "steps=1", "--device", "cpu")[0] == 0
+    assert (tmp_path / "way.gif").is_file()
 
 
 def test_bench_and_export_official_take_the_weights_that_are_asked_for(run: Path, tmp_path: Path, capsys):

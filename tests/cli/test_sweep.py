@@ -90,6 +90,7 @@ def test_a_search_is_shown_by_its_ranges_before_it_runs(sweep_file, call, tmp_pa
     assert not (tmp_path / "sweeps").exists()
 
 
+@pytest.mark.usefixtures("warm_workers")
 def test_a_search_ends_with_a_report_of_its_points(sweep_file, call, tmp_path, monkeypatch):
     file = sweep_file(SEARCH)
     code, page, _ = call("sweep", "run", file)
@@ -119,22 +120,23 @@ def test_an_executor_that_is_not_there_or_not_installed(sweep_file, call, monkey
         assert "pip install 'pixelflow-toolkit[" in told
 
 
+@pytest.mark.usefixtures("warm_workers")
 def test_sigterm_stops_the_workers_and_leaves_a_report(sweep_file, call, tmp_path, monkeypatch):
     stopped: list[LocalWorker] = []
     stop = LocalWorker.stop
-    monkeypatch.setattr(LocalWorker, "stop", lambda worker: (stopped.append(worker), stop(worker)))
-    monkeypatch.setattr(Crew, "attend", lambda crew, tasks: os.kill(os.getpid(), signal.SIGTERM))
     file = sweep_file("axes: {sampling.steps: [1, 2]}")
-    code, _, told = call("sweep", "run", file)
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalWorker, "stop", lambda worker: (stopped.append(worker), stop(worker)))
+        patched.setattr(Crew, "attend", lambda crew, tasks: os.kill(os.getpid(), signal.SIGTERM))
+        code, _, told = call("sweep", "run", file)
     assert code == 75
     assert told.splitlines()[-1] == "pixelflow: sweeps/quick: stopped; the same command goes on"
     assert [worker.ending is None for worker in stopped] == [False]
     assert "0 of 2 points done" in (tmp_path / "sweeps/quick/report.md").read_text()
-    monkeypatch.undo()
-    monkeypatch.chdir(tmp_path)
     assert call("sweep", "run", file)[0] == 0
 
 
+@pytest.mark.usefixtures("warm_workers")
 def test_a_failed_cell_has_its_own_code_and_the_rest_is_done(sweep_file, call):
     file = sweep_file("points: [{sampling.guidance.type: autoguidance}, {}]")
     code, _, told = call("sweep", "run", file)

@@ -26,12 +26,33 @@ def is_costly(sampler: str, stages: int) -> bool:
     return stages > 2 if registry.of_kind("sampler")[sampler].cls.is_adaptive else sampler == "sde_euler" and stages > 3
 
 
+def stands_for_others(down: str, up: str, stages: int, sampler: str) -> bool:
+    """Whether the suite tries a combination; `make bench` tries all.
+
+    Each solver meets each pair, each pair each number of stages, and each solver each number of stages.
+    """
+    if (down, up) in THOROUGH:
+        return True
+    turn = 2 + (PAIRS.index((down, up)) + SAMPLERS.index(sampler)) % 3
+    return stages == (2 if is_costly(sampler, turn) else turn)
+
+
 def case(down: str, up: str, stages: int, sampler: str):
-    slow = is_costly(sampler, stages) and (down, up) not in THOROUGH
-    return pytest.param(down, up, stages, sampler, marks=[pytest.mark.slow] if slow else [])
+    marks = [] if stands_for_others(down, up, stages, sampler) else [pytest.mark.slow]
+    return pytest.param(down, up, stages, sampler, marks=marks)
 
 
 CASES = [case(down, up, stages, sampler) for down, up in PAIRS for stages in (2, 3, 4) for sampler in SAMPLERS]
+
+
+def test_the_suite_tries_all_of_any_two():
+    """Operators, solver and number of stages, but that costly solvers stay with few stages."""
+    tried = {parameters.values for parameters in CASES if not parameters.marks}
+    assert {(down, up, sampler) for down, up, _, sampler in tried} == {
+        (*pair, name) for pair in PAIRS for name in SAMPLERS
+    }
+    assert {(down, up, stages) for down, up, stages, _ in tried} == {(*pair, n) for pair in PAIRS for n in (2, 3, 4)}
+    assert {(stages, sampler) for _, _, stages, sampler in tried} == {(n, name) for name in SAMPLERS for n in (2, 3, 4)}
 
 
 @cache

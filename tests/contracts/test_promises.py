@@ -21,6 +21,7 @@ SMALL = {
     "backbone jit": {"depth": 3, "heads": 2, "head_dim": 8, "bottleneck": 6, "class_tokens": 3},
     "backbone mmdit": {"depth": 2, "heads": 2, "head_dim": 8},
     "backbone hourglass": {"depth": 2, "heads": 2, "head_dim": 8, "level_channels": (32,)},
+    "extractor efficientnet_lite0": {"side": 32},
     "tracker wandb": {"mode": "offline"},
 }
 """Settings where the defaults are too large to try, or ask a service."""

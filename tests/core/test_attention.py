@@ -69,8 +69,8 @@ def test_kernels_say_why_they_cannot_run(monkeypatch: pytest.MonkeyPatch) -> Non
     assert available_kernels("cpu", torch.float32)["grouped"] is None
     assert available_kernels("cuda", torch.float32)["varlen"] == "needs 16-bit precision (training.precision: bfloat16)"
     assert choose_kernel("cpu", torch.float32) == "grouped"
-    monkeypatch.setenv(BACKEND_VARIABLE, "flash3")
-    with pytest.raises(UsageError, match="flash3 is unknown; use one of: auto, grouped"):
+    monkeypatch.setenv(BACKEND_VARIABLE, "flash9")
+    with pytest.raises(UsageError, match="flash9 is unknown; use one of: auto, grouped"):
         choose_kernel("cpu", torch.float32)
     monkeypatch.setenv(BACKEND_VARIABLE, "xformers")
     with pytest.raises(MissingDependencyError, match="needs a CUDA device"):

@@ -62,7 +62,9 @@ VALUES = {
     replaced("seed: 3", "seed: {a: 1}"): ["exp.yaml:2:1 seed: needs a whole number, not a block of keys and values"],
     replaced("name: tiny", "name: 3"): ["exp.yaml:1:1 name: needs text, not 3; put it in quotes"],
     replaced("name: tiny", "name:"): ["exp.yaml:1:1 name: needs text, not nothing"],
-    last("training: {compile: yes}"): ["exp.yaml:13:12 training.compile: needs true or false, not the text 'yes'"],
+    last("training: {compile: yes}"): [
+        "exp.yaml:13:12 training.compile: must be 'auto', true or false, not the text 'yes'"
+    ],
     last("training: {compile: 1}"): ["exp.yaml:13:12 training.compile: needs true or false, not 1"],
     last("training: {learning_rate: '1e-4'}"): [
         "exp.yaml:13:12 training.learning_rate: needs a number, not the text '1e-4'"

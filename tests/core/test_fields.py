@@ -111,3 +111,28 @@ def test_a_plugin_says_how_its_own_field_is_written_and_shown(angle):
 def test_what_is_no_assignment_is_refused(text):
     with pytest.raises(UsageError, match="must be NAME=VALUE"):
         fields.read_fields([text])
+
+
+@pytest.mark.parametrize("given", [3, None, 2.5])
+def test_captions_that_are_no_texts_are_refused(given):
+    with pytest.raises(UsageError, match="captions must be a text or a list of texts, not"):
+        field_of("caption").values(given, KNOWN)
+
+
+@pytest.mark.parametrize("label", [np.int64(1), np.uint8(1), torch.tensor(1), 1])
+def test_a_label_of_any_whole_type_has_its_classs_name(label):
+    assert field_of("label").title(label, KNOWN.names) == "dog"
+    assert fields.labels_in({"label": [label]}) == [1]
+    assert type(fields.labels_in({"label": [label]})[0]) is int
+
+
+@pytest.mark.parametrize("label", [1.0, torch.tensor(1.0), None, "dog"])
+def test_what_is_no_whole_number_is_no_label(label):
+    with pytest.raises(UsageError, match="labels must be whole numbers"):
+        fields.labels_in({"label": [label]})
+
+
+def test_labels_and_captions_are_found_among_values_or_are_none():
+    assert fields.labels_in({"caption": ["a"]}) is None
+    assert fields.captions_in({"label": [1]}) is None
+    assert fields.captions_in({"caption": ["a", ""]}) == ["a", ""]

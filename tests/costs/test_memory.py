@@ -13,8 +13,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from pixelflow.core.assembly import build_dataset, resolve
-from pixelflow.core.spec import ExperimentSpec
-from pixelflow.costs.memory import USABLE, Devices, device_memory, fits
+from pixelflow.core.spec import ExperimentSpec, TrainingSpec
+from pixelflow.costs.memory import USABLE, Devices, device_memory, fits, workers_for
 from pixelflow.costs.planning import costs
 from pixelflow.runs.runfolder import RunFolder
 from pixelflow.system.distributed import joined
@@ -85,7 +85,8 @@ def one_process() -> Parallel:
 
 
 def tell_peak(rank: int, size: int, port: int, spec: ExperimentSpec, folder: Path, told: Connection) -> None:
-    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1",
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank),
+                   "LOCAL_WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1",
                    "MASTER_PORT": str(port)}  # fmt: skip
     with joined("cpu") as parallel:
         told.send(peak(spec, folder / str(rank), parallel))
@@ -111,6 +112,17 @@ def test_a_plan_is_what_two_processes_take(tmp_path, options):
     spec = make_spec(*BASE, DIT, *options)
     expected = planned(spec, Devices("ddp", 2))
     assert max(peaks(spec, tmp_path, 2)) == pytest.approx(expected, rel=0.1)
+
+
+@pytest.mark.skipif("parallel" not in TrainingSpec.model_fields, reason="training.parallel is not there yet")
+@pytest.mark.parametrize(
+    ("size", "options"), [(2, (HALF,)), pytest.param(4, ("training.batch_size=16",), marks=pytest.mark.slow)]
+)
+def test_a_plan_is_what_shards_take(tmp_path, size, options):
+    wide = ("cascade={stages: 1, patch: 2}", "backbone={type: dit, depth: 6, heads: 4, head_dim: 64}")
+    spec = make_spec(*BASE, *wide, "training.batch_size=4", "training.parallel=fsdp", *options)
+    expected = planned(spec, Devices("fsdp", size))
+    assert max(peaks(spec, tmp_path, size)) == pytest.approx(expected, rel=0.1)
 
 
 def test_a_plan_is_what_an_h100_took():
@@ -141,6 +153,15 @@ def test_the_fewest_parts_that_fit_are_found():
     none, _ = fits(spec, Devices("ddp", 8), 16e9)
     assert not none.is_one
     assert none.costs.spec.training.grad_accumulation == 32, "one image at a time"
+
+
+def test_a_plan_says_how_many_processes_feed_a_device():
+    """At 256 pixels the network takes 5.37 TFLOP an image, and a core reads 280 a second."""
+    assert workers_for(costs(make_spec(text=PAPER)), 247e12) == (pytest.approx(46.0, rel=0.01), 1)
+    assert workers_for(costs(make_spec(text=PAPER)), 3000e12)[1] == 2
+    large = make_spec("image.size=1024", text=PAPER)
+    rate, workers = workers_for(costs(large), 3000e12)
+    assert workers == -(-rate // (280 * 500 * 375 / (1.125 * 1024) ** 2))
 
 
 def test_devices_that_cannot_share_a_batch_are_refused():

@@ -23,6 +23,7 @@ def test_the_pages_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert torch.equal(session["images"], session["drawn"].images)
     assert [picture.size for picture in session["pictures"]] == [(16, 16)] * 3
     assert torch.equal(session["filled"][..., :8], session["known"][..., :8])
+    assert session["told"] == ["images 0/6", "images 6/6"]
     assert session["finished"] is None
     assert session["mine"].shape == (1, 1, 16, 16)
     assert session["results"][0].values.keys() >= {"agreement"}

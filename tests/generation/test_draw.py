@@ -171,6 +171,6 @@ def test_no_seeds_no_images(tiny_spec):
 def test_a_batch_that_does_not_fit_is_no_bug(tiny_spec):
     model = lively_model(tiny_spec)
     side, prompt = 1 << 25, Prompt(1, {"label": [0]})
-    huge = Request(prompt, (1, side, side), lambda rows: SeededNoise([0], model.device), Prompt(1))
+    huge = Request(prompt, (1, side, side), tiny_spec.patches, lambda rows: SeededNoise([0], model.device), Prompt(1))
     with pytest.raises(OutOfMemoryError, match=r"out of memory drawing in batches of 1; lower the .* batch_size"):
         list(draw_request(model, huge, tiny_spec.sampling))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,15 @@ def test_a_result_holds_all_that_came_of_it(folder: Path):
     assert not run.draw(labels=1, steps=1).stages
     with pytest.raises(TypeError, match="unexpected keyword argument 'lables'"):
         run.sample(lables=1)
+
+
+def test_a_drawing_tells_how_far_it_is(folder: Path):
+    run, told = pixelflow.load(folder), []
+    sampling = run.prepare(count=5, steps=1)
+    replace(sampling, sampling=sampling.sampling.model_copy(update={"batch_size": 2})).draw(
+        lambda *progress: told.append(progress)
+    )
+    assert told == [("images", 0, 5), ("images", 2, 5), ("images", 4, 5), ("images", 5, 5)]
 
 
 def test_threads_draw_from_one_run(folder: Path):

@@ -9,7 +9,7 @@ from torch import Tensor
 from pixelflow.core import plugins
 from pixelflow.core.cascade import Cascade
 from pixelflow.core.registry import registry
-from pixelflow.core.sampling import SamplingPlan, SeededNoise, StageBranches, WeakModel, generate
+from pixelflow.core.sampling import Conditions, SamplingPlan, SeededNoise, StageBranches, generate
 from pixelflow.guidance.apg import limited, projected
 from pixelflow.guidance.cfg_zero_star import best_scale
 from pixelflow.system.errors import UsageError
@@ -170,7 +170,7 @@ def test_plan_counts_what_generation_spends(name):
     condition = model.condition(model.prepare({"label": [1, 2]}))
     noise = SeededNoise([0, 1], torch.device("cpu"))
     _, spent = generate(model, plan, condition, model.condition(model.null(2)), noise, (1, 16, 16))
-    counted = [sum(guidance.nfe(stage, i / 4) for i in range(4)) for stage in model.cascade.stages]
+    counted = [guidance.nfe_over(stage, [i / 4 for i in range(4)]) for stage in model.cascade.stages]
     assert spent.by_stage == counted
 
 
@@ -183,10 +183,36 @@ def test_autoguidance_needs_and_uses_a_weak_model():
     x = torch.randn(1, 1, 8, 8)
     with torch.no_grad():
         with pytest.raises(UsageError, match="weaker run"):
-            velocity(StageBranches(model, stage, condition, null))(x, 0.5)
+            velocity(StageBranches(model.cascade, stage, Conditions(model, condition, null)))(x, 0.5)
         weak_condition = weak.condition(weak.prepare({"label": [1]}))
-        branches = StageBranches(model, stage, condition, null, WeakModel(weak, weak_condition))
+        own, other = Conditions(model, condition, null), Conditions(weak, weak_condition)
+        branches = StageBranches(model.cascade, stage, own, other)
         got = velocity(branches)(x, 0.5)
         assert branches.spent == 2
         wanted = 2 * branches.conditional(x, 0.5) - branches.weak(x, 0.5)
     assert torch.allclose(got, wanted, atol=1e-5)
+
+
+def test_a_kept_difference_halves_the_cost_between_and_changes_little(images):
+    stage = CASCADE.stages[-1]
+    conditional, null, weak, x = images
+    for every, spent in ((1, 8), (2, 6), (3, 6), (4, 5)):
+        branches = KnownBranches(stage, conditional, null, weak)
+        guidance = built("guidance", "reused", every=every, guidance={"type": "constant", "scale": 3.0})
+        velocity = guidance.guide(branches)
+        times = [0.0, 0.25, 0.5, 0.75]
+        for tau in times:
+            torch.testing.assert_close(velocity(x, tau), null + 3 * (conditional - null))
+        assert branches.spent == guidance.nfe_over(stage, times) == spent
+
+
+def test_a_difference_is_kept_for_velocities_that_moved_on(images):
+    """The conditional velocity is always that of the state; only how far both lie apart is older."""
+    stage = CASCADE.stages[-1]
+    conditional, null, weak, x = images
+    branches = KnownBranches(stage, conditional, null, weak)
+    velocity = built("guidance", "reused", every=2, guidance={"type": "constant", "scale": 3.0}).guide(branches)
+    velocity(x, 0.0)
+    branches._velocities = conditional + 1, null * 0, weak
+    torch.testing.assert_close(velocity(x, 0.5), conditional + 1 + 2 * (conditional - null))
+    torch.testing.assert_close(velocity(x, 0.9), 3 * (conditional + 1))

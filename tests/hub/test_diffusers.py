@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from pixelflow.cli.app import main
 from pixelflow.generation.pictures import to_pil
@@ -197,8 +196,7 @@ def test_the_code_in_the_folder_imports_no_pixelflow(exported):
 
 def test_the_card_tells_what_it_is_and_the_grid_comes_along(tmp_path):
     run = make_run(tmp_path / "run", make_spec())
-    (run / "samples/drawn").mkdir()
-    Image.new("L", (4, 4)).save(run / "samples/drawn/grid.png")
+    assert call("sample", run, "--labels", "3", "--steps", "1", "--weights", "raw", "--device", "cpu") == 0
     assert call("export", "diffusers", run, tmp_path / "pipe", "--weights", "raw") == 0
     card = (tmp_path / "pipe/README.md").read_text("utf-8")
     assert card.startswith("---\nlibrary_name: diffusers\npipeline_tag: unconditional-image-generation\n")
@@ -212,5 +210,5 @@ def test_the_card_tells_what_it_is_and_the_grid_comes_along(tmp_path):
         assert said in card
     index = json.loads((tmp_path / "pipe/model_index.json").read_text())
     assert index["id2label"]["3"] == "class 3"
-    assert Image.open(tmp_path / "pipe/grid.png").size == (4, 4)
+    assert (tmp_path / "pipe/grid.png").read_bytes() == (run / "samples/drawn/grid.png").read_bytes()
     assert call("export", "diffusers", run, tmp_path / "pipe") == 73

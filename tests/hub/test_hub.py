@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import pixelflow
 from pixelflow.cli.app import main
 from pixelflow.evaluation.records import EVALUATION
 from pixelflow.hub.address import read_address
+from pixelflow.runs import checkpoint
 from pixelflow.runs.runfolder import RunFolder
 from pixelflow.runs.weight_file import _digest
 from pixelflow.system.errors import DataError, MissingInputError, SpecError, UsageError
-from tests.conftest import make_run, make_spec
+from tests.conftest import lively_model, make_run, make_spec
 
 WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
 
@@ -32,14 +32,15 @@ def call(*arguments: object) -> int:
 @pytest.fixture
 def run(tmp_path) -> Path:
     path = make_run(tmp_path / "digits", make_spec())
-    (path / "samples/drawn").mkdir()
-    Image.new("L", (4, 4)).save(path / "samples/drawn/grid.png")
+    assert call("sample", path, "--labels", "3", "--steps", "1", "--device", "cpu") == 0
     result = {
         **{"metric": "frechet, pixels_pca", "values": {"distance": 1.25}, "higher_is_better": False, "settings": {}},
         "recipe": {"step": 7, "images": 400, "weights": "ema"},
     }
-    (path / "evaluations/step-7").mkdir(parents=True)
-    EVALUATION.write(path / "evaluations/step-7/evaluation.json", {"results": [result]})
+    later = {**result, "values": {"distance": 0.5}, "recipe": {**result["recipe"], "step": 9}}
+    for name, one in (("step-7", result), ("step-9", later)):
+        (path / "evaluations" / name).mkdir(parents=True)
+        EVALUATION.write(path / "evaluations" / name / "evaluation.json", {"results": [one]})
     return path
 
 
@@ -61,7 +62,27 @@ def test_by_default_nothing_leaves_and_the_folder_can_be_looked_at(run, hub, cap
         "type: digits",
     ):
         assert told in card
+    assert "| 0.5 |" not in card, "of a later step, which this is not"
     assert call("push", run, "someone/digits") == 73
+
+
+def test_figures_and_pictures_of_other_weights_do_not_go_along(run, hub, capsys):
+    assert call("push", run, "someone/raw", "--weights", "raw") == 0
+    assert "without a picture" in capsys.readouterr().err
+    card = (run / "hub/someone--raw/README.md").read_text("utf-8")
+    assert "It was not evaluated" in card
+    assert "grid.png" not in card
+
+
+def test_a_folder_of_other_weights_does_not_go_up(run, hub, capsys):
+    """It was written before the run was trained further."""
+    assert call("push", run, "someone/digits") == 0
+    checkpoint.save(run / "checkpoints", 9, {"ema": lively_model(make_spec(), 9).state_dict()}, {}, keep=2)
+    assert call("push", run, "someone/digits", "--upload") == 2
+    said = capsys.readouterr().err
+    assert "holds the ema weights of step 7, and not the ema ones of step 9; remove it, or name what it holds" in said
+    assert not hub.files
+    assert call("push", run, "someone/digits", "--upload", "--step", "7") == 0
 
 
 def test_what_was_pushed_draws_the_same_from_its_address(run, hub, tmp_path, monkeypatch, capsys):

@@ -9,8 +9,9 @@ from distributions import Site, pip_install
 
 from pixelflow.cli.new_plugin import KINDS
 from pixelflow.core.kinds import known
+from tests.conftest import make_run, make_spec
 
-QUICK = ("sampler", "upsampler", "guidance")
+QUICK = ("sampler", "upsampler", "guidance", "command")
 REST = tuple(kind for kind in KINDS if kind not in QUICK)
 
 
@@ -40,8 +41,19 @@ def test_check_plugin_finds_every_promise_kept(installed):
 def test_a_spec_can_name_it(installed, tiny_file):
     """The line of the README that says how works as it stands."""
     kinds, site, sources = installed
-    in_specs = [kind for kind in kinds if known()[kind].command == "train SPEC"]
+    in_specs = [kind for kind in kinds if kind in known() and known()[kind].command == "train SPEC"]
     readmes = [(sources / f"pixelflow-my-{kind}/README.md").read_text() for kind in in_specs]
     choices = [shlex.split(readme.rpartition("SPEC ")[2]) for readme in readmes]
     for answer in site.pixelflow(*(["validate", str(tiny_file), *choice] for choice in choices)):
         assert answer.code == 0, answer.err
+
+
+def test_a_command_runs(installed, tmp_path):
+    """As its README says, on a run."""
+    kinds, site, _ = installed
+    if "command" not in kinds:
+        return
+    run = make_run(tmp_path / "run", make_spec())
+    (answer,) = site.pixelflow(["my-command-parts", str(run)])
+    assert (answer.code, answer.err) == (0, "")
+    assert [line.split()[0] for line in answer.out.splitlines()] == ["backbone", "conditioners"]

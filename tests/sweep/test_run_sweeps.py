@@ -116,6 +116,7 @@ def test_a_base_or_a_run(sweep):
         sweep("axes: {sampling.steps: [1]}", head="name: old\n")
 
 
+@pytest.mark.usefixtures("warm_workers")
 def test_the_commands_show_it(sweep, capsys):
     """A dry run costs no training, and the status has none."""
     sweep("axes: {sampling.steps: [1]}")

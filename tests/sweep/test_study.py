@@ -157,6 +157,7 @@ def test_fifty_kills_of_a_search(begun, seed):
     check_kills(begun, kills=10, seed=100 + seed)
 
 
+@pytest.mark.usefixtures("warm_workers")
 def test_workers_share_a_search(plan_of, tmp_path):
     plan, folder = plan_of(SEARCH.format(metric="frechet", trials=5, parameters=SPACE)), tmp_path / "sweeps" / "quick"
     said: list[str] = []

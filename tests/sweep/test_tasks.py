@@ -217,6 +217,7 @@ def test_images_that_a_version_with_fewer_settings_began_are_drawn_anew(prepared
     assert "precision" in json.loads(recipe.read_text())["sampling"]
 
 
+@pytest.mark.usefixtures("warm_workers")
 def test_two_workers_share_the_work(plan_of, tmp_path):
     plan, folder = plan_of(), tmp_path / "sweeps" / "quick"
     said: list[str] = []
@@ -229,6 +230,7 @@ def test_two_workers_share_the_work(plan_of, tmp_path):
     assert again == [f"{folder}: 5 of 5 tasks are done already"]
 
 
+@pytest.mark.usefixtures("warm_workers")
 def test_a_worker_that_is_killed_is_replaced_and_its_task_tried_again(plan_of, tmp_path, monkeypatch):
     """The task is failed by the crew; the same command then does it, and nothing else."""
     plan, folder = plan_of("axes: {sampling.steps: [1, 2]}\n"), tmp_path / "sweeps" / "quick"

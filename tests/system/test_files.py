@@ -9,11 +9,12 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
-from pixelflow.system.errors import CannotWriteError, UsageError
-from pixelflow.system.files import locked, write_bytes, write_text
+from pixelflow.system.errors import CannotWriteError, DataError, UsageError
+from pixelflow.system.files import locked, read_bytes, write_bytes, write_text
 
 
 def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path):
@@ -106,3 +107,18 @@ def test_a_child_that_ends_takes_no_lock_away(tmp_path):
         child.join()
         with pytest.raises(UsageError, match="busy"), locked(tmp_path, "busy"):
             pass
+
+
+def test_a_bound_takes_no_memory(tmp_path):
+    """Readers of Python's take what they are asked for, before they know how much there is."""
+    (tmp_path / "small").write_bytes(b"ab")
+    assert read_bytes(tmp_path / "small", 1 << 60) == b"ab"
+    (tmp_path / "large").write_bytes(bytes(3 << 20))
+    assert len(read_bytes(tmp_path / "large", 3 << 20)) == 3 << 20
+    with pytest.raises(DataError, match="is larger than 2 bytes"):
+        read_bytes(tmp_path / "large", 2)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+def test_files_that_tell_no_size_are_read():
+    assert b"Pid:" in read_bytes(Path("/proc/self/status"), 1 << 20)

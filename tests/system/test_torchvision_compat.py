@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from tests import processes
 
 USE = "import torchvision; from torchvision.transforms import ToTensor; print(torchvision.__file__)"
 CURED = f"from pixelflow.system import torchvision_compat as c; c.make_importable(); {USE}"
@@ -29,9 +30,8 @@ def without_operators(tmp_path: Path) -> Path:
 
 
 def run(code: str, first_on_path: Path | None = None) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join([str(first_on_path or ""), *filter(None, sys.path)])
-    environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    """In a process that has torch, and no torchvision yet."""
+    return processes.run("-c", code, env={**os.environ, "PYTHONPATH": str(first_on_path or "")})
 
 
 def test_the_installed_torchvision_imports_and_keeps_the_operators_it_has():

@@ -286,9 +286,17 @@ def test_what_cannot_be_written_is_named_and_not_the_lock(trained):
         trained("run", "training.steps=6")
 
 
+def test_a_run_from_before_compiling_was_a_choice_goes_on_as_an_uninterrupted_one(trained):
+    """Its spec says false, where one that is read anew says auto."""
+    whole = trained("whole")
+    trained("run", "training.steps=2", "training.compile=false")
+    assert lines_of(trained("run")) == lines_of(whole)
+
+
 @pytest.mark.slow
-def test_the_compiled_backbone_trains_and_keeps_its_names(trained):
+def test_the_compiled_backbone_trains_and_keeps_its_names(trained, capsys):
     plain, compiled = trained("plain"), trained("compiled", "training.compile=true")
+    assert re.search(r"the first step took [0-9.]+ s, in which blocks were compiled", capsys.readouterr().err)
     a, b = (checkpoint.load(run.checkpoints).tensors["ema"] for run in (plain, compiled))
     assert a.keys() == b.keys()
     assert lines_of(plain)[-1]["loss"] == pytest.approx(lines_of(compiled)[-1]["loss"], rel=1e-3)

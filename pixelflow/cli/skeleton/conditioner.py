@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -33,10 +33,10 @@ class BagOfWords(Conditioner):
         super().__init__(params)
         self.table = nn.Embedding(params.rows, width, padding_idx=0)
 
-    def prepare(self, values: Sequence[Any]) -> Tensor:
+    def prepare(self, values: Sequence[object]) -> Tensor:
         return torch.stack([self._rows_of(value) for value in values])
 
-    def _rows_of(self, caption: Any) -> Tensor:
+    def _rows_of(self, caption: object) -> Tensor:
         """Row of each word (longest)."""
         if not isinstance(caption, str):
             raise UsageError(f"a caption must be text, not {caption!r}")

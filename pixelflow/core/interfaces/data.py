@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
+from torch import Tensor
 
 from pixelflow.core.component import Component, ComponentParams
 from pixelflow.core.sample import Sample
@@ -56,6 +57,10 @@ class Dataset(Component, ABC):
 
     @abstractmethod
     def __len__(self) -> int: ...
+
+    def order(self, generator: torch.Generator) -> Tensor:
+        """Every index (n) once, in the order of an epoch; whoever reads neighbours faster shuffles these together."""
+        return torch.randperm(len(self), generator=generator)
 
     @abstractmethod
     def sample(self, index: int, generator: torch.Generator) -> Sample | BadSample:

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -54,7 +54,7 @@ class Extractor(Component, ABC):
             def build(self, *, device: torch.device) -> Extractor: ...
 
         @property
-        def identity(self) -> dict[str, Any]:
+        def identity(self) -> dict[str, object]:
             """What the features depend on beside the weights, whose hash is known: not where these lie."""
             return self.model_dump(mode="json")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -68,6 +68,18 @@ class Backbone(Component, nn.Module, ABC):
         """The linear layers that take pixels in and give them out; Muon (``training.optimizer``) leaves them alone."""
         return ()
 
+    @property
+    def runs_in_16_bits(self) -> bool:
+        """Whether it works without autocast when all its weights are in 16 bits, casting what it is asked."""
+        return False
+
+    def shared(self, condition: Condition) -> Condition:
+        """The condition with what evaluations at all times and states share of it, such as keys and values of text.
+
+        Called once a sample, under the evaluations' autocast; `forward` must take conditions with and without it.
+        """
+        return condition
+
     @abstractmethod
     def forward(self, query: Query) -> Output:
         """One evaluation on a packed batch, with the hidden features that are asked for."""
@@ -118,7 +130,7 @@ class Conditioner(Component, nn.Module, ABC):
             return self
 
     @classmethod
-    def examples(cls) -> Sequence[Any]:
+    def examples(cls) -> Sequence[object]:
         """Three different values that `prepare` takes, for the checks."""
         return field_of(cls.reads).examples
 
@@ -135,7 +147,7 @@ class Conditioner(Component, nn.Module, ABC):
         return None
 
     @abstractmethod
-    def prepare(self, values: Sequence[Any]) -> Tensor:
+    def prepare(self, values: Sequence[object]) -> Tensor:
         """Values of its field, one an image, to a tensor whose first axis is the batch.
 
         Raises:

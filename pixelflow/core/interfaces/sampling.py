@@ -120,7 +120,7 @@ class Branches(Protocol):
 class Guidance(Component, ABC):
     """Combines conditional and other velocities into the one that is integrated.
 
-    A guidance must spend exactly what `nfe` says, so that its cost is known without a network.
+    A guidance must spend exactly what `nfe` and `nfe_over` say, so that its cost is known without a network.
     """
 
     kind = "guidance"
@@ -154,6 +154,13 @@ class Guidance(Component, ABC):
 
         Those of a weaker model count too.
 
-        A fixed-step sampler on the times ``points`` spends about the sum over ``points[:-1]``, times its
+        Of a velocity that is asked for first in its stage; see `nfe_over`.
+        """
+
+    def nfe_over(self, stage: Stage, times: Sequence[float]) -> int:
+        """The evaluations of guided velocities at these times, one after the other, from the stage's start on.
+
+        A fixed-step sampler on the times ``points`` spends about those of ``points[:-1]``, times its
         ``nfe_per_step``.
         """
+        return sum(self.nfe(stage, tau) for tau in times)

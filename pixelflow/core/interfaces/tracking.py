@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import JsonValue
 
@@ -56,7 +56,7 @@ class Tracker(Component, ABC):
 AnyTracker = Annotated[Tracker.Params, Slot("tracker")]
 
 
-def of_tensorboard(wanted: Any) -> dict[str, Any]:
+def of_tensorboard(wanted: object) -> dict[str, object]:
     """The settings that say what ``training.tensorboard`` said: whether there is this tracker."""
     if not isinstance(wanted, bool):
         raise TypeError("is true or false")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from functools import cache
-from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -117,7 +116,8 @@ def scores(images: Iterable[tuple[Tensor, str]]) -> dict[str, float]:
     verdicts: dict[str, list[bool]] = defaultdict(list)
     for image, caption in images:
         right = is_right(image, caption)
-        meaning: Any = understood(caption)
+        meaning = understood(caption)
+        assert meaning is not None  # or it could not have been judged
         verdicts[meaning.task].append(right)
     if not verdicts:
         raise DataError("there is no image to judge")

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from PIL.Image import Image
 
@@ -50,7 +49,7 @@ class Export:
     seed: int = 0
 
     @cached_property
-    def recipe(self) -> dict[str, Any]:
+    def recipe(self) -> dict[str, object]:
         """Everything that decides on the images."""
         source = self.run.source
         prompts = [[task.prompt, task.details] for task in self.tasks]
@@ -169,11 +168,11 @@ def _kept(file: Path, prompts: Sequence[str]) -> list[str]:
     captions = []
     for number, line in enumerate(journal.all_checked(read_bytes(file, LARGEST).splitlines()), 1):
         try:
-            pair: Any = json.loads(line.text) if line.is_sound else None
+            pair = json.loads(line.text) if line.is_sound else None
         except (ValueError, RecursionError):
             pair = None
-        caption = pair.get("caption") if isinstance(pair, dict) else None
-        if not isinstance(caption, str) or pair.get("prompt") not in prompts[number - 1 : number]:
+        caption, prompt = (pair.get("caption"), pair.get("prompt")) if isinstance(pair, dict) else (None, None)
+        if not isinstance(caption, str) or prompt not in prompts[number - 1 : number]:
             raise DataError(
                 f"{file}:{number}: is not what this export wrote; restore it, or choose another --out to begin anew"
             )
@@ -185,7 +184,7 @@ def _is_there(file: Path) -> bool:
     return is_whole(file) if file.suffix == ".png" else file.is_file()
 
 
-def _described(rewriter: Rewriter) -> dict[str, Any]:
+def _described(rewriter: Rewriter) -> dict[str, object]:
     own = {**rewriter.params.model_dump(mode="json"), "fingerprint": rewriter.fingerprint}
     return {**own, **codes(rewriter.params)}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from PIL.Image import Image
 
@@ -35,7 +34,7 @@ class GenEval(ExportLayout):
 
 def _task(source: Path, place: int, number: int, line: str) -> ExportTask:
     try:
-        found: Any = json.loads(line)
+        found: object = json.loads(line)
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or not isinstance(found.get("prompt"), str):

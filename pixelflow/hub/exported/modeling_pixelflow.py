@@ -5,6 +5,7 @@ import importlib.util
 import json
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 # What that code needs beyond diffusers' own requirements; diffusers names what is missing before anything is loaded.
@@ -23,7 +24,7 @@ class PixelFlowTransformer(ModelMixin, ConfigMixin):
     """The network and its conditioners, in the cascade of the spec that they were trained by."""
 
     @register_to_config
-    def __init__(self, spec: dict[str, Any], code: str) -> None:
+    def __init__(self, spec: dict[str, object], code: str) -> None:
         """Build the model of a spec.
 
         Args:
@@ -55,7 +56,7 @@ class PixelFlowTransformer(ModelMixin, ConfigMixin):
             parameter.data = aligned(parameter.data)
         return loaded
 
-    def module(self, name: str) -> Any:
+    def module(self, name: str) -> ModuleType:
         """A module of the exported code, such as ``generation.run``."""
         return importlib.import_module(f"{self.code}.{name}")
 

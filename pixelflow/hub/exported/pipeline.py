@@ -58,10 +58,10 @@ class PixelFlowPipeline(DiffusionPipeline):
         width: int | None = None,
         num_images_per_prompt: int = 1,
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
-        sampler: str | dict[str, Any] | None = None,
+        sampler: str | dict[str, object] | None = None,
         output_type: str = "pil",
         return_dict: bool = True,
-        callback_on_step_end: Callable[..., dict[str, Any] | None] | None = None,
+        callback_on_step_end: Callable[..., dict[str, object] | None] | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
     ) -> Any:
         """Draw images; what is left out is as in the model's spec.

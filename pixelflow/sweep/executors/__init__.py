@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BeforeValidator, Discriminator, Tag
 
@@ -18,7 +18,7 @@ __all__ = ["AnyExecutor", "Executor", "Local", "Ray", "Slurm"]
 _KNOWN = ("local", "ray", "slurm")
 
 
-def _expand(value: Any) -> Any:
+def _expand(value: object) -> object:
     """A bare name stands for the executor with its defaults."""
     block = {"type": value} if isinstance(value, str) else value
     if isinstance(block, Executor):
@@ -33,7 +33,7 @@ def _expand(value: Any) -> Any:
     return block
 
 
-def _type(block: Any) -> str:
+def _type(block: Executor | dict[str, str]) -> str:
     return block.type if isinstance(block, Executor) else block["type"]
 
 

@@ -14,10 +14,11 @@ from pathlib import Path
 from pixelflow.core.component import Count, Settings
 from pixelflow.system.errors import PixelflowError
 
-Job = Callable[[Path, str | None], None]
-"""What a worker does: a function of a module, called with the sweep's folder and a device or None.
+Job = Callable[[Path, str | None, int], None]
+"""What a worker does: a function of a module, called with the sweep's folder, a device or None, and the number of
+processes that it starts for each task.
 
-``python -m MODULE FOLDER [DEVICE]`` does the same, until its standard input closes.
+``python -m MODULE FOLDER PROCESSES [DEVICE]`` does the same, until its standard input closes.
 """
 
 
@@ -60,6 +61,8 @@ class Executor(Settings, ABC):
     """Name of the executor."""
     workers: Count | None = None
     """Workers at a time."""
+    processes: Count = 1
+    """Processes that do each task together, one a GPU where there are GPUs."""
 
     @contextmanager
     def opened(self) -> Iterator[None]:

@@ -57,27 +57,35 @@ class LocalWorker(Worker):
 
 
 class Local(Executor):
-    """Processes of this machine; by default one a GPU, else one."""
+    """Processes of this machine; by default as many as its GPUs are enough for, else one."""
 
     type: Literal["local"] = "local"
     threads: Count = 1
     """CPU threads of a worker. Last digits of figures hang on it, so it never follows from the number of workers."""
 
     def count(self, most: int) -> int:
-        return min(self.workers or torch.cuda.device_count() or 1, most)
+        return min(self.workers or torch.cuda.device_count() // self.processes or 1, most)
 
     def hire(self, job: Job, folder: Path, index: int, count: int) -> LocalWorker:
         gpus = torch.cuda.device_count()
-        device = [f"cuda:{index % gpus}"] if gpus else []
+        device = [f"cuda:{index % gpus}"] if gpus and self.processes == 1 else []
+        seen = {"CUDA_VISIBLE_DEVICES": _gpus_of(index, self.processes, gpus)} if gpus and self.processes > 1 else {}
         log = folder / f"worker-{index}.txt"
         log.unlink(missing_ok=True)
         with opened_to_add(log) as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", job.__module__, str(folder), *device],
+                [sys.executable, "-m", job.__module__, str(folder), str(self.processes), *device],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "OMP_NUM_THREADS": str(self.threads)},
+                env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ, **seen, "OMP_NUM_THREADS": str(self.threads)},
                 start_new_session=True,  # Ctrl-C is for the command, which then tells its workers
             )
         return LocalWorker(process, log)
+
+
+def _gpus_of(index: int, processes: int, count: int) -> str:
+    """The GPUs of a worker whose tasks take several, as CUDA names them: those that this command may use, in turn."""
+    known = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))
+    own = known.split(",")
+    return ",".join(own[(index * processes + place) % len(own)] for place in range(processes))

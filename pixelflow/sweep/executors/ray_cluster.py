@@ -7,13 +7,16 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from pixelflow.sweep.executors.base import Ending, Executor, Job, Worker
 from pixelflow.system.distribution import install
 from pixelflow.system.errors import MissingDependencyError, PixelflowError, PreemptedError, UsageError, first_line
+
+if TYPE_CHECKING:
+    import ray
 
 _PATIENCE = 10.0
 """Seconds that the machine at an address may take to answer."""
@@ -22,7 +25,7 @@ _PATIENCE = 10.0
 class RayWorker(Worker):
     """A task of the cluster."""
 
-    def __init__(self, task: Any) -> None:
+    def __init__(self, task: ray.ObjectRef[None]) -> None:
         self._task = task
 
     @property
@@ -91,7 +94,7 @@ class Ray(Executor):
         import ray
 
         task = ray.remote(job).options(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=0, name=f"worker-{index}")
-        return RayWorker(task.remote(folder.resolve(), None))
+        return RayWorker(task.remote(folder.resolve(), None, self.processes))
 
 
 def _check_that_somebody_answers(address: str | None) -> None:
@@ -112,9 +115,9 @@ def _unreachable(address: str | None, why: str) -> UsageError:
     )
 
 
-def _cause(error: Any) -> PixelflowError:
+def _cause(error: PixelflowError) -> PixelflowError:
     """The error as it was raised, without what Ray tells of its way here."""
     import ray
 
-    cause: PixelflowError = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
+    cause: PixelflowError = getattr(error, "cause", error) if isinstance(error, ray.exceptions.RayTaskError) else error
     return cause

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -15,17 +15,18 @@ from pixelflow.system.distribution import install
 from pixelflow.system.errors import MissingDependencyError, UsageError
 
 if TYPE_CHECKING:
+    import submitit
     from submitit.helpers import DelayedSubmission
 
 
 class Shift:
     """What SLURM runs. Before its time is over submitit asks for a checkpoint and queues it again."""
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
+    def __init__(self, job: Job, processes: int) -> None:
+        self._job, self._processes = job, processes
 
     def __call__(self, folder: Path) -> None:
-        self._job(folder, None)
+        self._job(folder, None, self._processes)
 
     def checkpoint(self, folder: Path) -> DelayedSubmission:
         """The same once more: it goes on with what is there."""
@@ -37,7 +38,7 @@ class Shift:
 class SlurmWorker(Worker):
     """A job."""
 
-    def __init__(self, job: Any) -> None:
+    def __init__(self, job: submitit.Job[None]) -> None:
         self._job = job
 
     @property
@@ -70,7 +71,7 @@ class Slurm(Executor):
     """GPUs of a job."""
     memory: float | None = Field(default=None, gt=0)
     """Memory of a job in GB; by default the cluster's own choice."""
-    options: dict[str, Any] = Field(default={})
+    options: dict[str, object] = Field(default={})
     """Further options of sbatch, by name: ``{account: mine, constraint: a100}``."""
 
     @contextmanager
@@ -86,9 +87,9 @@ class Slurm(Executor):
 
     def hire(self, job: Job, folder: Path, index: int, count: int) -> SlurmWorker:
         executor = self._executor(folder / "slurm")
-        return SlurmWorker(executor.submit(Shift(job), folder.resolve()))
+        return SlurmWorker(executor.submit(Shift(job, self.processes), folder.resolve()))
 
-    def _executor(self, logs: Path) -> Any:
+    def _executor(self, logs: Path) -> submitit.AutoExecutor:
         import submitit
 
         try:

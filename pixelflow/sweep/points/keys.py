@@ -15,7 +15,6 @@ import hashlib
 import json
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 from pixelflow.core.absent import Absent
 from pixelflow.core.component import ComponentParams, Settings
@@ -47,7 +46,7 @@ def cell_key(spec: ExperimentSpec, training: str | None = None) -> str:
     return _digest([training or training_key(spec), telling(spec.sampling), telling(spec.evaluation)])
 
 
-def telling(value: Any, ignored: frozenset[str] = frozenset(), place: str = "") -> Any:
+def telling(value: object, ignored: frozenset[str] = frozenset(), place: str = "") -> object:
     """A value of a spec as JSON, blocks without the settings that are ignored or as `DEFAULTS` has them."""
     if isinstance(value, (list, tuple)):
         return [telling(one, ignored, f"{place}{index}.") for index, one in enumerate(value)]
@@ -82,16 +81,16 @@ def _is_ignored(key: str, ignored: frozenset[str]) -> bool:
     return any(fnmatchcase(key, pattern) for pattern in ignored)
 
 
-def _holds_settings(value: Any) -> bool:
+def _holds_settings(value: object) -> bool:
     return isinstance(value, Settings) or (isinstance(value, (list, tuple)) and any(map(_holds_settings, value)))
 
 
 @functools.cache
-def defaults() -> dict[str, dict[str, Any]]:
+def defaults() -> dict[str, dict[str, object]]:
     """What `DEFAULTS` holds."""
-    found: dict[str, dict[str, Any]] = json.loads(DEFAULTS.read_text("utf-8"))
+    found: dict[str, dict[str, object]] = json.loads(DEFAULTS.read_text("utf-8"))
     return found
 
 
-def _digest(content: Any) -> str:
+def _digest(content: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:_DIGITS]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field
 
@@ -186,7 +185,7 @@ def short(key: str) -> str:
     return ".".join(parts[1:] or parts)
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value on one line: ``stagewise(scale 2.4)``, ``10/20``, ``1.5``."""
     if isinstance(value, dict):
         inner = ", ".join(f"{key} {shown(one)}" for key, one in value.items() if key != "type")

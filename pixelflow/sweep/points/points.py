@@ -6,10 +6,10 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pixelflow.core import reading
 from pixelflow.core.document import Document
@@ -108,7 +108,7 @@ def _search(asked: SearchSettings, seed: int, document: Document, base: Document
     )
 
 
-def _typed(parameter: Parameter, key: str, dumps: Sequence[Any]) -> Parameter:
+def _typed(parameter: Parameter, key: str, dumps: Sequence[object]) -> Parameter:
     """Whole ends mean real numbers where the spec has real ones."""
     if isinstance(parameter, Range) and any(isinstance(value_at(dump, key), float) for dump in dumps):
         return parameter.as_real()
@@ -163,9 +163,9 @@ def _listed(settings: SweepSettings) -> list[tuple[list[Place], Changes]]:
 
 
 def _combined(settings: SweepSettings) -> list[tuple[list[Place], Changes]]:
-    join: dict[str, Callable[..., Any]] = {"grid": itertools.product, "random": itertools.product, "zip": zip}
+    join: Callable[..., Iterable[tuple[object, ...]]] = zip if settings.mode == "zip" else itertools.product
     places: list[Place] = [("axes", key) for key in settings.axes]
-    combinations = join[settings.mode](*settings.axes.values())
+    combinations = join(*settings.axes.values())
     return [(places, dict(zip(settings.axes, values, strict=True))) for values in combinations]
 
 
@@ -195,22 +195,22 @@ def changed_spec(base: Document, changes: Changes, places: Sequence[str]) -> Exp
     return reading.validate(ExperimentSpec, base)
 
 
-def _assigned(document: Document, key: str, value: Any, place: str) -> Document:
+def _assigned(document: Document, key: str, value: object, place: str) -> Document:
     return reading.override(document, [f"{key}={_text(value)}"], place)
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     """A value as JSON, which is YAML too."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
-def value_at(dump: Any, key: str) -> Any:
+def value_at(dump: object, key: str) -> object:
     """What a spec's dump holds under a key, also one of earlier versions; None where it has no such key."""
     found = _value_at(dump, key)
     return _value_at(first_named(ExperimentSpec, dump), key) if found is None else found
 
 
-def _value_at(dump: Any, key: str) -> Any:
+def _value_at(dump: object, key: str) -> object:
     for part in key.split("."):
         dump = dump.get(part) if isinstance(dump, dict) else None
     return dump

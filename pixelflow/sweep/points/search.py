@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from pixelflow.core.component import Count, Settings
 from pixelflow.core.document import Document
@@ -80,7 +80,7 @@ class Search(Settings):
     trials: Count
     sampler: SamplerName
     seed: int
-    base: dict[str, Any]
+    base: dict[str, object]
     """The spec that the points change."""
 
     @property

@@ -17,17 +17,17 @@ import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from pixelflow.core.component import Count, Settings
 from pixelflow.core.problems import problem
 
-Changes = dict[str, Any]
+Changes = dict[str, object]
 """Key of a spec, written as in overrides (``sampling.steps``) -> value."""
 
-Values = Annotated[tuple[Any, ...], Field(min_length=1)]
+Values = Annotated[tuple[object, ...], Field(min_length=1)]
 
 _MOST_CORNERS = 64
 
@@ -105,7 +105,7 @@ def corners(parameters: Mapping[str, Parameter]) -> Iterator[Changes]:
     yield from ({**first, key: value} for key, values in ends.items() for value in values[1:])
 
 
-def _ends(parameter: Parameter) -> tuple[Any, ...]:
+def _ends(parameter: Parameter) -> tuple[object, ...]:
     return parameter.ends if isinstance(parameter, Range) else parameter
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pixelflow.generation.orders import WeightsSource
 from pixelflow.runs.metric_result import MetricResult
@@ -176,10 +175,12 @@ def _row(number: int, point: Planned, task: Evaluation) -> Row:
     return Row(number, point, task.cell, result.seconds_per_image, macs, result.results, task.failure, task.images)
 
 
-def _axis_value(point: Planned, dump: Any, key: str) -> Value:
+def _axis_value(point: Planned, dump: object, key: str) -> Value:
     """The point's own value, else the base's."""
     value = point.changes[key] if key in point.changes else value_at(dump, key)
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else value and shown(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return value
+    return None if value is None else shown(value)
 
 
 def _figures(rows: Sequence[Row], objective: SearchObjective | None) -> list[Column]:

@@ -14,7 +14,7 @@ import json
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import BaseModel
@@ -220,7 +220,7 @@ def _distribution(parameter: Parameter) -> BaseDistribution:
     return FloatDistribution(parameter.low, parameter.high, parameter.log, parameter.step)
 
 
-def _changes(search: Search, proposed: dict[str, Any]) -> Changes:
+def _changes(search: Search, proposed: dict[str, object]) -> Changes:
     """What a trial's values mean to the spec, in the order of the sweep's file."""
     changes: Changes = {}
     for key, parameter in search.parameters.items():
@@ -231,6 +231,6 @@ def _changes(search: Search, proposed: dict[str, Any]) -> Changes:
     return changes
 
 
-def _name(choice: Any) -> str:
+def _name(choice: object) -> str:
     """A choice as Optuna keeps it."""
     return choice if isinstance(choice, str) else json.dumps(choice, sort_keys=True)

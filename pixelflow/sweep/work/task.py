@@ -6,14 +6,15 @@ import logging
 from abc import ABC, abstractmethod
 from enum import Enum
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 
 from pixelflow.sweep.work.claims import Claim
 from pixelflow.system.errors import DataError, UsageError
 from pixelflow.system.files import remove
-from pixelflow.system.records import FileKind, LaterFormatError
+from pixelflow.system.parallel import Parallel
+from pixelflow.system.records import Body, FileKind, LaterFormatError
 
 logger = logging.getLogger(__name__)
 
@@ -69,8 +70,8 @@ class Task(ABC):
         return None
 
     @abstractmethod
-    def perform(self, device: str | None) -> dict[str, Any]:
-        """Do it, or go on with it; returns its result."""
+    def perform(self, parallel: Parallel) -> Body | None:
+        """Do it, or go on with it; returns its result, of several processes in the first."""
 
     @property
     def is_done(self) -> bool:
@@ -82,7 +83,7 @@ class Task(ABC):
         return self.needs is None or self.needs.is_done
 
     @property
-    def result(self) -> dict[str, Any]:
+    def result(self) -> Body:
         """What `perform` returned; raises DataError where somebody damaged it."""
         return self.kind.read(self._result)
 
@@ -119,17 +120,20 @@ class Task(ABC):
         """Let it be tried again."""
         self._failed.unlink(missing_ok=True)
 
-    def finish(self, device: str | None) -> None:
-        """Do it and record the result; the caller has claimed it."""
+    def finish(self, parallel: Parallel) -> None:
+        """Do it and record the result, of several processes in the first; whoever called them has claimed it."""
         self._check_plugins()
-        for draft in list(self.folder.rglob(".*.part")):  # of a process that was killed while writing
-            remove(draft)
+        if parallel.is_first:
+            for draft in list(self.folder.rglob(".*.part")):  # of a process that was killed while writing
+                remove(draft)
+        parallel.wait()
         threads = torch.get_num_threads()
         try:
-            result = self.perform(device)
+            result = self.perform(parallel)
         finally:  # a spec may have its training use others, and the next task must not depend on this one
             torch.set_num_threads(threads)
-        self.kind.write(self._result, result)
+        if result is not None:
+            self.kind.write(self._result, result)
 
     def _check_plugins(self) -> None:
         """Raise UsageError where the code of a plugin is not the one that the task's name was made of."""

@@ -24,8 +24,8 @@ import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+import torch
 from pydantic import BaseModel
 
 from pixelflow.core.spec import ExperimentSpec
@@ -44,10 +44,9 @@ from pixelflow.sweep.points.keys import cell_key, run_key, training_key
 from pixelflow.sweep.points.plan import Cell, Plan
 from pixelflow.sweep.points.settings import CELLS, TRAININGS
 from pixelflow.sweep.work.task import AGAIN, Task
-from pixelflow.system.device import choose_device
 from pixelflow.system.errors import DataError
 from pixelflow.system.parallel import Parallel
-from pixelflow.system.records import FileKind, LaterFormatError
+from pixelflow.system.records import Body, FileKind, LaterFormatError
 from pixelflow.system.stopping import StopSignals
 from pixelflow.training.session import train
 
@@ -98,15 +97,15 @@ class Training(Task):
         steps = [line["step"] for line in lines]
         return f"step {steps[-1]:,} of {self.spec.training.steps:,}" if steps else ""
 
-    def perform(self, device: str | None) -> dict[str, Any]:
+    def perform(self, parallel: Parallel) -> Body:
         """Train to the last step, from the newest checkpoint if there is one; raises as `train` does."""
         with StopSignals() as signals:
-            run = train(self.spec, self.run, Parallel(choose_device(device)), signals)
+            run = train(self.spec, self.run, parallel, signals)
         return {"images_per_second": _training_speed(run)}
 
-    def opened(self, device: str | None) -> Run:
+    def opened(self, device: torch.device) -> Run:
         """The trained run."""
-        return Run.open(self.run, device=device)
+        return Run.open(self.run, device=str(device))
 
 
 class Trained(Training):
@@ -124,8 +123,8 @@ class Trained(Training):
     def is_done(self) -> bool:
         return True
 
-    def opened(self, device: str | None) -> Run:
-        return Run.reopen(self.source, device=device)
+    def opened(self, device: torch.device) -> Run:
+        return Run.reopen(self.source, device=str(device))
 
 
 class Evaluation(Task):
@@ -156,15 +155,19 @@ class Evaluation(Task):
         drawn = sum(1 for _ in self.images.glob("[0-9]*.png"))
         return f"{drawn:,} of {self.cell.spec.evaluation.images:,} images" if drawn else ""
 
-    def perform(self, device: str | None) -> dict[str, Any]:
+    def perform(self, parallel: Parallel) -> Body | None:
         """Generate the images that are missing and measure all; raises as `Run.open` and `Measurement` do."""
         spec = self.cell.spec
-        prepare(spec.evaluation, choose_device(device))
-        run = self.training.opened(device)
+        prepare(spec.evaluation, parallel.device)
+        run = self.training.opened(parallel.device)
         generation, data = asked_for(run, spec, SEED)
-        spent = self._draw(generation)
+        spent = self._draw(generation, parallel)
+        parallel.wait()
         measurement = Measurement.of_run(generation, self.images, spec.evaluation, reference_for(spec, data))
-        outcomes = list(measurement.measure(measurement.compared(self.folder, choose_device(device))))
+        compared = measurement.compared(self.folder, parallel.device, parallel=parallel)
+        outcomes = parallel.led(lambda: list(measurement.measure(compared)), compared.serve)
+        if outcomes is None:
+            return None
         measurement.record(self.folder, outcomes)
         measured = {**spent, "results": [one.model_dump() for one in records.results_of(outcomes)]}
         self.kind.write(self._partial, measured)
@@ -184,30 +187,30 @@ class Evaluation(Task):
         super().forget_failure()
         self._partial.unlink(missing_ok=True)
 
-    def _draw(self, generation: Generation) -> dict[str, float | None]:
+    def _draw(self, generation: Generation, parallel: Parallel) -> dict[str, float | None]:
         """Seconds and MAC an image, medians over batches since the last stop; None if a stop kept them from note."""
         file = self.folder / "drawn.json"
         images = generation.images_in(self.images)
-        if images.are_others:  # a former version began, and knew fewer settings
+        if parallel.is_first and images.are_others:  # a former version began, and knew fewer settings
             shutil.rmtree(self.images)
         macs: list[float] = []
         stages = costs(self.cell.spec).stages
 
         def counted(indices: Sequence[int]) -> Iterator[Drawn]:
-            for drawn in generation.drawn(indices):
+            for drawn in generation.drawn(indices, parallel):
                 macs.append(sum(one.once.macs * n for one, n in zip(stages, drawn.nfe, strict=True)))
                 yield drawn
 
-        times = [(count, time.perf_counter()) for count in images.draw(counted)]
+        times = [(count, time.perf_counter()) for count in images.draw(counted, parallel)]
         seconds = [(late - early) / (after - before) for (before, early), (after, late) in itertools.pairwise(times)]
-        if seconds:
+        if seconds and parallel.is_first:
             spent = {"seconds_per_image": statistics.median(seconds), "macs_per_image": statistics.median(macs)}
             DRAWN.write(file, spent)
         noted = _noted(file)
         return {key: noted.get(key) for key in ("seconds_per_image", "macs_per_image")}
 
 
-def _noted(file: Path) -> Mapping[str, Any]:
+def _noted(file: Path) -> Body:
     """What drawing cost; nothing where that is not known: it costs no result, and cannot be had again."""
     try:
         return DRAWN.read(file) if file.is_file() else {}

@@ -1,15 +1,14 @@
 """A worker: takes one task after the other until none is left.
 
-``python -m pixelflow.sweep.work.worker DIR [DEVICE]``. Any number may work on one folder, also from several commands.
+``python -m pixelflow.sweep.work.worker DIR PROCESSES [DEVICE]``. Many may work on one folder, also from several
+commands.
 A worker ends with whoever started it: when its standard input closes, it stops as on SIGTERM.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -17,19 +16,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pixelflow.sweep.work.agenda import Agenda
+from pixelflow.sweep.work.ending import end_with_parent
 from pixelflow.sweep.work.study import advance
 from pixelflow.sweep.work.task import Task
+from pixelflow.sweep.work.together import finish_together
 from pixelflow.system import terminal
+from pixelflow.system.device import choose_device
 from pixelflow.system.errors import PixelflowError, PreemptedError
 from pixelflow.system.files import opened_to_add
 from pixelflow.system.machine import as_ours
+from pixelflow.system.parallel import Parallel
 
 _POLL = 0.2
 """Seconds between looks at what other workers have done."""
 
 
-def work(folder: Path, device: str | None) -> None:
+def work(folder: Path, device: str | None, processes: int = 1) -> None:
     """Do what can be done, until every task is done or failed, and a search has asked for its last trial.
+
+    Args:
+        processes: that do each task together.
 
     Raises:
         PreemptedError: SIGTERM came while training; the state is saved.
@@ -37,11 +43,11 @@ def work(folder: Path, device: str | None) -> None:
     """
     agenda = Agenda(folder)
     while (left := agenda.left) or agenda.plan.trials_left:
-        if not any(_attempted(task, device) for task in left) and not advance(agenda.plan, folder):
+        if not any(_attempted(task, folder, device, processes) for task in left) and not advance(agenda.plan, folder):
             time.sleep(_POLL)
 
 
-def _attempted(task: Task, device: str | None) -> bool:
+def _attempted(task: Task, folder: Path, device: str | None, processes: int) -> bool:
     """Try to do a task; False where that must wait, or somebody else is at it."""
     if not task.is_ready:
         return False
@@ -50,7 +56,10 @@ def _attempted(task: Task, device: str | None) -> bool:
             return False
         with _logged(task.log):
             try:
-                task.finish(device)
+                if processes == 1:
+                    task.finish(Parallel(choose_device(device)))
+                else:
+                    finish_together(task, folder, device, processes)
             except PreemptedError:
                 raise
             except Exception as error:
@@ -78,18 +87,12 @@ def _logged(file: Path) -> Iterator[None]:
             os.close(kept)
 
 
-def _end_with_parent() -> None:
-    """Wait until standard input closes, which it does when the parent is gone."""
-    sys.stdin.buffer.read()
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
 def main(arguments: list[str]) -> None:
     """Work on a folder."""
     terminal.catch_log()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     try:
-        work(Path(arguments[0]), arguments[1] if len(arguments) > 1 else None)
+        work(Path(arguments[0]), arguments[2] if len(arguments) > 2 else None, int(arguments[1]))
     except PixelflowError as error:
         terminal.say(*(f"pixelflow: {line}" for line in error.lines))
         os._exit(error.exit_code)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from einops import rearrange
@@ -51,7 +51,7 @@ class Pixels(Conditioner):
         self.pixels = nn.Linear(channels + 1, params.dim)
         self.places = nn.Parameter(torch.randn(height * width, params.dim) / params.dim**0.5)
 
-    def prepare(self, values: Sequence[Any]) -> Tensor:
+    def prepare(self, values: Sequence[object]) -> Tensor:
         for value in values:
             if not isinstance(value, Tensor) or tuple(value.shape) != self.params.shape:
                 given = tuple(value.shape) if isinstance(value, Tensor) else repr(value)

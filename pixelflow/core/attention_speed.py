@@ -1,0 +1,74 @@
+"""Which of several attention kernels is the fastest on a device: measured once, and kept for the next process."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pixelflow.core.packing import Layout
+from pixelflow.system.cache import cache_folder
+from pixelflow.system.errors import PixelflowError
+from pixelflow.system.files import read_bytes, write_text
+
+Kernel = Callable[[Tensor, Tensor, Tensor, Layout], Tensor]
+
+_LENGTHS = (*[64] * 4, *[256] * 4, *[1024] * 4, *[4096] * 4)
+"""Tokens of the images of a batch: four of each stage of a cascade from 64 to 4,096."""
+_HEADS, _HEAD_DIM = 16, 64
+_REPEATS = 5
+_LARGEST = 1 << 16
+"""Bytes of a kept measurement."""
+
+
+def measured(kernels: Mapping[str, Kernel], device: torch.device, dtype: torch.dtype) -> dict[str, float]:
+    """Milliseconds of each kernel, forward and backward, on a packed batch of four resolutions.
+
+    They are taken from PIXELFLOW_CACHE where these kernels were measured on such a device by this version of torch
+    before. A kernel that fails is left out.
+    """
+    place = _place(kernels, device, dtype)
+    with suppress(OSError, ValueError, PixelflowError):
+        kept = json.loads(read_bytes(place, _LARGEST)) if place is not None else {}
+        if isinstance(kept, dict) and kept and kept.keys() <= kernels.keys():
+            return {str(name): float(spent) for name, spent in kept.items()}
+    found = {}
+    with torch.enable_grad():
+        for name, kernel in kernels.items():
+            with suppress(RuntimeError, TypeError, NotImplementedError):
+                found[name] = _milliseconds(kernel, device, dtype)
+    if place is not None:
+        with suppress(PixelflowError):
+            write_text(place, json.dumps(found))
+    return found
+
+
+def _place(kernels: Mapping[str, Kernel], device: torch.device, dtype: torch.dtype) -> Path | None:
+    """Where the measurement is kept; None where nothing can be."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    told = json.dumps([name, torch.__version__, str(dtype), sorted(kernels)])
+    try:
+        return cache_folder("attention") / f"{sha256(told.encode()).hexdigest()[:16]}.json"
+    except PixelflowError:
+        return None
+
+
+def _milliseconds(kernel: Kernel, device: torch.device, dtype: torch.dtype) -> float:
+    lengths = _LENGTHS if device.type == "cuda" else _LENGTHS[:8]
+    layout = Layout.of(lengths, device)
+    shape = (layout.tokens, _HEADS, _HEAD_DIM)
+    q, k, v = (torch.randn(shape, device=device, dtype=dtype, requires_grad=True) for _ in range(3))
+    spent = []
+    for _ in range(_REPEATS + 1):
+        began = time.perf_counter()
+        torch.autograd.grad(kernel(q, k, v, layout).sum(), (q, k, v))
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        spent.append(1e3 * (time.perf_counter() - began))
+    return min(spent[1:])

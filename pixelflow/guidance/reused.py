@@ -1,0 +1,89 @@
+"""Guidance that asks for the null branch now and then, as it changes slowly (FasterCache, arXiv 2410.19355)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from pixelflow.core.interfaces import Branches, Guidance, Velocity
+from pixelflow.core.problems import problem
+from pixelflow.core.schedule import Stage
+from pixelflow.core.slots import Slot
+
+
+class ReusedGuidance(Guidance):
+    """Another guidance, for which the difference of both branches is kept over some evaluations.
+
+    Between, only the conditional branch is evaluated: half the arithmetic. Every stage begins with both.
+    """
+
+    class Params(Guidance.Params):
+        type: Literal["reused"] = "reused"
+        every: int = Field(default=2, ge=1)
+        """Guided evaluations for which one difference serves; 1 reuses nothing."""
+        guidance: Annotated[Guidance.Params, Slot("guidance")] = Field(default="constant")  # type: ignore[assignment]
+        """The guidance that is led by it."""
+
+        def check(self, stages: int) -> None:
+            problem.within(("guidance",), self.guidance.check, stages)
+
+    params: Params
+
+    def __init__(self, params: Params) -> None:
+        super().__init__(params)
+        self._inner: Guidance = params.guidance.build()
+
+    @property
+    def uses_null(self) -> bool:
+        return self._inner.uses_null
+
+    @property
+    def uses_weak(self) -> bool:
+        return self._inner.uses_weak
+
+    def guide(self, branches: Branches) -> Velocity:
+        return self._inner.guide(_Reusing(branches, self.params.every))
+
+    def nfe(self, stage: Stage, tau: float) -> int:
+        return self._inner.nfe(stage, tau)
+
+    def nfe_over(self, stage: Stage, times: Sequence[float]) -> int:
+        each = [self._inner.nfe(stage, tau) for tau in times]
+        pairs = 0 if self.uses_weak else sum(spent == 2 for spent in each)
+        return sum(each) - pairs + -(-pairs // self.params.every)
+
+
+class _Reusing:
+    """The branches of one stage; `both` evaluates both every so often."""
+
+    def __init__(self, branches: Branches, every: int) -> None:
+        self.stage = branches.stage
+        self._branches, self._every, self._asked = branches, every, 0
+        self._difference: Tensor | None = None
+
+    def both(self, x: Tensor, tau: float) -> tuple[Tensor, Tensor]:
+        self._asked += 1
+        if self._difference is None or (self._asked - 1) % self._every == 0:
+            null, conditional = self._branches.both(x, tau)
+            self._difference = conditional - null
+            return null, conditional
+        conditional = self._branches.conditional(x, tau)
+        return conditional - self._difference, conditional
+
+    def conditional(self, x: Tensor, tau: float) -> Tensor:
+        return self._branches.conditional(x, tau)
+
+    def unconditional(self, x: Tensor, tau: float) -> Tensor:
+        return self._branches.unconditional(x, tau)
+
+    def weak(self, x: Tensor, tau: float) -> Tensor:
+        return self._branches.weak(x, tau)
+
+    def clean_estimate(self, x: Tensor, velocity: Tensor, tau: float) -> Tensor:
+        return self._branches.clean_estimate(x, velocity, tau)
+
+    def velocity_from_clean(self, x: Tensor, clean: Tensor, tau: float) -> Tensor:
+        return self._branches.velocity_from_clean(x, clean, tau)

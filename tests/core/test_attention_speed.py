@@ -1,0 +1,56 @@
+"""The choice of an attention kernel: the fastest by a measurement that is made once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from pixelflow.core import attention, attention_speed
+from pixelflow.core.attention import grouped_attention
+
+CPU = torch.device("cpu")
+
+
+def often(q, k, v, layout):
+    """The same, and as long as ten of it."""
+    for _ in range(9):
+        grouped_attention(q, k, v, layout)
+    return grouped_attention(q, k, v, layout)
+
+
+def broken(q, k, v, layout):
+    raise RuntimeError("no such instruction")
+
+
+def test_the_fastest_is_found_kept_and_not_measured_again(monkeypatch, tmp_path):
+    monkeypatch.setenv("PIXELFLOW_CACHE", str(tmp_path))
+    kernels = {"often": often, "grouped": grouped_attention, "broken": broken}
+    found = attention_speed.measured(kernels, CPU, torch.float32)
+    assert set(found) == {"often", "grouped"}
+    assert found["grouped"] < found["often"]
+    (file,) = Path(tmp_path, "attention").iterdir()
+    file.write_text(json.dumps({"often": 1.0, "grouped": 2.0}))
+    assert attention_speed.measured(kernels, CPU, torch.float32) == {"often": 1.0, "grouped": 2.0}
+    file.write_text("{damaged")
+    assert set(attention_speed.measured(kernels, CPU, torch.float32)) == {"often", "grouped"}
+
+
+def test_the_choice_follows_the_measurement(monkeypatch, tmp_path):
+    monkeypatch.setenv("PIXELFLOW_CACHE", str(tmp_path))
+    monkeypatch.setitem(attention.KERNELS, "varlen", often)
+    monkeypatch.setattr(attention, "available_kernels", lambda device, dtype: {"varlen": None, "grouped": None})
+    assert attention.choose_kernel("cpu", torch.float32) == "grouped"
+
+
+def test_compiled_blocks_get_the_name_alone(monkeypatch):
+    asked = []
+    monkeypatch.setattr(attention, "_chosen", lambda device, dtype: asked.append(device) or "grouped")
+
+    def called(x):
+        return x + (1 if attention._kernel("cpu", torch.float32) == "grouped" else 0)
+
+    compiled = torch.compile(called, backend="eager", fullgraph=True)
+    assert torch.equal(compiled(torch.zeros(2)), torch.ones(2))
+    assert asked == ["cpu"]
