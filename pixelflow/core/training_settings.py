@@ -12,6 +12,10 @@ from pixelflow.core.problems import problem
 from pixelflow.core.teacher import RunWeights
 
 
+LONGEST_POWER_EMA = 0.28
+"""Of all lengths; that of the mean of all weights is a little more."""
+
+
 class InitSpec(RunWeights):
     """Another run's weights, to start from."""
 
@@ -39,6 +43,22 @@ class PhaseSpec(Settings):
     """Course after that; cosine falls to 0."""
     decay_end: int | None = Field(default=None, ge=1)
     """Step at which a cosine has fallen to 0; by default where the next phase starts, or after the last step."""
+
+
+class PowerEmaSpec(Settings):
+    """Averages by a power of time, of which snapshots are kept: they give any length afterwards (arXiv 2312.02696)."""
+
+    lengths: tuple[Annotated[float, Field(gt=0, le=LONGEST_POWER_EMA)], ...] = Field(default=(0.05, 0.1), min_length=1)
+    """Those that are followed, each one more copy of the weights; standard deviation of what is remembered, as a share
+    of the steps that are done."""
+    every: Count = 1000
+    """Training steps between snapshots, which are all kept; the last step is one too."""
+
+    @model_validator(mode="after")
+    def _are_several(self) -> PowerEmaSpec:
+        if len(set(self.lengths)) < len(self.lengths):
+            raise problem("names a length twice", "lengths")
+        return self
 
 
 class HeldOutSpec(Settings):
@@ -104,6 +124,8 @@ class TrainingSpec(Settings):
     """Largest norm of the gradient; null for none."""
     ema: float = Field(default=0.9999, ge=0, lt=1)
     """Decay of the averaged weights. Early on it is at most (1 + step) / (10 + step)."""
+    power_ema: PowerEmaSpec | None = None
+    """Further averages, any length of which can be asked for afterwards: ``sample --weights 0.075``; null for none."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """bfloat16 runs the network under autocast; weights and optimizer stay in float32."""
     parallel: Literal["ddp", "fsdp", "hybrid"] = "ddp"

@@ -8,6 +8,7 @@
              init.json           what it took from the run that it started from, if it did
              metrics.jsonl       one line every `training.log_every` steps, and one an evaluation
              checkpoints/        see `pixelflow.runs.checkpoint`
+             averages/           snapshots of averages by a power of time, if `training.power_ema` asks for them
              samples/            pictures drawn while training
              evaluations/        records of what was measured
 """
@@ -104,6 +105,10 @@ class RunFolder:
     @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
+
+    @property
+    def averages(self) -> Path:
+        return self.path / "averages"
 
     @property
     def init_file(self) -> Path:

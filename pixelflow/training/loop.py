@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -62,10 +63,16 @@ class Trainer:
         self.curves = Curves(run.path)
         self.inherited = self._inherit()
         self.saver = Saver(run.checkpoints, self.state.engine, self.settings.keep, self.state.restored_step)
+        self.snapshots = Saver(run.averages, self.state.engine, sys.maxsize, self._kept_snapshot)
         self._is_whole = True
         """Whether the state is that of a step, and not on its way to the next."""
         self._is_common = parallel.size == 1
         """Whether all processes know of what ends training."""
+
+    @property
+    def _kept_snapshot(self) -> int | None:
+        """The step of the newest snapshot that is kept of the steps that are done."""
+        return max((step for step in checkpoint.steps(self.run.averages) if step <= self.state.step), default=None)
 
     def _inherit(self) -> Inherited | None:
         """Take the weights of the run to start from, unless this one has begun."""
@@ -200,6 +207,7 @@ class Trainer:
         self._is_whole = False
         state.optimizer.step(rate_at(step, self.settings))
         state.ema.update(step)
+        state.power.update(step)
         state.step += 1
         state.window.add(losses, counts, norm, time.perf_counter() - began)
         self._is_whole = True
@@ -229,14 +237,27 @@ class Trainer:
         """
         state, best = self.state, self.evaluations.best
         self.saver.finish()
+        self.snapshots.finish()  # of what is saved, all snapshots before it are kept
         if self.saver.newest == state.step:
             return
-        if (spoilt := next(filter(None, self.parallel.gather(state.spoilt)), None)) is not None:
-            raise self._non_finite(f"{spoilt} is not finite after step {state.step}; this is not saved and")
+        self._refuse_spoilt()
         if self.parallel.is_first:
             self.run.history.sync()
             state.metrics = self.run.history.position
         self.saver.begin(state.step, state.parts, state.told, best.step if best else None)
+
+    def _snapshot(self) -> None:
+        """Begin to keep the averages by a power of time, if that is due and they are not kept."""
+        settings, state = self.settings.power_ema, self.state
+        if settings is None or state.step in (0, self.snapshots.newest) or not self._is_due(settings.every):
+            return
+        self._refuse_spoilt()
+        self.snapshots.begin(state.step, state.power.parts, {"step": state.step})
+
+    def _refuse_spoilt(self) -> None:
+        step = self.state.step
+        if (spoilt := next(filter(None, self.parallel.gather(self.state.spoilt)), None)) is not None:
+            raise self._non_finite(f"{spoilt} is not finite after step {step}; this is not saved and")
 
     def _non_finite(self, what: str) -> NonFiniteError:
         self.saver.finish()
@@ -263,6 +284,7 @@ class Trainer:
 
     def _look(self, progress: Progress, trackers: Trackers) -> None:
         """Whatever is to be seen of the weights of this step, if it is due and not there; a signal ends it in all."""
+        self._snapshot()
         self._measure_held_out(progress, trackers)
         self._preview(progress, trackers)
         self._evaluate(progress, trackers)

@@ -46,6 +46,7 @@ CHANGEABLE = (
     "training.save_every",
     "training.keep",
     "training.sample_every",
+    "training.power_ema.every",
     "training.held_out.every",
     "training.held_out.images",
     "training.samples",

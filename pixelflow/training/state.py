@@ -28,6 +28,7 @@ from pixelflow.system.parallel import Parallel
 from pixelflow.training.metrics import MetricAverages
 from pixelflow.training.objective import build_objective, own_weights
 from pixelflow.training.optimizer import Optimizer, make_optimizer, trained
+from pixelflow.training.power_averages import PowerAverages
 
 
 @dataclass
@@ -36,6 +37,7 @@ class TrainState:
 
     model: FlowModel
     ema: Ema
+    power: PowerAverages
     objective: Objective
     optimizer: Optimizer
     engine: Engine
@@ -90,7 +92,8 @@ class TrainState:
             _assign(model, shares, device)
             _assign(ema.model, {name: share.clone() for name, share in shares.items()}, device)
         optimizer = make_optimizer(model, training, own_weights(objective))
-        return cls(model, ema, objective, optimizer, engine, wrapped, form, is_compiled=is_compiled)
+        power = PowerAverages(model, training.power_ema.lengths if training.power_ema else (), engine.local)
+        return cls(model, ema, power, objective, optimizer, engine, wrapped, form, is_compiled=is_compiled)
 
     @cached_property
     def trained(self) -> dict[str, nn.Parameter]:
@@ -134,7 +137,7 @@ class TrainState:
             "model": self.model.state_dict(),
             "ema": self.ema.model.state_dict(),
             "optimizer": self.optimizer.tensors(),
-            **self._own,
+            **self._added,
         }
 
     @property
@@ -142,6 +145,11 @@ class TrainState:
         """The objective's own weights as a part of the checkpoint; nothing where it has none."""
         own = own_weights(self.objective)
         return {"objective": {name: parameter.detach() for name, parameter in own.items()}} if own else {}
+
+    @property
+    def _added(self) -> dict[str, dict[str, Tensor]]:
+        """The parts that not every checkpoint has."""
+        return {**self.power.parts, **self._own}
 
     @cached_property
     def _shapes(self) -> dict[str, torch.Size]:
@@ -154,10 +162,10 @@ class TrainState:
         return self.engine.cut(whole) if self._shapes.get(parameter) == whole.shape else whole
 
     def _restore(self, folder: Path) -> None:
-        found = checkpoint.load(folder, parts=("model", "ema", "optimizer", *self._own), keep=self._share)
+        found = checkpoint.load(folder, parts=("model", "ema", "optimizer", *self._added), keep=self._share)
         for part, model in (("model", self.model), ("ema", self.ema.model)):
             _load(model, found.tensors[part], folder)
-        for part, tensors in self._own.items():
+        for part, tensors in self._added.items():
             for name, tensor in tensors.items():
                 tensor.copy_(found.tensors[part][name])
         self.optimizer.restore(found.tensors["optimizer"])
