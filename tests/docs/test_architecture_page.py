@@ -54,4 +54,4 @@ def test_the_loss_is_two_hops_from_the_loop():
     loop = ast.parse((PACKAGE / "training/loop.py").read_text(encoding="utf-8"))
     bodies = {node.name: ast.unparse(node) for node in ast.walk(loop) if isinstance(node, ast.FunctionDef)}
     assert "self._backward(" in bodies["step"]
-    assert "self.objective(" in bodies["_backward"]
+    assert "self.state.wrapped(" in bodies["_backward"]
