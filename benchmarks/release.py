@@ -266,7 +266,7 @@ def at_equal_steps(given: argparse.Namespace, place: Path) -> None:
     if given.release is not None:
         run = RunFolder.create(place / "run", spec, classes=())
         checkpoint.save(run.checkpoints, 0, {"ema": model.state_dict()}, {}, keep=1)
-        export_release(run, place / "published", part="ema")
+        export_release(run, place / "published")
         release = Release.start(given.release, place / "published")
     for precision in given.precision.split(","):
         contenders: dict[str, Callable[[], tuple[float, Any]]] = {}

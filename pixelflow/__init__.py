@@ -33,7 +33,7 @@ def load(run: str | Path, *, step: Step | None = None, weights: str = "ema", dev
             once and kept in the cache.
         step: the checkpoint's step, or ``"best"``: the one that was evaluated best while training; by default the
             newest complete one.
-        weights: ``"ema"`` or ``"raw"``.
+        weights: ``"ema"``, ``"raw"``, or the length of an average (``"0.075"``, with `training.power_ema`).
         device: a torch device; by default the first GPU, else the CPU.
 
     Raises:

@@ -46,8 +46,8 @@ CheckpointStep = Annotated[
 Weights = Annotated[
     str,
     typer.Option(
-        metavar="ema|raw",
-        help="The averaged weights, or those that the optimizer left.",
+        metavar="ema|raw|LENGTH",
+        help="The averaged weights, those that the optimizer left, or an average by its length.",
         autocompletion=completing.choices(("ema", "raw")),
     ),
 ]

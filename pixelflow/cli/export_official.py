@@ -20,10 +20,9 @@ def export_official(
     """Write a run in the form in which PixelFlow's authors publish their models."""
     from pixelflow.official.exchange import export_release
     from pixelflow.runs.runfolder import RunFolder
-    from pixelflow.runs.weights import part_of
     from pixelflow.system.files import check_writable
 
     check_writable(target, "DST")
     folder = RunFolder(run)
-    done = export_release(folder, target, step=folder.step_of(step), part=part_of(weights))
+    done = export_release(folder, target, step=folder.step_of(step), weights=weights)
     tell(f"{done.path}: {done.weights} weights, {done.parameters:,} parameters")

@@ -11,7 +11,6 @@ from pixelflow.core.interfaces.tracking import AnyTracker, of_tensorboard
 from pixelflow.core.problems import problem
 from pixelflow.core.teacher import RunWeights
 
-
 LONGEST_POWER_EMA = 0.28
 """Of all lengths; that of the mean of all weights is a little more."""
 

@@ -29,7 +29,7 @@ class WeightsSource(Settings):
     """The run's folder."""
     step: int
     weights: str
-    """``ema`` or ``raw``."""
+    """``ema``, ``raw``, or the length of an average."""
     sha256: str
     """Hash of the file of weights."""
 

@@ -30,10 +30,10 @@ from pixelflow.generation.prompts import Prompt, context
 from pixelflow.generation.result import Drawing
 from pixelflow.generation.settings import changed_sampling
 from pixelflow.generation.weaker import Weaker
-from pixelflow.runs import checkpoint
 from pixelflow.runs.history import Step
 from pixelflow.runs.runfolder import RunFolder
-from pixelflow.runs.weights import SkipInit, load_weights, part_of
+from pixelflow.runs.stored import stored
+from pixelflow.runs.weights import SkipInit, load_weights
 from pixelflow.system.device import choose_device
 from pixelflow.system.errors import DataError, UsageError
 from pixelflow.system.printing import printable
@@ -101,16 +101,13 @@ class Run:
             DataError: the checkpoint is damaged, or does not fit the run's spec.
             UsageError: `weights` or `device` is unknown.
         """
-        target, part = choose_device(device), part_of(weights)
-        folder = RunFolder(path)
+        target, folder = choose_device(device), RunFolder(path)
         spec = folder.read_spec(to_draw=True)
-        found = checkpoint.load(folder.checkpoints, folder.step_of(step), [part])
+        found = stored(folder, folder.step_of(step), weights)
         with SkipInit():
             model = build_model(spec)
-        load_weights(model, found.tensors[part], f"{folder.path} step {found.step}")
-        source = WeightsSource(
-            run=str(folder.path), step=found.step, weights=weights, sha256=found.sha256[f"{part}.safetensors"]
-        )
+        load_weights(model, found.tensors, f"{folder.path} step {found.step}")
+        source = WeightsSource(run=str(folder.path), step=found.step, weights=found.weights, sha256=found.sha256)
         return cls(spec, model.to(target), folder.classes_at(found.step), source)
 
     @classmethod

@@ -19,6 +19,7 @@ from pixelflow.official.config import class_count, config_text, read_config, spe
 from pixelflow.official.weights import Shape, Table, from_official, misfits, name_table, to_official
 from pixelflow.runs import checkpoint
 from pixelflow.runs.runfolder import RunFolder
+from pixelflow.runs.stored import stored
 from pixelflow.system.errors import CannotWriteError, DataError, MissingInputError
 from pixelflow.system.files import draft_of, write_text, writing
 
@@ -71,7 +72,7 @@ def import_release(source: Path, target: Path, size: int | None = None) -> Excha
     return Exchanged(run.path, len(next(iter(states.values()))), sum(tensor.numel() for tensor in first.values()))
 
 
-def export_release(run: RunFolder, target: Path, *, step: int | None = None, part: str = "ema") -> Exchanged:
+def export_release(run: RunFolder, target: Path, *, step: int | None = None, weights: str = "ema") -> Exchanged:
     """Write a run as the authors publish their models; the inverse of `import_release`.
 
     Raises:
@@ -82,9 +83,9 @@ def export_release(run: RunFolder, target: Path, *, step: int | None = None, par
     """
     spec = run.read_spec(to_draw=True)
     config = config_text(spec)
+    tensors = stored(run, step, weights).tensors
     if target.exists():
         raise CannotWriteError(f"{target}: is there already; choose another name or remove it")
-    tensors = checkpoint.load(run.checkpoints, step, [part]).tensors[part]
     state = to_official(tensors, _table(spec), spec.patches[0])
     draft = draft_of(target)
     with writing(target):

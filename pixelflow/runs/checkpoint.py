@@ -59,6 +59,11 @@ class Checkpoint:
     sha256: dict[str, str]
     """File -> hash, of all files of the checkpoint."""
 
+    def digest(self, part: str) -> str:
+        """Tells a part from all others: the hash of its file, or of the hashes of its shares."""
+        sums = [self.sha256[file] for file in tensor_files.parts_of(self.sha256)[part]]
+        return sums[0] if len(sums) == 1 else hashlib.sha256(" ".join(sums).encode()).hexdigest()
+
 
 def save(
     folder: Path,

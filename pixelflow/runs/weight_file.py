@@ -18,6 +18,7 @@ from pixelflow.core.document import Document
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.runs import checkpoint
 from pixelflow.runs.runfolder import RunFolder
+from pixelflow.runs.stored import length_of, stored
 from pixelflow.runs.weights import part_of
 from pixelflow.system import terminal
 from pixelflow.system.errors import DataError, UsageError, first_line
@@ -32,15 +33,14 @@ class TrainedWeights:
     tensors: Mapping[str, Tensor]
     step: int
     weights: str
-    """``ema`` or ``raw``."""
+    """``ema``, ``raw``, or the length of an average."""
     classes: tuple[str, ...]
 
     @classmethod
     def of(cls, run: RunFolder, step: int | None, weights: str) -> TrainedWeights:
         """Those of a run's checkpoint; raises as `checkpoint.load` and `RunFolder.read_spec` do."""
-        part = part_of(weights)
-        found = checkpoint.load(run.checkpoints, step, [part])
-        return cls(run.read_spec(to_draw=True), found.tensors[part], found.step, weights, run.classes_at(found.step))
+        found = stored(run, step, weights)
+        return cls(run.read_spec(to_draw=True), found.tensors, found.step, found.weights, run.classes_at(found.step))
 
     def write(self, path: Path, prefix: str = "") -> None:
         """Write the file; `prefix` is put before every tensor's name. Raises CannotWriteError."""
@@ -73,7 +73,8 @@ class TrainedWeights:
         try:
             spec, step, weights = json.loads(header["spec"][: reading.LARGEST]), int(header["step"]), header["weights"]
             classes = tuple(map(str, json.loads(header.get("classes", "[]"))))
-            part_of(weights)
+            if length_of(weights) is None:
+                part_of(weights)
         except (LookupError, ValueError, TypeError, RecursionError, UsageError):
             raise DataError(
                 f"{path}: its header does not tell what the weights are of; give a file that pixelflow has written"

@@ -38,7 +38,9 @@ _PARTS = {"ema": "ema", "raw": "model"}
 def part_of(weights: str) -> str:
     """The part of a checkpoint that holds these weights; raises UsageError on unknown ones."""
     if weights not in _PARTS:
-        raise UsageError(f"weights {weights!r} are unknown; use one of: {', '.join(_PARTS)}")
+        raise UsageError(
+            f"weights {weights!r} are unknown; use one of: {', '.join(_PARTS)}, or the length of an average"
+        )
     return _PARTS[weights]
 
 

@@ -86,10 +86,11 @@ class Trainer:
 
     @property
     def is_finished(self) -> bool:
-        """Whether every step is done, every picture drawn and everything measured."""
+        """Whether every step is done, every picture drawn, every snapshot kept and everything measured."""
         step = self.state.step
         is_measured = not self.held_out.is_due(step) and not self.evaluations.are_due(step)
-        return step >= self.settings.steps and not self.previews.is_due(step) and is_measured
+        is_seen = not self.previews.is_due(step) and not self._is_snapshot_due
+        return step >= self.settings.steps and is_seen and is_measured
 
     def train(self) -> None:
         """All remaining steps. Whatever ends them early outside of a step, the state is saved first.
@@ -248,11 +249,14 @@ class Trainer:
 
     def _snapshot(self) -> None:
         """Begin to keep the averages by a power of time, if that is due and they are not kept."""
-        settings, state = self.settings.power_ema, self.state
-        if settings is None or state.step in (0, self.snapshots.newest) or not self._is_due(settings.every):
-            return
-        self._refuse_spoilt()
-        self.snapshots.begin(state.step, state.power.parts, {"step": state.step})
+        if self._is_snapshot_due:
+            self._refuse_spoilt()
+            self.snapshots.begin(self.state.step, self.state.power.parts, {"step": self.state.step})
+
+    @property
+    def _is_snapshot_due(self) -> bool:
+        settings, step = self.settings.power_ema, self.state.step
+        return settings is not None and step not in (0, self.snapshots.newest) and self._is_due(settings.every)
 
     def _refuse_spoilt(self) -> None:
         step = self.state.step

@@ -17,7 +17,7 @@ class PowerAverages:
     def __init__(self, model: FlowModel, lengths: Sequence[float], local: Callable[[Tensor], Tensor]) -> None:
         """Local: the part of a tensor that lies in this process, in the same memory."""
         self._lengths, self._local = tuple(lengths), local
-        self._weights = {name: own for name, own in model.state_dict().items() if own.is_floating_point()}
+        self._weights = model.state_dict()
         self.parts = {
             part_of_length(length): {name: own.detach().clone() for name, own in self._weights.items()}
             for length in self._lengths
@@ -27,6 +27,9 @@ class PowerAverages:
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Join the weights that `step` (0, 1, ...) has produced."""
-        weights = [self._local(own) for own in self._weights.values()]
+        floating = [name for name, own in self._weights.items() if own.is_floating_point()]
+        weights = [self._local(self._weights[name]) for name in floating]
         for length, average in zip(self._lengths, self.parts.values(), strict=True):
-            torch._foreach_lerp_([self._local(own) for own in average.values()], weights, 1 - decay(step, length))
+            torch._foreach_lerp_([self._local(average[name]) for name in floating], weights, 1 - decay(step, length))
+            for name in average.keys() - set(floating):
+                average[name].copy_(self._weights[name])

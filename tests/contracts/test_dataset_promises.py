@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import pickle
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -41,18 +37,8 @@ def folder(tmp_path_factory) -> Path:
     return root
 
 
-@pytest.fixture(scope="module")
-def address(folder) -> Iterator[str]:
-    """Where the folder is served."""
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
 @pytest.fixture(params=[(name, size) for name in DATASETS for size in SIZES], ids=str)
-def dataset(request, folder, address) -> Dataset:
+def dataset(request, folder, served) -> Dataset:
     name, (height, width, channels) = request.param
     if name == "web_shards":
         pytest.importorskip("webdataset")
@@ -60,7 +46,7 @@ def dataset(request, folder, address) -> Dataset:
     places = {"root": folder, "file": folder / "images.npz", "shards": str(folder / "all.tar")}
     places |= {"files": str(folder / "all.parquet"), "path": folder / "saved"}
     if name == "web_shards":
-        places |= {"shards": f"{address}/all.tar", "cache": folder / "cache"}
+        places |= {"shards": f"{served(folder)}/all.tar", "cache": folder / "cache"}
     needed = {name: place for name, place in places.items() if name in params.model_fields}
     return params(**needed).build(height=height, width=width, channels=channels)
 

@@ -59,12 +59,15 @@ def networks(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("kind", "name", "check"), CASES)
-def test_is_kept(kind, name, check, pictures, networks, monkeypatch):
+def test_is_kept(kind, name, check, pictures, served, networks, monkeypatch):
     monkeypatch.setenv("TRACKIO_DIR", str(pictures / "trackio"))
     folder = {"root": str(pictures)}
     file = {"file": str(pictures / "images.npz")}
     data = {"dataset image_folder": folder, "dataset captioned_folder": folder, "dataset npz": file}
     data["dataset tar_shards"] = {"shards": str(pictures / "all.tar")}
+    if name == "web_shards":
+        pytest.importorskip("webdataset")
+        data["dataset web_shards"] = {"shards": f"{served(pictures)}/all.tar", "cache": str(pictures / "fetched")}
     data["dataset parquet"] = {"files": str(pictures / "all.parquet")}
     data["dataset hf_dataset"] = {"path": str(pictures / "saved")}
     settings = {**data, **networks, **SMALL}

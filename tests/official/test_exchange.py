@@ -116,9 +116,9 @@ def test_a_training_checkpoint_gives_both_sets_of_weights(release: Path, tmp_pat
     training = {"model": raw, "ema": averaged, "opt": optimizer, "args": argparse.Namespace(config="x.yaml")}
     torch.save(training, release / "model_1000.pt")
     import_release(release, tmp_path / "run")
-    for part, wanted in (("ema", averaged), ("model", raw)):
-        export_release(RunFolder(tmp_path / "run"), tmp_path / part, part=part)
-        assert_same(saved(tmp_path / part / "model.pt"), wanted)
+    for weights, wanted in (("ema", averaged), ("raw", raw)):
+        export_release(RunFolder(tmp_path / "run"), tmp_path / weights, weights=weights)
+        assert_same(saved(tmp_path / weights / "model.pt"), wanted)
 
 
 def test_the_run_samples(release: Path, tmp_path: Path) -> None:

@@ -16,8 +16,10 @@ from torch import nn
 
 from pixelflow.cli.app import main
 from pixelflow.core.assembly import build_dataset
+from pixelflow.generation.run import Run
 from pixelflow.runs import checkpoint
 from pixelflow.runs.runfolder import RunFolder
+from pixelflow.runs.stored import stored
 from pixelflow.system.distributed import joined
 from pixelflow.system.engines import engine_for
 from pixelflow.system.errors import UsageError
@@ -84,7 +86,7 @@ MIXED = (
     "image={size: 16, channels: 3, max_aspect: 2}", "data={type: shapes, count: 40}", "training.steps=4",
     "conditioners=[{type: bytes, dim: 16, depth: 1, heads: 2, max_bytes: 64}]", "training.batch_size=8",
     "training.sample_every=4", "training.samples=3", "training.held_out={fraction: 0.25, every: 4}",
-    "evaluation={every: 4, images: 6}", "sampling.batch_size=2",
+    "evaluation={every: 4, images: 6}", "sampling.batch_size=2", "training.power_ema={every: 2}",
 )  # fmt: skip
 
 
@@ -154,6 +156,11 @@ def test_any_number_of_processes_trains_alike(tmp_path, alone, mode, size, accum
     for part in PARTS:
         for name, tensor in b[part].items():
             torch.testing.assert_close(a[part][name], tensor, rtol=1e-3, atol=2e-5)
+    for weights in ("ema", "0.1"):
+        ours, theirs = (stored(one, 4, weights).tensors for one in (run, alone))
+        assert all(torch.allclose(ours[name], tensor, rtol=1e-3, atol=2e-5) for name, tensor in theirs.items())
+    images = [Run.open(one.path).sample(prompts="a red circle", seed=1) for one in (run, alone)]
+    torch.testing.assert_close(*images, rtol=0, atol=1e-2)
     drawn = sorted(file.name for file in alone.samples.glob("*.png"))
     assert drawn == sorted(file.name for file in run.samples.glob("*.png"))
     for name in drawn:

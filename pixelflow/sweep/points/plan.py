@@ -16,10 +16,9 @@ from pixelflow.core.component import Settings
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.costs.planning import Counting
 from pixelflow.generation.orders import WeightsSource
-from pixelflow.runs import checkpoint
 from pixelflow.runs.history import Step
 from pixelflow.runs.runfolder import RunFolder
-from pixelflow.runs.weights import part_of
+from pixelflow.runs.stored import stored
 from pixelflow.sweep.points.keys import cell_key, run_key, training_key
 from pixelflow.sweep.points.points import Point
 from pixelflow.sweep.points.search import Search
@@ -103,7 +102,7 @@ class Plan(Settings):
             points=(),
             cells={},
             trainings={},
-            run=None if settings.run is None else _weights(settings.run, settings.step, settings.weights or "ema"),
+            run=None if settings.run is None else _weights(settings.run, settings.step, str(settings.weights or "ema")),
             search=search,
         )
         return empty if search else empty.with_points(points)
@@ -159,11 +158,9 @@ def _weights(run: Path, step: Step | None, weights: str) -> WeightsSource:
     Raises:
         MissingInputError: there is no such checkpoint, or it holds no such weights.
     """
-    folder, part = RunFolder(run), part_of(weights)
-    found = checkpoint.load(folder.checkpoints, folder.step_of(step), [part])
-    return WeightsSource(
-        run=str(run.resolve()), step=found.step, weights=weights, sha256=found.sha256[f"{part}.safetensors"]
-    )
+    folder = RunFolder(run)
+    found = stored(folder, folder.step_of(step), weights)
+    return WeightsSource(run=str(run.resolve()), step=found.step, weights=found.weights, sha256=found.sha256)
 
 
 def _cost(counting: Counting, spec: ExperimentSpec, label: str) -> CellCost:

@@ -47,8 +47,8 @@ class SweepSettings(Settings):
     """In place of ``base`` a finished run, relative to the current directory: only sampling and evaluation vary."""
     step: Annotated[int, Field(ge=0)] | Literal["best"] | None = None
     """Of the run's checkpoint; by default the newest."""
-    weights: Literal["ema", "raw"] | None = None
-    """Of the run: the averaged ones (default), or those that the optimizer left."""
+    weights: Literal["ema", "raw"] | float | None = None
+    """Of the run: the averaged ones (default), those that the optimizer left, or an average by its length."""
     set: Changes = Field(default={})
     """Changes that all points share."""
     axes: dict[str, Values] = Field(default={})
