@@ -8,7 +8,7 @@ from benchmarks.torture.__main__ import faults
 from benchmarks.torture.trials import Row
 
 FAULTS = faults(quick=True)
-LONG = ("given", "signals", "two processes", "crowd", "load", "disks", "plugins", "specs", "two workers")
+LONG = ("given", "signals", "two processes", "shards", "crowd", "load", "disks", "plugins", "specs", "two workers")
 
 
 def rows():

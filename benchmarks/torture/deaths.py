@@ -45,9 +45,9 @@ _REAL = 5
 class Campaign:
     """One training that is hit again and again until it is through, and then compared with one left in peace."""
 
-    def __init__(self, place: Path, processes: int, workers: int) -> None:
+    def __init__(self, place: Path, processes: int, workers: int, mode: str) -> None:
         self.place, self.processes = place, processes
-        self.options = ["train", "tiny.yaml", f"training.workers={workers}"]
+        self.options = ["train", "tiny.yaml", f"training.workers={workers}", f"training.parallel={mode}"]
         spec(place)
         warm()
         self.seconds = {kind: self._in_peace(f"whole{kind}", kind) for kind in (True, False)}
@@ -93,16 +93,16 @@ class Campaign:
         return [ended(*one) for one in processes]
 
 
-def kills(row: Row, place: Path, count: int, processes: int, workers: int) -> None:
+def kills(row: Row, place: Path, count: int, processes: int, workers: int, mode: str = "ddp") -> None:
     """Kill (SIGKILL) a training, or one of its processes; the same command goes on at once."""
-    _hits(row, Campaign(place, processes, workers), count, {signal.SIGKILL: {0, 74, -signal.SIGKILL}})
+    _hits(row, Campaign(place, processes, workers, mode), count, {signal.SIGKILL: {0, 74, -signal.SIGKILL}})
 
 
-def signals(row: Row, place: Path, count: int, processes: int, workers: int) -> None:
+def signals(row: Row, place: Path, count: int, processes: int, workers: int, mode: str = "ddp") -> None:
     """SIGTERM, SIGINT and SIGHUP at random moments: saved, and the same command goes on from there."""
     common = {74, 75, 130} if processes > 1 else set()
     allowed = {number: codes | common for number, codes in EXPECTED.items()}
-    _hits(row, Campaign(place, processes, workers), count, allowed)
+    _hits(row, Campaign(place, processes, workers, mode), count, allowed)
 
 
 def _hits(row: Row, campaign: Campaign, count: int, allowed: Mapping[signal.Signals, set[int]]) -> None:
