@@ -2,8 +2,8 @@
 
     python benchmarks/saving.py [DEPTH]
 
-The state is that of a real training (weights, average, moments of AdamW), checked for what is not finite as training does
-it; both ways in alternation. Printed: the ratio of the median stops, and a stop as a share of 1,000 steps of a second.
+The state is that of a real training (weights, average, moments of AdamW), checked for what is not finite; both ways in
+alternation. Printed: the ratio of the median stops, and a stop as a share of 1,000 steps of a second.
 """
 
 from __future__ import annotations
