@@ -168,7 +168,11 @@ class Shards(Engine):
             wrapped.forget_unused(self.parallel)
 
     def cut(self, whole: Tensor) -> Tensor:
-        return distribute_tensor(whole.to(self.parallel.device), self._mesh, self._placements, src_data_rank=None)
+        placed = whole.to(self.parallel.device).contiguous()
+        share = distribute_tensor(placed, self._mesh, self._placements, src_data_rank=None).to_local()
+        own = share.clone()  # torch's is a view, which would keep the whole in memory
+        size, stride = placed.shape, placed.stride()
+        return DTensor.from_local(own, self._mesh, self._placements, run_check=False, shape=size, stride=stride)
 
     def whole(self, tensor: Tensor) -> Tensor:
         return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor

@@ -14,8 +14,8 @@ from pixelflow.training.state import TrainState
 from tests.conftest import make_spec
 from tests.training.test_distributed import free_port
 
-WIDE = ("backbone={type: dit, depth: 8, heads: 8, head_dim: 64}", "training.batch_size=4")
-"""About 37 million parameters, the largest of them a fiftieth of all."""
+WIDE = ("backbone={type: dit, depth: 8, heads: 16, head_dim: 64}", "training.batch_size=4")
+"""About 150 million parameters, the largest of them a thirtieth of all."""
 
 
 def peak() -> int:
@@ -34,6 +34,9 @@ def measure(rank: int, size: int, port: int, folder: Path, mode: str) -> None:
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(size),
                    "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}  # fmt: skip
     with joined("cpu") as parallel:
+        import torch.distributed.fsdp  # what importing takes is not the model's
+
+        TrainState.begin(make_spec(f"training.parallel={mode}"), parallel, folder / "none")
         spec = make_spec(*WIDE, f"training.parallel={mode}")
         before = forget()
         state = TrainState.begin(spec, parallel, folder / "none")
