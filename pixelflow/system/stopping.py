@@ -7,8 +7,9 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
+from typing import ClassVar
 
 from pixelflow.system import terminal
 from pixelflow.system.errors import LostPeerError
@@ -50,15 +51,20 @@ class StopSignals:
     A second Ctrl-C ends the process without saving; what is on disk stays whole.
     """
 
+    current: ClassVar[StopSignals | None] = None
+    """What hears of signals now."""
+
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
         self._is_shared = False
         self._answered = threading.Event()
         self._wakened: tuple[socket.socket, socket.socket] | None = None
         self._interruptible = False
+        self._outer: StopSignals | None = None
         self._before: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> StopSignals:
+        self._outer, StopSignals.current = StopSignals.current, self
         if threading.current_thread() is threading.main_thread():  # signals cannot be had elsewhere
             for number in REQUESTS:
                 if signal.getsignal(number) is not signal.SIG_IGN:
@@ -66,6 +72,7 @@ class StopSignals:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        StopSignals.current = self._outer
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
         self._answered.set()
@@ -126,6 +133,17 @@ class StopSignals:
         finally:
             self._interruptible = False
 
+    @contextmanager
+    def unbroken(self) -> Iterator[None]:
+        """Within, no signal raises, also where all is interruptible; one that has come raises Stop at the end."""
+        before, self._interruptible = self._interruptible, False
+        try:
+            yield
+        finally:
+            self._interruptible = before
+        if before:
+            self.check()
+
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
@@ -133,3 +151,8 @@ class StopSignals:
         if self._interruptible:
             self._interruptible = False
             raise Stop
+
+
+def unbroken() -> AbstractContextManager[None]:
+    """Within, no signal raises: for forks, whose hooks swallow exceptions and print them."""
+    return nullcontext() if StopSignals.current is None else StopSignals.current.unbroken()

@@ -27,7 +27,7 @@ import torch
 
 from pixelflow.system.errors import DataError, OutOfMemoryError
 from pixelflow.system.memory import is_out_of_memory
-from pixelflow.system.stopping import REQUESTS
+from pixelflow.system.stopping import REQUESTS, unbroken
 from pixelflow.training.shared import Slots
 
 Order = TypeVar("Order")
@@ -130,7 +130,7 @@ class _Crew(Generic[Order, Packed, Result]):
             args=(self._read, theirs, self._slots[-1], self._connections if is_forked else ()),
             daemon=True,
         )
-        with theirs:
+        with theirs, unbroken():
             process.start()
         self._processes.append(process)
 
