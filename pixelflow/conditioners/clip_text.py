@@ -10,13 +10,12 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from pixelflow.conditioners.captions import trimmed
 from pixelflow.conditioners.frozen import FrozenText
 from pixelflow.core.condition import Condition
-from pixelflow.core.problems import problem
 from pixelflow.system import torchvision_compat
 from pixelflow.system.distribution import install
 from pixelflow.system.errors import DataError, MissingDependencyError, MissingInputError
@@ -40,19 +39,9 @@ class ClipText(FrozenText):
         gives: Literal["tokens", "pooled"] = "tokens"
         """"tokens": context for cross-attention; "pooled": one vector, through a trained layer, beside the time."""
 
-        @model_validator(mode="after")
-        def _projects_tokens(self) -> ClipText.Params:
-            if self.gives == "pooled" and self.project is not None:
-                raise problem("is for tokens; a pooled caption has a layer of its own, leave it out", "project")
-            return self
-
         @property
-        def context_dim(self) -> int | None:
-            return None if self.gives == "pooled" else super().context_dim
-
-        @property
-        def context_tokens(self) -> int:
-            return 0 if self.gives == "pooled" else self.max_tokens
+        def is_pooled(self) -> bool:
+            return self.gives == "pooled"
 
         def dim_in(self, folder: Path) -> int:
             try:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from pixelflow.conditioners import token_cache
@@ -22,6 +22,7 @@ from pixelflow.core.component import ComponentParams
 from pixelflow.core.condition import Condition
 from pixelflow.core.interfaces import Conditioner, Dataset
 from pixelflow.core.plugin_use import codes
+from pixelflow.core.problems import problem
 from pixelflow.system import pretrained
 from pixelflow.system.errors import DataError, PixelflowError, UsageError
 
@@ -60,13 +61,24 @@ class FrozenText(Conditioner):
 
             def build(self, *, width: int) -> FrozenText: ...
 
+        @model_validator(mode="after")
+        def _projects_tokens(self) -> Self:
+            if self.is_pooled and self.project is not None:
+                raise problem("is for tokens; a pooled caption has a layer of its own, leave it out", "project")
+            return self
+
+        @property
+        def is_pooled(self) -> bool:
+            """Whether a caption is one vector alone, and no context."""
+            return False
+
         @property
         def context_dim(self) -> int | None:
-            return self.project or self.encoder_dim
+            return None if self.is_pooled else self.project or self.encoder_dim
 
         @property
         def context_tokens(self) -> int:
-            return self.max_tokens
+            return 0 if self.is_pooled else self.max_tokens
 
         @property
         def encoder_dim(self) -> int:

@@ -9,14 +9,13 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from pixelflow.conditioners import from_transformers
 from pixelflow.conditioners.captions import trimmed
 from pixelflow.conditioners.frozen import FrozenText
 from pixelflow.core.condition import Condition
-from pixelflow.core.problems import problem
 from pixelflow.system import pretrained
 from pixelflow.system.distribution import install
 from pixelflow.system.errors import DataError, MissingDependencyError, MissingInputError
@@ -43,23 +42,13 @@ class Sentence(FrozenText):
         gives: Literal["tokens", "pooled", "both"] = "tokens"
         """"tokens": context for attention; "pooled": their mean at length 1, through a layer, beside the time."""
 
-        @model_validator(mode="after")
-        def _projects_tokens(self) -> Sentence.Params:
-            if self.gives == "pooled" and self.project is not None:
-                raise problem("is for tokens; a pooled caption has a layer of its own, leave it out", "project")
-            return self
+        @property
+        def is_pooled(self) -> bool:
+            return self.gives == "pooled"
 
         @property
         def encoder_dim(self) -> int:
             return self.dim or (_MINILM_DIM if self.model == MINILM else super().encoder_dim)
-
-        @property
-        def context_dim(self) -> int | None:
-            return None if self.gives == "pooled" else super().context_dim
-
-        @property
-        def context_tokens(self) -> int:
-            return 0 if self.gives == "pooled" else self.max_tokens
 
         def place(self) -> Path:
             if self.model != MINILM:
@@ -89,13 +78,13 @@ class Sentence(FrozenText):
         dtype = getattr(torch, self.params.precision)
         network = from_transformers.encoder(self.folder, rows.device, dtype, "sentence", "AutoModel")
         states = network(input_ids=tokens, attention_mask=mask.long()).last_hidden_state
-        return (_mean(states, mask)[:, None], mask[:, :1]) if self.params.gives == "pooled" else (states, mask)
+        return (_mean(states, mask)[:, None], mask[:, :1]) if self.params.is_pooled else (states, mask)
 
     def condition(self, states: Tensor, mask: Tensor) -> Condition:
         if self.to_vector is None:
             return super().condition(states, mask)
         vector = self.to_vector(F.normalize(_mean(states, mask), dim=-1))
-        if self.params.gives == "pooled":
+        if self.params.is_pooled:
             return Condition(vector)
         context = super().condition(states, mask)
         return Condition(vector, context.tokens, context.mask)

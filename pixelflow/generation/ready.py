@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 
 import torch
@@ -63,6 +64,6 @@ def flop(
         patch = patches[stage.index]
         points = plan.grid.points(plan.steps[stage.index])[:-1]
         spent = plan.guidance.nfe_over(stage, points) * plan.sampler.nfe_per_step
-        if spent == spent:  # adaptive solvers do not know theirs before
+        if not math.isnan(spent):  # adaptive solvers do not know theirs before
             total += spent * model.backbone.cost(height // patch, width // patch, stage.index, 0).macs
     return 2 * total * count

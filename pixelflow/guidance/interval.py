@@ -11,12 +11,13 @@ from pixelflow.core.interfaces import Branches, Guidance, Velocity
 from pixelflow.core.problems import problem
 from pixelflow.core.schedule import TRAIN_TIMESTEPS, Stage
 from pixelflow.core.slots import Slot
+from pixelflow.guidance.of_another import OfAnother
 
 
-class IntervalGuidance(Guidance):
+class IntervalGuidance(OfAnother):
     """Another guidance between two times of the whole cascade; the conditional velocity outside."""
 
-    class Params(Guidance.Params):
+    class Params(OfAnother.Params):
         type: Literal["interval"] = "interval"
         low: float = Field(default=0.2, ge=0, le=1)
         """Where guidance begins: the network's time over 1000, from 0 (noise) to 1 (image)."""
@@ -31,22 +32,7 @@ class IntervalGuidance(Guidance):
                 raise problem(f"low {self.low} must lie below high {self.high}", "low")
             return self
 
-        def check(self, stages: int) -> None:
-            problem.within(("guidance",), self.guidance.check, stages)
-
     params: Params
-
-    def __init__(self, params: Params) -> None:
-        super().__init__(params)
-        self._inner: Guidance = params.guidance.build()
-
-    @property
-    def uses_null(self) -> bool:
-        return self._inner.uses_null
-
-    @property
-    def uses_weak(self) -> bool:
-        return self._inner.uses_weak
 
     def guide(self, branches: Branches) -> Velocity:
         inner, stage = self._inner.guide(branches), branches.stage

@@ -9,40 +9,25 @@ from pydantic import Field
 from torch import Tensor
 
 from pixelflow.core.interfaces import Branches, Guidance, Velocity
-from pixelflow.core.problems import problem
 from pixelflow.core.schedule import Stage
 from pixelflow.core.slots import Slot
+from pixelflow.guidance.of_another import OfAnother
 
 
-class ReusedGuidance(Guidance):
+class ReusedGuidance(OfAnother):
     """Another guidance, for which the difference of both branches is kept over some evaluations.
 
     Between, only the conditional branch is evaluated: half the arithmetic. Every stage begins with both.
     """
 
-    class Params(Guidance.Params):
+    class Params(OfAnother.Params):
         type: Literal["reused"] = "reused"
         every: int = Field(default=2, ge=1)
         """Guided evaluations for which one difference serves; 1 reuses nothing."""
         guidance: Annotated[Guidance.Params, Slot("guidance")] = Field(default="constant")  # type: ignore[assignment]
         """The guidance that is led by it."""
 
-        def check(self, stages: int) -> None:
-            problem.within(("guidance",), self.guidance.check, stages)
-
     params: Params
-
-    def __init__(self, params: Params) -> None:
-        super().__init__(params)
-        self._inner: Guidance = params.guidance.build()
-
-    @property
-    def uses_null(self) -> bool:
-        return self._inner.uses_null
-
-    @property
-    def uses_weak(self) -> bool:
-        return self._inner.uses_weak
 
     def guide(self, branches: Branches) -> Velocity:
         return self._inner.guide(_Reusing(branches, self.params.every))

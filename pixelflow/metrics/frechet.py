@@ -9,6 +9,7 @@ from typing import Literal
 from pixelflow.core.interfaces import Comparison, Extractor, Metric
 from pixelflow.core.spec import AnyExtractor
 from pixelflow.metrics.distances import HALVES, against_halves, frechet_to
+from pixelflow.metrics.in_features import InFeatures
 
 
 class AgainstHalves(Metric, ABC):
@@ -32,24 +33,16 @@ class AgainstHalves(Metric, ABC):
         return {"distance": frechet_to(found, *images.reference_moments(self.extractor))}
 
 
-class Frechet(AgainstHalves):
+class Frechet(InFeatures, AgainstHalves):
     """Frechet distance between generated and real images in an extractor's features.
 
     Exact for few samples as well. Its value depends on the extractor, so it is given beside the distance between
     two halves of the real data, where there are such data and not only statistics of them; never call it FID.
     """
 
-    class Params(Metric.Params):
+    class Params(InFeatures.Params):
         type: Literal["frechet"] = "frechet"
         extractor: AnyExtractor = "random_conv"  # type: ignore[assignment]
         """Features in which the distributions are compared."""
 
     params: Params
-
-    @property
-    def title(self) -> str:
-        return f"{self.type_name()}, {self.params.extractor.component.type_name()}"
-
-    @property
-    def extractor(self) -> Extractor.Params:
-        return self.params.extractor

@@ -6,12 +6,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from pixelflow.core.interfaces import Comparison, Extractor, Metric
+from pixelflow.core.interfaces import Comparison
 from pixelflow.core.spec import AnyExtractor
+from pixelflow.metrics.in_features import InFeatures
 from pixelflow.metrics.kid import over_subsets
 
 
-class KernelDistance(Metric):
+class KernelDistance(InFeatures):
     """The mean over random subsets of the unbiased discrepancy by the cubic kernel; and its deviation; never KID.
 
     Unlike the Frechet distance it does not depend on the number of images, apart from its noise; it may come out
@@ -20,7 +21,7 @@ class KernelDistance(Metric):
 
     figures = ("distance", "deviation_over_subsets")
 
-    class Params(Metric.Params):
+    class Params(InFeatures.Params):
         type: Literal["kernel_distance"] = "kernel_distance"
         extractor: AnyExtractor = "random_conv"  # type: ignore[assignment]
         """Features in which the distributions are compared."""
@@ -32,14 +33,6 @@ class KernelDistance(Metric):
         """Fixes the subsets."""
 
     params: Params
-
-    @property
-    def title(self) -> str:
-        return f"{self.type_name()}, {self.params.extractor.component.type_name()}"
-
-    @property
-    def extractor(self) -> Extractor.Params:
-        return self.params.extractor
 
     def compute(self, images: Comparison) -> dict[str, float]:
         sides, params = images.features(self.extractor), self.params

@@ -7,13 +7,14 @@ from typing import Literal
 import torch
 from pydantic import Field
 
-from pixelflow.core.interfaces import Comparison, Extractor, Metric
+from pixelflow.core.interfaces import Comparison
 from pixelflow.core.spec import AnyExtractor
 from pixelflow.metrics.distances import check_enough
+from pixelflow.metrics.in_features import InFeatures
 from pixelflow.metrics.precision_recall import precision_recall
 
 
-class KnnPrecisionRecall(Metric):
+class KnnPrecisionRecall(InFeatures):
     """Share of generated images among the real ones, and of real ones among the generated.
 
     An image is among others if it is no farther from one of them than that one's so manieth nearest neighbour. Both
@@ -24,7 +25,7 @@ class KnnPrecisionRecall(Metric):
     higher_is_better = True
     bounds = (0.0, 1.0)
 
-    class Params(Metric.Params):
+    class Params(InFeatures.Params):
         type: Literal["knn_precision_recall"] = "knn_precision_recall"
         extractor: AnyExtractor = "random_conv"  # type: ignore[assignment]
         """Features in which neighbours are sought."""
@@ -32,14 +33,6 @@ class KnnPrecisionRecall(Metric):
         """How many neighbours reach makes the neighbourhood of an image."""
 
     params: Params
-
-    @property
-    def title(self) -> str:
-        return f"{self.type_name()}, {self.params.extractor.component.type_name()}"
-
-    @property
-    def extractor(self) -> Extractor.Params:
-        return self.params.extractor
 
     def compute(self, images: Comparison) -> dict[str, float]:
         sides = images.features(self.extractor)

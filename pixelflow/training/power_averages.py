@@ -18,6 +18,7 @@ class PowerAverages:
         """Local: the part of a tensor that lies in this process, in the same memory."""
         self._lengths, self._local = tuple(lengths), local
         self._weights = model.state_dict()
+        self._floating = [name for name, own in self._weights.items() if own.is_floating_point()]
         self.parts = {
             part_of_length(length): {name: own.detach().clone() for name, own in self._weights.items()}
             for length in self._lengths
@@ -27,9 +28,12 @@ class PowerAverages:
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Join the weights that `step` (0, 1, ...) has produced."""
-        floating = [name for name, own in self._weights.items() if own.is_floating_point()]
-        weights = [self._local(self._weights[name]) for name in floating]
+        if not self.parts:
+            return
+        weights = [self._local(self._weights[name]) for name in self._floating]
         for length, average in zip(self._lengths, self.parts.values(), strict=True):
-            torch._foreach_lerp_([self._local(average[name]) for name in floating], weights, 1 - decay(step, length))
-            for name in average.keys() - set(floating):
+            torch._foreach_lerp_(
+                [self._local(average[name]) for name in self._floating], weights, 1 - decay(step, length)
+            )
+            for name in average.keys() - set(self._floating):
                 average[name].copy_(self._weights[name])
