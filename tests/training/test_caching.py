@@ -187,7 +187,7 @@ def test_two_encoders_are_cached_side_by_side(monkeypatch, capsys):
         (
             "conditioners=[bytes]",
             2,
-            "text: has no frozen text encoder (t5, clip_text, sentence); there is nothing to cache",
+            "text: has no frozen text encoder (t5, clip_text, sentence",
         ),
         ("conditioners.0.model=nobody/t5", 69, "hf download nobody/t5"),
         ("conditioners.0.cache=text.yaml", 73, "cannot be written"),
