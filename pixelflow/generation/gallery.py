@@ -116,7 +116,12 @@ class Subject:
 
 
 def holds(folder: Path, subject: Subject) -> bool:
-    """Whether the folder holds what was drawn by this very order, whole, and by the plugins as they are now."""
+    """Whether the folder holds what was drawn by this very order, whole, and by the plugins as they are now.
+
+    Raises:
+        CannotWriteError: what one that was killed had drawn cannot be put into place.
+    """
+    _complete(folder)
     with suppress(PixelflowError):
         found, order = _read_record(folder / RECORD), subject.order
         if found.order != order or plugin_changes(found.environment, subject.environment):
@@ -130,10 +135,14 @@ def place_for(samples: Path, subject: Subject, *, is_new: bool = False) -> Path:
 
     Args:
         is_new: whether one that is finished does not count.
+
+    Raises:
+        CannotWriteError: what one that was killed had drawn cannot be put into place.
     """
     number = 1
     while True:
         folder = samples / ("drawn" if number == 1 else f"drawn-{number}")
+        _complete(folder)
         if is_free(folder):
             begun = _progress(folder)
             if begun is None or begun.drawing == subject.drawing:
@@ -141,6 +150,27 @@ def place_for(samples: Path, subject: Subject, *, is_new: bool = False) -> Path:
         elif not is_new and holds(folder, subject):
             return folder
         number += 1
+
+
+def _complete(folder: Path) -> None:
+    """Put into place what one that was killed on the way had drawn whole."""
+    draft = folder / _DRAFT
+    if not (draft / RECORD).exists():
+        return
+    with locked_if_free(draft / LOCK) as is_mine:
+        if is_mine:
+            _put_into_place(folder)
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def _put_into_place(folder: Path) -> None:
+    """Move a whole drawing to where it belongs, the record last: a kill on the way is made good by the next."""
+    draft = folder / _DRAFT
+    with writing(folder):
+        (draft / _BEGUN).unlink(missing_ok=True)
+        for path in sorted(draft.iterdir(), key=lambda path: (path.name == RECORD, path.name)):
+            if path.name != LOCK:
+                path.replace(folder / path.name)
 
 
 def _progress(folder: Path) -> DrawingProgress | None:
@@ -181,6 +211,7 @@ class Gallery:
         return self._progress.images
 
     def __enter__(self) -> Self:
+        _complete(self.folder)
         self._check_free()
         with writing(self.folder):
             self._draft.mkdir(parents=True, exist_ok=True)
@@ -188,8 +219,6 @@ class Gallery:
             if not stack.enter_context(locked_if_free(self._draft / LOCK)):
                 raise UsageError(f"{self.folder}: {AT_WORK}")
             stack.callback(self._leave)
-            if (self._draft / RECORD).exists():
-                self._put_into_place()  # what one that was killed on the way had drawn
             self._check_free()
             self._go_on()
             self._began = time.perf_counter() - self._progress.seconds
@@ -273,16 +302,8 @@ class Gallery:
         cell = CAPTION_CELL if order.captions else CELL
         self._save(grid(shown, self.subject.titles[:count], columns, cell), GRID)
         SAMPLES.write(self._draft / RECORD, record.model_dump(mode="json"))
-        self._put_into_place()
+        _put_into_place(self.folder)
         return record
-
-    def _put_into_place(self) -> None:
-        """Move a whole drawing to where it belongs, the record last: a kill on the way is made good by the next."""
-        with writing(self.folder):
-            (self._draft / _BEGUN).unlink(missing_ok=True)
-            for path in sorted(self._draft.iterdir(), key=lambda path: (path.name == RECORD, path.name)):
-                if path.name != LOCK:
-                    path.replace(self.folder / path.name)
 
     def _save(self, picture: Image.Image, name: str) -> None:
         with writing(self.folder / name):

@@ -16,7 +16,7 @@ from PIL import Image
 
 import pixelflow
 from pixelflow.cli.app import main
-from pixelflow.generation.gallery import Gallery, Subject
+from pixelflow.generation.gallery import Gallery, Subject, _put_into_place
 from pixelflow.generation.ordering import Wish, ordered
 from pixelflow.generation.pictures import to_pil
 from pixelflow.runs import checkpoint
@@ -222,13 +222,17 @@ def test_a_second_process_says_that_the_first_is_at_work(run: Path, tmp_path: Pa
     assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(".")) == []
 
 
-def test_what_a_kill_left_while_it_was_put_into_place_is_made_whole(run: Path, tmp_path: Path, monkeypatch):
+@pytest.mark.parametrize("moves", [0, 2, 5])
+@pytest.mark.parametrize("seed", [0, 7])
+def test_what_a_kill_left_while_it_was_put_into_place_is_made_whole(
+    run: Path, tmp_path: Path, monkeypatch, capsys, moves, seed
+):
     """Killed between two moves: no exception handler runs, so the hidden folder stays."""
     assert sample(run, "--count", 3, "--out", tmp_path / "whole") == 0
     moved, replace = [], Path.replace
 
     def killed(self: Path, target: Path) -> Path:
-        if len(moved) == 2:
+        if len(moved) == moves:
             os._exit(9)
         moved.append(self)
         return replace(self, target)
@@ -245,16 +249,33 @@ def test_what_a_kill_left_while_it_was_put_into_place_is_made_whole(run: Path, t
                 for path in sorted((tmp_path / "whole").iterdir()):
                     (gallery._draft / path.name).write_bytes(path.read_bytes())
                 assert record.is_file()
-                gallery._put_into_place()
+                _put_into_place(tmp_path / "out")
         finally:
             os._exit(8)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
-    assert list(pictures(tmp_path / "out")) == ["000000.png", "000001.png"]
-    assert sample(run, "--count", 3, "--seed", 7, "--out", tmp_path / "out") == 73, (
-        "it holds the drawing of another seed"
-    )
+    assert len(pictures(tmp_path / "out")) == moves
+    capsys.readouterr()
+    code = sample(run, "--count", 3, "--seed", seed, "--out", tmp_path / "out")
+    if seed:
+        assert code == 73, "it holds the drawing of another seed"
+    else:
+        assert code == 0
+        assert "these images were drawn before" in capsys.readouterr().out
     assert pictures(tmp_path / "out") == pictures(tmp_path / "whole")
     assert (tmp_path / "out" / "samples.json").is_file()
+    assert not (tmp_path / "out" / ".unfinished").exists()
+
+
+def test_what_a_kill_left_in_a_folder_of_the_runs_own_is_made_whole_there(run: Path, capsys: pytest.CaptureFixture):
+    assert sample(run, "--count", 2, "--seed", 5) == 0
+    folder = Path(capsys.readouterr().out.split(": ")[-1].strip())
+    before = pictures(folder)
+    (folder / ".unfinished").mkdir()
+    for name in ("000001.png", "samples.json"):
+        (folder / name).rename(folder / ".unfinished" / name)
+    assert sample(run, "--count", 2, "--seed", 5) == 0
+    assert f"these images were drawn before, and are in {folder}" in capsys.readouterr().out
+    assert pictures(folder) == before
 
 
 def test_an_unconditional_run_of_wide_colour_images(tmp_path: Path):
