@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TQDM_DISABLE", "1")  # bars of libraries that make the files
 
 from benchmarks.torture import deaths, disks, flips, given, hostile, interrupted, load, wrong
 from benchmarks.torture.trials import Row, warm

@@ -15,9 +15,9 @@ _PATIENCE = 5.0
 def leave(code: int) -> None:
     """End the process with this exit code, or return to whoever ends it so.
 
-    One of several that computed together ends without the interpreter's own end: the threads of a process group outlive
-    `destroy_process_group` where DDP had it (torch 2.13 never lets go of it), and what they still do while interpreter
-    and libraries are taken apart can abort.
+    One of several that computed together ends without the interpreter's own end: the threads of process groups live as
+    long as the process (see `distributed.joined`), and what they still do while interpreter and libraries are taken
+    apart can abort.
     """
     leave_within_seconds(code)
     if os.environ.get("WORLD_SIZE", "1") != "1":

@@ -5,6 +5,8 @@ What they do together is `parallel.Parallel`'s.
 
 from __future__ import annotations
 
+import functools
+import itertools
 import os
 import threading
 from collections.abc import Iterator
@@ -30,12 +32,17 @@ _TOLD_AFTER = 10.0
 """Seconds of waiting after which it is told."""
 _LONGEST_WAIT = timedelta(days=1)
 """While the first process draws pictures or evaluates, the others wait for it; `Peers` knows if it is gone."""
+_MEETINGS = itertools.count()
 _START = "start by: torchrun --nproc-per-node N -m pixelflow -- train SPEC; to work with one process, unset WORLD_SIZE"
 
 
 @contextmanager
 def joined(device: str | None) -> Iterator[Parallel]:
-    """The processes that torchrun's variables describe, left again at the end; a process alone is the only one.
+    """The processes that torchrun's variables describe; a process alone is the only one.
+
+    At the end they part, but torch's process groups live as long as the process, and who joins again has them again:
+    gloo's threads are joined where a group is destroyed, by a thread that holds Python's lock, and one of them may wait
+    for that lock to let go of the last collective's tensors (torch 2.13).
 
     Raises:
         UsageError: there is no such device here, or the variables are not whole.
@@ -60,8 +67,6 @@ def joined(device: str | None) -> Iterator[Parallel]:
         if (lost := peers.error()) is not None:
             raise lost from error
         raise
-    finally:
-        dist.destroy_process_group()
 
 
 def _met(device: torch.device, rank: int, size: int) -> Peers:
@@ -77,10 +82,11 @@ def _met(device: torch.device, rank: int, size: int) -> Peers:
     told.start()
     try:
         with killable():
-            store, _, _ = next(rendezvous("env://", rank, size, timeout=patience))
-            peers = Peers(rank, size, store, patience)
-            backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"  # flags and objects need no GPU
-            dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_LONGEST_WAIT)
+            store = _store(rank, size, patience)
+            peers = Peers(rank, size, dist.PrefixStore(f"{next(_MEETINGS)}", store), patience)
+            if not dist.is_initialized():
+                backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"  # flags and objects need no GPU
+                dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_LONGEST_WAIT)
     except (dist.DistError, OSError) as error:
         reason = first_line(error)
         if "EADDRINUSE" in reason:
@@ -92,6 +98,13 @@ def _met(device: torch.device, rank: int, size: int) -> Peers:
     finally:
         told.cancel()
     return peers
+
+
+@functools.cache
+def _store(rank: int, size: int, patience: timedelta) -> dist.Store:
+    """What all processes share, once in a process's life: the address is taken for as long."""
+    store: dist.Store = next(rendezvous("env://", rank, size, timeout=patience))[0]
+    return store
 
 
 def _size() -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 import torch.distributed.run
 from PIL import Image
 from torch import nn
@@ -96,6 +97,25 @@ def train_one(rank: int, size: int, port: int, folder: Path, *overrides: str) ->
                    "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}  # fmt: skip
     with joined("cpu") as parallel, StopSignals() as signals:
         train(make_spec(*overrides), folder, parallel, signals)
+
+
+def train_twice(rank: int, port: int, folder: Path) -> None:
+    """Two trainings of one script."""
+    for name in ("a", "b"):
+        train_one(rank, 2, port, folder / name, "training.steps=2")
+        assert dist.is_initialized(), "to destroy a group can wait for ever"
+
+
+def test_a_script_trains_one_after_the_other(tmp_path):
+    fork, port = multiprocessing.get_context("fork"), free_port()
+    pair = [fork.Process(target=train_twice, args=(rank, port, tmp_path)) for rank in range(2)]
+    for process in pair:
+        process.start()
+    for process in pair:
+        process.join(120)
+    assert [process.exitcode for process in pair] == [0, 0]
+    a, b = (checkpoint.load(tmp_path / name / "checkpoints", parts=PARTS).tensors for name in ("a", "b"))
+    assert all(torch.equal(a[part][name], b[part][name]) for part in PARTS for name in a[part])
 
 
 def train_together(size: int, folder: Path, *overrides: str) -> RunFolder:
