@@ -15,6 +15,7 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from pixelflow.system import terminal
@@ -83,7 +84,7 @@ def _met(device: torch.device, rank: int, size: int) -> Peers:
     try:
         with killable():
             store = _store(rank, size, patience)
-            peers = Peers(rank, size, dist.PrefixStore(f"{next(_MEETINGS)}", store), patience)
+            peers = Peers(rank, size, PrefixStore(f"{next(_MEETINGS)}", store), patience)
             if not dist.is_initialized():
                 backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"  # flags and objects need no GPU
                 dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_LONGEST_WAIT)
@@ -101,9 +102,9 @@ def _met(device: torch.device, rank: int, size: int) -> Peers:
 
 
 @functools.cache
-def _store(rank: int, size: int, patience: timedelta) -> dist.Store:
+def _store(rank: int, size: int, patience: timedelta) -> Store:
     """What all processes share, once in a process's life: the address is taken for as long."""
-    store: dist.Store = next(rendezvous("env://", rank, size, timeout=patience))[0]
+    store: Store = next(rendezvous("env://", rank, size, timeout=patience))[0]
     return store
 
 
