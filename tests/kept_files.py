@@ -12,7 +12,9 @@ import torch
 from PIL import Image
 
 from pixelflow.conditioners import token_cache
+from pixelflow.core import attention_speed
 from pixelflow.core.interfaces import BadSample
+from pixelflow.core.training_settings import PowerEmaSpec
 from pixelflow.data.tar_index import TarIndex
 from pixelflow.evaluation import features, statistics
 from pixelflow.evaluation.records import EVALUATION
@@ -20,7 +22,9 @@ from pixelflow.generation.gallery import SAMPLES
 from pixelflow.metrics import classifier
 from pixelflow.runs import checkpoint
 from pixelflow.runs.history import History
+from pixelflow.runs.power_average import part_of_length
 from pixelflow.runs.runfolder import ENVIRONMENT, RunFolder
+from pixelflow.runs.weight_file import TrainedWeights
 from pixelflow.sweep.points.plan import Plan
 from pixelflow.sweep.work.study import KNOWN
 from pixelflow.sweep.work.task import FAILED
@@ -103,6 +107,29 @@ def _seal_others(folder: Path) -> None:
     shutil.copy(folder / "run/metrics.jsonl", folder / "losses")
     identity(folder / "tracked")
     looks.offered(folder / "offered")
+    _seal_averages(folder)
+    TrainedWeights.of(RunFolder(folder / "run"), None, "ema").write(folder / "exported.safetensors")
+    (folder / "alone").mkdir()
+    (folder / "exported.safetensors").rename(folder / "alone/weights.safetensors")
+    (folder / "attention").mkdir()
+    attention_speed._KEPT.write(folder / "attention/kept.json", {"milliseconds": {"varlen": 1.5, "grouped": 2.0}})
+
+
+def _seal_averages(folder: Path) -> None:
+    """Two snapshots of averages by a power of time, in a run without checkpoints."""
+    shutil.copytree(folder / "run", folder / "averaged")
+    run = RunFolder(folder / "averaged")
+    weights = checkpoint.load(run.checkpoints, parts=("ema",)).tensors["ema"]
+    shutil.rmtree(run.checkpoints)
+    spec = run.read_spec()
+    power = PowerEmaSpec(lengths=(0.05, 0.1), every=2)
+    run.write_spec(spec.model_copy(update={"training": spec.training.model_copy(update={"power_ema": power})}))
+    for step in (2, 4):
+        parts = {
+            part_of_length(length): {name: one + step * length for name, one in weights.items()}
+            for length in power.lengths
+        }
+        checkpoint.save(run.averages, step, parts, {"step": step}, keep=9)
 
 
 def _seal_tokens(root: Path) -> None:
@@ -137,6 +164,9 @@ SUBJECTS = {
     "course": (looks.course, ("optuna.journal", "optuna.json"), False),
     "export": (looks.exported, ("prompts.jsonl",), False),
     "pictures": (looks.pictures, ("*.png",), True),
+    "averaged": (looks.averaged, ("averages/*/*",), False),
+    "alone": (looks.alone, ("*",), False),
+    "attention": (looks.attention, ("*",), True),
 }
 
 

@@ -12,6 +12,7 @@ import torch
 from pixelflow.cli import completing
 from pixelflow.conditioners import token_cache
 from pixelflow.conditioners.token_cache import TokenCache, key_of
+from pixelflow.core import attention_speed
 from pixelflow.data.tar_index import TarIndex
 from pixelflow.evaluation.features import _read
 from pixelflow.evaluation.folders import Pictures
@@ -24,6 +25,8 @@ from pixelflow.metrics.classifier import read
 from pixelflow.runs import checkpoint
 from pixelflow.runs.history import History
 from pixelflow.runs.runfolder import RunFolder
+from pixelflow.runs.stored import stored
+from pixelflow.runs.weight_file import TrainedWeights
 from pixelflow.sweep.points.plan import Plan
 from pixelflow.sweep.report.results import read_results
 from pixelflow.sweep.work.study import JOURNAL
@@ -161,3 +164,21 @@ def sweep(folder: Path) -> Any:
     plan = Plan.read(below)
     results = read_results(plan, below)
     return json.loads(plan.model_dump_json()), [repr((row.results, row.seconds_per_image)) for row in results.rows]
+
+
+def averaged(folder: Path) -> Any:
+    """An average that is made of all snapshots."""
+    found = stored(RunFolder(folder), None, "0.07")
+    return found.step, {name: one.tolist() for name, one in found.tensors.items()}
+
+
+def alone(folder: Path) -> Any:
+    """Exported weights."""
+    found = TrainedWeights.read(folder / "weights.safetensors")
+    tensors = {name: one.tolist() for name, one in found.tensors.items()}
+    return found.spec.model_dump(mode="json"), found.step, found.weights, found.classes, tensors
+
+
+def attention(folder: Path) -> Any:
+    """The times of kernels; None where they are measured anew."""
+    return attention_speed._kept(folder / "kept.json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -12,10 +13,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from pixelflow.core.component import Settings
 from pixelflow.core.packing import Layout
 from pixelflow.system.cache import cache_folder
 from pixelflow.system.errors import PixelflowError
-from pixelflow.system.files import read_bytes, write_text
+from pixelflow.system.records import FileKind
+
+logger = logging.getLogger(__name__)
 
 Kernel = Callable[[Tensor, Tensor, Tensor, Layout], Tensor]
 
@@ -23,8 +27,13 @@ _LENGTHS = (*[64] * 4, *[256] * 4, *[1024] * 4, *[4096] * 4)
 """Tokens of the images of a batch: four of each stage of a cascade from 64 to 4,096."""
 _HEADS, _HEAD_DIM = 16, 64
 _REPEATS = 5
-_LARGEST = 1 << 16
-"""Bytes of a kept measurement."""
+
+
+class _Kept(Settings):
+    milliseconds: dict[str, float]
+
+
+_KEPT = FileKind("how long attention takes here", "it is measured anew", _Kept)
 
 
 def measured(kernels: Mapping[str, Kernel], device: torch.device, dtype: torch.dtype) -> dict[str, float]:
@@ -34,10 +43,8 @@ def measured(kernels: Mapping[str, Kernel], device: torch.device, dtype: torch.d
     before. A kernel that fails is left out.
     """
     place = _place(kernels, device, dtype)
-    with suppress(OSError, ValueError, PixelflowError):
-        kept = json.loads(read_bytes(place, _LARGEST)) if place is not None else {}
-        if isinstance(kept, dict) and kept and kept.keys() <= kernels.keys():
-            return {str(name): float(spent) for name, spent in kept.items()}
+    if place is not None and (kept := _kept(place)) is not None:
+        return kept
     found = {}
     with torch.enable_grad():
         for name, kernel in kernels.items():
@@ -45,8 +52,19 @@ def measured(kernels: Mapping[str, Kernel], device: torch.device, dtype: torch.d
                 found[name] = _milliseconds(kernel, device, dtype)
     if place is not None:
         with suppress(PixelflowError):
-            write_text(place, json.dumps(found))
+            _KEPT.write(place, {"milliseconds": found})
     return found
+
+
+def _kept(place: Path) -> dict[str, float] | None:
+    """What was measured before; None if nothing was, or, with a warning, if the file is damaged."""
+    if not place.exists():
+        return None
+    try:
+        return _Kept.model_validate(_KEPT.read(place)).milliseconds
+    except PixelflowError as error:
+        logger.warning("%s", error)
+        return None
 
 
 def _place(kernels: Mapping[str, Kernel], device: torch.device, dtype: torch.dtype) -> Path | None:

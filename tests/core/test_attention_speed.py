@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
@@ -24,17 +23,18 @@ def broken(q, k, v, layout):
     raise RuntimeError("no such instruction")
 
 
-def test_the_fastest_is_found_kept_and_not_measured_again(monkeypatch, tmp_path):
+def test_the_fastest_is_found_kept_and_not_measured_again(monkeypatch, tmp_path, caplog):
     monkeypatch.setenv("PIXELFLOW_CACHE", str(tmp_path))
     kernels = {"often": often, "grouped": grouped_attention, "broken": broken}
     found = attention_speed.measured(kernels, CPU, torch.float32)
     assert set(found) == {"often", "grouped"}
     assert found["grouped"] < found["often"]
     (file,) = Path(tmp_path, "attention").iterdir()
-    file.write_text(json.dumps({"often": 1.0, "grouped": 2.0}))
+    attention_speed._KEPT.write(file, {"milliseconds": {"often": 1.0, "grouped": 2.0}})
     assert attention_speed.measured(kernels, CPU, torch.float32) == {"often": 1.0, "grouped": 2.0}
     file.write_text("{damaged")
     assert set(attention_speed.measured(kernels, CPU, torch.float32)) == {"often", "grouped"}
+    assert "it is measured anew" in caplog.text
 
 
 def test_the_choice_follows_the_measurement(monkeypatch, tmp_path):
