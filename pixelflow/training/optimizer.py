@@ -11,7 +11,11 @@ from torch.optim import AdamW
 
 from pixelflow.core.interfaces import Backbone
 from pixelflow.core.training_settings import TrainingSpec
-from pixelflow.system.errors import UsageError
+from pixelflow.training.muon import Change, Muon
+
+
+def _as_it_is(tensor: Tensor) -> Tensor:
+    return tensor
 
 
 def trained(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -55,15 +59,18 @@ class Optimizer:
 
 
 def make_optimizer(
-    model: nn.Module, training: TrainingSpec, others: Mapping[str, nn.Parameter] | None = None
+    model: nn.Module,
+    training: TrainingSpec,
+    others: Mapping[str, nn.Parameter] | None = None,
+    whole: Change = _as_it_is,
+    cut: Change = _as_it_is,
 ) -> Optimizer:
     """AdamW (arXiv 1711.05101) over the trained parameters in one fused pass, or beside Muon for the hidden matrices.
 
     Args:
         others: parameters that are no part of the model, such as an objective's own.
-
-    Raises:
-        UsageError: Muon is wanted, and this torch has none.
+        whole: all shares of a tensor together; needed where each process holds a share.
+        cut: the inverse.
     """
     adam, muon = trained(model) | dict(others or {}), dict[str, nn.Parameter]()
     if training.optimizer == "muon":
@@ -71,7 +78,7 @@ def make_optimizer(
         muon = {name: adam.pop(name) for name in list(adam) if name in hidden}
     parts: list[tuple[Sequence[str], torch.optim.Optimizer]] = []
     if muon:
-        parts.append((list(muon), _muon(list(muon.values()), training)))
+        parts.append((list(muon), Muon(muon.values(), training.learning_rate, training.weight_decay, whole, cut)))
     if adam:
         decay, rate = training.weight_decay, training.learning_rate
         algorithm = AdamW(adam.values(), lr=rate, betas=training.betas, weight_decay=decay, fused=True)
@@ -87,18 +94,6 @@ def hidden_matrices(model: nn.Module) -> frozenset[str]:
         f"{name}.weight" if name else "weight"
         for name, module in modules.items()
         if isinstance(module, nn.Linear) and module not in ends
-    )
-
-
-def _muon(matrices: Sequence[nn.Parameter], training: TrainingSpec) -> torch.optim.Optimizer:
-    """Muon (arXiv 2502.16982) with updates as large as AdamW's, so that both take one rate."""
-    if not hasattr(torch.optim, "Muon"):
-        raise UsageError(f"training.optimizer 'muon' needs torch 2.9 or newer, and this is {torch.__version__}")
-    return torch.optim.Muon(
-        matrices,
-        lr=training.learning_rate,
-        weight_decay=training.weight_decay,
-        adjust_lr_fn="match_rms_adamw",
     )
 
 

@@ -91,7 +91,7 @@ class TrainState:
         if engine.cuts:
             _assign(model, shares, device)
             _assign(ema.model, {name: share.clone() for name, share in shares.items()}, device)
-        optimizer = make_optimizer(model, training, own_weights(objective))
+        optimizer = make_optimizer(model, training, own_weights(objective), engine.whole, engine.cut)
         power = PowerAverages(model, training.power_ema.lengths if training.power_ema else (), engine.local)
         return cls(model, ema, power, objective, optimizer, engine, wrapped, form, is_compiled=is_compiled)
 

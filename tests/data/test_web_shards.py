@@ -16,6 +16,7 @@ from pixelflow.core.interfaces import Sample
 from pixelflow.data.tar_shards import TarShards
 from pixelflow.data.web_shards import WebShards
 from pixelflow.system.errors import DataError, SpecError
+from pixelflow.training.held_out import trained_on
 from pixelflow.training.loader import batches
 from tests.conftest import make_spec
 from tests.data.tars import samples, write_tar
@@ -83,6 +84,19 @@ def test_an_epoch_goes_through_windows_of_shards(server, tmp_path):
         halves = [{index // 6 for index in half} for half in (order[:12], order[12:])]
         assert [len(half) for half in halves] == [2, 2]
         assert order[:12] != sorted(order[:12])
+
+
+def test_what_is_left_of_them_goes_through_the_same_windows(server, tmp_path):
+    """Where some images are held out: the order of all, without these."""
+    data = opened(server, tmp_path, window=2)
+    left = trained_on(data, make_spec("training.held_out={fraction: 0.25, every: 2}"))
+    assert len(left) == 18
+    order = left.order(torch.Generator().manual_seed(0)).tolist()
+    assert sorted(order) == list(range(18))
+    of_all = data.order(torch.Generator().manual_seed(0)).tolist()
+    names = [left.sample(index, torch.Generator()).caption for index in order]
+    assert names == [data.sample(index, torch.Generator()).caption for index in of_all if index in left._indices]
+    assert len(set(names)) == 18
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 
 import pytest
 
+from pixelflow.runs import checkpoint
 from pixelflow.sweep.executors import Local, Ray, Slurm
 from pixelflow.sweep.points.points import read_sweep
 from pixelflow.sweep.work import crew
@@ -95,6 +99,58 @@ def test_jobs_of_slurm_through_submitit(plan_of, tmp_path):
     crew.run(plan, folder, Slurm(cluster="local", cpus=1), lambda line: None)
     check_done_once(tasks_of(plan, folder))
     assert list((folder / "slurm").glob("*_log.out"))
+
+
+SHARDS = "axes: {sampling.steps: [1], training.parallel: [fsdp]}\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "executor", [Ray(workers=1, processes=2), Slurm(cluster="local", cpus=1, processes=2)], ids=["ray", "slurm"]
+)
+def test_two_processes_do_each_task_of_a_worker_elsewhere(plan_of, tmp_path, executor):
+    plan, folder = plan_of(SHARDS), tmp_path / "sweeps" / "quick"
+    crew.run(plan, folder, executor, lambda line: None)
+    training, evaluation = tasks_of(plan, folder)
+    check_done_once([training, evaluation])
+    assert list(training.run.glob("checkpoints/*/ema-2-of-2.safetensors"))
+    assert len(list(evaluation.images.glob("0*.png"))) == 12
+
+
+@pytest.mark.slow
+def test_a_job_whose_time_is_over_lets_its_processes_save_and_is_queued_again(plan_of, tmp_path):
+    """By the signal that submitit has SLURM send; here it queues the job itself."""
+    endless = "training.steps: [1000000], training.save_every: [1000000]"
+    plan, folder = plan_of(f"axes: {{{endless}, training.parallel: [fsdp]}}\n"), tmp_path / "sweeps" / "quick"
+    plan.write(folder)
+    training, _ = tasks_of(plan, folder)
+    executor = Slurm(cluster="local", cpus=1, processes=2)
+    with executor.opened():
+        job = executor.hire(work, folder, 0, 1)
+        wait_until(lambda: steps_logged(training) > 3)
+        (claim,) = training.folder.glob(".claim-*")
+        holder = json.loads(claim.read_text())["process"]
+        os.kill(holder, signal.SIGUSR2)
+        wait_until(lambda: "continuing after step" in training.log.read_text())
+        (saved,) = checkpoint.steps(training.run / "checkpoints")
+        assert saved >= 3
+        assert f"continuing after step {saved}" in training.log.read_text()
+        again = json.loads(max(training.folder.glob(".claim-*")).read_text())["process"]
+        assert again != holder
+        os.kill(again, signal.SIGTERM)  # ends the job, which is not through
+        wait_until(lambda: job.ending is not None)
+
+
+def steps_logged(training: Training) -> int:
+    file = training.run / "metrics.jsonl"
+    return file.read_text().count("\n") if file.is_file() else 0
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    until = time.monotonic() + 120
+    while not is_so():
+        assert time.monotonic() < until
+        time.sleep(0.1)
 
 
 def test_workers_that_always_die_are_no_endless_loop(plan_of, tmp_path):

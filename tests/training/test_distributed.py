@@ -317,25 +317,38 @@ def test_a_run_goes_on_with_any_number_of_processes_and_in_any_mode(tmp_path):
             torch.testing.assert_close(a[part][name], tensor, rtol=1e-3, atol=2e-5)
 
 
+ROUNDED, HALVES = 1e-4, 0.03
+"""How far shards may be from one process, as a share of all that training changed.
+
+In float32 two processes add what one adds that takes the batch in two parts, so that at most the last bit of a sum
+differs. In bfloat16 shards cast a parameter once and one process casts it in every layer, so that gradients may differ
+by a rounding, 2^-9, and Adam's first steps, which go by the sign of a gradient, turn where it is about 0.
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "tolerance"),
     [
-        (("training.precision=bfloat16",), 1e-2),
-        (("training.optimizer=muon", "training.weight_decay=0.1"), 3e-3),
-        (("training.compile=true", "training.activation_checkpointing=true"), 2e-5),
-        (("training.activation_checkpointing=true", "training.grad_accumulation=2"), 2e-5),
-        (("backbone={type: hourglass, depth: 2, heads: 2, head_dim: 16, level_channels: [16]}",), 2e-5),
-        (("training.batch_size=2", "image.size=32", "training.weight_decay=0.1", "training.steps=8"), 2e-5),
+        (("training.precision=bfloat16",), HALVES),
+        (("training.optimizer=muon", "training.weight_decay=0.1"), ROUNDED),
+        (("training.optimizer=muon", "backbone={type: hourglass, depth: 2, heads: 2, head_dim: 16, "
+          "level_channels: [16]}"), ROUNDED),
+        (("training.compile=true", "training.activation_checkpointing=true"), ROUNDED),
+        (("training.activation_checkpointing=true",), ROUNDED),
+        (("backbone={type: hourglass, depth: 2, heads: 2, head_dim: 16, level_channels: [16]}",), ROUNDED),
+        (("training.batch_size=2", "image.size=32", "training.weight_decay=0.1", "training.steps=8"), ROUNDED),
     ],
-)
+)  # fmt: skip
 def test_shards_train_like_one_process_whatever_is_trained(tmp_path, options, tolerance):
     """With batches of two images at three stages, each process lacks parameters that the other uses."""
-    one = train_together(1, tmp_path / "one", *options)
+    one = train_together(1, tmp_path / "one", *options, "training.grad_accumulation=2")
     two = train_together(2, tmp_path / "two", *options, "training.parallel=fsdp")
     a, b = (checkpoint.load(run.checkpoints, parts=("model",)).tensors["model"] for run in (two, one))
-    for name, tensor in b.items():
-        torch.testing.assert_close(a[name], tensor, rtol=0, atol=tolerance)
+    begun = TrainState.begin(make_spec(*options), Parallel(torch.device("cpu")), tmp_path / "none").model.state_dict()
+    apart, moved = (torch.cat([(own[name] - of[name]).flatten() for name in b]) for own, of in ((a, b), (b, begun)))
+    assert apart.norm() <= tolerance * moved.norm()
+    assert moved.abs().max() > 1e-3
 
 
 @pytest.mark.slow

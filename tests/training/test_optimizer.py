@@ -6,7 +6,7 @@ from torch import nn
 
 from pixelflow.core.assembly import build_model
 from pixelflow.runs.ema import Ema
-from pixelflow.system.errors import UsageError
+from pixelflow.training.muon import Muon
 from pixelflow.training.optimizer import (
     Optimizer,
     clip_gradients,
@@ -91,10 +91,20 @@ def test_muons_update_has_equal_singular_values():
     assert update.square().mean().sqrt().item() == pytest.approx(0.2 * 0.1, rel=0.25)
 
 
-def test_a_torch_without_muon_is_named(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delattr(torch.optim, "Muon")
-    with pytest.raises(UsageError, match=r"training\.optimizer 'muon' needs torch 2\.9 or newer"):
-        make_optimizer(nn.Linear(2, 2), make_spec("training.optimizer=muon").training)
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch.optim.Muon came with torch 2.9")
+def test_muon_is_that_of_torch():
+    """Bit for bit, whatever the form of a matrix."""
+    torch.manual_seed(0)
+    ours, theirs = ([nn.Parameter(torch.ones(shape)) for shape in ((24, 16), (16, 24), (8, 8))] for _ in range(2))
+    own = Muon(ours, 0.1, 0.3, nn.Identity(), nn.Identity())
+    reference = torch.optim.Muon(theirs, lr=0.1, weight_decay=0.3, adjust_lr_fn="match_rms_adamw")
+    for _ in range(3):
+        for one, other in zip(ours, theirs, strict=True):
+            one.grad = torch.randn_like(one)
+            other.grad = one.grad.clone()
+        own.step()
+        reference.step()
+        assert all(map(torch.equal, ours, theirs))
 
 
 def test_ema_follows_its_formula():

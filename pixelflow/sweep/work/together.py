@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,9 @@ from pixelflow.system.errors import LostPeerError, PixelflowError, PreemptedErro
 from pixelflow.system.machine import as_ours
 
 Processes = Sequence[subprocess.Popen[bytes]]
+
+_PATIENCE = 30.0
+"""Seconds in which processes that are told to stop must have saved: as SLURM gives to what it ends."""
 
 
 def finish_together(task: Task, folder: Path, device: str | None, count: int) -> None:
@@ -58,7 +62,10 @@ def finish_together(task: Task, folder: Path, device: str | None, count: int) ->
 
 @contextmanager
 def _stopped_with_this_one(started: Processes) -> Iterator[None]:
-    """Within, SIGTERM to this process stops the others, which save; they end with it in any case."""
+    """Within, SIGTERM to this process stops the others, which save.
+
+    Whatever ends this one's waiting for them, they are through when it goes on and lets go of the task's claim.
+    """
 
     def stop(number: int, frame: FrameType | None) -> None:
         _let_go(started)
@@ -69,6 +76,12 @@ def _stopped_with_this_one(started: Processes) -> Iterator[None]:
     finally:
         signal.signal(signal.SIGTERM, before)
         _let_go(started)
+        until = time.monotonic() + _PATIENCE
+        for process in started:
+            try:
+                process.wait(max(0.0, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def _let_go(started: Processes) -> None:
