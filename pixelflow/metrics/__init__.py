@@ -7,6 +7,7 @@ from pixelflow.core.hookspecs import hookimpl
 @hookimpl
 def register_components() -> list[type[Component]]:
     from pixelflow.metrics.adm_inception import AdmInception
+    from pixelflow.metrics.caption_retrieval import CaptionRetrieval
     from pixelflow.metrics.classifier import ClassifierFeatures
     from pixelflow.metrics.classifier_agreement import ClassifierAgreement
     from pixelflow.metrics.clean_fid import CleanFid
@@ -32,7 +33,7 @@ def register_components() -> list[type[Component]]:
     return [
         *(Frechet, KernelDistance, KnnPrecisionRecall),
         *(CleanFid, Fid, PytorchFid, Kid, AdmFid, AdmSfid, InceptionScore, PrecisionRecall),
-        *(ClipFid, ClipScore, Cmmd, FdDinov2, LabelAgreement, ClassifierAgreement),
+        *(ClipFid, ClipScore, Cmmd, FdDinov2, LabelAgreement, ClassifierAgreement, CaptionRetrieval),
         *(RandomConv, PixelsPca, EfficientNetLite0, ClassifierFeatures, CleanResized),
         *(InceptionPool, PytorchInception, AdmInception, Clip, Dinov2),
     ]

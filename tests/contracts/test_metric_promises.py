@@ -56,7 +56,7 @@ def shapes(split: str) -> DatasetSource:
     return DatasetSource(Shapes(Shapes.Params(count=24), height=32, width=32, channels=3), bad_images=0)
 
 
-IMAGES = {"shapes_judge": shapes, "clean_fid": few}
+IMAGES = {"shapes_judge": shapes, "clean_fid": few, "caption_retrieval": few}
 """Images for metrics that cannot measure digits, or would take long."""
 
 
