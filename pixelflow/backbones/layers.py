@@ -83,7 +83,6 @@ def _axial_rope(rows: int, cols: int, head_dim: int, device: torch.device) -> Ro
     return Rope.of(angles.cos().to(device), angles.sin().to(device))
 
 
-@lru_cache(maxsize=8)  # as long as the batch, and other for each where sizes are mixed
 def _packed_rope(groups: tuple[Group, ...], head_dim: int, device: torch.device) -> Rope:
     tables = [_axial_rope(group.rows, group.cols, head_dim, device) for group in groups]
     counts = [group.count for group in groups]
@@ -95,8 +94,9 @@ def _packed_rope(groups: tuple[Group, ...], head_dim: int, device: torch.device)
     )
 
 
+@lru_cache(maxsize=8)  # as long as the batch, and other for each where sizes are mixed
 def rope_of(layout: ImageLayout, head_dim: int) -> Rope:
-    """The rotation of every token of a packed batch, cached for the layout."""
+    """The rotation of every token of a packed batch."""
     if layout.is_uniform:
         group = layout.groups[0]
         return _axial_rope(group.rows, group.cols, head_dim, layout.device)
@@ -216,7 +216,7 @@ class MLP(nn.Module):
         self.outer = nn.Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        if _is_fused(x, self.inner):
+        if not torch.is_grad_enabled() and _is_fused(x, self.inner):
             hidden = _linear_gelu(x, self.inner.weight, self.inner.bias)
         else:
             hidden = F.gelu(self.inner(x), approximate="tanh")
@@ -225,13 +225,13 @@ class MLP(nn.Module):
 
 
 def _is_fused(x: Tensor, layer: nn.Linear) -> bool:
-    """Whether a linear layer and its GELU can be one call: on CPUs, without gradients.
+    """Whether a linear layer and its GELU can be one call, where gradients are not wanted: on CPUs.
 
     The last bits of float32 differ, so that there only blocks that are compiled, whose bits differ anyway, do so.
     """
     is_free = torch.compiler.is_compiling() or x.dtype == torch.bfloat16
     is_here = x.device.type == "cpu" and type(layer) is nn.Linear and x.dtype == layer.weight.dtype
-    return is_free and is_here and not torch.is_grad_enabled() and _HAS_ONEDNN
+    return is_free and is_here and _HAS_ONEDNN
 
 
 @torch.library.custom_op("pixelflow::linear_gelu", mutates_args=())

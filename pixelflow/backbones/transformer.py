@@ -124,7 +124,11 @@ class Transformer(Backbone):
         self.width = params.width
         self.patches = tuple(patches)
         self.channels = channels
-        self.context_dim = _one_context(params.text_dim, context_dim)
+        if params.text_dim is not None and context_dim not in (None, params.text_dim):
+            raise SpecError(
+                f"backbone.text_dim is {params.text_dim}, but the conditioners' tokens have {context_dim} channels"
+            )
+        self.context_dim = context_dim if params.text_dim is None else params.text_dim
         self.make_ends(sorted(set(patches)))
         self.time_embedding = ScalarEmbedding(self.width)
         self.size_embedding = ScalarEmbedding(self.width)
@@ -319,12 +323,6 @@ def _maps(x: Tensor, layout: ImageLayout) -> list[Tensor]:
 def _side(rows: int, cols: int, device: torch.device) -> Tensor:
     """Tokens a side (1) of an image; kept, because each copy to a GPU would wait for it."""
     return torch.tensor([(rows * cols) ** 0.5], device=device)
-
-
-def _one_context(own: int | None, conditioners: int | None) -> int | None:
-    if own is not None and conditioners is not None and own != conditioners:
-        raise SpecError(f"backbone.text_dim is {own}, but the conditioners' tokens have {conditioners} channels")
-    return conditioners if own is None else own
 
 
 def blocks_cost(params: Transformer.Params, tokens: int, context_dim: int | None, context_tokens: int) -> Cost:

@@ -56,13 +56,9 @@ def cross_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, layout: Layou
     """
     if layout.is_uniform:
         return _batched(q.unflatten(0, (layout.images, layout.longest)), k, v, _bias(mask.bool()))
-    if layout.is_one_of_many:
-        found: Tensor = _uncompiled(_cross_by_span, q, k, v, mask, layout)
+    if layout.is_one_of_many and torch.compiler.is_compiling():
+        found: Tensor = _uncompiled(cross_attention, q, k, v, mask, layout)
         return found
-    return _cross_by_span(q, k, v, mask, layout)
-
-
-def _cross_by_span(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, layout: Layout) -> Tensor:
     outputs = []
     counts = [span.count for span in layout.spans]
     for queries, keys, values, allowed in zip(
@@ -107,13 +103,9 @@ def grouped_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor
     Returns:
         (n heads head_dim)
     """
-    if layout.is_one_of_many:
-        found: Tensor = _uncompiled(_by_span, q, k, v, layout)
+    if layout.is_one_of_many and torch.compiler.is_compiling():
+        found: Tensor = _uncompiled(grouped_attention, q, k, v, layout)
         return found
-    return _by_span(q, k, v, layout)
-
-
-def _by_span(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
     if all(span.is_even for span in layout.spans):
         parts = zip(layout.split(q), layout.split(k), layout.split(v), strict=True)
         outputs = [_batched(queries, keys, values) for queries, keys, values in parts]

@@ -228,14 +228,9 @@ def captions_in(values: Mapping[str, Sequence[object]]) -> list[str] | None:
 
 def titles(values: Mapping[str, Sequence[object]], classes: Sequence[str]) -> list[str] | None:
     """What stands below the images that are drawn from these: captions, else classes, else what other fields say."""
-    for name in _shown_first(values):
+    first = {CAPTION.name: 0, LABEL.name: 1}  # captions tell more than labels
+    for name in sorted(values, key=lambda name: (first.get(name, 2), name)):
         found = [field_of(name).title(value, classes) for value in values[name]]
         if found and all(one is not None for one in found):
             return [str(one) for one in found]
     return None
-
-
-def _shown_first(names: Iterable[str]) -> list[str]:
-    """Captions tell more than labels; then the others."""
-    known = {CAPTION.name: 0, LABEL.name: 1}
-    return sorted(names, key=lambda name: (known.get(name, 2), name))

@@ -77,11 +77,12 @@ class FlowModel(nn.Module):
             self._refuse_what_is_not_supported(until is not None, taps)
         if not isinstance(condition, Condition):
             condition = self.condition(condition)
-        asked = Query(
-            images, [stage.index for stage in stages], _network_time(stages, tau), condition,
-            None if until is None else _network_time(stages, until), taps,
-        )  # fmt: skip
-        outputs, features = self.backbone(asked)
+        time = torch.cat([stage.network_time(t) for stage, t in zip(stages, tau, strict=True)])
+        later = None
+        if until is not None:
+            later = torch.cat([stage.network_time(t) for stage, t in zip(stages, until, strict=True)])
+        numbers = [stage.index for stage in stages]
+        outputs, features = self.backbone(Query(images, numbers, time, condition, later, taps))
         with torch.autocast(self.device.type, enabled=False):  # arithmetic on states stays exact
             velocities = [
                 self.prediction.velocity(output.to(x.dtype), x, rearrange(t, "b -> b 1 1 1"), stage, self.cascade.blur)
@@ -137,8 +138,3 @@ class FlowModel(nn.Module):
         """
         parts = [conditioner(values) for conditioner, values in zip(self.conditioners, prepared, strict=True)]
         return Condition.joined(parts)
-
-
-def _network_time(stages: Sequence[Stage], tau: Sequence[Tensor]) -> Tensor:
-    """Network times (b) of all images, from one (b_i) a group."""
-    return torch.cat([stage.network_time(t) for stage, t in zip(stages, tau, strict=True)])

@@ -156,30 +156,29 @@ class StageBranches:
         self._cascade, self._own, self._weak = cascade, own, weak
 
     def conditional(self, x: Tensor, tau: float) -> Tensor:
-        return self._evaluate(self._own, x, tau, self._own.conditional)
+        self.spent += 1
+        return self._own.evaluate(x, tau, self.stage, self._own.conditional)
 
     def unconditional(self, x: Tensor, tau: float) -> Tensor:
-        return self._evaluate(self._own, x, tau, self._own.null)
+        self.spent += 1
+        return self._own.evaluate(x, tau, self.stage, self._own.null)
 
     def both(self, x: Tensor, tau: float) -> tuple[Tensor, Tensor]:
-        null, conditional = self._evaluate(self._own, torch.cat([x, x]), tau, self._own.pair).chunk(2)
-        self.spent += 1
+        self.spent += 2
+        null, conditional = self._own.evaluate(torch.cat([x, x]), tau, self.stage, self._own.pair).chunk(2)
         return null, conditional
 
     def weak(self, x: Tensor, tau: float) -> Tensor:
         if self._weak is None:
             raise UsageError("this guidance needs a second, weaker run")
-        return self._evaluate(self._weak, x, tau, self._weak.conditional)
+        self.spent += 1
+        return self._weak.evaluate(x, tau, self.stage, self._weak.conditional)
 
     def clean_estimate(self, x: Tensor, velocity: Tensor, tau: float) -> Tensor:
         return self._cascade.clean_estimate(x, velocity, tau, self.stage)
 
     def velocity_from_clean(self, x: Tensor, clean: Tensor, tau: float) -> Tensor:
         return self._cascade.velocity_from_clean(x, clean, tau, self.stage)
-
-    def _evaluate(self, asked: Conditions, x: Tensor, tau: float, condition: Condition) -> Tensor:
-        self.spent += 1
-        return asked.evaluate(x, tau, self.stage, condition)
 
 
 class StageField:

@@ -24,7 +24,8 @@ class Stage:
     """One resolution of the cascade; ``index`` 0 is the coarsest."""
 
     index: int
-    count: int
+    halvings: int
+    """How many times the full image is halved to reach this stage's resolution."""
     previous_end: float
     """Time p at which the coarser stage ended."""
     start: float
@@ -37,13 +38,13 @@ class Stage:
     """The network's time at tau = 0 and at tau = 1."""
 
     @property
-    def is_last(self) -> bool:
-        return self.index == self.count - 1
+    def count(self) -> int:
+        """Stages of the cascade."""
+        return self.index + 1 + self.halvings
 
     @property
-    def halvings(self) -> int:
-        """How many times the full image is halved to reach this stage's resolution."""
-        return self.count - 1 - self.index
+    def is_last(self) -> bool:
+        return not self.halvings
 
     def network_time(self, tau: Time) -> Time:
         """Network time T in [0, 1000) of `tau` in [0, 1]; floats and tensors alike."""
@@ -67,7 +68,8 @@ def make_stages(count: int, gain: float) -> tuple[Stage, ...]:
     alphas = [1 / (p + (1 - p) * gain) if index else 1.0 for index, p in enumerate(previous)]
     starts = [alpha * p for alpha, p in zip(alphas, previous, strict=True)]
     windows = _windows([end - start for start, end in zip(starts, ends, strict=True)])
-    return tuple(Stage(i, count, previous[i], starts[i], ends[i], alphas[i], windows[i]) for i in range(count))
+    halvings = [count - 1 - index for index in range(count)]
+    return tuple(Stage(i, halvings[i], previous[i], starts[i], ends[i], alphas[i], windows[i]) for i in range(count))
 
 
 def _windows(lengths: list[float]) -> list[tuple[float, float]]:

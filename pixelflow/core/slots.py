@@ -114,7 +114,13 @@ class Slot:
         if isinstance(value, dict):
             if self.usual is not None and "type" not in value:
                 value = {"type": self.usual, **value}
-            return self._known(value)
+            known, name = registry.of_kind(self.kind), value.get("type")
+            if isinstance(name, str) and name in known:
+                return value
+            if name is None:
+                names = ", ".join(known)
+                raise PydanticCustomError("slot_type_missing", "needs 'type', one of: {known}", {"known": names})
+            return stand_in(self.kind, value) or self._refused(name, known)
         if value is None or isinstance(value, (bool, int, float, list, tuple)):
             raise problem(f"needs the name of a {self.kind}, or a block with 'type', not {shown(value)}")
         return value if isinstance(value, Absent) else self._handed_over(value)
@@ -129,19 +135,6 @@ class Slot:
         if not isinstance(found, (ComponentParams, dict)) or kind != self.kind:
             raise problem(f"needs the name of a {self.kind}, or a block with 'type', not {shown(value)}")
         return found
-
-    def _known(self, block: dict[str, object]) -> Block:
-        """The block, if its type is registered, or what may stand in for it."""
-        known, name = registry.of_kind(self.kind), block.get("type")
-        if isinstance(name, str) and name in known:
-            return block
-        if name is None:
-            raise PydanticCustomError(
-                "slot_type_missing",
-                "needs 'type', one of: {known}",
-                {"known": ", ".join(known)},
-            )
-        return stand_in(self.kind, block) or self._refused(name, known)
 
     def _refused(self, name: object, known: Iterable[str]) -> NoReturn:
         near = difflib.get_close_matches(str(name), known, n=1)

@@ -174,15 +174,6 @@ class ExperimentSpec(Settings):
             )
 
     @model_validator(mode="after")
-    def _phases_in_order(self) -> ExperimentSpec:
-        starts = [phase.start for phase in self.training.phases]
-        if starts != sorted(set(starts)):
-            raise problem(
-                f"start at {', '.join(map(str, starts))}: each must start after the former", "training", "phases"
-            )
-        return self
-
-    @model_validator(mode="after")
     def _fits_together(self) -> ExperimentSpec:
         stages = problem.within(("cascade",), self.cascade.count, self.image)
         patches = problem.within(("cascade",), self.cascade.patches, self.image)
@@ -196,6 +187,10 @@ class ExperimentSpec(Settings):
         batch, parts = self.training.batch_size, self.training.grad_accumulation
         if batch % parts:
             raise problem(f"{parts} does not divide the batch size {batch}", "training", "grad_accumulation")
+        starts = [phase.start for phase in self.training.phases]
+        if starts != sorted(set(starts)):
+            told = f"start at {', '.join(map(str, starts))}: each must start after the former"
+            raise problem(told, "training", "phases")
         return self
 
     def _check_aspect(self) -> None:

@@ -30,11 +30,6 @@ class StageGroup:
     clean: Tensor
     """(n c h_s w_s) the clean images at the stage's resolution"""
 
-    def at(self, chosen: slice) -> StageGroup:
-        """Some of the images."""
-        own = (self.members, self.tau, self.states, self.targets, self.clean)
-        return StageGroup(self.stage, *(part[chosen] for part in own))
-
 
 @dataclass(frozen=True)
 class Origin:
@@ -68,11 +63,12 @@ class Work:
         befores = [0, *accumulate(len(group.members) for group in self.groups)]
         parts = []
         for first in range(count):
-            own = [
-                group.at(slice((first - before) % count, None, count))
-                for group, before in zip(self.groups, befores, strict=False)
-            ]
-            kept = [group for group in own if len(group.members)]
+            kept = []
+            for group, before in zip(self.groups, befores, strict=False):
+                own = slice((first - before) % count, None, count)
+                if len(group.members[own]):
+                    images = (group.members, group.tau, group.states, group.targets, group.clean)
+                    kept.append(StageGroup(group.stage, *(part[own] for part in images)))
             parts.append(replace(self, groups=kept))
         return [part for part in parts if part.groups]
 

@@ -50,24 +50,20 @@ def write_png(path: Path, picture: Image.Image) -> None:
 
 
 def grid(
-    images: Tensor, titles: Sequence[str] | None = None, columns: int | None = None, cell: int = CELL
+    images: Tensor | Sequence[Tensor],
+    titles: Sequence[str] | None = None,
+    columns: int | None = None,
+    cell: int = CELL,
 ) -> Image.Image:
-    """Images (b c h w) row by row, each with its title below; by default about as high as wide.
+    """Images (b c h w), or (c h w) of any sizes, each in the middle of a cell with its title below.
 
     Args:
+        columns: of cells, which are filled row by row; by default the grid is about as high as wide.
         cell: smaller images are enlarged until their shorter side has this many pixels.
     """
-    return mixed_grid(list(images), titles, columns, cell)
-
-
-def mixed_grid(
-    images: Sequence[Tensor], titles: Sequence[str] | None = None, columns: int | None = None, cell: int = CELL
-) -> Image.Image:
-    """`grid` of images (c h w) of any sizes, each in the middle of its cell."""
     height, width = (sum(image.shape[axis] for image in images) / len(images) for axis in (-2, -1))
     columns = columns or max(1, round(math.sqrt(len(images) * height / width)))
-    least = min(min(image.shape[-2:]) for image in images)
-    factor = _factor(least, least, cell)
+    factor = math.ceil(max(1.0, *(cell / min(image.shape[-2:]) for image in images)))
     cells = [_enlarged(image[None], factor)[0] for image in images]
     rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
     return _sheet(rows, below=titles)
@@ -95,7 +91,7 @@ def filmstrip(
         rows: names of the images, written before their rows.
     """
     height, width = stages[-1].shape[-2:]
-    factor = _factor(height, width, CELL)
+    factor = max(1, math.ceil(CELL / min(height, width)))
     titles = titles or [f"{stage.shape[-2]} x {stage.shape[-1]}" for stage in stages]
     shown = list(zip(titles, stages, strict=True))
     if clean:
@@ -104,10 +100,6 @@ def filmstrip(
     columns = [_enlarged(images, factor * height // images.shape[-2]) for _, images in shown]
     cells = [list(row) for row in zip(*columns, strict=True)]
     return _sheet(cells, above=[title for title, _ in shown], left=rows)
-
-
-def _factor(height: int, width: int, cell: int) -> int:
-    return max(1, math.ceil(cell / min(height, width)))
 
 
 def _enlarged(images: Tensor, factor: int) -> list[Image.Image]:

@@ -68,16 +68,16 @@ def read(paths: Sequence[Path], keep: Callable[[str, Tensor], Tensor]) -> dict[s
         for index, file in enumerate(files):
             for name in file.keys():  # noqa: SIM118 - no dictionary
                 holders.setdefault(name, []).append(index)
-        return {name: keep(name, _joined([files[i].get_tensor(name) for i in own])) for name, own in holders.items()}
+        kept = dict[str, Tensor]()
+        for name, own in holders.items():
+            shares = [files[index].get_tensor(name) for index in own]
+            kept[name] = keep(name, shares[0] if len(shares) == 1 else torch.cat(shares))
+        return kept
 
 
 def sha256(path: Path) -> str:
     with opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _joined(shares: Sequence[Tensor]) -> Tensor:
-    return shares[0] if len(shares) == 1 else torch.cat(list(shares))
 
 
 def _separate(named: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ The loop knows an `Engine` alone: it wraps what is trained, and says what of a t
 from __future__ import annotations
 
 import inspect
+import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -69,6 +70,11 @@ class Engine:
     def part(self, wrapped: nn.Module, index: int, parts: int) -> Iterator[None]:
         """Within, one part of a step runs forward and backward; after the last, gradients are means over all."""
         yield
+
+    def clip(self, parameters: Iterable[nn.Parameter], largest: float | None) -> float:
+        """Scale the gradient down to the largest norm; returns its norm before that."""
+        norm = nn.utils.clip_grad_norm_(parameters, math.inf if largest is None else largest)
+        return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
 
     def cut(self, whole: Tensor) -> Tensor:
         """The share of a parameter, or of what belongs to one, that this process holds; on its device."""

@@ -13,7 +13,7 @@ from pixelflow.core import seeds
 from pixelflow.core.fields import field_of
 from pixelflow.core.interfaces import BadSample, Dataset, Sample
 from pixelflow.core.spec import ExperimentSpec
-from pixelflow.generation.pictures import CAPTION_CELL, CELL, mixed_grid
+from pixelflow.generation.pictures import CAPTION_CELL, CELL, grid
 from pixelflow.system.errors import DataError
 
 _NAMED = 5
@@ -69,7 +69,7 @@ class Look:
         """The first images with their titles; raises DataError if none can be read."""
         if not self.images:
             raise DataError(f"none of the {self.looked_at} pictures looked at can be read; {self.lines()[-1]}")
-        return mixed_grid(self.images, self.titles, cell=CAPTION_CELL if self.are_captioned else CELL)
+        return grid(self.images, self.titles, cell=CAPTION_CELL if self.are_captioned else CELL)
 
 
 def look(spec: ExperimentSpec, dataset: Dataset, most: int, shown: int) -> Look:

@@ -25,8 +25,7 @@ from pixelflow.training.evaluations import Evaluations
 from pixelflow.training.held_out import HeldOutLoss, trained_on
 from pixelflow.training.initial import Inherited, former_run, inherit
 from pixelflow.training.loader import Batch, batches
-from pixelflow.training.objective import WorkMaker, dealt, stages_at, taught_labels, teacher_of
-from pixelflow.training.optimizer import clip_gradients
+from pixelflow.training.objective import WorkMaker, taught_labels, teacher_of
 from pixelflow.training.previews import Previews
 from pixelflow.training.rates import rate_at
 from pixelflow.training.reporting import Progress, make_progress
@@ -169,8 +168,7 @@ class Trainer:
 
     def _share(self, step: int) -> list[int]:
         """The places of this process's images in the batch of a step."""
-        stages = stages_at(step, self.settings.batch_size, self.spec)
-        return dealt(stages, self.parallel.rank, self.parallel.size).tolist()
+        return self.work.deal(step, self.settings.batch_size)[1].tolist()
 
     def _read(self, stream: Iterator[Batch]) -> Batch:
         """The next batch; what keeps one process from it, or a signal to one, ends all at the same step."""
@@ -199,7 +197,7 @@ class Trainer:
         # For dropout within a network, the one thing that is drawn by process.
         torch.manual_seed(seeds.derive(self.spec.seed, "network", self.parallel.rank, step))
         losses, counts = self._backward(self.work(batch, step), len(batch))
-        norm = state.engine.whole(clip_gradients(state.trained.values(), self.settings.max_grad_norm)).item()
+        norm = state.engine.clip(state.trained.values(), self.settings.max_grad_norm)
         if not all(map(math.isfinite, (*losses, norm))):
             what = "gradient" if all(map(math.isfinite, losses)) else "loss"
             raise self._non_finite(
@@ -207,8 +205,8 @@ class Trainer:
             )
         self._is_whole = False
         state.optimizer.step(rate_at(step, self.settings))
-        state.ema.update(step)
-        state.power.update(step)
+        for average in state.averages:
+            average.update(step)
         state.step += 1
         state.window.add(losses, counts, norm, time.perf_counter() - began)
         self._is_whole = True

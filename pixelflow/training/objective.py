@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -114,8 +115,9 @@ class WorkMaker:
         taught: Match | None = None,
     ) -> None:
         self._model, self._teacher, self._taught = model, teacher, taught
-        self._spec, self._seed = spec, spec.seed
+        self._seed = spec.seed
         self._parallel = parallel or Parallel(model.device)
+        self.deal = Deal(spec, self._parallel)
         self._times = spec.objective.times.build()
         self._dropout = spec.objective.condition_dropout
         self._is_mixed = spec.image.max_aspect is not None
@@ -126,14 +128,16 @@ class WorkMaker:
         Raises:
             DataError: a conditioner reads what the data do not have.
         """
-        parallel = self._parallel
-        count = len(batch) * parallel.size
-        stages = stages_at(step, count, self._spec)
-        own = dealt(stages, parallel.rank, parallel.size)
+        count = len(batch) * self._parallel.size
+        stages, own = self.deal(step, count)
         tau = self._times.sample(count, seeds.generator(self._seed, "times", 0, step))
         dropped = torch.rand(count, generator=seeds.generator(self._seed, "dropout", 0, step)) < self._dropout
         images = [SizeGroup(own.members, own.images.to(self._model.device, non_blocking=True)) for own in batch.groups]
-        sizes = self._sizes(batch, stages)
+        if self._is_mixed:
+            sizes = self._mixed(batch, own)
+        else:
+            height, width = batch.groups[0].images.shape[2:]
+            sizes = {(height, width): torch.arange(count)}
         groups = [
             group
             for stage in reversed(self._model.cascade.stages)
@@ -143,16 +147,12 @@ class WorkMaker:
         taught = [] if self._teacher is None else self._teacher.prepare(self._to_teach(batch), dropped[own])
         return Work(groups, conditions, taught, Origin(count, self._seed, step, own))
 
-    def _sizes(self, batch: Batch, stages: Tensor) -> dict[Size, Tensor]:
+    def _mixed(self, batch: Batch, own: Tensor) -> dict[Size, Tensor]:
         """The sizes in the whole batch, small ones first, and the places (n) of their images, ascending."""
-        if not self._is_mixed:
-            return {_size(batch.groups[0]): torch.arange(len(batch) * self._parallel.size)}
-        own = [(size, place) for group in batch.groups for size in [_size(group)] for place in group.members.tolist()]
         of_all = dict[Size, list[int]]()
-        for rank, theirs in enumerate(self._parallel.gather(own)):
-            places = dealt(stages, rank, self._parallel.size).tolist()
-            for size, place in theirs:
-                of_all.setdefault(size, []).append(places[place])
+        here = [(tuple(group.images.shape[2:]), own[group.members].tolist()) for group in batch.groups]
+        for (height, width), places in chain.from_iterable(self._parallel.gather(here)):
+            of_all.setdefault((height, width), []).extend(places)
         ordered = sorted(of_all, key=lambda size: (math.prod(size), size))
         return {size: torch.tensor(sorted(of_all[size])) for size in ordered}
 
@@ -177,7 +177,7 @@ class WorkMaker:
 
         Noise comes from one stream a stage, whatever the sizes, and for the images of all processes.
         """
-        device, own = self._model.device, {_size(group): group for group in images}
+        device, own = self._model.device, {tuple(group.images.shape[2:]): group for group in images}
         generator = seeds.generator(self._seed, "noise", 0, step, stage.index, device=device)
         for size, places in sizes.items():
             places = places[chosen[places]]
@@ -193,24 +193,20 @@ class WorkMaker:
                 yield StageGroup(stage, members.to(device), own_tau, states, targets, clean)
 
 
-def _size(group: SizeGroup) -> Size:
-    """Height and width."""
-    height, width = group.images.shape[2:]
-    return height, width
+class Deal:
+    """Which stage each image of a step's batch is trained on, and in which process."""
 
+    def __init__(self, spec: ExperimentSpec, parallel: Parallel) -> None:
+        self._shares, self._seed = spec.objective.stage_mix or (1.0,) * spec.stages, spec.seed
+        self._parallel = parallel
 
-def stages_at(step: int, count: int, spec: ExperimentSpec) -> Tensor:
-    """The stages (b) of a step's whole batch of `count` images."""
-    shares = spec.objective.stage_mix or (1.0,) * spec.stages
-    return stages_of(count, shares, seeds.generator(spec.seed, "stages", 0, step))
+    def __call__(self, step: int, count: int) -> tuple[Tensor, Tensor]:
+        """The stages (b) of a whole batch of `count` images, and the places (b/size), ascending, of this process's.
 
-
-def dealt(stages: Tensor, rank: int, size: int) -> Tensor:
-    """The places (b/size), ascending, of a process's images in a batch with these stages (b).
-
-    Dealt out stage by stage, so that every process has as much to compute: the finest stage is most of it.
-    """
-    return stages.argsort(stable=True)[rank::size].sort().values
+        Dealt out stage by stage, so that every process has as much to compute: the finest stage is most of it.
+        """
+        stages = stages_of(count, self._shares, seeds.generator(self._seed, "stages", 0, step))
+        return stages, stages.argsort(stable=True)[self._parallel.rank :: self._parallel.size].sort().values
 
 
 def stages_of(count: int, shares: Sequence[float], generator: torch.Generator) -> Tensor:

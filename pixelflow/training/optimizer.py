@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -95,8 +94,3 @@ def hidden_matrices(model: nn.Module) -> frozenset[str]:
         for name, module in modules.items()
         if isinstance(module, nn.Linear) and module not in ends
     )
-
-
-def clip_gradients(parameters: Iterable[nn.Parameter], largest: float | None) -> Tensor:
-    """Scale the gradient down to the largest norm; returns its norm before that (a scalar)."""
-    return torch.nn.utils.clip_grad_norm_(parameters, math.inf if largest is None else largest)

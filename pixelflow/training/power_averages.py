@@ -28,8 +28,6 @@ class PowerAverages:
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Join the weights that `step` (0, 1, ...) has produced."""
-        if not self.parts:
-            return
         weights = [self._local(self._weights[name]) for name in self._floating]
         for length, average in zip(self._lengths, self.parts.values(), strict=True):
             torch._foreach_lerp_(

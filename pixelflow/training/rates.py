@@ -6,53 +6,33 @@ A spec alone decides on the rates, so that a run that is resumed, from whichever
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
 
-from pixelflow.core.training_settings import TrainingSpec
+from pixelflow.core.training_settings import PhaseSpec, TrainingSpec
 from pixelflow.system.errors import UsageError
 
 _SETTINGS = ("steps", "learning_rate", "warmup", "lr_schedule", "decay_end", "phases")
 
 
-@dataclass(frozen=True)
-class _Course:
-    """The rate between two changes; steps are counted from 0."""
-
-    start: int
-    before: float
-    """Rate from which the warm-up rises."""
-    rate: float
-    warmup: int
-    schedule: str
-    end: int
-    """Where a cosine has fallen to 0."""
-
-    def at(self, step: int) -> float:
-        done = step - self.start
-        if done < self.warmup:
-            return self.before + (self.rate - self.before) * (done + 1) / self.warmup
-        if self.schedule == "constant":
-            return self.rate
-        progress = (done - self.warmup) / max(1, self.end - self.start - self.warmup)
-        return self.rate * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-
-
 def rate_at(step: int, training: TrainingSpec) -> float:
     """The learning rate of step 0, 1, ...: a linear warm-up, then constant, or half a cosine towards 0, by phases."""
-    return [course for course in _courses(training) if course.start <= step][-1].at(step)
+    course, start, end = _course(step, training)
+    before = rate_at(start - 1, training) if start else 0.0
+    rate = before if course.learning_rate is None else course.learning_rate
+    done = step - start
+    if done < course.warmup:
+        return before + (rate - before) * (done + 1) / course.warmup
+    if course.lr_schedule == "constant":
+        return rate
+    progress = (done - course.warmup) / max(1, end - start - course.warmup)
+    return rate * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
-def _courses(training: TrainingSpec) -> Iterator[_Course]:
-    starts = [*(phase.start for phase in training.phases), training.steps]
-    end = training.decay_end or starts[0]
-    course = _Course(0, 0.0, training.learning_rate, training.warmup, training.lr_schedule, end)
-    yield course
-    for phase, following in zip(training.phases, starts[1:], strict=True):
-        before = course.at(phase.start - 1)
-        rate = before if phase.learning_rate is None else phase.learning_rate
-        course = _Course(phase.start, before, rate, phase.warmup, phase.lr_schedule, phase.decay_end or following)
-        yield course
+def _course(step: int, training: TrainingSpec) -> tuple[TrainingSpec | PhaseSpec, int, int]:
+    """The settings that hold in a step, the step from which on they do, and where a cosine has fallen to 0."""
+    begun = [phase for phase in training.phases if phase.start <= step]
+    following = [*(phase.start for phase in training.phases if phase.start > step), training.steps]
+    course, start = (begun[-1], begun[-1].start) if begun else (training, 0)
+    return course, start, course.decay_end or following[0]
 
 
 def refuse_other_past(run: object, before: TrainingSpec, now: TrainingSpec, done: int) -> None:
@@ -80,14 +60,14 @@ def refuse_other_past(run: object, before: TrainingSpec, now: TrainingSpec, done
 
 def advice(before: TrainingSpec, done: int) -> str:
     """Overrides with which a run goes on after `done` steps at its first rate, and the course before stays."""
-    current = [course for course in _courses(before) if course.start < done][-1]
+    current, _, end = _course(done - 1, before)
     phases = [phase.model_dump(exclude_defaults=True) for phase in before.phases if phase.start < done]
     keeps = ""
-    if current.schedule == "cosine" and current.end != done:
+    if current.lr_schedule == "cosine" and end != done:
         if phases:
-            phases[-1]["decay_end"] = current.end
+            phases[-1]["decay_end"] = end
         else:
-            keeps = f"training.decay_end={current.end} "
+            keeps = f"training.decay_end={end} "
     phases.append({"start": done, "learning_rate": before.learning_rate, "lr_schedule": "cosine"})
     shown = ("{" + ", ".join(f"{name}: {value}" for name, value in phase.items()) + "}" for phase in phases)
     return f"{keeps}'training.phases=[{', '.join(shown)}]'"

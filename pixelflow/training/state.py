@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -94,6 +94,11 @@ class TrainState:
         optimizer = make_optimizer(model, training, own_weights(objective), engine.whole, engine.cut)
         power = PowerAverages(model, training.power_ema.lengths if training.power_ema else (), engine.local)
         return cls(model, ema, power, objective, optimizer, engine, wrapped, form, is_compiled=is_compiled)
+
+    @cached_property
+    def averages(self) -> Sequence[Ema | PowerAverages]:
+        """What follows the weights after every step."""
+        return [self.ema, self.power] if self.power.parts else [self.ema]
 
     @cached_property
     def trained(self) -> dict[str, nn.Parameter]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pixelflow.core.schedule import Stage
 from pixelflow.generation.editing import Edit
-from pixelflow.generation.pictures import filmstrip, mixed_grid
+from pixelflow.generation.pictures import filmstrip, grid
 from pixelflow.generation.result import Drawing, Result
 from pixelflow.generation.run import Run
 from pixelflow.system.errors import StoppedError
@@ -143,7 +143,7 @@ def varied_grid(
             drawn = replace(one, count=1).drawing(run).draw()
             images.append(drawn.images[0])
             titles.append(f"{across[0]} {value}" + (f", {down[0]} {below}" if below else ""))
-        yield mixed_grid(images, titles, len(across[1])), f"{len(images)} of {len(across[1]) * max(1, len(down[1]))}"
+        yield grid(images, titles, len(across[1])), f"{len(images)} of {len(across[1]) * max(1, len(down[1]))}"
 
 
 def titled(result: Result) -> list[tuple[Image, str]]:

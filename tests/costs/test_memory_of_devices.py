@@ -23,7 +23,7 @@ from pixelflow.system.parallel import Parallel
 from pixelflow.system.stopping import StopSignals
 from pixelflow.training.loader import batches
 from pixelflow.training.loop import Trainer
-from pixelflow.training.objective import dealt, stages_at
+from pixelflow.training.objective import Deal
 from tests.conftest import make_spec
 from tests.costs.test_planning import PAPER, copies_of_cpus
 from tests.training.test_distributed import free_port
@@ -41,7 +41,7 @@ def peak(spec: ExperimentSpec, folder: Path, parallel: Parallel) -> int:
     spec = resolve(spec, data)
     size = spec.training.batch_size
     stream = batches(data, batch_size=size, seed=spec.seed, workers=0, first_step=0, bad_images=0,
-                     share=lambda step: dealt(stages_at(step, size, spec), parallel.rank, parallel.size))  # fmt: skip
+                     share=lambda step: Deal(spec, parallel)(step, size)[1].tolist())  # fmt: skip
     read = [next(stream) for _ in range(STEPS)]
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
         trainer = Trainer(RunFolder.create(folder, spec, data.classes), spec, data, parallel, StopSignals())

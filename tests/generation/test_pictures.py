@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pixelflow.generation.pictures import columns_of, filmstrip, grid, mixed_grid, to_pil, to_uint8
+from pixelflow.generation.pictures import columns_of, filmstrip, grid, to_pil, to_uint8
 
 
 def test_bytes_are_clipped_and_rounded():
@@ -102,7 +102,7 @@ def test_a_filmstrip_names_its_rows():
 
 
 def test_images_of_several_sizes_lie_in_the_middle_of_their_cells():
-    sheet = np.asarray(mixed_grid([-torch.ones(1, 64, 64), -torch.ones(1, 64, 128)], columns=2))[..., 0]
+    sheet = np.asarray(grid([-torch.ones(1, 64, 64), -torch.ones(1, 64, 128)], columns=2))[..., 0]
     assert sheet.shape == (76, 6 + 2 * 134)
     assert [sheet[30, x] for x in (6 + 10, 6 + 40, 6 + 100, 6 + 134 + 1)] == [255, 0, 255, 0]
 

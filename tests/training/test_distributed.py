@@ -27,7 +27,7 @@ from pixelflow.system.errors import UsageError
 from pixelflow.system.parallel import Parallel
 from pixelflow.system.stopping import StopSignals
 from pixelflow.training.loader import batches
-from pixelflow.training.objective import WorkMaker, dealt, stages_at, stages_of
+from pixelflow.training.objective import Deal, WorkMaker
 from pixelflow.training.session import train
 from pixelflow.training.state import TrainState
 from tests import processes
@@ -196,10 +196,11 @@ def test_what_an_objective_draws_is_an_images_own(tmp_path):
     for size, parts in ((1, 1), (1, 2), (2, 1), (4, 2)):
         of_image = {}
         for rank in range(size):
-            mine = dealt(stages_at(0, 8, spec), rank, size).tolist()
+            make = WorkMaker(model, spec, Parallel(torch.device("cpu"), rank, size))
+            mine = make.deal(0, 8)[1].tolist()
             share = {0: mine}.__getitem__
             batch = next(batches(data, batch_size=8, seed=3, workers=0, first_step=0, bad_images=0, share=share))
-            work = WorkMaker(model, spec, Parallel(torch.device("cpu"), rank, size))(batch, 0)
+            work = make(batch, 0)
             for part in work.parts(parts):
                 numbers = part.drawn("more", lambda count, generator: torch.rand(count, 2, generator=generator))
                 for group, own in zip(part.groups, numbers, strict=True):
@@ -214,9 +215,11 @@ def test_what_an_objective_draws_is_an_images_own(tmp_path):
 @pytest.mark.parametrize("size", [1, 2, 4, 8])
 def test_every_process_has_an_even_share_of_every_stage(size):
     """So that none waits for one that has more of the finest stage, which is most of the work."""
-    for seed in range(20):
-        stages = stages_of(64, (1.0, 1.0, 1.0, 0.5), torch.Generator().manual_seed(seed))
-        shares = [dealt(stages, rank, size) for rank in range(size)]
+    spec = make_spec("image.size=32", "cascade={stages: 4, patch: 2}", "objective.stage_mix=[1, 1, 1, 0.5]")
+    deals = [Deal(spec, Parallel(torch.device("cpu"), rank, size)) for rank in range(size)]
+    for step in range(20):
+        (stages, *others), shares = zip(*(deal(step, 64) for deal in deals), strict=True)
+        assert all(torch.equal(stages, other) for other in others)
         assert torch.equal(torch.cat(shares).sort().values, torch.arange(64)), "each image once"
         for stage in range(4):
             counts = [int((stages[own] == stage).sum()) for own in shares]

@@ -6,10 +6,11 @@ from torch import nn
 
 from pixelflow.core.assembly import build_model
 from pixelflow.runs.ema import Ema
+from pixelflow.system.engines import Engine
+from pixelflow.system.parallel import Parallel
 from pixelflow.training.muon import Muon
 from pixelflow.training.optimizer import (
     Optimizer,
-    clip_gradients,
     hidden_matrices,
     make_optimizer,
 )
@@ -20,7 +21,7 @@ from tests.conftest import make_spec
 def test_gradients_are_clipped_to_the_norm(largest, after):
     layer = nn.Linear(2, 1, bias=False)
     layer.weight.grad = torch.tensor([[3.0, 4.0]])
-    assert clip_gradients(layer.parameters(), largest).item() == pytest.approx(5)
+    assert Engine(Parallel(torch.device("cpu"))).clip(layer.parameters(), largest) == pytest.approx(5)
     assert layer.weight.grad.norm().item() == pytest.approx(after, rel=1e-5)
 
 
