@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pixelflow.cli.tables import quantity
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.core.spec_files import read_spec
 from pixelflow.costs.memory import Devices, Fit, drawing_flop, fits
+from pixelflow.system.tables import quantity
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "planning.md"

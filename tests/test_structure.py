@@ -41,7 +41,7 @@ SWEEP_LAYERS = ("executors", "points", "work", "report")
 LONGEST_FILE = 350
 LIGHT = (
     *(["core", "kinds"], ["core", "version"]),
-    *(["system", "errors"], ["system", "printing"], ["system", "terminal"]),
+    *(["system", "errors"], ["system", "printing"], ["system", "tables"], ["system", "terminal"]),
 )
 HEAVY = {"torch", "torchvision", "torchdiffeq", "numpy", "scipy", "sklearn", "cleanfid", "transformers", "xformers",
          "open_clip", "PIL", "rich", "einops", "safetensors", "pluggy", "yaml", "pydantic"}  # fmt: skip

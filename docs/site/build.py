@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import notebook
 import reference
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +34,7 @@ def collected(folder: Path) -> Path:
     for name, text in reference.pages().items():
         (folder / "reference" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "reference" / name).write_text(text)
+    notebook.write(folder / "docs" / "tutorial.ipynb")
     (folder / "index.md").write_text(index(folder))
     return folder
 

@@ -17,6 +17,8 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphin
 root_doc = "index"
 html_theme = "furo"
 html_title = f"pixelflow {__version__}"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_show_sphinx = False
 html_copy_source = False
 suppress_warnings = ["ref.python"]  # what two modules offer is found in both
@@ -30,6 +32,7 @@ autodoc_class_signature = "mixed"
 toc_object_entries_show_parents = "hide"
 
 _FENCE = re.compile(r"^```(\w+) [\w .]+$", re.MULTILINE)
+_SHAPE = re.compile(r"^(\s*(?:[\w, ]+: )?)\((\w)\)")
 _FOLDER = re.compile(r"\[([^\]]+)\]\(([^)#:]+)\)")
 
 
@@ -41,8 +44,15 @@ def _read(app: object, name: str, source: list[str]) -> None:
         is_page = (page / found[2]).is_file()
         return found[0] if is_page else f"`{found[1].strip('`')}`"
 
-    source[0] = _FOLDER.sub(link, _FENCE.sub(r"```\1", source[0]))
+    text = source[0].replace("tutorial.ipynb)", "tutorial.md)")
+    source[0] = _FOLDER.sub(link, _FENCE.sub(r"```\1", text))
+
+
+def _shapes(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """A shape such as (b) at the beginning is no item of a list."""
+    lines[:] = [_SHAPE.sub(r"\1\\(\2)", line) for line in lines]
 
 
 def setup(app: object) -> None:
     app.connect("source-read", _read)  # type: ignore[attr-defined]
+    app.connect("autodoc-process-docstring", _shapes, priority=400)  # type: ignore[attr-defined]  # before napoleon

@@ -102,7 +102,7 @@ def _of(kind: str) -> dict[str, type[Component]]:
 
 
 def _of_kind(kind: kinds.Kind) -> Iterator[str]:
-    yield from (f"# {kind.name.capitalize()}s" if kind.name != "times" else "# Times", "")
+    yield from (f"# {kind.name.capitalize()}{'' if kind.name in ('times', 'guidance') else 's'}", "")
     yield f"{kind.title.capitalize()}. Chosen by `{kind.slot}`; its interface and how to write one: "
     yield f"[{kind.name}](../../docs/kinds/{kind.name}.md)."
     for name, cls in _of(kind.name).items():

@@ -22,8 +22,8 @@ from pixelflow.cli.arguments import (
     Steps,
     Weights,
 )
-from pixelflow.cli.tables import percent, quantity, table
 from pixelflow.system.errors import UsageError
+from pixelflow.system.tables import percent, quantity, table
 from pixelflow.system.terminal import tell
 
 if TYPE_CHECKING:

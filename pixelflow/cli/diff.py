@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pixelflow.cli import completing
-from pixelflow.cli.tables import table
+from pixelflow.system.tables import table
 from pixelflow.system.terminal import tell
 
 

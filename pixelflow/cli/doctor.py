@@ -12,8 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pixelflow.cli.tables import quantity
 from pixelflow.core.version import __version__
+from pixelflow.system.tables import quantity
 from pixelflow.system.terminal import tell
 
 if TYPE_CHECKING:

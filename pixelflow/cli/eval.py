@@ -23,7 +23,7 @@ from pixelflow.cli.arguments import (
     Weights,
 )
 from pixelflow.cli.progress import bars
-from pixelflow.cli.tables import table
+from pixelflow.system.tables import table
 from pixelflow.system.terminal import say, tell
 
 if TYPE_CHECKING:

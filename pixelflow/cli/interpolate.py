@@ -34,6 +34,10 @@ def interpolate(
         str | None, typer.Option(help="Classes of the ends by name or number, e.g. 3,7; by default the first.")
     ] = None,
     prompt: Annotated[list[str] | None, typer.Option(help="A caption; once for each end.")] = None,
+    negative: Annotated[list[str] | None, typer.Option(help="What guidance leads away from.")] = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Size of the images; by default the spec's.")
+    ] = None,
     frames: Annotated[int, typer.Option(min=1, max=1000, help="From one end to the next.")] = 16,
     loop: Annotated[bool, typer.Option("--loop", help="Lead from the last end to the first again.")] = False,
     fps: Annotated[float, typer.Option(min=0.1, max=100, help="Frames a second.")] = 12,
@@ -50,7 +54,7 @@ def interpolate(
     from pixelflow.generation.animation import check_ending, write_frames
     from pixelflow.generation.interpolation import between
     from pixelflow.generation.run import Run
-    from pixelflow.generation.settings import changed_sampling
+    from pixelflow.generation.settings import changed_sampling, read_size
     from pixelflow.generation.written import sampling_changes
     from pixelflow.system.errors import UsageError
     from pixelflow.system.files import check_free
@@ -70,6 +74,10 @@ def interpolate(
         given["labels"] = [labels] if labels in opened.classes else [one.strip() for one in labels.split(",")]
     if prompt:
         given["prompts"] = prompt
+    if negative:
+        given["negatives"] = negative
+    if size is not None:
+        given["size"] = read_size(size)
     drawn = between(opened, seeds=ends, frames=frames, loop=loop, **given).draw()
     write_frames(out, drawn.images, drawn.titles, fps)
     tell(f"{out}: {len(drawn)} frames")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pixelflow.cli import completing
-from pixelflow.cli.tables import quantity
+from pixelflow.system.tables import quantity
 from pixelflow.system.terminal import tell
 
 

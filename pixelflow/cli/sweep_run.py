@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pixelflow.cli import completing
-from pixelflow.cli.tables import duration, percent, quantity, table
+from pixelflow.system.tables import duration, percent, quantity, table
 from pixelflow.system.terminal import say, tell
 
 if TYPE_CHECKING:

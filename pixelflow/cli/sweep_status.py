@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pixelflow.cli.tables import table
+from pixelflow.system.tables import table
 from pixelflow.system.terminal import tell
 
 if TYPE_CHECKING:

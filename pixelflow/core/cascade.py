@@ -57,7 +57,7 @@ class Cascade:
         Args:
             y: clean images at the stage's resolution (b c h w).
             noise: white, of the same shape.
-            tau: (b)
+            tau: one for each image (b).
 
         Returns:
             state x_tau and velocity target, both (b c h w)

@@ -25,3 +25,13 @@ def read_spec(path: Path, overrides: Sequence[str] = (), run: str | None = None)
     if run is not None:
         document = reading.override(document, [f"name={json.dumps(run)}"], f"--run {run}")
     return reading.validate(ExperimentSpec, document)
+
+
+def summary_of(spec: ExperimentSpec) -> str:
+    """The line that says that a spec is good, and what it is about."""
+    height, width = spec.image.size
+    stages, patches = spec.stages, "/".join(str(patch) for patch in dict.fromkeys(spec.patches))
+    return (
+        f"ok: {spec.name}, {height}x{width} pixels, {stages} stage{'s' * (stages > 1)}, patch {patches}, "
+        f"{spec.backbone.component.type_name()} on {spec.data.component.type_name()}"
+    )

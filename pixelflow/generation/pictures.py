@@ -22,7 +22,7 @@ _LINES = 6
 _GAP = 6
 _TEXT = 13
 _MARGIN = 128
-"""Width of the names before the rows."""
+"""Most width of the names before the rows."""
 _WIDEST = 20
 """Most columns of a grid that has one for each label or caption."""
 _PAPER, _INK = (255, 255, 255), (60, 60, 60)
@@ -81,6 +81,7 @@ def filmstrip(
     titles: Sequence[str] | None = None,
     clean: Sequence[Tensor] = (),
     rows: Sequence[str] | None = None,
+    cell: int = CELL,
 ) -> Image.Image:
     """One row an image, one column a stage (b c h_s w_s), all enlarged to the size of the last.
 
@@ -89,9 +90,10 @@ def filmstrip(
         clean: the clean images that the stages were heading for (b c h_s w_s), shown beside all states but the last,
             which is clean itself.
         rows: names of the images, written before their rows.
+        cell: as of a `grid`.
     """
     height, width = stages[-1].shape[-2:]
-    factor = max(1, math.ceil(CELL / min(height, width)))
+    factor = max(1, math.ceil(cell / min(height, width)))
     titles = titles or [f"{stage.shape[-2]} x {stage.shape[-1]}" for stage in stages]
     shown = list(zip(titles, stages, strict=True))
     if clean:
@@ -143,13 +145,13 @@ def _sheet(
     wrapped = [_wrapped(title, width) for title in below or ()]
     longest = max(map(len, wrapped), default=0)
     foot = (longest - 1) * _TEXT + line if longest else 0
-    places = _Places(width, height, line if above else 0, foot, _MARGIN if left else 0)
+    places = _Places(width, height, line if above else 0, foot, _margin(left or ()))
     sheet = Image.new("RGB", places.corner(len(rows), len(rows[0])), _PAPER)
     for index, title in enumerate(above or ()):
         x, y = places.corner(0, index)
         _write(sheet, title, (x, y - line), places.width)
     for index, name in enumerate(left or ()):
-        lines = _wrapped(name, _MARGIN - _GAP)[: max(1, height // _TEXT)]
+        lines = _wrapped(name, places.margin - _GAP)[: max(1, height // _TEXT)]
         top = places.corner(index, 0)[1] + (height - len(lines) * _TEXT - _GAP) / 2
         for number, text in enumerate(lines):
             _write(sheet, text, (0, top + number * _TEXT), places.margin)
@@ -161,6 +163,13 @@ def _sheet(
             for number, text in enumerate(next(titles, ())):
                 _write(sheet, text, (x, y + places.height + number * _TEXT), places.width)
     return sheet
+
+
+def _margin(names: Sequence[str]) -> int:
+    """Width of the names before the rows: no more than the longest needs."""
+    font = ImageFont.load_default(_TEXT)
+    widths = [math.ceil(font.getlength(name[:_MARGIN])) + 2 * _GAP for name in names]
+    return min(_MARGIN, max(widths, default=0))
 
 
 def _wrapped(title: str, width: int) -> list[str]:

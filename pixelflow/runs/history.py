@@ -98,11 +98,10 @@ class History:
         return self._found
 
     @property
-    def loss(self) -> float | None:
-        """The last one that was logged."""
+    def last(self) -> MetricsLine | None:
+        """The last line of losses."""
         self._catch_up()
-        body = None if self._losses is None else _parsed(self._losses)
-        return None if body is None else body.get("loss")
+        return None if self._losses is None else _parsed(self._losses)
 
     @property
     def position(self) -> Position:

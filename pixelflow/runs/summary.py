@@ -25,6 +25,8 @@ class Summary:
     """That its spec asks for."""
     loss: float | None = None
     """The last one that was logged."""
+    images_per_second: float | None = None
+    """Of training, as it was logged last."""
     evaluated: Evaluated | None = None
     """The last evaluation while training."""
     is_training: bool = False
@@ -55,12 +57,13 @@ def summary(path: Path, run: RunFolder | None = None) -> Summary:
     try:
         run = run or RunFolder(path)
         training = run.document.data.get("training", {})
-        evaluated = run.history.evaluated
+        evaluated, last = run.history.evaluated, run.history.last
         return Summary(
             path,
             step=max(checkpoint.steps(run.checkpoints), default=None),
             steps=training.get("steps"),
-            loss=run.history.loss,
+            loss=last.get("loss") if last else None,
+            images_per_second=last.get("images_per_second") if last else None,
             evaluated=evaluated[-1] if evaluated else None,
             is_training=is_training(run),
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pixelflow.generation.interpolation import between
 from pixelflow.generation.result import Drawing
 from pixelflow.generation.run import Run
 from pixelflow.generation.settings import read_size
@@ -41,9 +42,10 @@ class Choices:
         """Decided, not yet drawn; raises what `Run.prepare` raises, and UsageError for what the page cannot draw."""
         if not 1 <= self.count <= _MOST:
             raise UsageError(f"{self.count} images: the page draws 1 to {_MOST} at once; pixelflow sample draws more")
-        return run.prepare(**self._given(run), **more)
+        return run.prepare(**self.given(run), **more)
 
-    def _given(self, run: Run) -> dict[str, Any]:
+    def given(self, run: Run) -> dict[str, Any]:
+        """What `Run.prepare` is given."""
         texts = {key: getattr(self, key) or None for key in ("steps", "sampler", "guidance", "grid")}
         given: dict[str, Any] = {"seed": int(self.seed), "count": int(self.count), **sampling_changes(**texts)}
         if "label" in run.reads and self.labels:
@@ -73,21 +75,27 @@ class Choices:
 
     def command(self, path: Path, run: Run) -> str:
         """The line that draws the same images from a run that lies at `path`."""
-        words = ["pixelflow", "sample", str(path), "--step", str(run.step), "--weights", run.source.weights]
+        seeds = ["--seed", str(self.seed), "--count", str(self.count)]
+        return shlex.join(["pixelflow", "sample", str(path), *self.what(run), *seeds, *self.how()])
+
+    def what(self, run: Run) -> list[str]:
+        """Options of a command: the weights, and what is drawn."""
+        words = ["--step", str(run.step), "--weights", run.source.weights]
         if self.labels:
             words += ["--labels", ",".join(self.labels)]
         if "caption" in run.reads:
             words += [word for line in _lines(self.prompt) or [""] for word in ("--prompt", line)]
             words += [word for line in _lines(self.negative) for word in ("--negative", line)]
-        words += ["--seed", str(self.seed), "--count", str(self.count)]
-        for name in ("steps", "sampler", "guidance", "grid", "size"):
-            if getattr(self, name):
-                words += [f"--{name}", getattr(self, name)]
-        return shlex.join(words)
+        return words
+
+    def how(self) -> list[str]:
+        """Options of a command: the settings that are given."""
+        given = {name: getattr(self, name) for name in ("steps", "sampler", "guidance", "grid", "size")}
+        return [word for name, value in given.items() if value for word in (f"--{name}", value)]
 
     def python(self, path: Path, run: Run) -> str:
         """The lines that draw the same images."""
-        arguments = ", ".join(f"{key}={value!r}" for key, value in self._given(run).items())
+        arguments = ", ".join(f"{key}={value!r}" for key, value in self.given(run).items())
         opened = f"pixelflow.load({str(path)!r}, step={run.step}, weights={run.source.weights!r})"
         return f"import pixelflow\n\nrun = {opened}\nresult = run.draw({arguments})"
 
@@ -95,6 +103,40 @@ class Choices:
         """The order, as samples.json keeps it."""
         order = self.drawing(run).order
         return "" if order is None else json.dumps(order.model_dump(mode="json"), indent=1)
+
+
+@dataclass(frozen=True)
+class Way:
+    """From one image to another; what else is chosen holds for all of them."""
+
+    choices: Choices
+    seeds: str
+    """Of the ends, between commas."""
+    frames: int = 8
+    """From one end to the next."""
+    loop: bool = False
+
+    def drawing(self, run: Run, **more: Any) -> Drawing:
+        """As that of `Choices`; raises what `between` raises, and UsageError for what the page cannot draw."""
+        given = {key: value for key, value in self.choices.given(run).items() if key not in ("seed", "count")}
+        drawing = between(run, seeds=self._ends(), frames=self.frames, loop=self.loop, **given, **more)
+        if len(drawing.titles) > _MOST:
+            raise UsageError(
+                f"{len(drawing.titles)} frames: the page draws at most {_MOST}; pixelflow interpolate draws more"
+            )
+        return drawing
+
+    def _ends(self) -> list[int]:
+        try:
+            return [int(one) for one in self.seeds.split(",")]
+        except ValueError:
+            raise UsageError(f"seeds {self.seeds}: must be whole numbers between commas, such as 0,1,2") from None
+
+    def command(self, path: Path, run: Run) -> str:
+        """The line that draws the same frames."""
+        seeds = ["--seeds", ",".join(map(str, self._ends())), "--frames", str(self.frames)]
+        options = [*self.choices.what(run), *seeds, *(["--loop"] if self.loop else []), *self.choices.how()]
+        return shlex.join(["pixelflow", "interpolate", str(path), "way.webp", *options])
 
 
 def _lines(text: str) -> list[str]:

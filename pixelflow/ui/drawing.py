@@ -7,25 +7,44 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
+from typing import Any
 
 import torch
 from PIL.Image import Image, Resampling
 from torch import Tensor
 
 from pixelflow.core.schedule import Stage
-from pixelflow.generation.editing import Edit
 from pixelflow.generation.pictures import filmstrip, grid
 from pixelflow.generation.result import Drawing, Result
 from pixelflow.generation.run import Run
 from pixelflow.system.errors import StoppedError
-from pixelflow.ui.choices import Choices
+from pixelflow.ui.choices import Choices, Way
 
 _SHOWN = 6
 """Images in the filmstrip."""
 _CELL = 128
-"""Pixels of the shorter side of an image in a gallery."""
+"""Pixels of the shorter side of an image in a gallery or a grid."""
+_STAGE = 96
+"""Of one in the filmstrip."""
 _PAUSE = 0.25
 """Least seconds between frames."""
+
+
+class UnderWay:
+    """The drawings of a tab, of which one is under way at a time."""
+
+    def __init__(self) -> None:
+        self._watched: Watched | None = None
+
+    def watch(self, watched: Watched) -> Iterator[Frame]:
+        """Its frames, which `stop` ends."""
+        self._watched = watched
+        yield from watched
+
+    def stop(self) -> None:
+        """End what is under way after its step; nothing, if there is nothing."""
+        if self._watched is not None:
+            self._watched.stop()
 
 
 @dataclass(frozen=True)
@@ -43,10 +62,11 @@ class Frame:
 class Watched:
     """One drawing in a thread of its own; iterate it for its frames."""
 
-    def __init__(self, run: Run, choices: Choices, edit: Edit | None = None) -> None:
+    def __init__(self, run: Run, choices: Choices | Way, **more: Any) -> None:
+        """More: for `Run.prepare`, such as ``edit=``."""
         self._run = run
-        self._edit = edit
         self._choices = choices
+        self._more = more
         self._stop = threading.Event()
         self._frames: SimpleQueue[Frame | BaseException | None] = SimpleQueue()
         self._ended: list[tuple[Tensor, Tensor | None]] = []
@@ -59,7 +79,7 @@ class Watched:
         self._stop.set()
 
     def __iter__(self) -> Iterator[Frame]:
-        drawing = self._choices.drawing(self._run, keep_stages=True, on_step=self._on_step, edit=self._edit)
+        drawing = self._choices.drawing(self._run, keep_stages=True, on_step=self._on_step, **self._more)
         thread = threading.Thread(target=self._draw, args=(drawing,), daemon=True)
         thread.start()
         try:
@@ -119,7 +139,7 @@ def _strip(pairs: Sequence[tuple[Tensor, Tensor | None]], rows: Sequence[str] = 
         if clean is not None:
             columns.append(clean)
             titles.append("clean")
-    return filmstrip(columns, titles, rows=list(rows[:_SHOWN]) or None)
+    return filmstrip(columns, titles, rows=list(rows[:_SHOWN]) or None, cell=_STAGE)
 
 
 def varied_grid(
@@ -143,7 +163,8 @@ def varied_grid(
             drawn = replace(one, count=1).drawing(run).draw()
             images.append(drawn.images[0])
             titles.append(f"{across[0]} {value}" + (f", {down[0]} {below}" if below else ""))
-        yield grid(images, titles, len(across[1])), f"{len(images)} of {len(across[1]) * max(1, len(down[1]))}"
+        told = f"{len(images)} of {len(across[1]) * max(1, len(down[1]))}"
+        yield grid(images, titles, len(across[1]), _CELL), told
 
 
 def titled(result: Result) -> list[tuple[Image, str]]:

@@ -16,8 +16,9 @@ from pixelflow.generation.editing import Edit
 from pixelflow.generation.run import Run
 from pixelflow.system.decoding import on_ground
 from pixelflow.system.errors import UsageError
-from pixelflow.ui.drawing import Watched, enlarged, titled
-from pixelflow.ui.fields import Blocks, chosen, image_fields, run_fields
+from pixelflow.ui import way_part
+from pixelflow.ui.drawing import UnderWay, Watched, enlarged, titled
+from pixelflow.ui.fields import Blocks, Tab, chosen, image_fields, run_fields, told_field
 from pixelflow.ui.shelf import Shelf
 from pixelflow.ui.telling import told, told_on_the_way
 
@@ -25,26 +26,41 @@ _SHOWN = 256
 """Pixels of the shorter side of an image that is painted on."""
 
 
-def build(blocks: Blocks, shelf: Shelf) -> None:
+def build(blocks: Blocks, tab: Tab, shelf: Shelf) -> None:
     """The tab's fields and what they do."""
     import gradio as gr
 
-    run = run_fields(blocks, shelf, "edit")
-    fields = image_fields(blocks, shelf, run[0], "edit")
     with gr.Row():
-        source = gr.ImageEditor(
-            label="Paint what is to be drawn anew",
-            type="pil", image_mode="RGBA", elem_id="edit-image", layers=False, transforms=(), height=380,
-            brush=gr.Brush(colors=["#ff0000"], color_mode="fixed"),
-        )  # fmt: skip
-        made = gr.Gallery(label="What becomes of it", elem_id="edit-made", format="png", columns=4, height=380)
-    with gr.Row():
-        stage = gr.Number(0, precision=0, label="It enters stage", info="0 is the coarsest", elem_id="edit-stage")
-        strength = gr.Slider(0.05, 1, 0.6, step=0.05, label="Share of the stage drawn anew", elem_id="edit-strength")
-    with gr.Row():
-        take = gr.Button("Draw one to edit", elem_id="edit-take")
-        draw = gr.Button("Edit", variant="primary", elem_id="edit-draw")
-    told_line = gr.Textbox(show_label=False, elem_id="edit-told", elem_classes="told", interactive=False)
+        with gr.Column(scale=2, min_width=360):
+            run = run_fields(blocks, tab, shelf, "edit")
+            fields = image_fields(blocks, shelf, run[0], "edit")
+            with gr.Row():
+                stage = gr.Number(
+                    0, precision=0, label="It enters stage", info="0 is the coarsest", elem_id="edit-stage",
+                    min_width=100,
+                )  # fmt: skip
+                strength = gr.Slider(
+                    0.05, 1, 0.6, step=0.05, label="Share of it drawn anew", elem_id="edit-strength", scale=2,
+                    min_width=180,
+                )  # fmt: skip
+            with gr.Row():
+                take = gr.Button("Draw one", elem_id="edit-take", min_width=120)
+                draw = gr.Button("Edit", variant="primary", elem_id="edit-draw", min_width=80)
+                stop = gr.Button("Stop", elem_id="edit-stop", min_width=80)
+            told_line = told_field("edit")
+        with gr.Column(scale=3, min_width=420):
+            source = gr.ImageEditor(
+                label="Paint what is to be drawn anew",
+                type="pil", image_mode="RGBA", elem_id="edit-image", layers=False, transforms=(), height=400,
+                brush=gr.Brush(colors=["#ff0000"], color_mode="fixed"),
+            )  # fmt: skip
+            made = gr.Gallery(
+                label="What becomes of it", elem_id="edit-made", format="png", columns=4, height="auto",
+                object_fit="contain",
+            )  # fmt: skip
+    under_way = UnderWay()
+    with gr.Accordion("Between images: from seed to seed, or label to label", open=False):
+        way_part.build([*run, *fields], told_line, shelf, under_way)
 
     @told(2)
     def taken(name: str, step: str, weights: str, *values: Any) -> tuple[object, str]:
@@ -58,12 +74,13 @@ def build(blocks: Blocks, shelf: Shelf) -> None:
         opened = shelf.open(name, step, weights)
         image, mask = fitted(painted, opened)
         edit = Edit(image, None if number is None else int(number), float(share), mask)
-        for frame in Watched(opened, chosen(*given), edit=edit):
+        for frame in under_way.watch(Watched(opened, chosen(*given), edit=edit)):
             shown = gr.skip() if frame.result is None else titled(frame.result)
             yield shown, frame.told
 
     take.click(taken, [*run, *fields], [source, told_line])
     draw.click(edited, [*run, *fields, source, stage, strength], [made, told_line])
+    stop.click(under_way.stop, queue=False)
 
 
 def fitted(painted: Mapping[str, Any] | None, run: Run) -> tuple[Tensor, Tensor | None]:

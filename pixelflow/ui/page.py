@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 _FORGOTTEN = 600
 """Seconds after which pictures of the page are removed from the temporary folder."""
-_CSS = "#sample-gallery img {image-rendering: pixelated} .told textarea {font-family: monospace}"
+_CSS = """
+#sample-gallery img, #edit-made img, #way-animation img {image-rendering: pixelated}
+.told textarea {font-family: monospace}
+label[data-testid="block-label"]:not(#edit-image label) {position: static; width: fit-content}
+"""
 
 
 def gradio() -> ModuleType:
@@ -43,18 +47,21 @@ def page(folder: Path, device: str | None = None) -> Blocks:
     from pixelflow.ui import compare_tab, edit_tab, sample_tab, sweeps_tab, train_tab, watch_tab
 
     shelf = Shelf(folder, device)
-    with gr.Blocks(title="pixelflow", delete_cache=(_FORGOTTEN, _FORGOTTEN), analytics_enabled=False) as blocks:
+    tabs = {
+        "Sample": sample_tab,
+        "Edit": edit_tab,
+        "Compare": compare_tab,
+        "Watch": watch_tab,
+        "Train": train_tab,
+        "Sweeps": sweeps_tab,
+    }
+    forgotten = _FORGOTTEN, _FORGOTTEN
+    with gr.Blocks(title="pixelflow", delete_cache=forgotten, analytics_enabled=False, fill_width=True) as blocks:
         gr.Markdown(f"## pixelflow  `{folder.name or folder.resolve().name}`")
-        for title, tab in (
-            ("Sample", sample_tab),
-            ("Edit", edit_tab),
-            ("Compare", compare_tab),
-            ("Watch", watch_tab),
-            ("Train", train_tab),
-            ("Sweeps", sweeps_tab),
-        ):
-            with gr.Tab(title, elem_id=f"tab-{title.lower()}"):
-                tab.build(blocks, shelf)
+        with gr.Tabs(selected="Sample" if shelf.names() else "Train"):
+            for title, tab in tabs.items():
+                with gr.Tab(title, id=title, elem_id=f"tab-{title.lower()}") as shown:
+                    tab.build(blocks, shown, shelf)
     blocks.queue(default_concurrency_limit=1)
     made: Blocks = blocks
     return made

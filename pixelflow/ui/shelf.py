@@ -15,6 +15,8 @@ from pixelflow.system.errors import UsageError
 from pixelflow.ui.processes import Trainings
 
 NEWEST = "newest"
+WEIGHTS = ("ema", "raw")
+"""That every checkpoint has."""
 _OPEN = 2
 """Models that are kept in memory."""
 
@@ -54,6 +56,13 @@ class Shelf:
         run = RunFolder(self.path(name))
         best = ["best"] if run.history.evaluated else []
         return [NEWEST, *best, *(str(step) for step in reversed(checkpoint.steps(run.checkpoints)))]
+
+    def weights(self, name: str | None) -> list[str]:
+        """What may be chosen of a run's weights: those of every checkpoint, and the averages that it follows."""
+        if not name:
+            return list(WEIGHTS)
+        power = RunFolder(self.path(name)).read_spec(to_draw=True).training.power_ema
+        return [*WEIGHTS, *(f"{length:g}" for length in (power.lengths if power else ()))]
 
     def written(self, name: str | None) -> tuple[int, ...]:
         """When a run was begun and its checkpoints were made: of a run that took another's place, something else."""

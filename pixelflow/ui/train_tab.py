@@ -7,13 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from pixelflow.core import reading, shipped
+from pixelflow.core.component import Component
+from pixelflow.core.registry import registry
 from pixelflow.core.spec import ExperimentSpec
-from pixelflow.core.spec_files import read_spec
+from pixelflow.core.spec_files import read_spec, summary_of
 from pixelflow.system.errors import UsageError
 from pixelflow.system.files import check_free, write_text
-from pixelflow.ui.fields import Blocks
+from pixelflow.ui.fields import Blocks, Tab, told_field
 from pixelflow.ui.shelf import Shelf
 from pixelflow.ui.telling import told
 
@@ -21,7 +24,7 @@ Row = list[str]
 """Key, value as YAML has it, and what it is."""
 
 
-def build(blocks: Blocks, shelf: Shelf) -> None:
+def build(blocks: Blocks, tab: Tab, shelf: Shelf) -> None:
     """The tab's fields and what they do."""
     import gradio as gr
 
@@ -35,6 +38,7 @@ def build(blocks: Blocks, shelf: Shelf) -> None:
         elem_id="train-form",
         type="array",
         static_columns=[0, 2],
+        column_widths=["25%", "25%", "50%"],
         column_count=3,
         wrap=True,
         max_height=420,
@@ -46,7 +50,7 @@ def build(blocks: Blocks, shelf: Shelf) -> None:
         check = gr.Button("Validate", elem_id="train-validate")
         cost = gr.Button("Plan", elem_id="train-plan")
         start = gr.Button("Write and train", variant="primary", elem_id="train-start")
-    told_line = gr.Textbox(show_label=False, lines=4, elem_id="train-told", elem_classes="told", interactive=False)
+    told_line = told_field("train", lines=4, most=28)
 
     @told(2)
     def filled(chosen: str) -> tuple[object, str]:
@@ -54,8 +58,7 @@ def build(blocks: Blocks, shelf: Shelf) -> None:
 
     @told(1)
     def checked(chosen: str, run: str, rows: list[Row], extra: str) -> str:
-        spec = spec_of(_path(shelf, chosen), rows, extra, run)
-        return f"ok: {spec.name}, {spec.image.height}x{spec.image.width} pixels, {spec.stages} stages"
+        return summary_of(spec_of(_path(shelf, chosen), rows, extra, run))
 
     @told(1)
     def planned(chosen: str, run: str, rows: list[Row], extra: str) -> str:
@@ -99,14 +102,11 @@ def spec_of(base: Path, rows: Sequence[Row], extra: str, name: str = "") -> Expe
 
 
 def cost_of(spec: ExperimentSpec) -> str:
-    """Parameters, arithmetic and memory, in a few lines."""
+    """What ``pixelflow plan`` says."""
     from pixelflow.costs.planning import costs
+    from pixelflow.costs.report import told
 
-    found = costs(spec)
-    return (
-        f"{found.parameters / 1e6:,.2f} million parameters; {found.evaluation_macs / 1e9:,.3f} GMAC for one evaluation "
-        "of each stage\nfor all of it:  pixelflow plan"
-    )
+    return "\n\n".join(told(costs(spec)))
 
 
 def _leaves(value: Mapping[str, object], model: object, place: str) -> Iterator[tuple[str, object, str]]:
@@ -119,7 +119,14 @@ def _leaves(value: Mapping[str, object], model: object, place: str) -> Iterator[
             yield from _leaves(below, inner, where)
         elif not (isinstance(below, list) and any(isinstance(each, Mapping) for each in below)):
             field = fields.get(key)
-            yield where, below, " ".join((field.description or "").split()) if field is not None else ""
+            yield where, below, _meaning(key, model, field)
+
+
+def _meaning(key: str, model: object, field: FieldInfo | None) -> str:
+    """Of a setting; of a component's type, what it may be, those of plugins too."""
+    if key == "type" and isinstance(model, Component.Params):
+        return f"one of {', '.join(registry.of_kind(model.component.kind))}"
+    return " ".join((field.description or "").split()).replace("``", "") if field is not None else ""
 
 
 def _written(value: object) -> str:

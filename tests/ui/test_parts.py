@@ -19,13 +19,15 @@ from PIL import Image
 
 from pixelflow.cli.app import main
 from pixelflow.core.spec_files import read_spec
+from pixelflow.generation.animation import write_frames
 from pixelflow.generation.editing import Edit
+from pixelflow.generation.interpolation import between
 from pixelflow.generation.orders import Order
 from pixelflow.generation.pictures import to_pil, to_uint8
 from pixelflow.generation.run import Run
 from pixelflow.runs.summary import is_training, summary
 from pixelflow.system.errors import DataError, PixelflowError, SpecError, UsageError
-from pixelflow.ui.choices import Choices
+from pixelflow.ui.choices import Choices, Way
 from pixelflow.ui.curves import guidance_weights
 from pixelflow.ui.drawing import Watched, difference, varied_grid
 from pixelflow.ui.edit_tab import fitted
@@ -82,6 +84,7 @@ def test_a_run_that_took_the_place_of_another_is_opened_anew(tmp_path):
 def test_checkpoints_can_be_chosen_and_a_new_one_is_newest(shelf):
     assert shelf.checkpoints("first") == ["newest", "7"]
     assert shelf.open("first", "7", "raw").source.weights == "raw"
+    assert shelf.weights("first") == ["ema", "raw"]
     with pytest.raises(PixelflowError, match="step 9"):
         shelf.open("first", "9")
 
@@ -168,6 +171,36 @@ def test_a_grid_varies_two_settings_and_nothing_else(run):
         list(varied_grid(run, CHOICES, ("seed", ["one"]), ("steps", [])))
 
 
+def test_the_way_between_images_is_that_of_the_command(shelf, run, tmp_path):
+    way = Way(replace(CHOICES, labels=("3", "1")), "5, 6", frames=2)
+    *_, last = Watched(run, way)
+    expected = between(
+        run, seeds=[5, 6], labels=["3", "1"], frames=2, steps=[1, 2], guidance=2.0, sampler="euler"
+    ).draw()
+    assert torch.equal(last.result.images, expected.images)
+    arguments = shlex.split(way.command(shelf.path("first"), run))[1:]
+    arguments[2] = str(tmp_path / "way.webp")
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, "--device", "cpu"])
+    assert not ended.value.code
+    write_frames(tmp_path / "ours.webp", last.result.images, last.result.titles)
+    assert (tmp_path / "way.webp").read_bytes() == (tmp_path / "ours.webp").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("way", "line"),
+    [
+        (Way(CHOICES, "one"), "must be whole numbers"),
+        (Way(replace(CHOICES, labels=()), "5"), "needs two ends"),
+        (Way(CHOICES, "5", frames=64), "draws more"),
+        (Way(CHOICES, "5", frames=0), "1 to"),
+    ],
+)
+def test_a_way_that_cannot_be_drawn_is_a_line(run, way, line):
+    with pytest.raises(UsageError, match=line):
+        list(Watched(run, way))
+
+
 def test_what_is_painted_is_drawn_anew_and_all_else_stays(run):
     picture = to_pil(run.sample(labels=[3], seed=1))[0].resize((160, 160), Image.Resampling.NEAREST)
     stroke = Image.new("RGBA", (160, 160), (0, 0, 0, 0))
@@ -176,7 +209,7 @@ def test_what_is_painted_is_drawn_anew_and_all_else_stays(run):
     assert torch.equal(to_uint8(image[None])[0, :, :, 0], torch.from_numpy(np.array(picture.resize((16, 16), 0))))
     assert mask[:, :8].all()
     assert not mask[:, 8:].any()
-    *_, last = Watched(run, CHOICES, Edit(image, masks=mask))
+    *_, last = Watched(run, CHOICES, edit=Edit(image, masks=mask))
     assert torch.equal(last.result.images[:, :, :, 8:], image[None, :, :, 8:].expand(3, -1, -1, -1))
     assert not torch.equal(last.result.images[0, :, :, :8], image[:, :, :8])
     assert fitted({"background": picture, "layers": []}, run)[1] is None
@@ -214,7 +247,9 @@ def test_the_form_holds_every_setting_and_changes_only_what_was_changed(tmp_path
     assert spec_of(file, rows, "") == spec
     keys = [key for key, _, _ in rows]
     assert {"training.learning_rate", "backbone.depth", "sampling.guidance.scale"} <= set(keys)
-    assert "3 for RGB" in next(what for key, _, what in rows if key == "image.channels")
+    meanings = {key: what for key, _, what in rows}
+    assert "3 for RGB" in meanings["image.channels"]
+    assert {"euler", "heun"} <= set(meanings["sampling.sampler.type"].removeprefix("one of ").split(", "))
     changed = [[key, "7" if key == "training.steps" else value, what] for key, value, what in rows]
     assert spec_of(file, changed, "backbone.depth=3", "other").training.steps == 7
     assert spec_of(file, changed, "backbone.depth=3", "other").backbone.depth == 3
@@ -234,6 +269,12 @@ def test_a_training_is_started_stopped_and_continued(tmp_path):
         _until(lambda: (summary(runs / "long").loss if (runs / "long").is_dir() else None) is not None, trainings)
         with pytest.raises(UsageError, match="already"):
             trainings.resume("long")
+        trainings.stop("long")
+        _until(lambda: not is_training(shelf_run(runs / "long")), trainings)
+        stopped = trainings._processes["long"]
+        trainings.resume("long")  # at once, though the process may take a moment more to end
+        assert stopped.returncode == 75
+        _until(lambda: is_training(shelf_run(runs / "long")), trainings)
         trainings.stop("long")
         assert trainings._processes["long"].wait(60) == 75
         assert summary(runs / "long").step

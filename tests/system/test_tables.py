@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixelflow.cli.tables import duration, percent, quantity, table
+from pixelflow.system.tables import duration, percent, quantity, table
 
 POWERS = {prefix: 1000.0**power for power, prefix in enumerate(["", "K", "M", "G", "T", "P", "E"])}
 LENGTHS = {"milliseconds": 1e-3, "seconds": 1, "minutes": 60, "hours": 3600, "days": 86400, "years": 365.25 * 86400}
