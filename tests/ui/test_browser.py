@@ -23,6 +23,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="pip install play
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed")]
 
+VIEW = {"width": 1200, "height": 1250}
 WAIT = 120_000
 """Milliseconds."""
 EXPECTED = re.compile("net::ERR_ABORTED")
@@ -79,7 +80,7 @@ def browser():
 @pytest.fixture
 def page(browser, address):
     """Opened anew; at its end nothing was asked of another machine, and the browser had nothing to complain of."""
-    shown = browser.new_page(viewport={"width": 1200, "height": 1250})
+    shown = browser.new_page(viewport=VIEW)
     shown.set_default_timeout(WAIT)
     foreign: list[str] = []
     wrong: list[str] = []
@@ -114,8 +115,10 @@ def said(page, field: str, text: str) -> str:
 def keep(page, name: str) -> None:
     folder = os.environ.get("PIXELFLOW_SCREENSHOTS")
     if folder:
+        page.set_viewport_size({"width": 1200, "height": 500})  # no taller than what is shown
         page.wait_for_timeout(1500)
-        page.screenshot(path=str(Path(folder) / f"page-{name}.png"))
+        page.screenshot(path=str(Path(folder) / f"page-{name}.png"), full_page=True)
+        page.set_viewport_size(VIEW)
 
 
 def test_sampling_shows_the_stages_and_the_images_and_how_to_repeat_them(page, runs):
