@@ -145,7 +145,7 @@ def _sheet(
     wrapped = [_wrapped(title, width) for title in below or ()]
     longest = max(map(len, wrapped), default=0)
     foot = (longest - 1) * _TEXT + line if longest else 0
-    places = _Places(width, height, line if above else 0, foot, _margin(left or ()))
+    places = _Places(width, height, line if above else 0, foot, _margin(left) if left else 0)
     sheet = Image.new("RGB", places.corner(len(rows), len(rows[0])), _PAPER)
     for index, title in enumerate(above or ()):
         x, y = places.corner(0, index)
@@ -169,7 +169,7 @@ def _margin(names: Sequence[str]) -> int:
     """Width of the names before the rows: no more than the longest needs."""
     font = ImageFont.load_default(_TEXT)
     widths = [math.ceil(font.getlength(name[:_MARGIN])) + 2 * _GAP for name in names]
-    return min(_MARGIN, max(widths, default=0))
+    return min(_MARGIN, max(widths))
 
 
 def _wrapped(title: str, width: int) -> list[str]:
