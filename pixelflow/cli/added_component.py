@@ -50,6 +50,13 @@ def with_component(hook: Path, module: str, component: str) -> str:
     return f"{head}\n{indent}{added}\n\n{indent}return [{both}]{text[found[0].end() :]}"
 
 
+def with_dependency(project: str, distribution: str) -> str:
+    """The text of a plugin's ``pyproject.toml`` that needs a distribution more."""
+    if f'"{distribution}"' in project:
+        return project
+    return project.replace("dependencies = [", f'dependencies = ["{distribution}", ', 1)
+
+
 _COMMANDS = '[project.entry-points."pixelflow.commands"]\n'
 
 

@@ -6,6 +6,8 @@ command; the new plugin's name takes the place of ``acme``.
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import re
 from pathlib import Path
 from string import Template
@@ -14,9 +16,16 @@ from typing import Annotated
 import typer
 
 from pixelflow.cli import completing
-from pixelflow.cli.added_component import free_number, module_name, numbered, with_command, with_component
+from pixelflow.cli.added_component import (
+    free_number,
+    module_name,
+    numbered,
+    with_command,
+    with_component,
+    with_dependency,
+)
 from pixelflow.core import kinds
-from pixelflow.system.errors import CannotWriteError, UsageError
+from pixelflow.system.errors import CannotWriteError, MissingDependencyError, UsageError, one_line
 from pixelflow.system.terminal import tell
 
 SKELETON = Path(__file__).with_name("skeleton")
@@ -33,7 +42,11 @@ _LARGEST = 1 << 20
 def new_plugin(
     name: Annotated[str, typer.Argument(help="Its name, and the prefix of its components: acme gives acme.something.")],
     kind: Annotated[
-        str, typer.Option(help=f"What it adds: {', '.join(KINDS)}.", autocompletion=completing.choices(KINDS))
+        str,
+        typer.Option(
+            help=f"What it adds: {', '.join(KINDS)}; or an installed plugin's kind, such as superres.lowering.",
+            autocompletion=completing.choices(KINDS),
+        ),
     ] = "sampler",
     out: Annotated[Path, typer.Option(help="Where its folder is made.")] = Path(),
     add: Annotated[bool, typer.Option("--add", help="Add it to the plugin that is there already.")] = False,
@@ -57,10 +70,10 @@ def files(name: str, kind: str) -> dict[str, str]:
     package, module = _package(name), _skeleton(name, kind)
     own = f"{COMMAND}." if kind == COMMAND else ""
     words = {
-        "distribution": DISTRIBUTION,
+        "dependencies": ", ".join(f'"{one}"' for one in (DISTRIBUTION, *_owner(kind))),
         "name": name,
         "package": package,
-        "kind": kind,
+        "file": _file(kind),
         "title": module.partition('"""')[2].partition(".")[0],
         "component": _component(kind, module),
         "type": _type(name, kind, module),
@@ -70,7 +83,7 @@ def files(name: str, kind: str) -> dict[str, str]:
     if kind == COMMAND:
         project = with_command(project, words["type"], f"{package}.{kind}:{words['component']}")
     return {
-        f"{package}/{kind}.py": module,
+        f"{package}/{_file(kind)}.py": module,
         f"{package}/__init__.py": _filled(f"{own}__init__.py", words),
         "pyproject.toml": project,
         "README.md": _filled(f"{own}README.md", words),
@@ -83,16 +96,19 @@ def _add(folder: Path, name: str, kind: str) -> str:
     from pixelflow.system.files import read_bytes, write_text
 
     package = _package(name)
-    number = free_number(folder / package, kind)
+    number = free_number(folder / package, _file(kind))
     module = _skeleton(name, kind)
     module = numbered(module, _component(kind, module), _type(name, kind, module), number)
-    component, type_name, file = _component(kind, module), _type(name, kind, module), module_name(kind, number)
+    component, type_name, file = _component(kind, module), _type(name, kind, module), module_name(_file(kind), number)
     if kind == COMMAND:
         changed, target = folder / "pyproject.toml", f"{package}.{file}:{component}"
         text = with_command(read_bytes(changed, _LARGEST).decode(), type_name, target)
     else:
         changed = folder / package / "__init__.py"
         text = with_component(changed, f"{package}.{file}", component)
+    for distribution in _owner(kind):
+        project = folder / "pyproject.toml"
+        write_text(project, with_dependency(read_bytes(project, _LARGEST).decode(), distribution))
     readme = folder / "README.md"
     told = f"\n{type_name}:\n\n    pixelflow {_choice(kind, type_name)}\n"
     write_text(folder / package / f"{file}.py", module)
@@ -106,13 +122,41 @@ def _package(name: str) -> str:
     return f"pixelflow_{name.replace('-', '_')}"
 
 
+def _file(kind: str) -> str:
+    """What its module is called; ``lowering`` of a plugin's kind ``superres.lowering``."""
+    return kind.rpartition(".")[2]
+
+
 def _skeleton(name: str, kind: str) -> str:
-    return (SKELETON / f"{kind}.py").read_text(encoding="utf-8").replace('"acme.', f'"{name}.')
+    if kind in KINDS:
+        return (SKELETON / f"{kind}.py").read_text(encoding="utf-8").replace('"acme.', f'"{name}.')
+    row = kinds.known()[kind]
+    try:
+        module = inspect.getsource(importlib.import_module(row.skeleton))
+        theirs, _ = _type(name, kind, module), _component(kind, module)
+    except Exception as error:
+        told = f"{kind}: its plugin's example, {row.skeleton}, cannot be used: {one_line(error)}"
+        raise MissingDependencyError(told) from error
+    return module.replace(f'"{theirs}"', f'"{name}.{_file(theirs)}"')
+
+
+def _owner(kind: str) -> list[str]:
+    """The distribution that brings a plugin's kind; nothing for the built-in ones."""
+    from pixelflow.core import plugins
+
+    owners = [] if kind in KINDS else plugins.third_party()
+    return [
+        own.distribution.rpartition(" ")[0]
+        for own in owners
+        if kind in (row.name for row in kinds.of_plugin(own.origin))
+    ]
 
 
 def _component(kind: str, module: str) -> str:
     """The name of the class, or of a command's function."""
-    return _only(r"^def (\w+)\(" if kind == COMMAND else rf"^class (\w+)\({kind.title()}\):", module)
+    if kind == COMMAND:
+        return _only(r"^def (\w+)\(", module)
+    return _only(rf"^class (\w+)\({kinds.known()[kind].interface.rpartition(':')[2]}\):", module)
 
 
 def _type(name: str, kind: str, module: str) -> str:
@@ -143,7 +187,19 @@ def _check(name: str, kind: str) -> None:
     if name == "pixelflow" or name.startswith("pixelflow-"):
         raise UsageError(f"leave 'pixelflow' out of the name {name!r}: the folder gets it in front anyway")
     if kind not in KINDS:
-        raise UsageError(kinds.unknown(kind, KINDS))
+        _check_added(kind)
+
+
+def _check_added(kind: str) -> None:
+    """Raise UsageError on a kind that no plugin has, or of which none can be written."""
+    from pixelflow.core import plugins
+
+    plugins.load()
+    row = kinds.known().get(kind)
+    if row is None:
+        raise UsageError(kinds.unknown(kind, {*KINDS, *kinds.known()}))
+    if not row.skeleton:
+        raise UsageError(f"{kind}: its plugin names no example to copy (Kind.skeleton); derive from {row.interface}")
 
 
 def _write(folder: Path, contents: dict[str, str]) -> None:

@@ -47,7 +47,18 @@ def has_a_page(row: Kind) -> None:
     expect(bool(row.page), "page is empty; give an address")
 
 
-CHECKS = (has_an_interface, has_a_slot, has_checks, has_a_page)
+def has_a_skeleton(row: Kind) -> None:
+    """The module that ``pixelflow new-plugin`` copies, if it names one, holds one component of it."""
+    if not row.skeleton:
+        return
+    held = _resolved(f"{row.skeleton}:__dict__")
+    assert isinstance(held, dict)
+    classes = {one for one in held.values() if isinstance(one, type) and issubclass(one, Component)}
+    own = [one for one in classes if one.kind == row.name and one.__module__ == row.skeleton]
+    expect(len(own) == 1, f"{row.skeleton} holds {len(own)} components of it, not one")
+
+
+CHECKS = (has_an_interface, has_a_slot, has_checks, has_a_page, has_a_skeleton)
 
 
 def _resolved(reference: str) -> object:

@@ -43,6 +43,8 @@ class Kind:
     """The command that takes the slot."""
     page: str = ""
     """Address of a plugin's page on it; those of built-in kinds are in ``docs/kinds``."""
+    skeleton: str = ""
+    """Of a plugin's kind the module that ``pixelflow new-plugin`` copies: one component, which imports the rest."""
 
     @property
     def key(self) -> str:

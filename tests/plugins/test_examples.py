@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import tomllib
 
 import pytest
 from distributions import ROOT, Site, pip_install
 
-from tests.conftest import make_run, make_spec
+from tests.conftest import TINY, make_run, make_spec
 
 NAMES = ("ralston", "fourpoint", "lessons", "superres")
 EXAMPLES = tuple(f"pixelflow-{name}" for name in NAMES)
@@ -160,3 +162,24 @@ def test_its_settings_are_checked_at_their_own_line(site, tiny_file, tmp_path):
         assert answer.code == 78
         assert f"{number}.yaml:{row}:5" in answer.err
         assert said in answer.err
+
+
+def test_new_plugin_writes_components_of_a_plugins_own_kind(site, tmp_path):
+    """Of which the plugin gives an example: they keep the kind's promises and are named in its slot."""
+    line = ["new-plugin", "mine", "--kind", "superres.lowering", "--out", str(tmp_path)]
+    assert [answer.code for answer in site.pixelflow(line, [*line, "--add"])] == [0, 0]
+    own = Site(tmp_path / "pixelflow-mine")
+    project = tomllib.loads((own.path / "pyproject.toml").read_text())["project"]
+    assert project["dependencies"] == ["pixelflow-toolkit", "pixelflow-superres"]
+    own.metadata("pixelflow_mine", "[pixelflow]\nmine = pixelflow_mine\n")
+    both = Site(f"{own.path}{os.pathsep}{site.path}")
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    choice = ["data={type: superres.lowered, lowering: mine.pick_2}"]
+    checked, valid = both.pixelflow(["check-plugin", "mine"], ["validate", str(tmp_path / "tiny.yaml"), *choice])
+    assert checked.code == 0, checked.out + checked.err
+    assert "superres.lowering mine.pick\n" in checked.out
+    assert "superres.lowering mine.pick_2\n" in checked.out
+    assert valid.code == 0, valid.err
+    other = [["new-plugin", "other", "--out", str(tmp_path)], ["new-plugin", "other", "--add", *line[2:]]]
+    assert [answer.code for answer in site.pixelflow(*other)] == [0, 0]
+    assert '"pixelflow-superres", "pixelflow-toolkit"' in (tmp_path / "pixelflow-other/pyproject.toml").read_text()

@@ -31,7 +31,7 @@ CODE = """
         return [
             Kind(name="acme.warp", slot="data.warp=NAME", checks=("acme:silent",), **good),
             Kind(name="acme.gone", slot="data.gone", checks=("acme:nobody",), title="", interface="acme_gone:Warp"),
-            Kind(name="twist", slot="data.twist=NAME", title="twists", interface="acme:silent"),
+            Kind(name="twist", slot="data.twist=NAME", title="twists", interface="acme:silent", skeleton="acme"),
         ]
 
     @hookimpl
@@ -39,12 +39,18 @@ CODE = """
         return [Bend]
 """
 
+NOT_WRITTEN = {
+    "new-plugin mine --kind acme.warp": (2, "acme.warp: its plugin names no example to copy"),
+    "new-plugin mine --kind twist": (69, "twist: its plugin's example, acme, cannot be used: "),
+    "new-plugin mine --kind acme.warb": (2, "did you mean 'acme.warp'?"),
+}
+
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory):
     site = Site(tmp_path_factory.mktemp("site"))
     site.add("acme", CODE)
-    lines = ("check-plugin acme", "components acme.warp", "components", "validate digits")
+    lines = ("check-plugin acme", "components acme.warp", "components", "validate digits", *NOT_WRITTEN)
     return dict(zip(lines, site.pixelflow(*(line.split() for line in lines)), strict=True))
 
 
@@ -60,9 +66,18 @@ def test_check_plugin_says_what_is_wrong_with_a_kind(answers):
     assert "'twist' should be 'acme.twist'" in told["twist"]
     assert "acme:silent is not derived from" in told["twist"]
     assert "page is empty" in told["twist"]
+    assert "acme holds 0 components of it, not one" in told["twist"]
     assert "acme.warp acme.bend\n  kept " in out
 
 
 @pytest.mark.parametrize("line", ["components acme.warp", "components", "validate digits"])
 def test_other_commands_go_on(answers, line):
     assert answers[line].code == 0, answers[line].err
+
+
+@pytest.mark.parametrize("line", NOT_WRITTEN)
+def test_no_plugin_is_written_for_what_has_no_example(answers, line):
+    code, told = NOT_WRITTEN[line]
+    assert answers[line].code == code
+    assert told in answers[line].err
+    assert answers[line].err.count("\n") == 1

@@ -15,6 +15,7 @@ def register_kinds() -> list[Kind]:
             slot="data.lowering=NAME",
             checks=("pixelflow_superres.lowering:lowers",),
             page="README.md of pixelflow-superres",
+            skeleton="pixelflow_superres.pick",
         )
     ]
 
@@ -22,7 +23,8 @@ def register_kinds() -> list[Kind]:
 @hookimpl
 def register_components() -> list[type[Component]]:
     from pixelflow_superres.lowered import Lowered
-    from pixelflow_superres.lowering import Mean, Pick
+    from pixelflow_superres.lowering import Mean
+    from pixelflow_superres.pick import Pick
     from pixelflow_superres.pixels import Pixels
 
     return [Lowered, Pixels, Mean, Pick]

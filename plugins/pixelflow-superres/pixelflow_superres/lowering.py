@@ -36,16 +36,6 @@ class Mean(Lowering):
         return F.avg_pool2d(image, factor)
 
 
-class Pick(Lowering):
-    """Every pixel is one of factor x factor, as in a picture that was lowered without care; it aliases."""
-
-    class Params(Lowering.Params):
-        type: Literal["superres.pick"] = "superres.pick"
-
-    def __call__(self, image: Tensor, factor: int) -> Tensor:
-        return image[:, ::factor, ::factor]
-
-
 def lowers(params: Lowering.Params) -> None:
     """The copy is smaller by the factor, and finite."""
     expect_like(params.build()(torch.rand(3, 8, 12), 4), (3, 2, 3), torch.float32, "the copy")

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from pixelflow_superres.lowered import Lowered
-from pixelflow_superres.lowering import Mean, Pick
+from pixelflow_superres.lowering import Mean
+from pixelflow_superres.pick import Pick
 from pixelflow_superres.pixels import Pixels
 
 import pixelflow
