@@ -32,6 +32,7 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/pytest -n auto -m slow
 	$(BIN)/pixelflow train specs/digits.yaml
+	$(BIN)/pixelflow train specs/digits-shortcut.yaml
 	$(BIN)/pixelflow train specs/shapes_t2i.yaml
 	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
 

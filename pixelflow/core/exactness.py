@@ -14,23 +14,20 @@ from dataclasses import dataclass
 
 import torch
 from einops import rearrange
-from torch import Tensor, nn
+from torch import Tensor
 
+from pixelflow.core.best_velocity import BestVelocity, as_images
 from pixelflow.core.cascade import Cascade
 from pixelflow.core.component import ComponentParams
 from pixelflow.core.condition import Condition
 from pixelflow.core.entering import Entry
 from pixelflow.core.interfaces import (
-    Backbone,
     Branches,
-    Cost,
     Downsampler,
     Grid,
     Guidance,
     NoiseSource,
-    Output,
     Prediction,
-    Query,
     Sampler,
     Upsampler,
     Velocity,
@@ -141,52 +138,9 @@ class GaussianCascade:
             images = (
                 rearrange(noise.white(1, *self.size), "b 1 h w -> b (h w)") @ torch.linalg.cholesky(self.covariance).mT
             )
-            given = self.cascade.at_stage(_as_images(images, *self.size), self.cascade.stages[entrance.images])
+            given = self.cascade.at_stage(as_images(images, *self.size), self.cascade.stages[entrance.images])
             entry = Entry(entrance.stage, entrance.tau, given)
         return generate(self._model, plan, Condition(), Condition(), noise, (1, *self.size), entry=entry)[0]
-
-
-class BestVelocity(Backbone):
-    """The velocity that a perfectly trained network has on Gaussian images."""
-
-    def __init__(self, cascade: Cascade, covariance: Tensor, size: tuple[int, int]) -> None:
-        super().__init__(ComponentParams())
-        self._cascade, self._size = cascade, size
-        self._covariance = nn.Parameter(covariance, requires_grad=False)
-        self._paths: dict[int, tuple[Tensor, Tensor]] = {}
-        self._maps: dict[tuple[int, float], Tensor] = {}
-
-    def forward(self, query: Query) -> Output:
-        (x,), (index,) = query.images, query.stages
-        stage = self._cascade.stages[index]
-        flat = x.flatten(1) @ self._map(stage, float(stage.tau(query.time[0]))).mT  # this line runs a million times
-        return Output([flat.view(x.shape)])
-
-    def cost(self, rows: int, cols: int, stage: int, context_tokens: int) -> Cost:
-        return Cost(float(rows * cols) ** 2, 0.0, 0.0)
-
-    def _map(self, stage: Stage, tau: float) -> Tensor:
-        """E[v | x] = cov(v, x) cov(x)^-1 (d d), the regression of the target on the state."""
-        key = (stage.index, round(tau, 12))
-        if key not in self._maps:
-            start, velocity = self._path(stage)
-            state = start + tau * velocity
-            self._maps[key] = torch.linalg.solve(state.mT @ state, state.mT @ velocity).mT
-        return self._maps[key]
-
-    def _path(self, stage: Stage) -> tuple[Tensor, Tensor]:
-        """Start state and target (draws d) for unit vectors of the data's and the noise's random numbers."""
-        if stage.index not in self._paths:
-            height, width = self._cascade.size(stage, *self._size)
-            root = torch.linalg.cholesky(self._covariance)
-            images = self._cascade.at_stage(_as_images(root.mT, *self._size), stage)
-            white = _as_images(torch.eye(height * width, dtype=torch.float64), height, width)
-            y = torch.cat([images, torch.zeros_like(white)])
-            noise = torch.cat([torch.zeros_like(images), white])
-            tau = torch.zeros(len(y), dtype=torch.float64)
-            start, velocity = self._cascade.states(y, noise, tau, stage)
-            self._paths[stage.index] = (start.flatten(1), velocity.flatten(1))
-        return self._paths[stage.index]
 
 
 def cascade_error(
@@ -254,10 +208,6 @@ def _named(cascade: GaussianCascade, sampler: Sampler) -> str:
     return f"{down} down, {up} up, {sampler.type_name()}, {len(cascade.cascade.stages)} stages"
 
 
-def _as_images(rows: Tensor, height: int, width: int) -> Tensor:
-    return rearrange(rows, "b (h w) -> b 1 h w", h=height, w=width)
-
-
 class _AsItIs(Prediction):
     """The oracle gives velocities."""
 
@@ -305,7 +255,7 @@ class _OrthogonalNoise:
         drawn = torch.arange(self._drawn, self._drawn + height * width, dtype=torch.float64) + 0.5
         self._drawn += height * width
         block = math.sqrt(2) * torch.cos(torch.outer(rows, drawn) * (math.pi / self._columns))
-        return _as_images(block, height, width)
+        return as_images(block, height, width)
 
     def renoising(self, up: Upsampler, channels: int, height: int, width: int) -> Tensor:
         return up.shape_noise(self.white(channels, height, width))

@@ -13,7 +13,7 @@ from torch import Tensor
 from pixelflow.core.cascade import Cascade, noise_level
 from pixelflow.core.condition import Condition
 from pixelflow.core.entering import Entry
-from pixelflow.core.interfaces import Grid, Guidance, NoiseSource, Sampler, Upsampler, Velocity
+from pixelflow.core.interfaces import Grid, Guidance, NoiseSource, Sampler, Upsampler
 from pixelflow.core.model import FlowModel
 from pixelflow.core.schedule import Stage
 from pixelflow.system.errors import UsageError
@@ -126,11 +126,12 @@ class Conditions:
         """The null condition of all images, then the other."""
         return self._shared(Condition.batched([self._null, self._condition]))
 
-    def evaluate(self, x: Tensor, tau: float, stage: Stage, condition: Condition) -> Tensor:
-        """The model's velocity (b c h w) of the states (b c h w) under one of these conditions."""
+    def evaluate(self, x: Tensor, tau: float, stage: Stage, condition: Condition, until: float | None = None) -> Tensor:
+        """The model's velocity (b c h w) of the states (b c h w) under one of these conditions; a mean one `until`."""
         times = torch.full((x.shape[0],), tau, device=x.device, dtype=x.dtype)
+        later = None if until is None else [torch.full_like(times, until)]
         with self._autocast():
-            velocity: Tensor = self._model([x], [stage], [times], condition)[0]
+            velocity: Tensor = self._model([x], [stage], [times], condition, later)[0]
             return velocity
 
     def _shared(self, condition: Condition) -> Condition:
@@ -153,26 +154,28 @@ class StageBranches:
     def __init__(self, cascade: Cascade, stage: Stage, own: Conditions, weak: Conditions | None = None) -> None:
         self.stage = stage
         self.spent = 0
+        self.until: float | None = None
+        """A later time up to which all that is asked is a mean velocity; guidance then combines these."""
         self._cascade, self._own, self._weak = cascade, own, weak
 
     def conditional(self, x: Tensor, tau: float) -> Tensor:
         self.spent += 1
-        return self._own.evaluate(x, tau, self.stage, self._own.conditional)
+        return self._own.evaluate(x, tau, self.stage, self._own.conditional, self.until)
 
     def unconditional(self, x: Tensor, tau: float) -> Tensor:
         self.spent += 1
-        return self._own.evaluate(x, tau, self.stage, self._own.null)
+        return self._own.evaluate(x, tau, self.stage, self._own.null, self.until)
 
     def both(self, x: Tensor, tau: float) -> tuple[Tensor, Tensor]:
         self.spent += 2
-        null, conditional = self._own.evaluate(torch.cat([x, x]), tau, self.stage, self._own.pair).chunk(2)
+        null, conditional = self._own.evaluate(torch.cat([x, x]), tau, self.stage, self._own.pair, self.until).chunk(2)
         return null, conditional
 
     def weak(self, x: Tensor, tau: float) -> Tensor:
         if self._weak is None:
             raise UsageError("this guidance needs a second, weaker run")
         self.spent += 1
-        return self._weak.evaluate(x, tau, self.stage, self._weak.conditional)
+        return self._weak.evaluate(x, tau, self.stage, self._weak.conditional, self.until)
 
     def clean_estimate(self, x: Tensor, velocity: Tensor, tau: float) -> Tensor:
         return self._cascade.clean_estimate(x, velocity, tau, self.stage)
@@ -184,8 +187,11 @@ class StageBranches:
 class StageField:
     """A guided velocity with what stochastic samplers ask of it (see `interfaces.Field`)."""
 
-    def __init__(self, velocity: Velocity, model: FlowModel, stage: Stage, on_step: OnStep | None = None) -> None:
-        self._velocity, self._model, self._stage, self._on_step = velocity, model, stage, on_step
+    def __init__(
+        self, guidance: Guidance, branches: StageBranches, model: FlowModel, on_step: OnStep | None = None
+    ) -> None:
+        self._velocity, self._branches = guidance.guide(branches), branches
+        self._model, self._stage, self._on_step = model, branches.stage, on_step
         self._last: tuple[Tensor, Tensor, float] | None = None
         self._steps = 0
 
@@ -193,6 +199,13 @@ class StageField:
         velocity = self._velocity(x, tau)
         self._last = x, velocity, tau
         return velocity
+
+    def mean(self, x: Tensor, tau: float, until: float) -> Tensor:
+        self._branches.until = until
+        try:
+            return self(x, tau)
+        finally:
+            self._branches.until = None
 
     def clean_estimate(self) -> Tensor | None:
         """The clean image that the last velocity implies; None where the operators do not allow to tell it."""
@@ -278,7 +291,7 @@ def generate(
             else:
                 x = model.cascade.renoise(x, stage, noise.renoising(model.cascade.up, channels, *size))
             branches = StageBranches(model.cascade, stage, own, weaker)
-            velocity = StageField(plan.guidance.guide(branches), model, stage, on_step)
+            velocity = StageField(plan.guidance, branches, model, on_step)
             x = plan.sampler.integrate(velocity, x, points, partial(noise.white, channels, *size))
             x = velocity.finished(x, points[-1])
             spent.by_stage.append(branches.spent)

@@ -30,6 +30,11 @@ class StageGroup:
     clean: Tensor
     """(n c h_s w_s) the clean images at the stage's resolution"""
 
+    def at(self, chosen: Tensor) -> StageGroup:
+        """Some of the images, by a mask (n)."""
+        own = (self.members, self.tau, self.states, self.targets, self.clean)
+        return StageGroup(self.stage, *(part[chosen] for part in own))
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -72,10 +77,14 @@ class Work:
             parts.append(replace(self, groups=kept))
         return [part for part in parts if part.groups]
 
+    def of(self, groups: Sequence[StageGroup]) -> Work:
+        """The images of these groups alone."""
+        return replace(self, groups=groups)
+
     def moved(self, states: Sequence[Tensor], tau: Sequence[Tensor]) -> Work:
         """The same images at other states (n c h_s w_s) and times (n), one of each a group."""
         groups = [replace(group, states=x, tau=t) for group, x, t in zip(self.groups, states, tau, strict=True)]
-        return replace(self, groups=groups)
+        return self.of(groups)
 
     def drawn(
         self, purpose: str, draw: Callable[[int, torch.Generator], Tensor], device: torch.device | str = "cpu"

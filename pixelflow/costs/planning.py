@@ -240,6 +240,9 @@ class _AskedField:
         self.times.append(tau)
         return _NOTHING
 
+    def mean(self, x: Tensor, tau: float, until: float) -> Tensor:
+        return self(x, tau)
+
     def noise_estimate(self, x: Tensor, velocity: Tensor, tau: float) -> Tensor:
         return _NOTHING
 

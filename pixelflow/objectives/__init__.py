@@ -14,6 +14,7 @@ def register_components() -> list[type[Component]]:
     from pixelflow.objectives.no_weighting import NoWeighting
     from pixelflow.objectives.official_times import OfficialTimes
     from pixelflow.objectives.perceptual import Perceptual
+    from pixelflow.objectives.shortcut import Shortcut
     from pixelflow.objectives.sigmoid_weighting import SigmoidWeighting
     from pixelflow.objectives.soft_min_snr import SoftMinSnr
     from pixelflow.objectives.stage_weighting import StageWeighting
@@ -22,4 +23,4 @@ def register_components() -> list[type[Component]]:
 
     predictions, times = [VelocityPrediction, CleanPrediction], [UniformTimes, LogitNormalTimes, OfficialTimes]
     weightings = [NoWeighting, MinSnr, SoftMinSnr, SigmoidWeighting, StageWeighting]
-    return [*predictions, *times, *weightings, Perceptual, Alignment, FlowMatching]
+    return [*predictions, *times, *weightings, Perceptual, Alignment, FlowMatching, Shortcut]

@@ -13,10 +13,11 @@ def register_components() -> list[type[Component]]:
     from pixelflow.samplers.euler import Euler
     from pixelflow.samplers.grids import OfficialGrid, ShiftedGrid, UniformGrid
     from pixelflow.samplers.heun import Heun
+    from pixelflow.samplers.jump import Jump
     from pixelflow.samplers.midpoint import Midpoint
     from pixelflow.samplers.rk4 import RK4
     from pixelflow.samplers.sde_euler import SDEEuler
 
-    fixed = [Euler, Midpoint, Heun, RK4, AdamsBashforth2, DPMSolverPP2M, SDEEuler]
+    fixed = [Euler, Midpoint, Heun, RK4, AdamsBashforth2, DPMSolverPP2M, SDEEuler, Jump]
     adaptive = [Dopri5, Dopri8, Bosh3, AdaptiveHeun, Fehlberg2]
     return [*fixed, *adaptive, UniformGrid, OfficialGrid, ShiftedGrid]

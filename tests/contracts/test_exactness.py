@@ -113,3 +113,10 @@ def test_first_order_reaches_exactness_by_steps_alone(sampler):
     steps = {"euler": 2048, "sde_euler": 1024}[sampler]
     cascade = GaussianCascade(built("downsampler", "bilinear"), built("upsampler", "nearest"), 2, (2, 2))
     assert cascade.error(cascade.generated(built("sampler", sampler), built("grid", "uniform"), steps)) < 1e-3
+
+
+def test_a_jump_with_a_perfect_network_is_exact_whatever_the_step():
+    cascade = gaussian("bilinear", "nearest", 3)
+    for steps in (1, 3):
+        assert cascade.error(cascade.generated(built("sampler", "jump"), built("grid", "uniform"), steps)) < 1e-8
+    assert cascade.error(cascade.generated(built("sampler", "euler"), built("grid", "uniform"), 1)) > 0.05

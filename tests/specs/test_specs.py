@@ -15,7 +15,7 @@ from pixelflow.runs.runfolder import RunFolder
 from pixelflow.training import initial
 
 SPECS = Path(__file__).parents[2] / "specs"
-FILES = [file for folder in ("", "chain", "paper") for file in sorted((SPECS / folder).glob("*.yaml"))]
+FILES = [file for folder in ("", "chain", "paper", "recipe") for file in sorted((SPECS / folder).glob("*.yaml"))]
 
 
 def spec_of(path: Path) -> ExperimentSpec:

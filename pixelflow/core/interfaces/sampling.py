@@ -47,6 +47,13 @@ class Field(Protocol):
     def __call__(self, x: Tensor, tau: float) -> Tensor:
         """Velocity (b c h w) of the state (b c h w) at `tau`."""
 
+    def mean(self, x: Tensor, tau: float, until: float) -> Tensor:
+        """Mean velocity (b c h w) from the state (b c h w) at `tau` to a later time, as the network has learnt it.
+
+        Raises:
+            UsageError: its backbone takes no second time.
+        """
+
     def noise_estimate(self, x: Tensor, velocity: Tensor, tau: float) -> Tensor:
         """The noise n (b c h w) that a state and its velocity imply."""
 
