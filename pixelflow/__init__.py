@@ -29,8 +29,8 @@ def load(run: str | Path, *, step: Step | None = None, weights: str = "ema", dev
     """Open a run folder for sampling; see `pixelflow.generation.run.Run`.
 
     Args:
-        run: the folder that ``pixelflow train`` wrote, or ``hf://user/name`` on the Hugging Face Hub: it is fetched
-            once and kept in the cache.
+        run: the folder that ``pixelflow train`` wrote, or ``hf://user/name`` on the Hugging Face Hub, or ``zoo:NAME``
+            of an installed package: it is fetched once and kept in the cache.
         step: the checkpoint's step, or ``"best"``: the one that was evaluated best while training; by default the
             newest complete one.
         weights: ``"ema"``, ``"raw"``, or the length of an average (``"0.075"``, with `training.power_ema`).
@@ -44,9 +44,10 @@ def load(run: str | Path, *, step: Step | None = None, weights: str = "ema", dev
     from pathlib import Path
 
     from pixelflow.generation.run import Run
+    from pixelflow.hub import ADDRESSES
 
     path = Path(run).expanduser()
-    if str(run).startswith("hf:/"):
+    if str(run).startswith(ADDRESSES):
         from pixelflow.hub.address import local_run
         from pixelflow.system.cache import cache_folder
 

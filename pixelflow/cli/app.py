@@ -115,15 +115,16 @@ def _with_homes(function: Callable[..., object]) -> Callable[..., object]:
 def _at_home(value: object) -> object:
     """Paths with their ``~`` written out, which shells leave in ``--out=~/runs``; anything else as it is.
 
-    A run on the Hub, ``hf://user/name``, is made one of the folder ``runs``.
+    A run that lies elsewhere, ``hf://user/name`` or ``zoo:NAME``, is made one of the folder ``runs``.
     """
+    from pixelflow.hub import ADDRESSES
     from pixelflow.system.files import at_home
 
     if isinstance(value, list):
         return [_at_home(one) for one in value]
     if not isinstance(value, Path):
         return value
-    if str(value).startswith("hf:/"):
+    if str(value).startswith(ADDRESSES):
         from pixelflow.hub.address import local_run
 
         return local_run(value, Path("runs"))

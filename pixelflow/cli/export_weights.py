@@ -16,6 +16,7 @@ def export_weights(
     target: Annotated[Path, typer.Argument(metavar="FILE", help="The safetensors file to write.")],
     step: CheckpointStep = None,
     weights: Weights = "ema",
+    bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Round to 16 bits, for half the size.")] = False,
 ) -> None:
     """Write weights as one safetensors file, with spec, names of classes, step and which weights in its header.
 
@@ -28,5 +29,5 @@ def export_weights(
     check_free(target, "FILE")
     folder = RunFolder(run)
     found = TrainedWeights.of(folder, folder.step_of(step), weights)
-    found.write(target)
+    (found.in_bfloat16 if bfloat16 else found).write(target)
     tell(f"{target}: {weights} weights of step {found.step}, {len(found.tensors)} tensors")

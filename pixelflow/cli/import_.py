@@ -14,21 +14,23 @@ def import_(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="SRC", help="hf://user/name, a folder that push or export diffusers wrote, or export-weights' file."
+            metavar="SRC",
+            help="hf://user/name, zoo:NAME, a folder that push or export diffusers wrote, or export-weights' file.",
         ),
     ],
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder to write.")],
 ) -> None:
-    """Make a run of weights that pixelflow gave out: on the Hugging Face Hub, as a folder, or as one file.
+    """Make a run of weights that pixelflow gave out: on the Hugging Face Hub, in a package, a folder or one file.
 
     hf://user/name@REVISION names a branch, a tag or a commit.
     """
-    from pixelflow.hub.address import fetched, read_address
+    from pixelflow.hub import ADDRESSES
+    from pixelflow.hub.address import found
     from pixelflow.hub.folder import import_folder
     from pixelflow.system.files import at_home, check_writable
 
     check_writable(run, "RUN")
-    place = fetched(read_address(source)) if source.startswith("hf:/") else at_home(Path(source))
+    place = found(source).file if source.startswith(ADDRESSES) else at_home(Path(source))
     done = import_folder(place, run, source)
     count = sum(tensor.numel() for tensor in done.tensors.values())
     tell(f"{run}: {done.weights} weights of step {done.step}, {count:,} parameters")

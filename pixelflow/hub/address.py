@@ -1,4 +1,4 @@
-"""``hf://user/name``: a run on the Hugging Face Hub, fetched once, and a run of its own from then on."""
+"""Runs that lie elsewhere, made runs of a folder once: ``hf://user/name`` on the Hugging Face Hub, ``zoo:NAME``."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 from pixelflow.hub.folder import WEIGHTS, import_folder
+from pixelflow.hub.zoo import zoo_file
+from pixelflow.runs.tensor_files import sha256
 from pixelflow.system.distribution import install
 from pixelflow.system.errors import CannotWriteError, MissingDependencyError, MissingInputError, UsageError, first_line
 
@@ -51,16 +54,34 @@ def local_run(address: str | Path, folder: Path) -> Path:
         MissingInputError: there is no such repository, no such file in it, or no way there.
         DataError, SpecError, CannotWriteError: as `import_folder`.
     """
-    wanted = read_address(address)
-    file = fetched(wanted)
-    run = folder / f"{wanted.user}--{wanted.name}-{_commit(file)[:10]}"
+    there = found(str(address))
+    run = folder / there.name
     if not (run / "spec.yaml").is_file():
         try:
-            import_folder(file, run, str(wanted))
+            import_folder(there.file, run, there.address)
         except CannotWriteError:
             if not (run / "spec.yaml").is_file():  # else another process was faster
                 raise
     return run
+
+
+class Elsewhere(NamedTuple):
+    """Weights that an address names."""
+
+    file: Path
+    name: str
+    """Of a run that is made of them."""
+    address: str
+
+
+def found(address: str) -> Elsewhere:
+    """The weights that an address names; raises as `local_run`."""
+    if address.startswith("zoo:"):
+        file = zoo_file(address)
+        return Elsewhere(file, f"zoo-{file.stem}-{sha256(file)[:10]}", address)
+    wanted = read_address(address)
+    file = fetched(wanted)
+    return Elsewhere(file, f"{wanted.user}--{wanted.name}-{_commit(file)[:10]}", str(wanted))
 
 
 def fetched(address: HubAddress) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -41,6 +41,12 @@ class TrainedWeights:
         """Those of a run's checkpoint; raises as `checkpoint.load` and `RunFolder.read_spec` do."""
         found = stored(run, step, weights)
         return cls(run.read_spec(to_draw=True), found.tensors, found.step, found.weights, run.classes_at(found.step))
+
+    @property
+    def in_bfloat16(self) -> TrainedWeights:
+        """The same, rounded to half as many bytes."""
+        half = {name: own.bfloat16() if own.is_floating_point() else own for name, own in self.tensors.items()}
+        return replace(self, tensors=half)
 
     def write(self, path: Path, prefix: str = "") -> None:
         """Write the file; `prefix` is put before every tensor's name. Raises CannotWriteError."""

@@ -1,0 +1,1 @@
+"""Weights of small models, each with a card; there is no code."""
