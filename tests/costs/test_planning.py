@@ -166,7 +166,11 @@ def fixed_step_samplers() -> list[str]:
 @pytest.mark.parametrize("guidance", ["none", "{type: constant, scale: 2}", "{type: constant, scale: 1}", "stagewise"])
 @pytest.mark.parametrize("sampler", fixed_step_samplers())
 def test_evaluations_are_those_of_a_real_sample(sampler, guidance):
-    spec = make_spec(f"sampling={{sampler: {sampler}, guidance: {guidance}, steps: [3, 4]}}", "backbone.depth=1")
+    spec = make_spec(
+        f"sampling={{sampler: {sampler}, guidance: {guidance}, steps: [3, 4]}}",
+        "backbone.depth=1",
+        "backbone.until=true",
+    )
     model = assembly.build_model(spec)
     plan = assembly.build_plan(spec.sampling, spec.stages)
     condition, null = model.condition(model.prepare({"label": [3]})), model.condition(model.null(1))
