@@ -6,6 +6,7 @@ import ast
 import graphlib
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -221,6 +222,12 @@ def test_importing_the_package_is_light():
     code = f"import sys, pixelflow; print('torch' in sys.modules, any(m.startswith({rooms}) for m in sys.modules))"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.split() == ["False", "False"]
+
+
+def test_no_two_files_of_tests_hide_each_other():
+    """Pytest imports those of folders that are no packages by their names alone."""
+    files = [file for file in Path(__file__).parent.rglob("test_*.py") if not (file.parent / "__init__.py").exists()]
+    assert Counter(file.name for file in files).most_common(1)[0][1] == 1
 
 
 def test_no_module_is_named_for_leftovers():
