@@ -521,6 +521,44 @@ def _started(bench: Bench, name: str, cache: str) -> None:
     bench.add("starting", f"two steps of a compiled training, {name} cache", f"{seconds:.1f} s", seconds)
 
 
+WRAPS = ("none", "ddp", "fsdp")
+
+
+def engines(bench: Bench) -> None:
+    """Training by DDP and FSDP2 in one process over NCCL, beside training without a wrap: losses, speed, resume."""
+    with tempfile.TemporaryDirectory() as place:
+        plain: dict[str, Any] = {}
+        for wrap in WRAPS:
+            bench.attempt("engines", wrap, 100, partial(_engine, bench, wrap, place, plain))
+
+
+def _engine(bench: Bench, wrap: str, place: str, plain: dict[str, Any]) -> None:
+    """Rows of one wrap; what training without one gave is kept for those that follow."""
+    command = [sys.executable, str(ROOT / "benchmarks/engines.py"), wrap, place, *(["--tiny"] if bench.tiny else [])]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
+    if ran.returncode:
+        raise RuntimeError(ran.stderr[-300:])
+    found = json.loads(ran.stdout.splitlines()[-1])
+    shown = f"{found['rate']:.1f} images/s"
+    if wrap == "none":
+        plain.update(found)
+    elif plain:
+        shown += f", {found['rate'] / plain['rate']:.2f} of none"
+        for what, own, other in (
+            ("losses beside none", found["losses"], plain["losses"]),
+            ("goes on from a checkpoint of none", found["carried_on"], plain["on"]),
+        ):
+            apart = relative(torch.tensor(own), torch.tensor(other))
+            bench.add("engines", f"{wrap}, {what}", f"{apart:.1e} apart", apart)
+    if found["peak"]:
+        shown += f", {found['peak'] / 2**30:.1f} GiB"
+    bench.add("engines", f"{wrap}, bf16, compiled", shown, found["rate"])
+    apart = relative(torch.tensor(found["resumed"]), torch.tensor(found["on"]))
+    bench.add("engines", f"{wrap}, goes on from its checkpoint", f"{apart:.1e} apart", apart)
+    told = f"{found['stop']:.2f} s; first steps {found['until_warm']:.0f} s"
+    bench.add("engines", f"{wrap}, stop for a checkpoint", told, found["stop"])
+
+
 def choosing(bench: Bench) -> None:
     """The attention kernel that would be taken, by the measurement that `doctor` shows."""
     bench.attempt("choosing", "attention of packed batches", 20, partial(_chosen, bench))
@@ -576,6 +614,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "loading": loading,
     "choosing": choosing,
     "starting": starting,
+    "engines": engines,
 }
 
 if __name__ == "__main__":

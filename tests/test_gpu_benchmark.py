@@ -35,3 +35,7 @@ def test_every_part_succeeds(tmp_path):
     failed = {what: value for what, value in rows.items() if value.startswith("FAILED")}
     assert not failed
     assert any(what.startswith("compiled, kernel grouped") for what in rows)
+    for wrap in ("ddp", "fsdp"):
+        assert float(rows[f"{wrap}, losses beside none"].split()[0]) < 1e-4
+        assert float(rows[f"{wrap}, goes on from its checkpoint"].split()[0]) == 0
+        assert float(rows[f"{wrap}, goes on from a checkpoint of none"].split()[0]) < 1e-4
