@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -62,6 +63,12 @@ GROUPS = {
 }  # fmt: skip
 """Name of a group of commands -> its help and its commands; ``sweep run`` is `pixelflow.cli.sweep_run`."""
 
+ALONE = frozenset(
+    ("init", "interpolate", "bench", "tune", "train_extractor", "new_plugin", "import_official", "export_official",
+     "export_weights", "import_", "push", "rm", "sweep_run", "export_diffusers")
+)  # fmt: skip
+"""Files of commands that compute or write, and know of no other process with which torchrun may have started them."""
+
 _BUG = 1
 _INTERRUPTED = 130
 
@@ -99,7 +106,20 @@ def _typed(name: str) -> str:
 def _function(name: str) -> Callable[..., object]:
     """The function of the command `name`, from the file of the same name."""
     function: Callable[..., object] = vars(importlib.import_module(f"pixelflow.cli.{name}"))[name]
-    return _with_homes(function)
+    return _with_homes(_by_one(function) if name in ALONE else function)
+
+
+def _by_one(function: Callable[..., object]) -> Callable[..., object]:
+    """A command that torchrun must not start."""
+
+    @functools.wraps(function)
+    def alone(**given: object) -> object:
+        size = os.environ.get("WORLD_SIZE", "1")
+        if size != "1" and "RANK" in os.environ:
+            raise UsageError(f"this command works in one process, and torchrun started {size}; start it without")
+        return function(**given)
+
+    return alone
 
 
 def _with_homes(function: Callable[..., object]) -> Callable[..., object]:

@@ -186,3 +186,22 @@ def test_every_path_may_begin_at_home(monkeypatch, tmp_path, capsys):
         application.main(["schema", "--out=~nobody_of_this_name/schema.json"])
     assert stopped.value.code == 2
     assert "~nobody_of_this_name stands for a home folder, and there is none" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", sorted(application.ALONE))
+def test_what_works_in_one_process_is_not_done_by_several(name, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(errors.UsageError, match=r"works in one process, and torchrun started 2"):
+        application._function(name)()
+
+
+def test_who_starts_it_by_torchrun_is_told_in_a_line(tmp_path, monkeypatch, capsys):
+    run = make_run(tmp_path / "run", make_spec())
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(SystemExit) as stopped:
+        application.main(["export-weights", str(run), str(tmp_path / "file")])
+    assert stopped.value.code == errors.UsageError.exit_code
+    assert capsys.readouterr().err.startswith("pixelflow: this command works in one process")
+    assert not (tmp_path / "file").exists()
