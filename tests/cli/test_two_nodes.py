@@ -17,12 +17,13 @@ from tests.training.test_distributed import free_port
 
 
 class Node:
-    """A torchrun with one process."""
+    """A torchrun with one process, or some."""
 
-    def __init__(self, tmp_path: Path, name: str, port: int, *overrides: str) -> None:
+    def __init__(self, tmp_path: Path, name: str, port: int, *overrides: str, processes: int = 1) -> None:
         (tmp_path / "tiny.yaml").write_text(TINY)
         rendezvous = ["--rdzv-backend", "c10d", "--rdzv-id", "tiny", "--rdzv-endpoint", f"127.0.0.1:{port}"]
-        command = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1", *rendezvous]
+        command = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", *rendezvous]
+        command += ["--nproc-per-node", str(processes)]
         command += ["-m", "pixelflow", "--", "train", str(tmp_path / "tiny.yaml"), *overrides]
         command += ["--out", str(tmp_path), "--device", "cpu"]
         self._file = tmp_path / name
@@ -34,9 +35,9 @@ class Node:
         return self._file.read_text()
 
 
-def started(tmp_path: Path, name: str, *overrides: str) -> list[Node]:
+def started(tmp_path: Path, name: str, *overrides: str, processes: int = 1) -> list[Node]:
     port = free_port()
-    return [Node(tmp_path, f"{name}-{place}.txt", port, *overrides) for place in range(2)]
+    return [Node(tmp_path, f"{name}-{place}.txt", port, *overrides, processes=processes) for place in range(2)]
 
 
 @pytest.mark.slow
@@ -45,6 +46,15 @@ def test_two_nodes_train_together(tmp_path):
     assert [node.process.wait(300) for node in nodes] == [0, 0], [node.said for node in nodes]
     assert checkpoint.steps(tmp_path / "tiny" / "checkpoints") == [2, 4]
     assert sum("finished 4 steps" in node.said for node in nodes) == 1
+
+
+@pytest.mark.slow
+def test_the_processes_of_each_node_hold_a_model_together(tmp_path):
+    """As torchrun tells them, of which node they are."""
+    nodes = started(tmp_path, "whole", "training.parallel=hybrid", processes=2)
+    assert [node.process.wait(300) for node in nodes] == [0, 0], [node.said for node in nodes]
+    (newest,) = (tmp_path / "tiny" / "checkpoints").glob("*4")
+    assert sorted(file.name for file in newest.glob("ema*")) == ["ema-1-of-2.safetensors", "ema-2-of-2.safetensors"]
 
 
 @pytest.mark.slow
