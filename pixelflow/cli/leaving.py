@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import threading
 
 from pixelflow.system import terminal
@@ -17,8 +18,10 @@ def leave(code: int) -> None:
 
     One of several that computed together ends without the interpreter's own end: the threads of process groups live as
     long as the process (see `distributed.joined`), and what they still do while interpreter and libraries are taken
-    apart can abort.
+    apart can abort. Ctrl-C then ends the process at once: all is done, and what runs at the end knows no interrupt.
     """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     leave_within_seconds(code)
     if os.environ.get("WORLD_SIZE", "1") != "1":
         atexit._run_exitfuncs()
