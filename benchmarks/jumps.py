@@ -2,8 +2,8 @@
 
     python benchmarks/jumps.py [TEACHER] [STUDENT] [--images 200]
 
-prints the root mean square difference of pixels (of 2, from -1 to 1), and writes a picture: first row the teacher, then
-midpoint 1 and 2, jump 1, 2, 4 and 8.
+prints the root mean square difference of pixels (of 2, from -1 to 1), and writes a picture: a row an image, a column a
+sampler with its steps a stage, the teacher's first.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 
 import pixelflow
+from pixelflow.generation.pictures import filmstrip, write_png
 
-SHOWN, ENLARGED = 20, 3
+SHOWN = 10
 ROWS = [
     *(("heun", 10), ("euler", 1), ("euler", 2), ("euler", 4), ("euler", 8), ("midpoint", 1), ("midpoint", 2)),
     *(("jump", 1), ("jump", 2), ("jump", 4), ("jump", 8)),
@@ -42,16 +41,15 @@ def main() -> None:
         return run.sample(labels=labels, seeds=seeds, sampler=sampler, steps=steps, guidance=guidance)
 
     wanted = drawn("heun", 30)
-    rows = [wanted[:SHOWN]]
+    columns = {"heun 30": wanted[:SHOWN]}
     print("| sampler | steps a stage | difference |\n|---|---:|---:|")
     for sampler, steps in ROWS:
         images = drawn(sampler, steps)
         print(f"| {sampler} | {steps} | {(images - wanted).square().mean().sqrt():.4f} |", flush=True)
         if sampler in ("midpoint", "jump"):
-            rows.append(images[:SHOWN])
-    grid = torch.cat([torch.cat(list(row.mean(1)), 1) for row in rows], 0)
-    pixels = np.uint8((grid.clamp(-1, 1) + 1) * 127.5)
-    Image.fromarray(pixels).resize((pixels.shape[1] * ENLARGED, pixels.shape[0] * ENLARGED), 0).save(asked.out)
+            columns[f"{sampler} {steps}"] = images[:SHOWN]
+    names = [teacher.classes[label] for label in labels[:SHOWN]]
+    write_png(asked.out, filmstrip(list(columns.values()), list(columns), rows=names))
 
 
 if __name__ == "__main__":
