@@ -4,7 +4,8 @@
 #     docker run --rm -v "$PWD/runs:/data/runs" pixelflow train digits
 # and, at build time, the tests:  docker build --target test .
 FROM python:3.11-slim AS base
-RUN apt-get update && apt-get install -y --no-install-recommends make && rm -rf /var/lib/apt/lists/*
+# g++ is what torch.compile calls, on GPUs too.
+RUN apt-get update && apt-get install -y --no-install-recommends g++ make && rm -rf /var/lib/apt/lists/*
 WORKDIR /opt/pixelflow
 COPY . .
 # Where torch's wheels come from; empty for the index of pip.

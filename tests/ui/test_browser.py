@@ -50,8 +50,8 @@ def runs(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def address(runs) -> Iterator[str]:
     """Of a page that the ordinary command serves."""
-    command = [sys.executable, "-m", "pixelflow", "ui", str(runs), "--device", "cpu"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "pixelflow", "ui", runs.name, "--device", "cpu"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=runs.parent)
     try:
         assert process.stdout is not None
         found = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())
@@ -121,7 +121,7 @@ def keep(page, name: str) -> None:
         page.set_viewport_size(VIEW)
 
 
-def test_sampling_shows_the_stages_and_the_images_and_how_to_repeat_them(page, runs):
+def test_sampling_shows_the_stages_and_the_images_and_how_to_repeat_them(page):
     choose(page, "sample-run", "first")
     page.fill("#sample-seed input", "3")
     page.click("#sample-draw")
@@ -130,7 +130,7 @@ def test_sampling_shows_the_stages_and_the_images_and_how_to_repeat_them(page, r
     assert page.locator("#sample-gallery img").count() >= 4
     keep(page, "sample")
     page.get_by_text("Copy as").click()
-    said(page, "copy-command", f"pixelflow sample {runs / 'first'} --step ")
+    said(page, "copy-command", "pixelflow sample runs/first --step ")
     said(page, "copy-record", "sha256")
     page.get_by_text("Guidance over time").click()
     page.wait_for_selector("#sample-curve img")
@@ -187,7 +187,7 @@ def test_an_image_of_the_run_is_edited(page):
     keep(page, "edit")
 
 
-def test_the_way_from_a_seed_to_another_is_an_animation_and_a_strip(page, runs):
+def test_the_way_from_a_seed_to_another_is_an_animation_and_a_strip(page):
     tab(page, "Edit")
     choose(page, "edit-run", "first")
     page.get_by_text("Between images").click()
@@ -197,7 +197,7 @@ def test_the_way_from_a_seed_to_another_is_an_animation_and_a_strip(page, runs):
     page.fill("#way-seeds textarea, #way-seeds input", "3,8")
     page.click("#way-draw")
     said(page, "edit-told", "9 images")
-    said(page, "way-command", f"pixelflow interpolate {runs / 'first'} way.webp")
+    said(page, "way-command", "pixelflow interpolate runs/first way.webp")
     page.wait_for_selector("#way-strip img")
     shown = page.locator("#way-animation img").get_attribute("src")
     assert page.request.get(shown).body()[8:16] == b"WEBPVP8X"  # an animation
@@ -269,7 +269,7 @@ def test_a_sweep_is_shown_and_two_of_its_points_are_compared(page, runs):
     page.reload()
     page.wait_for_selector("#sample-draw")
     tab(page, "Sweeps")
-    choose(page, "sweeps-sweep", str(runs / "quick"))
+    choose(page, "sweeps-sweep", "runs/quick")
     page.click("#sweeps-show")
     said(page, "sweeps-told", "3 of 3 tasks are done")
     assert "steps 4" in page.locator("#sweeps-points").inner_text()

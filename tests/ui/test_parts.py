@@ -89,6 +89,23 @@ def test_checkpoints_can_be_chosen_and_a_new_one_is_newest(shelf):
         shelf.open("first", "9")
 
 
+def test_averages_that_a_run_follows_can_be_chosen(tmp_path):
+    make_run(tmp_path / "long", make_spec("training.power_ema={lengths: [0.05, 0.1]}"))
+    assert Shelf(tmp_path).weights("long") == ["ema", "raw", "0.05", "0.1"]
+    with pytest.raises(PixelflowError, match="average"):
+        Shelf(tmp_path, "cpu").open("long", weights="0.1")  # no snapshot is there yet
+
+
+def test_a_run_that_was_moved_is_a_line(tmp_path):
+    shelf = Shelf(tmp_path)
+    make_run(tmp_path / "here", make_spec())
+    assert shelf.names() == ["here"]
+    (tmp_path / "here").rename(tmp_path / "there")
+    with pytest.raises(PixelflowError, match="here"):
+        shelf.open("here")
+    assert shelf.names() == ["there"]
+
+
 def test_no_run_is_a_line_that_says_how_to_make_one(tmp_path):
     shelf = Shelf(tmp_path)
     assert shelf.names() == []
