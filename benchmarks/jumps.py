@@ -49,7 +49,7 @@ def main() -> None:
         if sampler in ("midpoint", "jump"):
             columns[f"{sampler} {steps}"] = images[:SHOWN]
     names = [teacher.classes[label] for label in labels[:SHOWN]]
-    write_png(asked.out, filmstrip(list(columns.values()), list(columns), rows=names))
+    write_png(asked.out, filmstrip(list(columns.values()), list(columns), rows=names, cell=80))
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ def spec_of(name: str, overrides: Sequence[str] = ()) -> ExperimentSpec:
 
 def spec_of_run(path: str) -> ExperimentSpec | None:
     """The spec of a run that a page names; None where only the reader knows."""
-    if path.startswith("hf:"):
+    if path.startswith(("hf:", "zoo:")):
         return None
     if is_placeholder(path):
         return spec_of("digits")
