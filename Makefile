@@ -56,5 +56,5 @@ $(BASE): pyproject.toml constraints.txt
 	touch $@
 
 $(READY): $(BASE)
-	$(PIP_INSTALL) --editable '.[dev,fid,clip,t5,minilm,perceptual,tensorboard,xformers,diffusers]'
+	$(PIP_INSTALL) --editable '.[dev,fid,clip,t5,minilm,perceptual,tensorboard,xformers,float8,diffusers]'
 	touch $@

@@ -160,6 +160,10 @@ class JiT(Transformer):
         return packed(tokens, torch.cat([mask, condition.mask.bool()], dim=1), counts)
 
     @property
+    def runs_in_graphs(self) -> bool:
+        return super().runs_in_graphs and self.text_in is None  # how text is packed depends on its mask
+
+    @property
     def ends(self) -> Sequence[nn.Module]:
         ways_in = [way[0] for way in self.patch_in.values() if isinstance(way, nn.Sequential)]
         return [*ways_in, *self.patch_out.values()]

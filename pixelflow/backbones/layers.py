@@ -231,6 +231,7 @@ def _is_fused(x: Tensor, layer: nn.Linear) -> bool:
     """
     is_free = torch.compiler.is_compiling() or x.dtype == torch.bfloat16
     is_here = x.device.type == "cpu" and type(layer) is nn.Linear and x.dtype == layer.weight.dtype
+    is_here = is_here and type(layer.weight) is nn.Parameter  # and not of 8 bits
     return is_free and is_here and _HAS_ONEDNN
 
 

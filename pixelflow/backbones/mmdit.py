@@ -122,6 +122,10 @@ class MMDiT(Transformer):
             x, text = self.saving(block)(x, text, signal, layout, of_text, joint, rope)
             yield x
 
+    @property
+    def runs_in_graphs(self) -> bool:
+        return super().runs_in_graphs and self.text_in is None  # how text is packed depends on its mask
+
     def cost_of_blocks(self, tokens: int, context_tokens: int) -> Cost:
         """Text tokens cost what image tokens do, but that the last block only reads them."""
         params, width = self.params, self.width

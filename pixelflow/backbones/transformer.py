@@ -238,6 +238,10 @@ class Transformer(Backbone):
     def runs_in_16_bits(self) -> bool:
         return type(self).__module__.startswith("pixelflow.backbones.")  # others may make tensors of their own
 
+    @property
+    def runs_in_graphs(self) -> bool:
+        return self.runs_in_16_bits  # of the same backbones it is known
+
     def shared(self, condition: Condition) -> Condition:
         """Keys and values of the text for every block, as far as they fit into `_MOST_SHARED`."""
         dtype = self.final_modulation.weight.dtype

@@ -22,6 +22,8 @@ Count = Annotated[int, Field(ge=1, lt=2**31)]
 Compile = Literal["auto", True, False]
 """Whether to compile; ``auto``: where the work is long enough to earn it back."""
 
+Precision = Literal["float32", "bfloat16", "float8"]
+"""Of the numbers that a network works with when it is drawn from."""
 
 FormerKey = str | Callable[[Any], Mapping[str, object]]
 """What became of a setting: its present name, or a function from its value to the settings that now say the same."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Literal, Self
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from pixelflow.core.cascade import Cascade, noise_level
+from pixelflow.core.component import Precision
 from pixelflow.core.condition import Condition
 from pixelflow.core.entering import Entry
 from pixelflow.core.interfaces import Grid, Guidance, NoiseSource, Sampler, Upsampler
@@ -38,7 +39,7 @@ class SamplingPlan:
     grid: Grid
     guidance: Guidance
     steps: Sequence[int]
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     """Of the network, under autocast where its weights have another; the state stays as it is."""
 
 
@@ -102,10 +103,10 @@ class Conditions:
         model: FlowModel,
         condition: Condition,
         null: Condition | None = None,
-        precision: Literal["float32", "bfloat16"] = "float32",
+        precision: Precision = "float32",
     ) -> None:
         self._model, self._condition, self._given_null = model, condition, null
-        self._has_autocast = precision == "bfloat16" and not is_in_16_bits(model)
+        self._has_autocast = precision != "float32" and not is_in_16_bits(model)
 
     @property
     def _null(self) -> Condition:

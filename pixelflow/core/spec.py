@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from pixelflow.core import absent, standard
-from pixelflow.core.component import Compile, Count, Settings
+from pixelflow.core.component import Compile, Count, Precision, Settings
 from pixelflow.core.document import Document
 from pixelflow.core.former_keys import renamed
 from pixelflow.core.geometry import CascadeSpec, ImageSpec
@@ -61,10 +61,12 @@ class SamplingSpec(Settings):
     """Steps of each stage; a list gives one number for each, coarse to fine."""
     guidance: AnyGuidance = Field(default="none")  # type: ignore[assignment]
     """How conditional and unconditional velocities are combined."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16 runs the network in 16 bits; the state stays in float32."""
+    precision: Precision = "float32"
+    """bfloat16 runs the network in 16 bits, float8 its blocks' products in 8; the state stays in float32."""
     compile: Compile = "auto"
     """Compile the network's blocks; auto does so where the drawing is long enough to earn it back."""
+    cuda_graphs: Compile = "auto"
+    """Launch all kernels of an evaluation at once; auto does so on GPUs for batches that are small for them."""
     batch_size: Count = 64
     """Images generated at a time."""
 

@@ -20,14 +20,14 @@ from pixelflow.core.spec import ExperimentSpec
 from pixelflow.costs.planning import FLOP_PER_MAC, costs
 from pixelflow.generation.draw import evaluating
 from pixelflow.generation.prompts import Prompt, condition_for
-from pixelflow.generation.ready import ready
+from pixelflow.generation.ready import flop, ready
 from pixelflow.system.errors import OutOfMemoryError
 from pixelflow.system.memory import memory_for
 from pixelflow.training.loader import Batch, grouped
 from pixelflow.training.objective import WorkMaker, build_objective, own_weights, teacher_of
 from pixelflow.training.optimizer import make_optimizer
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float8": torch.float8_e4m3fn}
 _SIDES = {"cpu": (512, 1024, 2048)}
 _LARGE_SIDES = (4096, 8192)
 _PASSES = 3
@@ -72,8 +72,14 @@ def matmul_peak(precision: str, device: torch.device) -> float:
     best = 0.0
     for side in _SIDES.get(device.type, _LARGE_SIDES):
         a, b = (torch.randn(side, side, device=device).to(_DTYPES[precision]) for _ in range(2))
-        best = max(best, 2.0 * side**3 / best_seconds(partial(torch.matmul, a, b), device, repeats=5))
+        product = _product_of_8_bits if precision == "float8" else torch.matmul
+        best = max(best, 2.0 * side**3 / best_seconds(partial(product, a, b), device, repeats=5))
     return best
+
+
+def _product_of_8_bits(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    scale = torch.ones((), device=a.device)
+    return torch._scaled_mm(a, b.t(), scale, scale, out_dtype=torch.bfloat16, use_fast_accum=True)
 
 
 def best_seconds(call: Callable[[], object], device: torch.device, repeats: int) -> float:
@@ -106,17 +112,19 @@ def sampling_speed(
         OutOfMemoryError: memory does not hold the batch.
     """
     prompt = Prompt(batch_size, example_values(model, classes, batch_size))
-    model = ready(model, spec.sampling, 0.0)  # compiled only where the spec says so: what is timed is not long
+    shape, plan = (spec.image.channels, *spec.image.size), build_plan(spec.sampling, spec.stages)
+    each = flop(model, plan, shape, spec.patches, batch_size, batch_size)
+    model = ready(model, spec.sampling, each._replace(whole=0.0))  # compiled where the spec says so: this is not long
     with evaluating(model), memory_for(f"drawing {batch_size} images at a time", "give smaller --batches"):
         rounds = [_stage_seconds(model, spec, prompt) for _ in range(repeats + 1)][1:]
     seconds = [min(times) / batch_size for times in zip(*(times for times, _ in rounds), strict=True)]
     nfe = rounds[0][1]
-    flop = [FLOP_PER_MAC * stage.once.macs * n for stage, n in zip(costs(spec).stages, nfe, strict=True)]
+    done = [FLOP_PER_MAC * stage.once.macs * n for stage, n in zip(costs(spec).stages, nfe, strict=True)]
     stages = tuple(
-        StageSpeed(own, count, work / own / peak) for own, count, work in zip(seconds, nfe, flop, strict=True)
+        StageSpeed(own, count, work / own / peak) for own, count, work in zip(seconds, nfe, done, strict=True)
     )
     total = sum(seconds)
-    return SamplingSpeed(batch_size, total, sum(nfe), sum(flop) / total / peak, stages)
+    return SamplingSpeed(batch_size, total, sum(nfe), sum(done) / total / peak, stages)
 
 
 def _stage_seconds(model: FlowModel, spec: ExperimentSpec, prompt: Prompt) -> tuple[list[float], list[float]]:

@@ -151,7 +151,7 @@ def draw_request(
         parallel: processes that all draw some; the images come to the first.
 
     Raises:
-        UsageError: the weaker model has another cascade.
+        UsageError: the weaker model has another cascade, or the device cannot work in the precision that is asked for.
         OutOfMemoryError: a batch does not fit into memory.
     """
     if request.weak is not None and request.weak.model.cascade.stages != model.cascade.stages:
@@ -160,7 +160,7 @@ def draw_request(
     size = min(sampling.batch_size, math.ceil(count / parallel.size)) or 1
     parts = [slice(start, min(start + size, count)) for start in range(first, count, size)]
     plan = build_plan(sampling, len(model.cascade.stages))
-    model = ready(model, sampling, flop(model, plan, request.shape, request.patches, count))
+    model = ready(model, sampling, flop(model, plan, request.shape, request.patches, count, size))
     return parallel.spread(parts, lambda part: _draw_part(model, request, part, sampling, keep_stages, on_step))
 
 

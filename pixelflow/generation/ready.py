@@ -1,40 +1,57 @@
-"""A model made ready for a whole drawing: its weights cast once, its blocks compiled where that pays."""
+"""A model made ready for a whole drawing: its weights cast once, its blocks compiled and replayed where that pays."""
 
 from __future__ import annotations
 
 import copy
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from pixelflow.core import compiling
+from pixelflow.core import compiling, float8, graphs
 from pixelflow.core.interfaces import Backbone
 from pixelflow.core.model import FlowModel
 from pixelflow.core.sampling import SamplingPlan
 from pixelflow.core.spec import SamplingSpec
 
 
-def ready(model: FlowModel, sampling: SamplingSpec, flop: float) -> FlowModel:
+class Flop(NamedTuple):
+    """Floating-point operations of a drawing, text left out; 0 stands for what is not known."""
+
+    whole: float = 0.0
+    """Of all evaluations, by which ``compile: auto`` decides."""
+    largest: float = 0.0
+    """Of an evaluation of a batch at the last stage, by which ``cuda_graphs: auto`` does."""
+
+
+def ready(model: FlowModel, sampling: SamplingSpec, flop: Flop) -> FlowModel:
     """The model, or a copy that shares what it can with it, for the network evaluations of a drawing.
 
     With ``precision: bfloat16`` the copy's network has weights of 16 bits and needs no autocast, where it can do
     without; the conditioners stay as they are. The model itself is left alone: threads may share it, and it may train.
 
-    Args:
-        flop: floating-point operations of all evaluations, by which ``compile: auto`` decides.
+    Raises:
+        UsageError: the device or the backbone cannot work in the precision that is asked for.
+        MissingDependencyError: what that precision needs is not installed.
     """
-    is_half = sampling.precision == "bfloat16" and model.backbone.runs_in_16_bits and _is_plain(model.backbone)
-    is_compiled = compiling.pays(sampling.compile, flop, model.device)
-    if not (is_half or is_compiled):
+    own, is_in_8_bits = model.backbone, sampling.precision == "float8"
+    is_half = sampling.precision != "float32" and own.runs_in_16_bits and _is_plain(own)
+    is_compiled = compiling.pays(sampling.compile, flop.whole, model.device)
+    is_replayed = graphs.wanted(sampling.cuda_graphs, own, flop.largest)
+    if not (is_half or is_in_8_bits or is_compiled or is_replayed):
         return model
-    backbone = _copied(model.backbone, torch.bfloat16 if is_half else None)
+    backbone = _copied(own, torch.bfloat16 if is_half else None)
+    if is_in_8_bits:
+        float8.convert(backbone)
     if is_compiled:
         compiling.compile_parts(backbone)
-    own = FlowModel(model.cascade, backbone, model.conditioners, model.prediction)
-    own.training = model.training
-    return own
+    if is_replayed:
+        backbone.forward = graphs.Replayed(backbone)  # type: ignore[method-assign]
+    made = FlowModel(model.cascade, backbone, model.conditioners, model.prediction)
+    made.training = model.training
+    return made
 
 
 def _is_plain(module: nn.Module) -> bool:
@@ -55,15 +72,16 @@ def _cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def flop(
-    model: FlowModel, plan: SamplingPlan, shape: tuple[int, int, int], patches: Sequence[int], count: int
-) -> float:
-    """Floating-point operations of the evaluations of `count` images (c h w) by a fixed-step solver, text left out."""
-    total, cascade = 0.0, model.cascade
+    model: FlowModel, plan: SamplingPlan, shape: tuple[int, int, int], patches: Sequence[int], count: int, batch: int
+) -> Flop:
+    """What `count` images (c h w) take by a fixed-step solver, `batch` of them at a time."""
+    whole, macs, cascade = 0.0, 0.0, model.cascade
     for stage in cascade.stages:
         height, width = cascade.size(stage, *shape[1:])
         patch = patches[stage.index]
         points = plan.grid.points(plan.steps[stage.index])[:-1]
         spent = plan.guidance.nfe_over(stage, points) * plan.sampler.nfe_per_step
+        macs = model.backbone.cost(height // patch, width // patch, stage.index, 0).macs
         if not math.isnan(spent):  # adaptive solvers do not know theirs before
-            total += spent * model.backbone.cost(height // patch, width // patch, stage.index, 0).macs
-    return 2 * total * count
+            whole += spent * macs
+    return Flop(2 * whole * count, 2 * macs * batch)

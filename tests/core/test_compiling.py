@@ -14,7 +14,7 @@ from pixelflow.backbones import transformer
 from pixelflow.core import compiling, packing
 from pixelflow.core.compiling import compile_parts, graphs, pays
 from pixelflow.generation.draw import draw
-from pixelflow.generation.ready import ready
+from pixelflow.generation.ready import Flop, ready
 from tests.conftest import lively_model, make_spec
 
 CPU = torch.device("cpu")
@@ -144,7 +144,7 @@ def test_blocks_that_meet_too_many_kinds_of_batches_say_so(caplog, monkeypatch):
 def test_16_bits_are_cast_once_and_the_images_are_those_of_autocast_up_to_rounding():
     spec = make_spec("sampling.precision=bfloat16")
     model = lively_model(spec)
-    copy = ready(model, spec.sampling, 0.0)
+    copy = ready(model, spec.sampling, Flop())
     assert {one.dtype for one in copy.backbone.parameters()} == {torch.bfloat16}
     assert {one.dtype for one in model.parameters()} == {torch.float32}
     exact, half = (
@@ -156,7 +156,7 @@ def test_16_bits_are_cast_once_and_the_images_are_those_of_autocast_up_to_roundi
 
 def test_without_need_the_model_is_drawn_from_as_it_is(tiny_spec):
     model = lively_model(tiny_spec)
-    assert ready(model, tiny_spec.sampling, 0.0) is model
+    assert ready(model, tiny_spec.sampling, Flop()) is model
 
 
 def test_text_is_projected_once_a_batch_and_the_images_are_the_same_to_the_bit(monkeypatch):

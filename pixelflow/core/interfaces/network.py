@@ -73,6 +73,11 @@ class Backbone(Component, nn.Module, ABC):
         """Whether it works without autocast when all its weights are in 16 bits, casting what it is asked."""
         return False
 
+    @property
+    def runs_in_graphs(self) -> bool:
+        """Whether an evaluation depends on tensors by their shapes alone, and may be captured as a CUDA graph."""
+        return False
+
     def shared(self, condition: Condition) -> Condition:
         """The condition with what evaluations at all times and states share of it, such as keys and values of text.
 
