@@ -124,12 +124,12 @@ class FlowModel(nn.Module):
             if drop is not None and drop.any():
                 mask = rearrange(drop.cpu(), "b -> b" + " 1" * (tensor.ndim - 1))
                 tensor = torch.where(mask, conditioner.null(len(tensor)), tensor)
-            prepared.append(tensor.to(self.device))
+            prepared.append(tensor.to(self.device, non_blocking=True))
         return prepared
 
     def null(self, count: int) -> list[Tensor]:
         """What `prepare` gives for `count` images without a condition: one (count ...) a conditioner."""
-        return [conditioner.null(count).to(self.device) for conditioner in self.conditioners]
+        return [conditioner.null(count).to(self.device, non_blocking=True) for conditioner in self.conditioners]
 
     def condition(self, prepared: Sequence[Tensor]) -> Condition:
         """Prepared values (b ...), one tensor a conditioner, to the condition of b images.

@@ -68,7 +68,7 @@ class SeededNoise:
     def white(self, channels: int, height: int, width: int) -> Tensor:
         shape = (channels, height, width)
         drawn = [torch.randn(shape, generator=own, device=own.device) for own in self._generators]
-        return torch.stack(drawn).to(self._device)
+        return torch.stack(drawn).to(self._device, non_blocking=True)  # drawn while the stage before is computed
 
     def renoising(self, up: Upsampler, channels: int, height: int, width: int) -> Tensor:
         return up.shape_noise(self.white(channels, height, width))

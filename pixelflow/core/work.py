@@ -48,7 +48,7 @@ class Origin:
 
     def places(self, members: Tensor) -> Tensor:
         """Places (n) in the whole batch of images (n) that have these places in the share."""
-        return members if self.own is None else self.own.to(members.device)[members]
+        return members if self.own is None else self.own.to(members.device, non_blocking=True)[members]
 
 
 @dataclass(frozen=True)

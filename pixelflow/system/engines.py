@@ -71,10 +71,10 @@ class Engine:
         """Within, one part of a step runs forward and backward; after the last, gradients are means over all."""
         yield
 
-    def clip(self, parameters: Iterable[nn.Parameter], largest: float | None) -> float:
-        """Scale the gradient down to the largest norm; returns its norm before that."""
+    def clip(self, parameters: Iterable[nn.Parameter], largest: float | None) -> Tensor:
+        """Scale the gradient down to the largest norm; returns its norm before that, a scalar on the device."""
         norm = nn.utils.clip_grad_norm_(parameters, math.inf if largest is None else largest)
-        return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+        return norm.full_tensor() if isinstance(norm, DTensor) else norm
 
     def cut(self, whole: Tensor) -> Tensor:
         """The share of a parameter, or of what belongs to one, that this process holds; on its device."""

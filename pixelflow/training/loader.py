@@ -34,8 +34,20 @@ class SizeGroup:
 
     members: Tensor
     """(n) their places in the batch"""
-    images: Tensor
-    """(n c h w) in [-1, 1]"""
+    pixels: Tensor
+    """(n c h w) in [-1, 1], or of 8 bits, of which `images` makes these"""
+
+    @property
+    def images(self) -> Tensor:
+        """(n c h w) in [-1, 1], float32, on the pixels' device."""
+        if self.pixels.dtype != torch.uint8:
+            return self.pixels
+        # By a tensor, for a GPU multiplies by a number's inverse, which differs in the last bit.
+        return self.pixels.float() / torch.full((), 127.5, device=self.pixels.device) - 1
+
+    def on(self, device: torch.device) -> SizeGroup:
+        """The same with its images on a device, in floats; pixels of 8 bits are sent as they are, a quarter as large."""
+        return SizeGroup(self.members, SizeGroup(self.members, self.pixels.to(device, non_blocking=True)).images)
 
 
 @dataclass(frozen=True)
@@ -53,7 +65,7 @@ class Batch:
 
     def pin_memory(self) -> Batch:
         """The batch in page-locked memory, from which copies to the GPU overlap with computation."""
-        return Batch(tuple(SizeGroup(group.members, group.images.pin_memory()) for group in self.groups), self.values)
+        return Batch(tuple(SizeGroup(group.members, group.pixels.pin_memory()) for group in self.groups), self.values)
 
 
 def grouped(images: Iterable[Tensor]) -> tuple[SizeGroup, ...]:
@@ -161,7 +173,7 @@ class _PackedRead:
     def unpacked(self) -> _Read:
         if self.values is None:
             return _Read(None, self.bad)
-        groups = tuple(SizeGroup(torch.tensor(members), _unpacked(pixels)) for members, pixels in self.groups)
+        groups = tuple(SizeGroup(torch.tensor(members), _copied(pixels)) for members, pixels in self.groups)
         values = {name: [_unpacked_value(one) for one in column] for name, column in self.values.items()}
         return _Read(Batch(groups, values), self.bad)
 
@@ -174,10 +186,15 @@ def _packed(images: Tensor) -> np.ndarray | Tensor:
     return pixels if torch.equal(_unpacked(pixels), images) else images.numpy()
 
 
+def _copied(pixels: np.ndarray | Tensor) -> Tensor:
+    """Images as they were packed, in memory of their own, for the other is used again."""
+    return (pixels if isinstance(pixels, Tensor) else torch.from_numpy(pixels)).clone()
+
+
 def _unpacked(pixels: np.ndarray | Tensor) -> Tensor:
-    """Images (n c h w) in [-1, 1], as data sets make them of 8 bits; a copy, for the memory is used again."""
-    images = pixels if isinstance(pixels, Tensor) else torch.from_numpy(pixels)
-    return images.float() / 127.5 - 1 if images.dtype == torch.uint8 else images.clone()
+    """Images (n c h w) in [-1, 1], as data sets make them of 8 bits; a copy."""
+    images = _copied(pixels)
+    return images.float() / 127.5 - 1 if images.dtype == torch.uint8 else images
 
 
 @dataclass(frozen=True)
@@ -218,7 +235,7 @@ class _Reader:
         read = self.read(places)
         if read.batch is None:
             return _PackedRead((), None, read.bad)
-        groups = tuple((group.members.numpy(), _packed(group.images)) for group in read.batch.groups)
+        groups = tuple((group.members.numpy(), _packed(group.pixels)) for group in read.batch.groups)
         values = {name: [_packed_value(one) for one in column] for name, column in read.batch.values.items()}
         return _PackedRead(groups, values, read.bad)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 
 import torch
+from torch import Tensor
 
 from pixelflow.core import seeds
 from pixelflow.core.interfaces import Dataset, Work
@@ -22,6 +23,7 @@ from pixelflow.system.stopping import Stop, StopSignals
 from pixelflow.training import metrics
 from pixelflow.training.curves import Curves
 from pixelflow.training.evaluations import Evaluations
+from pixelflow.training.figures import StepFigures
 from pixelflow.training.held_out import HeldOutLoss, trained_on
 from pixelflow.training.initial import Inherited, former_run, inherit
 from pixelflow.training.loader import Batch, batches
@@ -62,16 +64,14 @@ class Trainer:
         self.curves = Curves(run.path)
         self.inherited = self._inherit()
         self.saver = Saver(run.checkpoints, self.state.engine, self.settings.keep, self.state.restored_step)
-        self.snapshots = Saver(run.averages, self.state.engine, sys.maxsize, self._kept_snapshot)
+        kept = max((step for step in checkpoint.steps(run.averages) if step <= self.state.step), default=None)
+        self.snapshots = Saver(run.averages, self.state.engine, sys.maxsize, kept)
+        self._figures: StepFigures | None = None
+        """Of the last step, if they were not waited for yet."""
         self._is_whole = True
         """Whether the state is that of a step, and not on its way to the next."""
         self._is_common = parallel.size == 1
         """Whether all processes know of what ends training."""
-
-    @property
-    def _kept_snapshot(self) -> int | None:
-        """The step of the newest snapshot that is kept of the steps that are done."""
-        return max((step for step in checkpoint.steps(self.run.averages) if step <= self.state.step), default=None)
 
     def _inherit(self) -> Inherited | None:
         """Take the weights of the run to start from, unless this one has begun."""
@@ -188,31 +188,34 @@ class Trainer:
         return batch
 
     def step(self, batch: Batch, began: float) -> None:
-        """One optimizer step.
+        """One optimizer step, without waiting for what it finds: `_settle` does, after the next one was begun.
 
         Raises:
-            NonFiniteError: the loss or gradient is not finite; the state is as before.
+            NonFiniteError: the loss or gradient of the step before is not finite; see `_settle`.
         """
         state, step = self.state, self.state.step
         # For dropout within a network, the one thing that is drawn by process.
         torch.manual_seed(seeds.derive(self.spec.seed, "network", self.parallel.rank, step))
-        losses, counts = self._backward(self.work(batch, step), len(batch))
+        sums = self._backward(self.work(batch, step), len(batch))
         norm = state.engine.clip(state.trained.values(), self.settings.max_grad_norm)
-        if not all(map(math.isfinite, (*losses, norm))):
-            what = "gradient" if all(map(math.isfinite, losses)) else "loss"
-            raise self._non_finite(
-                f"the {what} of step {step + 1} is not finite; the weights are not touched by it and"
-            )
+        figures = StepFigures(step + 1, sums, norm)
+        self._settle()
         self._is_whole = False
-        state.optimizer.step(rate_at(step, self.settings))
+        state.optimizer.step(rate_at(step, self.settings), skip=figures.is_spoilt)
         for average in state.averages:
             average.update(step)
         state.step += 1
-        state.window.add(losses, counts, norm, time.perf_counter() - began)
-        self._is_whole = True
+        figures.seconds = time.perf_counter() - began
+        self._figures, self._is_whole = figures, True
 
-    def _backward(self, work: Work, images: int) -> tuple[list[float], list[int]]:
-        """Gradients of the mean loss, over all parts and processes; returns the losses' sum and number, by stage."""
+    def _settle(self) -> None:
+        """Wait for what the last step found, before anything is saved or shown; raises NonFiniteError."""
+        figures, self._figures = self._figures, None
+        if figures is not None and (what := figures.add_to(self.state.window)) is not None:
+            raise self._non_finite(f"{what} is not finite; the weights are not touched by it and")
+
+    def _backward(self, work: Work, images: int) -> Tensor:
+        """Gradients of the mean loss, over all parts and processes; (2 stages) the losses' sums and numbers."""
         sums = torch.zeros(2, len(self.state.model.cascade.stages), device=self.parallel.device)
         is_half, parts = self.settings.precision == "bfloat16", work.parts(self.settings.grad_accumulation)
         for index, part in enumerate(parts):
@@ -224,8 +227,7 @@ class Trainer:
                 sums[0, group.stage.index] += loss.detach().sum()
                 sums[1, group.stage.index] += len(loss)
         self.parallel.sum(sums)
-        of_stages, counts = sums.tolist()
-        return of_stages, [int(count) for count in counts]
+        return sums
 
     def save(self) -> None:
         """Begin to write a checkpoint of the present step, which `Saver.finish` waits for; unless there is one.
@@ -235,6 +237,7 @@ class Trainer:
             CannotWriteError: the checkpoint before it could not be written.
         """
         state, best = self.state, self.evaluations.best
+        self._settle()
         self.saver.finish()
         self.snapshots.finish()  # of what is saved, all snapshots before it are kept
         if self.saver.newest == state.step:
@@ -248,6 +251,7 @@ class Trainer:
     def _snapshot(self) -> None:
         """Begin to keep the averages by a power of time, if that is due and they are not kept."""
         if self._is_snapshot_due:
+            self._settle()
             self._refuse_spoilt()
             self.snapshots.begin(self.state.step, self.state.power.parts, {"step": self.state.step})
 
@@ -275,6 +279,7 @@ class Trainer:
         return self.state.step % every == 0 or self.state.step == self.settings.steps
 
     def _report(self, progress: Progress, trackers: Trackers) -> None:
+        self._settle()
         state, window = self.state, self.state.window
         line = window.line(state.step, rate_at(state.step - 1, self.settings))
         left = (self.settings.steps - state.step) * window.seconds / window.steps
@@ -291,9 +296,6 @@ class Trainer:
         self._preview(progress, trackers)
         self._evaluate(progress, trackers)
 
-    def _whole_model(self) -> FlowModel:
-        return self.state.whole(self.state.model)
-
     def _whole_average(self) -> FlowModel:
         return self.state.whole(self.state.ema.model)
 
@@ -301,7 +303,9 @@ class Trainer:
         step = self.state.step
         if not (self.held_out.is_at(step) and self.parallel.first_says(self.held_out.is_due(step))):
             return
-        line = self.held_out.measure(self._whole_model, self._whole_average, step, self.watched)
+        self._settle()
+        model = partial(self.state.whole, self.state.model)
+        line = self.held_out.measure(model, self._whole_average, step, self.watched)
         if line is None:
             return
         self.run.history.append(line)
@@ -318,6 +322,7 @@ class Trainer:
         step = self.state.step
         if not (self.previews.are_at(step) and self.parallel.first_says(self.previews.is_due(step))):
             return
+        self._settle()
         drawn = self.previews.draw(self._whole_average(), step, self.watched)
         if drawn is not None:
             progress.say(f"step {step}: drew {drawn}")

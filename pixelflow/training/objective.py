@@ -132,11 +132,11 @@ class WorkMaker:
         stages, own = self.deal(step, count)
         tau = self._times.sample(count, seeds.generator(self._seed, "times", 0, step))
         dropped = torch.rand(count, generator=seeds.generator(self._seed, "dropout", 0, step)) < self._dropout
-        images = [SizeGroup(own.members, own.images.to(self._model.device, non_blocking=True)) for own in batch.groups]
+        images = [group.on(self._model.device) for group in batch.groups]
         if self._is_mixed:
             sizes = self._mixed(batch, own)
         else:
-            height, width = batch.groups[0].images.shape[2:]
+            height, width = batch.groups[0].pixels.shape[2:]
             sizes = {(height, width): torch.arange(count)}
         groups = [
             group
@@ -150,7 +150,7 @@ class WorkMaker:
     def _mixed(self, batch: Batch, own: Tensor) -> dict[Size, Tensor]:
         """The sizes in the whole batch, small ones first, and the places (n) of their images, ascending."""
         of_all = dict[Size, list[int]]()
-        here = [(tuple(group.images.shape[2:]), own[group.members].tolist()) for group in batch.groups]
+        here = [(tuple(group.pixels.shape[2:]), own[group.members].tolist()) for group in batch.groups]
         for (height, width), places in chain.from_iterable(self._parallel.gather(here)):
             of_all.setdefault((height, width), []).extend(places)
         ordered = sorted(of_all, key=lambda size: (math.prod(size), size))
@@ -177,7 +177,7 @@ class WorkMaker:
 
         Noise comes from one stream a stage, whatever the sizes, and for the images of all processes.
         """
-        device, own = self._model.device, {tuple(group.images.shape[2:]): group for group in images}
+        device, own = self._model.device, {tuple(group.pixels.shape[2:]): group for group in images}
         generator = seeds.generator(self._seed, "noise", 0, step, stage.index, device=device)
         for size, places in sizes.items():
             places = places[chosen[places]]
@@ -186,11 +186,13 @@ class WorkMaker:
             is_own = torch.isin(places, mine).nonzero().flatten()
             if len(is_own):
                 members = torch.searchsorted(mine, places[is_own])
-                own_tau = tau[places[is_own]].to(device)
                 rows = torch.searchsorted(own[size].members, members)
-                clean = self._model.cascade.at_stage(own[size].images[rows.to(device)], stage)
-                states, targets = self._model.cascade.states(clean, noise[is_own.to(device)], own_tau, stage)
-                yield StageGroup(stage, members.to(device), own_tau, states, targets, clean)
+                own_tau, rows, is_own, members = (
+                    part.to(device, non_blocking=True) for part in (tau[places[is_own]], rows, is_own, members)
+                )
+                clean = self._model.cascade.at_stage(own[size].images[rows], stage)
+                states, targets = self._model.cascade.states(clean, noise[is_own], own_tau, stage)
+                yield StageGroup(stage, members, own_tau, states, targets, clean)
 
 
 class Deal:

@@ -21,7 +21,7 @@ from tests.conftest import make_spec
 def test_gradients_are_clipped_to_the_norm(largest, after):
     layer = nn.Linear(2, 1, bias=False)
     layer.weight.grad = torch.tensor([[3.0, 4.0]])
-    assert Engine(Parallel(torch.device("cpu"))).clip(layer.parameters(), largest) == pytest.approx(5)
+    assert float(Engine(Parallel(torch.device("cpu"))).clip(layer.parameters(), largest)) == pytest.approx(5)
     assert layer.weight.grad.norm().item() == pytest.approx(after, rel=1e-5)
 
 

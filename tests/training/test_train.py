@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 import torch
 from PIL import Image
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from pixelflow.core.assembly import build_model
 from pixelflow.core.interfaces import BadSample
@@ -27,6 +28,7 @@ from pixelflow.system.errors import (
 from pixelflow.system.parallel import Parallel
 from pixelflow.system.stopping import Stop, StopSignals
 from pixelflow.training.loop import Trainer
+from pixelflow.training.objective import WorkMaker
 from pixelflow.training.previews import Previews
 from tests import processes
 from tests.conftest import TINY, make_spec
@@ -140,6 +142,64 @@ def test_not_a_number_stops_before_the_state_is_spoilt(trained, tmp_path, monkey
     assert found.step == 2
     assert all(tensor.isfinite().all() for named in found.tensors.values() for tensor in named.values())
     assert checkpoint.steps(trained("run").checkpoints) == [2, 4]
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+def test_without_a_line_it_is_noticed_one_step_later_and_touches_no_weight(trained, monkeypatch, what, optimizer):
+    """Nobody waits for a step before the next has begun."""
+    weights = []
+    spoil(monkeypatch, 3, what)
+    spoilt = Trainer.step
+
+    def watched(self, batch, began):
+        weights.append({name: own.clone() for name, own in self.state.model.state_dict().items()})
+        spoilt(self, batch, began)
+
+    monkeypatch.setattr(Trainer, "step", watched)
+    options = ("training.log_every=100", "training.save_every=100", "training.steps=100")
+    with pytest.raises(NonFiniteError, match=f"the {what} of step 3 .* no checkpoint was written yet"):
+        trained("run", *options, f"training.optimizer={optimizer}", "training.sample_every=null")
+    assert len(weights) == 4, "the fourth step was begun and not done"
+    assert all(torch.equal(weights[3][name], own) for name, own in weights[2].items())
+    assert any(not torch.equal(weights[2][name], own) for name, own in weights[1].items())
+
+
+def test_pictures_wait_for_their_step(trained, tmp_path, monkeypatch):
+    spoil(monkeypatch, 3, "gradient")
+    with pytest.raises(NonFiniteError, match="the gradient of step 3"):
+        trained("run", "training.log_every=100", "training.save_every=100", "training.sample_every=3")
+    assert not list((tmp_path / "run" / "samples").glob("step-00000003*"))
+
+
+class NothingIsRead(TorchDispatchMode):
+    """Fails where a tensor's number is asked for: a host that does so waits for its device. Batches lie on the host."""
+
+    is_making_work = False
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        assert self.is_making_work or func is not torch.ops.aten._local_scalar_dense.default, "a number was read"
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_step_reads_nothing_of_its_own(trained, monkeypatch):
+    step, make, mode, done = Trainer.step, WorkMaker.__call__, NothingIsRead(), []
+
+    def watched(self, batch, began):
+        with mode:
+            step(self, batch, began)
+        done.append(self.state.step)
+
+    def made(self, batch, number):
+        mode.is_making_work = True
+        work = make(self, batch, number)
+        mode.is_making_work = False
+        return work
+
+    monkeypatch.setattr(WorkMaker, "__call__", made)
+    monkeypatch.setattr(Trainer, "step", watched)
+    trained("run", "training.log_every=4")
+    assert done == [1, 2, 3, 4]
 
 
 def test_a_full_disk_keeps_what_is_there(trained, tmp_path, monkeypatch):

@@ -41,7 +41,14 @@ def test_pictures_come_as_8_bits_and_are_the_same(pictures):
     dataset = ImageFolder(ImageFolder.Params(root=pictures), height=32, width=32, channels=3)
     alone, read = (take(dataset, 6, workers=count) for count in (0, 2))
     assert same(alone, read)
-    assert all(loader._packed(group.images).dtype == np.uint8 for batch in alone for group in batch.groups)
+    assert all(group.pixels.dtype == torch.uint8 for batch in read for group in batch.groups), "also behind the workers"
+
+
+def test_8_bits_become_what_data_sets_make_of_them_on_the_device():
+    pixels = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
+    group = loader.SizeGroup(torch.tensor([0]), pixels).on(torch.device("cpu"))
+    assert group.pixels.dtype == torch.float32
+    assert torch.equal(group.images, pixels.float() / 127.5 - 1)
 
 
 @pytest.mark.parametrize(
