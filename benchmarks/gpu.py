@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -24,31 +25,35 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 import pixelflow
-from pixelflow.core import attention, reading
+from pixelflow.core import attention, float8, reading
 from pixelflow.core.assembly import build_dataset, build_model
-from pixelflow.core.condition import Condition
 from pixelflow.core.model import FlowModel
 from pixelflow.core.packing import layout_of
-from pixelflow.core.query import Output, Query
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.costs import speed
 from pixelflow.costs.memory import Devices, device_memory
 from pixelflow.costs.planning import costs
+from pixelflow.generation.draw import draw
 from pixelflow.official.exchange import import_release
 from pixelflow.runs.weights import SkipInit
+from pixelflow.system.parallel import Parallel
+from pixelflow.system.stopping import StopSignals
 from pixelflow.training.loader import batches
+from pixelflow.training.loop import Trainer
+from pixelflow.training.session import train
 from tests.golden.published import publish
 
 CLASSES = 1000
 STEPS = 30
 """Euler steps a stage of the images whose seconds are told."""
-TIMED_STEPS = 2
+TIMED_STEPS = 4
+"""Enough for graphs, which evaluations become when they come for the third time."""
 
 
 @dataclass(frozen=True)
@@ -275,42 +280,57 @@ def make(bench: Bench, spec: ExperimentSpec) -> FlowModel:
     return model
 
 
+WAYS: dict[str, dict[str, object]] = {
+    "eager": {},
+    "graphs": {"cuda_graphs": True},
+    "compiled": {"compile": True},
+    "compiled graphs": {"compile": True, "cuda_graphs": True},
+    "float8": {"compile": True, "precision": "float8"},
+}
+"""Settings of sampling beside 16-bit weights."""
+
+
 def sampling(bench: Bench) -> None:
     spec = spec_of(bench)
     model = make(bench, spec).eval()
     sizes = (1, 4, 50) if not bench.tiny else (1, 2)
-    is_gpu = bench.device.type == "cuda"
-    if not bench.brief:
-        for size in sizes:
-            bench.attempt("sampling", f"eager, batch {size}", 30, partial(_sampled, bench, model, spec, "eager", size))
-    model.bfloat16()
-    if not bench.brief:
-        what = "16-bit weights"
-        for size in (sizes[0], sizes[-1]):
+    bench.attempt("sampling", "graphs beside no graphs", 20, partial(_graphs_agree, bench, model, spec))
+    for what in ("eager", "graphs") if not bench.brief else ():
+        for size in sizes if what == "eager" else sizes[:-1]:
             bench.attempt("sampling", f"{what}, batch {size}", 30, partial(_sampled, bench, model, spec, what, size))
-        for size in sizes[:-1] if is_gpu else ():
-            call = partial(_graphed, bench, model, spec, "graphs", size)
-            bench.attempt("sampling", f"graphs, batch {size}", 20, call)
-    for part in model.backbone.compiled_parts:
-        part.compile()
-    for name in BACKENDS[:2] if is_gpu else ("flash",):
-        with backend(name):
-            torch.compiler.reset()
-            for size in reversed(sizes):
-                what = f"compiled, {name}"
-                named = f"{what}, batch {size}"
-                bench.attempt("sampling", named, 40, partial(_first, bench, named, _sampled, model, spec, what, size))
-            for size in sizes[:-1] if is_gpu else ():
-                what = f"compiled graphs, {name}"
-                call = partial(_graphed, bench, model, spec, what, size)
-                bench.attempt("sampling", f"{what}, batch {size}", 20, call)
+    for what in ("compiled", "compiled graphs", "float8"):
+        for size in sizes[:-1] if what == "compiled graphs" else tuple(reversed(sizes)):
+            call = partial(_first, bench, model, spec, what, size)
+            bench.attempt("sampling", f"{what}, batch {size}", 40, call)
+        if what == "compiled":
             bench.attempt("sampling", "profile", 10, partial(_profiled_sample, bench, model, spec, sizes[-1]))
     with backend("cudnn"):
-        bench.attempt("sampling", "float8", 50, partial(_float8, bench, model, spec, sizes[-1]))
+        torch.compiler.reset()
+        call = partial(_first, bench, model, spec, "compiled", sizes[-1], ", cuDNN's attention only")
+        bench.attempt("sampling", "compiled, cuDNN's attention only", 40, call)
+
+
+def _with(spec: ExperimentSpec, what: str) -> ExperimentSpec:
+    """The spec with sampling in 16 bits, and the settings of a way."""
+    settings: dict[str, object] = {"precision": "bfloat16", "compile": False, "cuda_graphs": False, **WAYS[what]}
+    return spec.model_copy(update={"sampling": spec.sampling.model_copy(update=settings)})
+
+
+def _graphs_agree(bench: Bench, model: FlowModel, spec: ExperimentSpec) -> None:
+    """Two batches of images, one after the other, as they are and replayed."""
+    labels, seeds = {"label": list(range(4))}, range(4)
+    plain, replayed = (
+        torch.cat([part.images for part in draw(model, spec, labels, seeds, sampling=own)])
+        for own in [
+            _with(spec, what).sampling.model_copy(update={"batch_size": 2, "steps": 4}) for what in ("eager", "graphs")
+        ]
+    )
+    bench.add("sampling", "graphs beside no graphs", f"{relative(replayed, plain):.1e} relative difference of images")
 
 
 def _profiled_sample(bench: Bench, model: FlowModel, spec: ExperimentSpec, size: int) -> None:
-    profiled(bench, "sampling", lambda: speed.sampling_speed(model, spec, CLASSES, size, bench.peak, repeats=1))
+    own = _with(spec, "compiled")
+    profiled(bench, "sampling", lambda: speed.sampling_speed(model, own, CLASSES, size, bench.peak, repeats=1))
 
 
 def profiled(bench: Bench, part: str, call: Callable[[], object]) -> None:
@@ -345,89 +365,31 @@ def kind_of(kernel: str) -> str:
     return "copies" if "memcpy" in name or "memset" in name else "the rest"
 
 
-def _first(
-    bench: Bench, named: str, call: Callable[..., None], model: FlowModel, spec: ExperimentSpec, *rest: Any
-) -> None:
+def _first(bench: Bench, model: FlowModel, spec: ExperimentSpec, what: str, size: int, note: str = "") -> None:
     """A measurement after one timed call that compiles."""
+    if what == "float8" and (reason := float8.lacking(bench.device)) is not None:
+        bench.add("sampling", f"{what}, batch {size}", f"not here: {reason}")
+        return
     began = time.monotonic()
-    call(bench, model, spec, *rest, shown=False)
-    bench.add("sampling", f"{named}: until compiled", f"{time.monotonic() - began:.1f} s", time.monotonic() - began)
-    call(bench, model, spec, *rest)
+    _sampled(bench, model, spec, what, size, note, shown=False)
+    spent = time.monotonic() - began
+    bench.add("sampling", f"{what}, batch {size}{note}: until compiled", f"{spent:.1f} s", spent)
+    _sampled(bench, model, spec, what, size, note)
 
 
-def _sampled(bench: Bench, model: FlowModel, spec: ExperimentSpec, what: str, size: int, shown: bool = True) -> None:
-    measured = speed.sampling_speed(model, spec, CLASSES, size, bench.peak, repeats=1 if size > 8 else 3)
+def _sampled(
+    bench: Bench, model: FlowModel, spec: ExperimentSpec, what: str, size: int, note: str = "", shown: bool = True
+) -> None:
+    own, repeats = _with(spec, what), 1 if size > 8 else 3
+    measured = speed.sampling_speed(model, own, CLASSES, size, bench.peak, repeats)
     if not shown:
         return
     long = costs(spec_of(bench, f"sampling.steps={STEPS}"))
-    scale = [wanted.nfe / own.nfe for wanted, own in zip(long.stages, measured.stages, strict=True)]
-    seconds = sum(factor * own.seconds for factor, own in zip(scale, measured.stages, strict=True))
-    shares = " ".join(f"{own.share:.0%}" for own in measured.stages)
-    bench.add("sampling", f"{what}, batch {size}", f"{seconds:.3f} s an image; of the peak by stage {shares}", seconds)
-
-
-class Graphed(nn.Module):
-    """A backbone whose evaluations are replayed as CUDA graphs, one for each shape."""
-
-    def __init__(self, backbone: nn.Module) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self._graphs: dict[Any, tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor]] = {}
-
-    def forward(self, query: Query) -> Output:
-        (x,), vector = query.images, query.condition.vector
-        assert vector is not None
-        given = [x, query.time, vector]
-        key = (tuple(x.shape), query.stages[0])
-        if key not in self._graphs:
-            static = [own.clone() for own in given]
-
-            def evaluate() -> Tensor:
-                return self.backbone(Query([static[0]], query.stages, static[1], Condition(static[2]))).groups[0]
-
-            side = torch.cuda.Stream()
-            side.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(side):
-                for _ in range(3):
-                    evaluate()
-            torch.cuda.current_stream().wait_stream(side)
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
-                output = evaluate()
-            self._graphs[key] = graph, static, output
-        graph, static, output = self._graphs[key]
-        for own, value in zip(static, given, strict=True):
-            own.copy_(value)
-        graph.replay()
-        return Output([output.clone()])
-
-
-def _graphed(bench: Bench, model: FlowModel, spec: ExperimentSpec, what: str, size: int) -> None:
-    backbone = model.backbone
-    model.backbone = Graphed(backbone)  # type: ignore[assignment]
-    try:
-        _sampled(bench, model, spec, what, size)
-    finally:
-        model.backbone = backbone
-
-
-def _float8(bench: Bench, model: FlowModel, spec: ExperimentSpec, size: int) -> None:
-    try:
-        from torchao.quantization import Float8DynamicActivationFloat8WeightConfig, PerRow, quantize_
-    except ImportError as error:
-        bench.add("sampling", "float8", f"not here: {error}")
-        return
-    if bench.device.type != "cuda":
-        bench.add("sampling", "float8", "not here: needs a GPU")
-        return
-    quantize_(model.backbone.blocks, Float8DynamicActivationFloat8WeightConfig(granularity=PerRow()), is_block_linear)  # type: ignore[arg-type]
-    torch.compiler.reset()
-    _first(bench, f"float8, batch {size}", _sampled, model, spec, "float8", size)
-
-
-def is_block_linear(module: nn.Module, name: str) -> bool:
-    """Layers that every token passes; modulation has one row an image."""
-    return isinstance(module, nn.Linear) and "modulation" not in name
+    scale = [wanted.nfe / spent.nfe for wanted, spent in zip(long.stages, measured.stages, strict=True)]
+    seconds = sum(factor * spent.seconds for factor, spent in zip(scale, measured.stages, strict=True))
+    shares = " ".join(f"{spent.share:.0%}" for spent in measured.stages)
+    told = f"{seconds:.3f} s an image; of the peak by stage {shares}"
+    bench.add("sampling", f"{what}, batch {size}{note}", told, seconds)
 
 
 def training(bench: Bench) -> None:
@@ -485,6 +447,48 @@ def _trained(
     bench.add("training", what, f"{shown}, {time.monotonic() - began:.0f} s in all", measured.share)
     if compiled and not checkpointing:
         profiled(bench, "training", lambda: speed.training_speed(model, spec, CLASSES, bench.peak, repeats=1))
+
+
+WATCHED_STEPS = 6
+
+
+def waiting(bench: Bench) -> None:
+    """What a step of the training loop waits for on the device, where it writes no line."""
+    bench.attempt("waiting", "in a step of training", 30, partial(_waited, bench))
+
+
+def _waited(bench: Bench) -> None:
+    spec = reading.validate(
+        ExperimentSpec,
+        reading.override(
+            reading.read_document(ROOT / "specs/digits.yaml"),
+            [f"training.steps={WATCHED_STEPS}", "training.log_every=1000", "training.sample_every=null"],
+        ),
+    )
+    step, found = Trainer.step, list[str]()
+
+    def watched(trainer: Trainer, *given: Any) -> None:
+        if bench.device.type != "cuda" or trainer.state.step < 2:
+            step(trainer, *given)
+            return
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                step(trainer, *given)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        found.extend(f"{Path(one.filename).name}:{one.lineno}" for one in said if "synchroniz" in str(one.message))
+
+    Trainer.step = watched  # type: ignore[method-assign]
+    try:
+        with tempfile.TemporaryDirectory() as place, StopSignals() as signals:
+            train(spec, Path(place) / "run", Parallel(bench.device), signals)
+    finally:
+        Trainer.step = step  # type: ignore[method-assign]
+    places = ", ".join(sorted(set(found)))
+    shown = f"{len(found) / (WATCHED_STEPS - 2):g} a step {places}" if bench.device.type == "cuda" else "needs a GPU"
+    bench.add("waiting", "synchronisations in a step of training", shown)
 
 
 FIRST_STEP = """
@@ -615,6 +619,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "choosing": choosing,
     "starting": starting,
     "engines": engines,
+    "waiting": waiting,
 }
 
 if __name__ == "__main__":

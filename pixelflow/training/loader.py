@@ -46,7 +46,7 @@ class SizeGroup:
         return self.pixels.float() / torch.full((), 127.5, device=self.pixels.device) - 1
 
     def on(self, device: torch.device) -> SizeGroup:
-        """The same with its images on a device, in floats; pixels of 8 bits are sent as they are, a quarter as large."""
+        """The same with its images on a device, in floats; pixels of 8 bits are sent as they are."""
         return SizeGroup(self.members, SizeGroup(self.members, self.pixels.to(device, non_blocking=True)).images)
 
 
