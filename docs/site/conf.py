@@ -17,6 +17,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphin
 root_doc = "index"
 html_theme = "furo"
 html_title = f"pixelflow {__version__}"
+highlight_language = "text"  # of blocks that name none: commands
 html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_show_sphinx = False

@@ -56,15 +56,19 @@ def _table(settings: type[BaseModel]) -> Iterator[str]:
     """A row for each of a block's settings."""
     properties = _properties(settings.model_json_schema())
     fields = {name: info for name, info in settings.model_fields.items() if name != "type"}
+    blocks = dict(_blocks(settings)) if settings is ExperimentSpec else {}
     if not fields:
         yield "No settings."
         return
     yield from ("| setting | what it may be | default | what it means |", "|---|---|---|---|")
     for name, info in fields.items():
         default = "" if info.is_required() else f"`{_plain(info.get_default(call_default_factory=True))}`"
-        shown = default if len(default) < 80 else "see there"
-        described = _cell(info.description or "")
-        yield f"| `{name}` | {_cell(_values(properties[name]))} | {_cell(shown)} | {described} |"
+        shown = default if len(default) < 80 else ""
+        what, described = _values(properties[name]), info.description or ""
+        if name in blocks:
+            what, shown = f"[block](#{name})", ""
+            described = described or (inspect.getdoc(blocks[name]) or "").partition("\n\n")[0]
+        yield f"| `{name}` | {_cell(what)} | {_cell(shown)} | {_cell(described)} |"
 
 
 def _blocks(settings: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:

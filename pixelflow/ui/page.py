@@ -21,6 +21,7 @@ _CSS = """
 #sample-gallery img, #edit-made img, #way-animation img {image-rendering: pixelated}
 .told textarea {font-family: monospace}
 label[data-testid="block-label"]:not(#edit-image label) {position: static; width: fit-content}
+.block:not(#edit-image, #vary-grid, #sample-curve) .icon-button-wrapper.top-panel {top: -27px}
 """
 
 
