@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -118,19 +119,20 @@ def test_two_processes_do_each_task_of_a_worker_elsewhere(plan_of, tmp_path, exe
 
 
 @pytest.mark.slow
-def test_a_job_whose_time_is_over_lets_its_processes_save_and_is_queued_again(plan_of, tmp_path):
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_job_whose_time_is_over_saves_and_is_queued_again(plan_of, tmp_path, processes):
     """By the signal that submitit has SLURM send; here it queues the job itself."""
     endless = "training.steps: [1000000], training.save_every: [1000000]"
     plan, folder = plan_of(f"axes: {{{endless}, training.parallel: [fsdp]}}\n"), tmp_path / "sweeps" / "quick"
     plan.write(folder)
     training, _ = tasks_of(plan, folder)
-    executor = Slurm(cluster="local", cpus=1, processes=2)
+    executor = Slurm(cluster="local", cpus=1, processes=processes)
     with executor.opened():
         job = executor.hire(work, folder, 0, 1)
         wait_until(lambda: steps_logged(training) > 3)
         (claim,) = training.folder.glob(".claim-*")
         holder = json.loads(claim.read_text())["process"]
-        os.kill(holder, signal.SIGUSR2)
+        os.kill(int(Path(f"/proc/{holder}/stat").read_text().split()[3]), signal.SIGUSR2)  # what submitit runs
         wait_until(lambda: "continuing after step" in training.log.read_text())
         (saved,) = checkpoint.steps(training.run / "checkpoints")
         assert saved >= 3
@@ -151,6 +153,15 @@ def wait_until(is_so: Callable[[], bool]) -> None:
     while not is_so():
         assert time.monotonic() < until
         time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_what_a_job_says_at_its_end_is_told(tmp_path):
+    """A folder without a sweep."""
+    worker = Slurm(cluster="local", cpus=1).hire(work, tmp_path, 0, 1)
+    wait_until(lambda: worker.ending is not None)
+    assert worker.ending.death.startswith("was lost as job ")
+    assert "sweep.json" in worker.ending.death
 
 
 def test_workers_that_always_die_are_no_endless_loop(plan_of, tmp_path):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,27 +15,58 @@ from pydantic import Field
 from pixelflow.core.component import Count
 from pixelflow.sweep.executors.base import Ending, Executor, Job, Worker
 from pixelflow.system.distribution import install
-from pixelflow.system.errors import MissingDependencyError, UsageError
+from pixelflow.system.errors import MissingDependencyError, PixelflowError, UsageError
+from pixelflow.system.files import read_end
 
 if TYPE_CHECKING:
     import submitit
     from submitit.helpers import DelayedSubmission
 
 
+_PATIENCE = 30.0
+"""Seconds in which a worker must have saved: so long SLURM waits for a job that it has told to end."""
+_SAID = 1 << 16
+"""Bytes of what a job printed that are looked at, from the end."""
+
+
 class Shift:
-    """What SLURM runs. Before its time is over submitit asks for a checkpoint and queues it again."""
+    """What SLURM runs: a worker in a process of its own, which saves before the job's time is over.
+
+    Submitit then raises SystemExit here, wherever this process is, and queues the job again.
+    """
 
     def __init__(self, job: Job, processes: int) -> None:
         self._job, self._processes = job, processes
 
     def __call__(self, folder: Path) -> None:
-        self._job(folder, None, self._processes)
+        command = [sys.executable, "-m", self._job.__module__, str(folder), str(self._processes)]
+        worker = subprocess.Popen(command, stdin=subprocess.PIPE)
+        try:
+            code = worker.wait()
+        finally:
+            assert worker.stdin is not None
+            worker.stdin.close()
+            try:
+                worker.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                worker.kill()
+        if code:
+            raise PixelflowError(_told(code))
 
     def checkpoint(self, folder: Path) -> DelayedSubmission:
         """The same once more: it goes on with what is there."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self, folder)
+
+
+def _told(code: int) -> str:
+    """The last line that the worker of this job printed."""
+    import submitit
+
+    printed = read_end(submitit.JobEnvironment().paths.stderr, _SAID).decode("utf-8", "replace")
+    said = [line for line in printed.splitlines() if line.startswith("pixelflow: ")]
+    return said[-1].removeprefix("pixelflow: ") if said else f"the worker ended with code {code}"
 
 
 class SlurmWorker(Worker):
@@ -46,7 +80,7 @@ class SlurmWorker(Worker):
         if not self._job.done():
             return None
         error = self._job.exception()
-        return Ending() if error is None else Ending(f"was lost as job {self._job.job_id} ({_last_line(error)})")
+        return Ending() if error is None else Ending(f"was lost as job {self._job.job_id} ({_reason(error)})")
 
     def stop(self) -> None:
         self._job.cancel(check=False)
@@ -106,6 +140,12 @@ class Slurm(Executor):
             **{"mem_gb": self.memory} if self.memory else {},
         )
         return executor
+
+
+def _reason(error: BaseException) -> str:
+    """What a job raised, of the traceback that submitit makes a message of."""
+    raised: list[str] = re.findall(r"^[\w.]+Error: (.+)$", str(error), re.MULTILINE)
+    return raised[-1] if raised else _last_line(error)
 
 
 def _last_line(error: BaseException) -> str:
