@@ -14,8 +14,6 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -24,24 +22,23 @@ import torch.distributed as dist
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import gpu
-from pixelflow.core.assembly import build_dataset, resolve
-from pixelflow.core.interfaces import Dataset
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.runs.runfolder import RunFolder
 from pixelflow.system.engines import Engine, Replicas, Shards
 from pixelflow.system.parallel import Parallel
 from pixelflow.system.stopping import StopSignals
 from pixelflow.training import state
-from pixelflow.training.loader import Batch, batches
-from pixelflow.training.loop import Trainer
+from pixelflow.training.session import train
 
 ENGINES = {
     "none": Engine,
     "ddp": Replicas,
     "fsdp": lambda parallel: Shards(parallel, 1, half=True),
 }
-WARM, TIMED, AFTER = 3, 8, 2
-"""Steps until the blocks are compiled, steps that are timed, and steps after the checkpoint."""
+WARM, TIMED, AFTER = 4, 8, 4
+"""Steps until the blocks are compiled, steps that are timed, and steps after the checkpoint. Each four end with a
+line, and wait for the device; the others wait for nothing."""
+SAVED, LAST = WARM + TIMED, WARM + TIMED + AFTER
 
 
 def main(wrap: str, place: str, *options: str) -> None:
@@ -57,72 +54,52 @@ def main(wrap: str, place: str, *options: str) -> None:
 
 
 def measured(parallel: Parallel, folder: Path, wrap: str, tiny: bool) -> dict[str, object]:
-    spec, data = experiment(parallel.device, tiny)
-    run = RunFolder.create(folder / wrap, spec, data.classes)
-    trainer = Trainer(run, spec, data, parallel, StopSignals())
-    with closing(read(spec, data, 0)) as stream:
-        began = time.perf_counter()
-        losses = steps(trainer, taken(stream, WARM))
-        until_warm = time.perf_counter() - began
-        if parallel.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats()
-        timed = taken(stream, TIMED)
-        began = time.perf_counter()
-        losses += steps(trainer, timed)
-        rate = TIMED * spec.training.batch_size / (time.perf_counter() - began)
-        peak = torch.cuda.max_memory_allocated() if parallel.device.type == "cuda" else 0
-        began = time.perf_counter()
-        trainer.save()
-        stop = time.perf_counter() - began
-        trainer.saver.finish()
-        on = steps(trainer, taken(stream, AFTER))
-    del trainer
-    found = {"losses": losses, "on": on, "rate": rate, "peak": peak, "stop": stop, "until_warm": until_warm}
-    found["resumed"] = resumed(run.path, spec, data, parallel)
-    if (folder / "none").is_dir() and wrap != "none":  # what was trained without a wrap goes on with it
-        found["carried_on"] = resumed(shutil.copytree(folder / "none", folder / "carried"), spec, data, parallel)
+    """Losses and speed of a training, and the losses of those that go on from its checkpoint."""
+    spec, is_gpu = experiment(parallel.device, tiny), parallel.device.type == "cuda"
+    reached = {0: time.perf_counter()}
+
+    def mark(step: int, state: object) -> None:
+        if step in (WARM, SAVED):
+            if is_gpu:
+                torch.cuda.synchronize()
+            reached[step] = time.perf_counter()
+
+    run = train(spec, folder / wrap, parallel, StopSignals(), [mark])
+    losses = losses_of(run)
+    found: dict[str, object] = {
+        "losses": losses,
+        "rate": TIMED * spec.training.batch_size / (reached[SAVED] - reached[WARM]),
+        "until_warm": reached[WARM] - reached[0],
+        "peak": torch.cuda.max_memory_allocated() if is_gpu else 0,
+    }
+    plain = folder / "none"
+    if wrap != "none" and plain.is_dir():  # what was trained without a wrap goes on with it
+        shutil.copytree(plain, folder / "carried")
+        found["carried_on"] = gone_on(spec, folder / "carried", parallel)
         shutil.rmtree(folder / "carried")
-    return found
+    return found | {"resumed": gone_on(spec, folder / wrap, parallel)}
 
 
-def experiment(device: torch.device, tiny: bool) -> tuple[ExperimentSpec, Dataset]:
-    """The released class model at a quarter of its depth, so that its checkpoints lie on any disk."""
-    bench = gpu.Bench(device, tiny, False, 0.0, None)
-    changes = ["data={type: digits}", "training.precision=bfloat16", "training.compile=true"]
-    changes += ["training.batch_size=4"] if tiny else ["training.batch_size=16", "backbone.depth=7"]
-    changes += ["training.learning_rate=3e-4", f"training.steps={WARM + TIMED + AFTER}", "training.sample_every=null"]
-    spec = gpu.spec_of(bench, *changes)
-    data = build_dataset(spec)
-    return resolve(spec, data), data
-
-
-def read(spec: ExperimentSpec, data: Dataset, first: int) -> Iterator[Batch]:
-    return batches(data, batch_size=spec.training.batch_size, seed=spec.seed, workers=0, first_step=first, bad_images=0)
-
-
-def taken(stream: Iterator[Batch], count: int) -> list[Batch]:
-    return [next(stream) for _ in range(count)]
-
-
-def steps(trainer: Trainer, given: Sequence[Batch]) -> list[float]:
-    """The mean loss of each; every step ends with numbers on the CPU, so the device has done it then."""
-    found = []
-    for batch in given:
-        trainer.step(batch, time.perf_counter())
-        line = trainer.state.window.line(trainer.state.step, 0.0)
-        found.append(float(line["loss"]))
-        trainer.state.window = type(trainer.state.window)()
-    return found
-
-
-def resumed(path: Path, spec: ExperimentSpec, data: Dataset, parallel: Parallel) -> list[float]:
-    """The losses of the steps after a run's checkpoint."""
+def gone_on(spec: ExperimentSpec, path: Path, parallel: Parallel) -> list[float]:
+    """The losses of a finished training whose last checkpoint is lost, and which went on from the one before."""
+    shutil.rmtree(next((path / "checkpoints").glob(f"*{LAST}")))
     if parallel.device.type == "cuda":
         torch.cuda.empty_cache()
-    trainer = Trainer(RunFolder(path), spec, data, parallel, StopSignals())
-    assert trainer.state.restored_step == WARM + TIMED
-    with closing(read(spec, data, trainer.state.step)) as stream:
-        return steps(trainer, taken(stream, AFTER))
+    return losses_of(train(spec, path, parallel, StopSignals()))
+
+
+def losses_of(run: RunFolder) -> list[float]:
+    """Means over four steps."""
+    return [float(line["loss"]) for line in run.history.lines() if "loss" in line]
+
+
+def experiment(device: torch.device, tiny: bool) -> ExperimentSpec:
+    """The released class model at a quarter of its depth, so that its checkpoints lie on any disk."""
+    bench = gpu.Bench(device, tiny, False, 0.0, None)
+    changes = ["data={type: digits}", "training.precision=bfloat16", "training.compile=true", "training.workers=0"]
+    changes += ["training.batch_size=4"] if tiny else ["training.batch_size=16", "backbone.depth=7"]
+    changes += ["training.learning_rate=3e-4", f"training.steps={LAST}", f"training.save_every={SAVED}"]
+    return gpu.spec_of(bench, *changes, f"training.log_every={AFTER}", "training.sample_every=null", "training.keep=3")
 
 
 if __name__ == "__main__":

@@ -548,19 +548,15 @@ def _engine(bench: Bench, wrap: str, place: str, plain: dict[str, Any]) -> None:
         plain.update(found)
     elif plain:
         shown += f", {found['rate'] / plain['rate']:.2f} of none"
-        for what, own, other in (
-            ("losses beside none", found["losses"], plain["losses"]),
-            ("goes on from a checkpoint of none", found["carried_on"], plain["on"]),
-        ):
-            apart = relative(torch.tensor(own), torch.tensor(other))
+        for what, own in (("losses beside none", "losses"), ("goes on from a checkpoint of none", "carried_on")):
+            apart = relative(torch.tensor(found[own]), torch.tensor(plain["losses"]))
             bench.add("engines", f"{wrap}, {what}", f"{apart:.1e} apart", apart)
     if found["peak"]:
         shown += f", {found['peak'] / 2**30:.1f} GiB"
+    shown += f"; first steps {found['until_warm']:.0f} s"
     bench.add("engines", f"{wrap}, bf16, compiled", shown, found["rate"])
-    apart = relative(torch.tensor(found["resumed"]), torch.tensor(found["on"]))
+    apart = relative(torch.tensor(found["resumed"]), torch.tensor(found["losses"]))
     bench.add("engines", f"{wrap}, goes on from its checkpoint", f"{apart:.1e} apart", apart)
-    told = f"{found['stop']:.2f} s; first steps {found['until_warm']:.0f} s"
-    bench.add("engines", f"{wrap}, stop for a checkpoint", told, found["stop"])
 
 
 def choosing(bench: Bench) -> None:

@@ -19,7 +19,7 @@ from pixelflow.system.distributed import joined
 from pixelflow.system.stopping import StopSignals
 from pixelflow.training.loader import batches
 from pixelflow.training.loop import Trainer
-from pixelflow.training.objective import dealt, stages_at
+from pixelflow.training.objective import Deal
 from pixelflow.training.state import TrainState
 from tests.conftest import make_spec
 from tests.training.test_distributed import free_port
@@ -77,7 +77,7 @@ def measure_steps(rank: int, size: int, port: int, folder: Path, mode: str) -> N
         spec, size = resolve(spec, data), spec.training.batch_size
 
         def share(step: int) -> list[int]:
-            return dealt(stages_at(step, size, spec), parallel.rank, parallel.size).tolist()
+            return Deal(spec, parallel)(step, size)[1].tolist()
 
         stream = batches(data, batch_size=size, seed=0, workers=0, first_step=0, bad_images=0, share=share)
         read = [next(stream) for _ in range(2)]
