@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -53,14 +54,24 @@ def room(file: Path) -> str:
     return file.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
-def imports(file: Path, tree: ast.AST | None = None) -> Iterator[tuple[int, str]]:
+@cache
+def parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+@cache
+def imports(file: Path) -> list[tuple[int, str]]:
     """(line, module) of every import in a file, also inside functions and under TYPE_CHECKING."""
-    for node in ast.walk(tree or ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{file}:{node.lineno} is a relative import"
-            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+    return [found for node in ast.walk(parsed(file)) for found in imported(node)]
+
+
+def imported(node: ast.AST) -> Iterator[tuple[int, str]]:
+    """The same of one statement."""
+    if isinstance(node, ast.Import):
+        yield from ((node.lineno, alias.name) for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        assert not node.level, f"line {node.lineno} is a relative import of {node.module}"
+        yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
 
 
 def own_rooms(file: Path) -> Iterator[tuple[int, str]]:
@@ -81,17 +92,15 @@ def test_every_room_has_its_layer():
     assert {room(file) for file in FILES} <= known, "put the new room into LAYERS above"
 
 
-@pytest.mark.parametrize(
-    "file",
-    [f for f in FILES if room(f) not in ("__init__", "__main__")],
-    ids=lambda file: str(file.relative_to(PACKAGE)),
-)
-def test_imports_point_one_way(file):
-    home = room(file)
-    for line, other in own_rooms(file):
-        if other in (home, "__init__"):
-            continue
-        assert layer(other) < layer(home), f"{file}:{line} {home} must not import {other}"
+def test_imports_point_one_way():
+    wrong = [
+        f"{file}:{line} {room(file)} must not import {other}"
+        for file in FILES
+        if room(file) not in ("__init__", "__main__")
+        for line, other in own_rooms(file)
+        if other not in (room(file), "__init__") and layer(other) >= layer(room(file))
+    ]
+    assert wrong == []
 
 
 def module(file: Path) -> str:
@@ -103,6 +112,7 @@ def module(file: Path) -> str:
 MODULES = {module(file): file for file in FILES}
 
 
+@cache
 def own_modules(name: str) -> set[str]:
     """The modules of pixelflow that one of them imports anywhere: at the top, in functions, for types."""
     named = {imported for _, imported in imports(MODULES[name])}
@@ -118,40 +128,46 @@ def test_no_circles_within_a_room(home):
         pytest.fail(f"modules import each other in a circle: {' <- '.join(error.args[1])}")
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name.count(".") >= 2 and ".sweep." in name])
-def test_imports_within_the_sweep_point_one_way(name):
-    home = SWEEP_LAYERS.index(name.split(".")[2])
-    for other in own_modules(name):
-        parts = other.split(".")
-        if parts[1] == "sweep" and len(parts) > 2:
-            assert SWEEP_LAYERS.index(parts[2]) <= home, f"{name} must not import {other}"
+def test_imports_within_the_sweep_point_one_way():
+    wrong = [
+        f"{name} must not import {other}"
+        for name in MODULES
+        if name.count(".") >= 2 and ".sweep." in name
+        for other in own_modules(name)
+        if other.startswith("pixelflow.sweep.")
+        and SWEEP_LAYERS.index(other.split(".")[2]) > SWEEP_LAYERS.index(name.split(".")[2])
+    ]
+    assert wrong == []
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name.count(".")])
-def test_nothing_imports_the_top_of_the_package(name):
+def test_nothing_imports_the_top_of_the_package():
     """It opens runs and trains, so that whoever imports it depends on all rooms."""
-    assert "pixelflow" not in own_modules(name)
+    assert [name for name in MODULES if name.count(".") and "pixelflow" in own_modules(name)] == []
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
-def test_files_stay_short(file):
-    lines = len(file.read_text(encoding="utf-8").splitlines())
-    assert lines <= LONGEST_FILE, f"{file} has {lines} lines; split it by what its parts are about"
+def test_files_stay_short():
+    """One that grows too long is split by what its parts are about."""
+    lines = {str(file): len(file.read_text(encoding="utf-8").splitlines()) for file in FILES}
+    assert {file: count for file, count in lines.items() if count > LONGEST_FILE} == {}
 
 
-@pytest.mark.parametrize(
-    "file", [file for file in FILES if room(file) == "cli"], ids=lambda file: str(file.relative_to(PACKAGE))
-)
-def test_commands_import_nothing_heavy_at_the_top(file):
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    for statement in tree.body:
-        if not isinstance(statement, (ast.Import, ast.ImportFrom)):
-            continue
-        for line, module in imports(file, statement):
-            parts = module.split(".")
-            assert parts[0] not in HEAVY, f"{file}:{line} import {module} inside the function"
-            light = parts[:2] == ["pixelflow", "cli"] or parts[1:3] in LIGHT or len(parts) == 2
-            assert parts[0] != "pixelflow" or light, f"{file}:{line} import {module} inside the function"
+def test_commands_import_nothing_heavy_at_the_top():
+    """What is heavy is imported inside the function."""
+    heavy = [
+        f"{file}:{line} {module}"
+        for file in FILES
+        if room(file) == "cli"
+        for statement in parsed(file).body
+        for line, module in imported(statement)
+        if not is_light(module.split("."))
+    ]
+    assert heavy == []
+
+
+def is_light(parts: list[str]) -> bool:
+    if parts[0] == "pixelflow":
+        return parts[1] == "cli" or parts[1:3] in LIGHT or len(parts) == 2
+    return parts[0] not in HEAVY
 
 
 def test_typer_is_used_by_its_public_name_alone():
@@ -206,13 +222,16 @@ READERS = {
 def test_files_are_read_where_it_is_seen_first_what_they_are():
     found = set()
     for file in FILES:
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if not isinstance(node, ast.Call):
+        for node in ast.walk(parsed(file)):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, (ast.Name, ast.Attribute)):
+                continue
+            name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+            if name not in READS:
                 continue
             called = ast.unparse(node.func)
-            owner, _, name = called.rpartition(".")
+            owner = called.rpartition(".")[0]
             is_own = owner in ("files", "cls", "shelf") or owner.endswith("Run") or called == "read_bytes"
-            if name in READS and not is_own:
+            if not is_own:
                 found.add(file.relative_to(PACKAGE).as_posix())
     assert found == READERS.keys()
 
@@ -240,7 +259,7 @@ def test_every_public_class_has_one_owner():
     package = Path(pixelflow.__file__).parent
     for file in package.rglob("*.py"):
         if not GIVEN_OUT & set(file.parts):
-            for node in ast.parse(file.read_text("utf-8")).body:
+            for node in parsed(file).body:
                 if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                     owners.setdefault(node.name, []).append(str(file.relative_to(package)))
     assert {name: files for name, files in owners.items() if len(files) > 1} == {}
