@@ -239,8 +239,9 @@ def test_files_are_read_where_it_is_seen_first_what_they_are():
 def test_importing_the_package_is_light():
     rooms = "('pixelflow.samplers', 'pixelflow.sweep')"
     code = f"import sys, pixelflow; print('torch' in sys.modules, any(m.startswith({rooms}) for m in sys.modules))"
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stdout.split() == ["False", "False"]
+    more = "import pixelflow.generation.run; print('torch._dynamo' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", f"{code}; {more}"], capture_output=True, text=True, check=True)
+    assert shown.stdout.split() == ["False", "False", "False"], "drawing takes torch, but not its compiler"
 
 
 def test_no_two_files_of_tests_hide_each_other():

@@ -73,10 +73,23 @@ def _bias(allowed: Tensor) -> Tensor:
     return rearrange(_MASKED * allowed.logical_not(), "b m -> b 1 1 m")
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
-def _uncompiled(function: Callable[..., Tensor], *given: object) -> Tensor:
-    """A call that compiled blocks leave as it is: it would be compiled anew for each mix of shapes."""
+def _called(function: Callable[..., Tensor], *given: object) -> Tensor:
     return function(*given)
+
+
+_uncompiled: Callable[..., Tensor] = _called
+"""A call that compiled blocks leave as it is: it would be compiled anew for each mix of shapes."""
+
+
+@functools.cache
+def mark_for_compiling() -> None:
+    """Tell torch.compile what of this module blocks are not to be traced through; before they are compiled.
+
+    Not by decorators: these import the compiler, which takes a second and a half, and few processes compile.
+    """
+    global _uncompiled
+    _uncompiled = torch.compiler.disable(_called)
+    torch.compiler.assume_constant_result(_kernel)  # a traced block gets the name alone
 
 
 def joint_attention(
@@ -187,7 +200,6 @@ KERNELS: dict[str, Kernel] = {
 }
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # a traced block gets the name alone
 def _kernel(device_type: str, dtype: torch.dtype) -> str:
     return _chosen(device_type, dtype)
 

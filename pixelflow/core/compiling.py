@@ -13,6 +13,7 @@ from functools import cache
 
 import torch
 
+from pixelflow.core.attention import mark_for_compiling
 from pixelflow.core.component import Compile
 from pixelflow.core.interfaces import Backbone
 from pixelflow.system.cache import cache_folder
@@ -66,6 +67,7 @@ def lacking(device: torch.device) -> str | None:
 def compile_parts(backbone: Backbone) -> None:
     """Compile a backbone's parts in place; they are really compiled when they first meet a kind of batch."""
     keep_on_disk()
+    mark_for_compiling()
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _LAYOUTS)
     _tell_of_fallbacks()
     # of functions that depend on their arguments alone, such as the layout of a packed batch

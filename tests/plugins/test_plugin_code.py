@@ -23,21 +23,25 @@ from pixelflow.evaluation.sources import DatasetSource
 from pixelflow.generation.settings import code_behind
 from pixelflow.sweep.points.keys import cell_key, training_key
 from tests.conftest import make_spec
-spec = make_spec(*json.loads(sys.argv[1]))
-print(json.dumps({
+specs = {use: make_spec(*changes) for use, changes in json.loads(sys.argv[1]).items()}
+print(json.dumps({use: {
     "training": training_key(spec),
     "cell": cell_key(spec),
     "images": DatasetSource(build_dataset(spec), 0).identity,
     "drawn": code_behind(spec, spec.sampling),
-}))
+} for use, spec in specs.items()}))
 """
 
 
-def names(site: Site, *changes: str) -> dict[str, str]:
-    """Under what a process keeps the parts of the tiny spec."""
-    done = site.run("-c", NAMES, json.dumps(changes))
+def names_of(site: Site, uses: dict[str, list[str]]) -> dict[str, dict[str, str]]:
+    """Under what a process keeps the parts of the tiny spec with each of some changes."""
+    done = site.run("-c", NAMES, json.dumps(uses))
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def names(site: Site, *changes: str) -> dict[str, str]:
+    return names_of(site, {"one": [*changes]})["one"]
 
 
 def edit(site: Site) -> None:
@@ -69,9 +73,9 @@ def test_names_follow_the_code_of_the_plugins_that_are_used(site, change):
     (site.path / "all.py").write_text(f"import all_helpers\n{(site.path / 'all.py').read_text()}")
     (site.path / "dist_all-1.2.dist-info" / "top_level.txt").write_text("all\nall_helpers\n")
     used = {"training": ["data=all.digits"], "cell": ["sampling.sampler=all.euler"], "none": []}
-    before = {use: names(site, *changes) for use, changes in used.items()}
+    before = names_of(site, used)
     change(site)
-    after = {use: names(site, *changes) for use, changes in used.items()}
+    after = names_of(site, used)
     assert after["none"] == before["none"], "an installed plugin that is not used does not count"
     changed = {use: {name for name, value in before[use].items() if after[use][name] != value} for use in used}
     assert changed["training"] == {"training", "cell", "images"}
