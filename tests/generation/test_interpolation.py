@@ -9,6 +9,7 @@ from PIL import Image
 import pixelflow
 from pixelflow.cli.app import main
 from pixelflow.core.condition import Condition
+from pixelflow.generation.animation import write_frames
 from pixelflow.generation.interpolation import BlendedNoise, between
 from pixelflow.generation.run import Run
 from pixelflow.system.errors import UsageError
@@ -103,6 +104,21 @@ def test_the_command_writes_an_animation(folder, tmp_path, ending, kind):
     with Image.open(file) as picture:
         assert (picture.format, picture.n_frames, picture.size) == (kind, 6, (256, 256))
     assert call(*command) == 73
+
+
+def test_the_command_takes_what_guidance_leads_away_from_and_a_size(tmp_path):
+    spec = make_spec("image.channels=3", "conditioners=[{type: bytes, dim: 16}]")
+    run = pixelflow.load(make_run(tmp_path / "text", spec), device="cpu")
+    ends = ["a red circle", "two blue squares"]
+    given = {"prompts": ends, "negatives": ["a cross"], "size": (16, 32), "guidance": 3.0, "steps": 1}
+    drawn = between(run, seeds=[4], frames=1, **given).draw()
+    options = [word for end in ends for word in ("--prompt", end)]
+    options += ["--negative", "a cross", "--size", "32x16", "--guidance", "3", "--steps", "1", "--frames", "1"]
+    assert call("interpolate", tmp_path / "text", tmp_path / "way.apng", "--seeds", "4", *options) == 0
+    write_frames(tmp_path / "ours.apng", drawn.images, drawn.titles)
+    assert (tmp_path / "way.apng").read_bytes() == (tmp_path / "ours.apng").read_bytes()
+    plain = between(run, seeds=[4], frames=1, **{**given, "negatives": None}).draw()
+    assert not near(drawn.images, plain.images)
 
 
 def test_the_command_writes_a_strip(folder, tmp_path):
