@@ -172,3 +172,25 @@ def test_what_cannot_be_trained_is_said_in_one_line_before_a_run_is_made(spec, c
     assert message in error
     assert len([line for line in error.splitlines() if not line.startswith("data: ")]) == 1
     assert not (spec.parent / "runs").exists()
+
+
+def test_the_pages_script_makes_a_captioned_folder_of_emoji(tmp_path, monkeypatch):
+    """Of a package as npm gives it, with two pictures: transparent ones stand on white, flags are left out."""
+    page = (Path(__file__).parents[1] / "docs" / "own-pictures.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    pictures = Path("package/img/google/64")
+    pictures.mkdir(parents=True)
+    for name in ("1f980", "1f1e6"):
+        Image.new("RGBA", (64, 64), (255, 0, 0, 0)).save(pictures / f"{name}.png")
+    kinds = [
+        {"image": "1f980.png", "category": "Animals & Nature", "name": "CRAB"},
+        {"image": "1f1e6.png", "category": "Flags", "name": "A FLAG"},
+        {"image": "none.png", "category": "Objects", "name": "NOT DRAWN"},
+    ]
+    Path("package/emoji.json").write_text(json.dumps(kinds))
+    (script,) = re.findall(r"^```python emoji.py\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    subprocess.run([sys.executable, "-c", script], check=True)
+    (made,) = Path("emoji-pictures").rglob("*.png")
+    assert Image.open(made).getpixel((0, 0)) == Image.open(made).getpixel((36, 36)) == (255, 255, 255)
+    assert made.with_suffix(".txt").read_text() == "crab"
+    assert call("data", "emoji") == 0

@@ -7,6 +7,7 @@ from pixelflow.core.hookspecs import hookimpl
 @hookimpl
 def register_components() -> list[type[Component]]:
     from pixelflow.objectives.alignment import Alignment
+    from pixelflow.objectives.by_stage import PredictionByStage
     from pixelflow.objectives.clean import CleanPrediction
     from pixelflow.objectives.flow_matching import FlowMatching
     from pixelflow.objectives.logit_normal_times import LogitNormalTimes
@@ -21,6 +22,7 @@ def register_components() -> list[type[Component]]:
     from pixelflow.objectives.uniform_times import UniformTimes
     from pixelflow.objectives.velocity import VelocityPrediction
 
-    predictions, times = [VelocityPrediction, CleanPrediction], [UniformTimes, LogitNormalTimes, OfficialTimes]
+    predictions = [VelocityPrediction, CleanPrediction, PredictionByStage]
+    times = [UniformTimes, LogitNormalTimes, OfficialTimes]
     weightings = [NoWeighting, MinSnr, SoftMinSnr, SigmoidWeighting, StageWeighting]
     return [*predictions, *times, *weightings, Perceptual, Alignment, FlowMatching, Shortcut]

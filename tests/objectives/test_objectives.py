@@ -113,3 +113,16 @@ def test_each_stages_projection_learns_from_its_stage_only():
     model([torch.randn(1, 1, 16, 16)], [model.cascade.stages[1]], [torch.tensor([0.5])], condition)[0].sum().backward()
     assert model.backbone.patch_in["2"].weight.grad is None
     assert model.backbone.patch_in["4"].weight.grad.any()
+
+
+def test_stages_may_predict_different_things():
+    """The last that is named holds for all stages behind it."""
+    cascade = Cascade(3, built("downsampler", "bilinear"), built("upsampler", "nearest"))
+    mixed = built("prediction", "by_stage")
+    output, x = torch.randn(2, 1, 1, 8, 8)
+    tau = torch.full((1, 1, 1, 1), 0.4)
+    for stage, name in zip(cascade.stages, ("velocity", "clean", "clean"), strict=True):
+        wanted = built("prediction", name).velocity(output, x, tau, stage, cascade.blur)
+        assert torch.equal(mixed.velocity(output, x, tau, stage, cascade.blur), wanted)
+    spec = make_spec("objective.prediction={type: by_stage, stages: [clean, velocity]}")
+    assert [own.type for own in spec.objective.prediction.stages] == ["clean", "velocity"]

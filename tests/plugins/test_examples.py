@@ -11,7 +11,7 @@ from distributions import ROOT, Site, pip_install
 
 from tests.conftest import TINY, make_run, make_spec
 
-NAMES = ("ralston", "fourpoint", "lessons", "superres")
+NAMES = ("ralston", "fourpoint", "lessons", "superres", "zoo")
 EXAMPLES = tuple(f"pixelflow-{name}" for name in NAMES)
 
 
