@@ -21,7 +21,7 @@ class PredictionByStage(Prediction):
 
     class Params(Prediction.Params):
         type: Literal["by_stage"] = "by_stage"
-        stages: tuple[AnyPrediction, ...] = Field(default=("velocity", "clean"), min_length=1)  # type: ignore[assignment]
+        stages: tuple[AnyPrediction, ...] = Field(default=("velocity", "clean"), min_length=1)  # type: ignore[arg-type]
         """One for each stage, coarse to fine."""
 
     params: Params
