@@ -8,9 +8,12 @@ import pytest
 
 from pixelflow.cli.app import main
 from pixelflow.core import reading
+from pixelflow.core.assembly import build_dataset, resolve
 from pixelflow.core.spec import ExperimentSpec
+from pixelflow.core.spec_files import read_spec
 from pixelflow.sweep.points.keys import training_key
 from pixelflow.sweep.points.points import read_sweep
+from tests.conftest import make_run
 
 SWEEPS = Path(__file__).parents[2] / "specs" / "sweeps"
 FILES = sorted(SWEEPS.glob("*.yaml"))
@@ -21,8 +24,19 @@ def specs(name: str):
     return [point.spec for point in read_sweep(SWEEPS / f"{name}.yaml")[1]]
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """A folder with the runs that sweeps may be over, of random weights."""
+    folder = tmp_path_factory.mktemp("trained")
+    for name in ("digits", "digits-shortcut"):
+        spec = read_spec(Path(name))
+        make_run(folder / "runs" / name, resolve(spec, build_dataset(spec)))
+    return folder
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_a_dry_run_of_each(path, tmp_path, capsys):
+def test_a_dry_run_of_each(path, trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(trained)
     with pytest.raises(SystemExit) as stopped:
         main(["sweep", "run", str(path), "--dry-run", "--out", str(tmp_path / "sweeps")])
     assert not stopped.value.code
