@@ -160,6 +160,10 @@ class JiT(Transformer):
         return packed(tokens, torch.cat([mask, condition.mask.bool()], dim=1), counts)
 
     @property
+    def residual_blocks(self) -> tuple[nn.ModuleList, range]:
+        return self.blocks, range(self.params.first, len(self.blocks))  # before, the sequence is another one
+
+    @property
     def runs_in_graphs(self) -> bool:
         return super().runs_in_graphs and self.text_in is None  # how text is packed depends on its mask
 

@@ -123,6 +123,10 @@ class MMDiT(Transformer):
             yield x
 
     @property
+    def residual_blocks(self) -> tuple[nn.ModuleList, range]:
+        return self.blocks, range(len(self.blocks) if self.text_in is None else 0)  # text goes through them too
+
+    @property
     def runs_in_graphs(self) -> bool:
         return super().runs_in_graphs and self.text_in is None  # how text is packed depends on its mask
 

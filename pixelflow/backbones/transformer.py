@@ -239,6 +239,10 @@ class Transformer(Backbone):
         return type(self).__module__.startswith("pixelflow.backbones.")  # others may make tensors of their own
 
     @property
+    def residual_blocks(self) -> tuple[nn.ModuleList, range]:
+        return self.blocks, range(len(self.blocks))
+
+    @property
     def runs_in_graphs(self) -> bool:
         return self.runs_in_16_bits  # of the same backbones it is known
 

@@ -13,6 +13,7 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from pixelflow.core import absent, standard
+from pixelflow.core.block_cache import BlockCacheSpec
 from pixelflow.core.component import Compile, Count, Precision, Settings
 from pixelflow.core.document import Document
 from pixelflow.core.former_keys import renamed
@@ -67,6 +68,8 @@ class SamplingSpec(Settings):
     """Compile the network's blocks; auto does so where the drawing is long enough to earn it back."""
     cuda_graphs: Compile = "auto"
     """Launch all kernels of an evaluation at once; auto does so on GPUs for batches that are small for them."""
+    block_cache: BlockCacheSpec | None = None
+    """Blocks that are left out at some evaluations of the last stage, for less arithmetic; null for none."""
     batch_size: Count = 64
     """Images generated at a time."""
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pixelflow.core import compiling, float8, graphs
+from pixelflow.core.block_cache import leave_out
 from pixelflow.core.interfaces import Backbone
 from pixelflow.core.model import FlowModel
 from pixelflow.core.sampling import SamplingPlan
@@ -39,14 +40,17 @@ def ready(model: FlowModel, sampling: SamplingSpec, flop: Flop) -> FlowModel:
     own, is_in_8_bits = model.backbone, sampling.precision == "float8"
     is_half = sampling.precision != "float32" and own.runs_in_16_bits and _is_plain(own)
     is_compiled = compiling.pays(sampling.compile, flop.whole, model.device)
-    is_replayed = graphs.wanted(sampling.cuda_graphs, own, flop.largest)
-    if not (is_half or is_in_8_bits or is_compiled or is_replayed):
+    is_cached = sampling.block_cache is not None  # what is computed then differs from one evaluation to the next
+    is_replayed = not is_cached and graphs.wanted(sampling.cuda_graphs, own, flop.largest)
+    if not (is_half or is_in_8_bits or is_compiled or is_replayed or is_cached):
         return model
     backbone = _copied(own, torch.bfloat16 if is_half else None)
     if is_in_8_bits:
         float8.convert(backbone)
     if is_compiled:
         compiling.compile_parts(backbone)
+    if sampling.block_cache is not None:
+        leave_out(backbone, sampling.block_cache, len(model.cascade.stages))
     if is_replayed:
         backbone.forward = graphs.Replayed(backbone)  # type: ignore[method-assign]
     made = FlowModel(model.cascade, backbone, model.conditioners, model.prediction)

@@ -74,6 +74,11 @@ class Backbone(Component, nn.Module, ABC):
         return False
 
     @property
+    def residual_blocks(self) -> tuple[nn.ModuleList, range]:
+        """Blocks, and those among them that can be left out: neighbours which take tokens (n d) and give such alone."""
+        return nn.ModuleList(), range(0)
+
+    @property
     def runs_in_graphs(self) -> bool:
         """Whether an evaluation depends on tensors by their shapes alone, and may be captured as a CUDA graph."""
         return False
