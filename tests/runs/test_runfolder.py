@@ -61,3 +61,6 @@ def test_damaged_files_are_named(tmp_path, tiny_spec):
     run.spec_file.write_text("name: [")
     with pytest.raises(SpecError, match=r"spec\.yaml:1"):
         run.read_spec()
+    run.spec_file.write_bytes(b"name: a \xff")
+    with pytest.raises(SpecError, match=r"spec\.yaml: is not UTF-8 text \(byte 8\)"):
+        run.read_spec()

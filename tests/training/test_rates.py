@@ -4,7 +4,10 @@ import json
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from pixelflow.core.training_settings import PhaseSpec
 from pixelflow.system.errors import SpecError, UsageError
 from pixelflow.training.rates import rate_at
 from tests.conftest import make_spec
@@ -55,6 +58,30 @@ def test_a_decay_may_end_before_or_after_the_steps():
     settings = training("training.steps=20", "training.lr_schedule=cosine", "training.decay_end=10")
     assert rate_at(5, settings) == pytest.approx(0.5)
     assert rate_at(15, settings) == 0
+
+
+COURSE = {
+    "warmup": st.integers(0, 12),
+    "lr_schedule": st.sampled_from(["constant", "cosine"]),
+    "decay_end": st.integers(1, 60),
+    "learning_rate": st.floats(1e-5, 10),
+}
+
+
+@given(st.fixed_dictionaries(COURSE), st.dictionaries(st.integers(1, 39), st.fixed_dictionaries(COURSE), max_size=4))
+def test_a_phase_changes_no_step_before_it_and_no_rate_is_beyond_what_was_asked(first, phases):
+    """Where each course says itself when it has fallen to 0."""
+    whole = make_spec().training.model_copy(update={"steps": 40, **first})
+    courses = tuple(PhaseSpec(start=start, **phases[start]) for start in sorted(phases))
+    rates = [rate_at(step, whole.model_copy(update={"phases": courses})) for step in range(40)]
+    for count, phase in enumerate(courses):
+        before = whole.model_copy(update={"phases": courses[:count]})
+        assert rates[: phase.start] == [rate_at(step, before) for step in range(phase.start)]
+        if phase.warmup:
+            low, high = sorted((rates[phase.start - 1], phase.learning_rate))
+            assert low <= rates[phase.start] <= high or rates[phase.start] == pytest.approx(low)
+    assert min(rates) >= 0
+    assert max(rates) <= max(own.learning_rate for own in (whole, *courses)) * (1 + 1e-12)
 
 
 def test_phases_out_of_order_are_refused():
