@@ -183,3 +183,26 @@ def test_guided_jumps_combine_mean_velocities(tmp_path):
         torch.testing.assert_close(drawn, noise + null + scale * (asked - null), atol=1e-5, rtol=1e-5)
     by_velocity = run.sample(labels=[1, 2], noise=[noise], sampler="euler", steps=1, guidance="none")
     assert not torch.allclose(by_velocity, noise + asked, atol=1e-3)
+
+
+def test_a_run_learns_jumps_from_another_and_draws_by_them(tmp_path, tiny_file, capsys):
+    """Stopped in between, it comes to the same weights."""
+    teacher = make_run(tmp_path / "teacher", make_spec(), classes=tuple("0123456789"))
+    options = [
+        "backbone.until=true",
+        f"objective={{type: shortcut, teacher: {teacher}, guidance: 1.5, velocity_share: 0.25}}",
+        f"training.init_from={teacher}",
+        "training.learning_rate=1e-2",
+        "training.samples=2",
+        "sampling={sampler: jump, steps: 2, guidance: none}",
+        *("--out", str(tmp_path), "--device", "cpu", "--run"),
+    ]
+    for name, steps in (("whole", 4), ("halved", 2), ("halved", 4)):
+        with pytest.raises(SystemExit) as stopped:
+            main(["train", str(tiny_file), f"training.steps={steps}", "training.lr_schedule=constant", *options, name])
+        assert stopped.value.code == 0, capsys.readouterr().err
+    whole, halved = (Run.open(tmp_path / name, device="cpu") for name in ("whole", "halved"))
+    drawn = whole.draw(labels=[1, 2], seed=3)
+    assert drawn.nfe == (2, 2)
+    assert torch.equal(drawn.images, halved.sample(labels=[1, 2], seed=3))
+    assert not torch.equal(drawn.images, whole.sample(labels=[1, 2], seed=3, sampler="euler"))
