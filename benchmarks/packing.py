@@ -7,7 +7,7 @@ Both compute the same velocities; that is checked before anything is timed.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from unittest import mock
 
 import torch
@@ -19,7 +19,8 @@ from torch.nn.utils.rnn import pad_sequence
 from pixelflow.backbones import layers
 from pixelflow.backbones.dit import DiT
 from pixelflow.core.condition import Condition
-from pixelflow.core.packing import Layout, layout_of, patchify, unpatchify
+from pixelflow.core.packing import ImageLayout, Layout, layout_of, patchify, unpatchify
+from pixelflow.core.query import Query
 
 STAGES = 4
 PER_STAGE = 4
@@ -40,8 +41,9 @@ def main() -> None:
         torch.randn(PER_STAGE, 3, SIDE >> (STAGES - 1 - s), SIDE >> (STAGES - 1 - s), device=device) for s in stages
     ]
     time_seen = torch.rand(STAGES * PER_STAGE, device=device) * 1000
-    packed = lambda: network(images, stages, time_seen, Condition())  # noqa: E731
-    padded = lambda: padded_forward(network, images, time_seen)  # noqa: E731
+    query = Query(images, stages, time_seen, Condition())
+    packed = lambda: network(query).groups  # noqa: E731
+    padded = lambda: padded_forward(network, query)  # noqa: E731
     with torch.no_grad():
         difference = max(float((a - b).abs().max()) for a, b in zip(packed(), padded(), strict=True))
     assert difference < 1e-4, difference
@@ -52,8 +54,9 @@ def main() -> None:
     print(f"padded / packed time of a training step: {second / first:.2f} (outputs differ by at most {difference:.1e})")
 
 
-def padded_forward(network: DiT, images: Sequence[Tensor], time_seen: Tensor) -> list[Tensor]:
+def padded_forward(network: DiT, query: Query) -> list[Tensor]:
     """The same network on one dense batch."""
+    images = query.images
     layout = layout_of(images, [PATCH] * len(images))
     tokens = [token for x in images for token in patchify(x, PATCH)]
     lengths = torch.tensor([len(token) for token in tokens])
@@ -62,7 +65,7 @@ def padded_forward(network: DiT, images: Sequence[Tensor], time_seen: Tensor) ->
     is_token = torch.arange(longest)[None] < lengths[:, None]
     mask = rearrange(is_token, "b m -> b 1 1 m").to(images[0].device)
     x = network.patch_in[str(PATCH)](pad_sequence(tokens, batch_first=True)).flatten(0, 1)
-    signal = F.silu(network._signal(layout, time_seen, Condition()))
+    signal = F.silu(network._signal(layout, query))
     rope = padded_rope(layout, network.params.head_dim)
 
     def attend(q: Tensor, k: Tensor, v: Tensor, _: Layout) -> Tensor:
@@ -81,12 +84,11 @@ def padded_forward(network: DiT, images: Sequence[Tensor], time_seen: Tensor) ->
     ]
 
 
-def padded_rope(layout: Layout, head_dim: int) -> layers.Rope:
+def padded_rope(layout: ImageLayout, head_dim: int) -> layers.Rope:
     """Rotations of the dense batch (b*longest 1 head_dim); the padding is not turned."""
-    cos, sin = (
-        pad_sequence(list(table.split(layout.lengths)), batch_first=True) for table in layers.rope_of(layout, head_dim)
-    )
-    return cos.flatten(0, 1), sin.flatten(0, 1)
+    cos, sin, _ = layers.rope_of(layout, head_dim)
+    dense = (pad_sequence(list(table.split(layout.lengths)), batch_first=True).flatten(0, 1) for table in (cos, sin))
+    return layers.Rope.of(*dense)
 
 
 def seconds(network: DiT, call: Callable[[], list[Tensor]]) -> float:
