@@ -26,6 +26,9 @@ BACKEND_VARIABLE = "PIXELFLOW_ATTENTION"
 _MASKED = -10000.0
 """What the release adds to the score of a masked position."""
 
+_SHORT = 512
+"""Keys up to which a CPU attends in plain products of 16 bits: all scores lie in memory at once."""
+
 
 def self_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
     """Attention of every token to the tokens of its own image, scaled by 1/sqrt(head_dim).
@@ -153,8 +156,19 @@ def _batched(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Ten
     bias = None if bias is None else bias.to(q.dtype)
     has_autocast = torch.is_autocast_enabled(v.device.type)
     with torch.autocast(v.device.type, enabled=False) if has_autocast else nullcontext():
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        if q.device.type == "cpu" and q.dtype == torch.bfloat16 and bias is None and k.shape[2] <= _SHORT:
+            attended = _in_products(q, k, v)
+        else:
+            attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
     return attended.to(dtype).transpose(1, 2).flatten(0, 1)
+
+
+def _in_products(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention written out, (b heads l d): its 16-bit products take two thirds of the time of torch's CPU kernel.
+
+    Without a mask: beside -10,000 a score of 16 bits would be lost.
+    """
+    return torch.matmul(torch.matmul(q * q.shape[-1] ** -0.5, k.transpose(-1, -2)).softmax(dim=-1), v)
 
 
 def varlen_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pixelflow.core import attention
 from pixelflow.core.attention import (
     BACKEND_VARIABLE,
     available_kernels,
@@ -75,3 +76,27 @@ def test_kernels_say_why_they_cannot_run(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv(BACKEND_VARIABLE, "xformers")
     with pytest.raises(MissingDependencyError, match="needs a CUDA device"):
         choose_kernel("cpu", torch.float32)
+
+
+@pytest.mark.parametrize("short", [0, 512], ids=["torch's kernel", "plain products"])
+def test_16_bits_on_a_cpu_are_near_more_with_and_without_a_mask(monkeypatch, short):
+    monkeypatch.setattr(attention, "_SHORT", short)
+    layout = Layout.of([12, 12, 5], torch.device("cpu"))
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(layout.tokens, 2, 16, generator=generator) for _ in range(3))
+    context = [torch.randn(3, 7, 2, 16, generator=generator) for _ in range(2)]
+    mask = torch.rand(3, 7, generator=generator) < 0.6
+    mask[1] = False
+    for wanted, found in (
+        (attention.self_attention(q, k, v, layout), attention.self_attention(*map(half, (q, k, v)), layout)),
+        (
+            attention.cross_attention(q, *context, mask, layout),
+            attention.cross_attention(half(q), *map(half, context), mask, layout),
+        ),
+    ):
+        assert found.dtype == torch.bfloat16
+        assert 0 < float((found.float() - wanted).norm() / wanted.norm()) < 0.02
+
+
+def half(tensor):
+    return tensor.bfloat16()
