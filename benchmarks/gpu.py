@@ -399,9 +399,9 @@ def training(bench: Bench) -> None:
         for name in usable:
             what = f"eager, kernel {name}, batch {size}"
             bench.attempt("training", what, 40, partial(_trained, bench, what, size, kernel=name))
-    for name, own in [(name, "flash") for name in usable] + [("grouped", "cudnn")]:
-        with backend(own):
-            what = f"compiled, kernel {name} {own}, batch {size}"
+    for name in usable:
+        with backend("flash"):
+            what = f"compiled, kernel {name}, batch {size}"
             bench.attempt("training", what, 40, partial(_trained, bench, what, size, name, True))
     with backend("cudnn"):
         what = f"compiled, kernel grouped cudnn, batch {3 * size}, checkpointing"

@@ -206,8 +206,18 @@ def flash3_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
     return given
 
 
+def cudnn_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
+    """`grouped_attention` by cuDNN's kernels before all others, where they can (GPU, 16-bit)."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    others = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+    with sdpa_kernel([SDPBackend.CUDNN_ATTENTION, *others], set_priority=True):
+        return grouped_attention(q, k, v, layout)
+
+
 KERNELS: dict[str, Kernel] = {
     "grouped": grouped_attention,
+    "cudnn": cudnn_attention,
     "varlen": varlen_attention,
     "flash3": flash3_attention,
     "xformers": xformers_attention,
@@ -257,14 +267,19 @@ def available_kernels(device_type: str, dtype: torch.dtype) -> dict[str, str | N
     if device_type != "cuda":
         return reasons | dict.fromkeys(_MODULES, "needs a CUDA device")
     if dtype not in (torch.float16, torch.bfloat16):
-        reasons |= dict.fromkeys(("varlen", "flash3"), "needs 16-bit precision (training.precision: bfloat16)")
+        reasons |= dict.fromkeys(("cudnn", "varlen", "flash3"), "needs 16-bit precision (training.precision: bfloat16)")
     for name, module in _MODULES.items():
         if reasons[name] is None and not _importable(module):
             reasons[name] = f"{module} cannot be imported"
     return reasons
 
 
-_MODULES = {"varlen": "torch.nn.attention.varlen", "flash3": "flash_attn_interface", "xformers": "xformers.ops"}
+_MODULES = {
+    "cudnn": "torch.nn.attention",
+    "varlen": "torch.nn.attention.varlen",
+    "flash3": "flash_attn_interface",
+    "xformers": "xformers.ops",
+}
 """Where the kernels come from that need a GPU."""
 
 

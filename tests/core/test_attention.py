@@ -37,7 +37,7 @@ def masked(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(*parts, attn_mask=bias).transpose(0, 1)
 
 
-@pytest.mark.parametrize("attend", [grouped_attention, self_attention])
+@pytest.mark.parametrize("attend", [grouped_attention, attention.cudnn_attention, self_attention])
 def test_packed_attention_is_block_diagonal(attend: type) -> None:
     pytest.importorskip("xformers")
     layout = mixed_layout()
