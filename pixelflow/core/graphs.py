@@ -70,7 +70,9 @@ class Replayed:
         self._met[kind] += 1
         if self._met[kind] <= _AS_THEY_ARE or (len(self._graphs) == _MOST and kind not in self._graphs):
             return self._forward(query)
-        held = self._conditions.setdefault(key, _Held(query.condition))
+        if key not in self._conditions:
+            self._conditions[key] = _Held(query.condition)
+        held = self._conditions[key]
         held.take(query.condition)
         if kind not in self._graphs:
             try:

@@ -46,7 +46,9 @@ def recorder(monkeypatch):
 
 
 @pytest.mark.parametrize("conditioners", [(), (TEXT,)], ids=["labels", "text"])
-def test_replayed_images_are_the_same_to_the_bit_over_batches(recorder, conditioners):
+def test_replayed_images_are_the_same_to_the_bit_over_batches(recorder, conditioners, monkeypatch):
+    held, hold = [], graphs._Held
+    monkeypatch.setattr(graphs, "_Held", lambda condition: held.append(1) or hold(condition))
     spec = make_spec(*conditioners, "sampling.steps=4", "sampling.batch_size=2")
     model = lively_model(spec)
     values = {"label": [1, 2, 3, 4, 5], "caption": ["one", "two", "six", "ten", "few"]}
@@ -57,6 +59,7 @@ def test_replayed_images_are_the_same_to_the_bit_over_batches(recorder, conditio
     )
     assert torch.equal(plain, replayed)
     assert recorder.captured == 2 * 2, "two stages; batches of two and of one"
+    assert len(held) == 2, "conditions are copied into memory of their own once a size of batches"
     evaluations = 3 * 2 * 4
     assert recorder.replayed == evaluations - 2 * recorder.captured
     assert "forward" not in vars(model.backbone), "the run's own model is left alone"
