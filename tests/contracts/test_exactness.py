@@ -35,7 +35,7 @@ def stands_for_others(down: str, up: str, stages: int, sampler: str) -> bool:
         return True
     if stages == 2:
         return sampler in (COSTLY[turn % len(COSTLY)], COSTLY[(turn + 3) % len(COSTLY)])
-    return sampler == CHEAP[(turn + stages) % len(CHEAP)]
+    return sampler == CHEAP[(turn + len(UP) * stages) % len(CHEAP)]
 
 
 def case(down: str, up: str, stages: int, sampler: str):

@@ -91,7 +91,7 @@ def test_where_no_plugin_is_used_names_are_those_of_a_process_without_plugins(si
 
 def test_what_is_no_source_does_not_count(site):
     before = names(site, "data=all.digits")
-    (site.path / "__pycache__").mkdir()
+    (site.path / "__pycache__").mkdir(exist_ok=True)
     (site.path / "__pycache__/all.py").write_text("")
     (site.path / "beside_it.py").write_text("")
     assert names(site, "data=all.digits") == before
