@@ -67,7 +67,7 @@ def test_replayed_images_are_the_same_to_the_bit_over_batches(recorder, conditio
 
 def test_text_of_ever_new_lengths_makes_no_more_graphs_than_a_few(recorder, monkeypatch):
     monkeypatch.setattr(graphs, "_MOST", 3)
-    spec = make_spec(TEXT, "sampling.steps=4", "sampling.batch_size=1")
+    spec = make_spec(TEXT, "sampling.steps=4", "sampling.batch_size=1", "sampling.cuda_graphs=true")
     captions = ["a" * length for length in (1, 2, 3)]
     list(draw(lively_model(spec), spec, {"caption": captions}, range(3)))
     assert recorder.captured == 3
@@ -78,7 +78,7 @@ def test_what_cannot_be_captured_runs_as_it_is_and_is_said(recorder, monkeypatch
         raise RuntimeError("operation not permitted when stream is capturing")
 
     monkeypatch.setattr(graphs, "_CudaCapture", lambda: fails)
-    spec = make_spec("sampling.steps=4")
+    spec = make_spec("sampling.steps=4", "sampling.cuda_graphs=true")
     with caplog.at_level(logging.WARNING):
         (found,) = draw(lively_model(spec), spec, {"label": [1]}, [0])
     assert found.images.isfinite().all()
@@ -86,7 +86,7 @@ def test_what_cannot_be_captured_runs_as_it_is_and_is_said(recorder, monkeypatch
 
 
 def test_16_bits_by_autocast_are_not_replayed(recorder, monkeypatch):
-    spec = make_spec("sampling.steps=4", "sampling.precision=bfloat16")
+    spec = make_spec("sampling.steps=4", "sampling.precision=bfloat16", "sampling.cuda_graphs=true")
     model = lively_model(spec)
     monkeypatch.setattr(type(model.backbone), "runs_in_16_bits", False)
     list(draw(model, spec, {"label": [1]}, [0]))
