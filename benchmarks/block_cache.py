@@ -1,4 +1,4 @@
-"""Error over arithmetic where blocks are left out, beside fewer steps: python benchmarks/block_cache.py RUN [--steps N]
+"""Error over arithmetic where blocks are left out, beside fewer steps: python benchmarks/block_cache.py [RUN]
 
 The error is the root mean square difference, over pixels in [-1, 1], to the same images by a fine reference (50 steps
 of RK4 a stage). Arithmetic is that of the same sampler with N steps at every stage and all blocks.
@@ -22,7 +22,7 @@ from pixelflow.generation.settings import changed_sampling
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
+    parser.add_argument("run", type=Path, nargs="?", default=Path("runs/digits"))
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--sampler", default="euler")
     parser.add_argument("--images", type=int, default=16)

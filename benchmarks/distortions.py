@@ -1,8 +1,8 @@
-"""What a Frechet distance means: real images, distorted, against others: python benchmarks/distortions.py FOLDER
+"""What a Frechet distance means: real images, distorted, against others: python benchmarks/distortions.py [FOLDER]
 
-FOLDER has one folder of images for each class, such as CIFAR-10's. Of a seeded choice without overlap, --real images
-are the reference, and --images are measured as they are and distorted. Prints a table; a distance that is called good
-should be seen beside it.
+FOLDER (by default data/cifar10/train) has one folder of images for each class. Of a seeded choice without overlap,
+--real images are the reference, and --images are measured as they are and distorted. Prints a table; a distance that is
+called good should be seen beside it.
 """
 
 from __future__ import annotations
@@ -27,11 +27,14 @@ CPU = torch.device("cpu")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("data/cifar10/train"))
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--real", type=int, default=8000)
     options = parser.parse_args()
     files = sorted(file for file in options.folder.glob("*/*") if file.is_file())
+    if not files:
+        print(f"left out: {options.folder} holds no class folders of images")
+        return
     order = np.random.default_rng(0).permutation(len(files))
     real, measured = order[: options.real], order[options.real :]
     extractors = [EfficientNetLite0.Params().build(device=CPU), RandomConv.Params().build(device=CPU)]

@@ -2,7 +2,8 @@
 
 Needs torch and this repository. Every part that fails is a row that says so; what the time does not allow is left out
 and named. ``--tiny`` runs every part with a small network, on a CPU too. Seconds an image are those of 30 Euler steps a
-stage with stage-wise guidance, from fewer steps that were timed.
+stage with stage-wise guidance, from fewer steps that were timed. With ``--cifar10 FOLDER`` (class folders in its
+``train``), the time that is left then trains a class model, whose images are measured.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ class Bench:
     brief: bool
     ends: float
     out: Path | None
+    cifar10: Path | None = None
     rows: list[Row] = field(default_factory=list)
     figures: dict[str, float] = field(default_factory=dict)
     peak: float = 0.0
@@ -111,6 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> Bench:
     parser.add_argument("--tiny", action="store_true")
     parser.add_argument("--brief", action="store_true", help="without what is not compiled")
     parser.add_argument("--parts", default=",".join(PARTS))
+    parser.add_argument("--cifar10", type=Path, metavar="FOLDER", help="for the part pictures")
     given = parser.parse_args(arguments)
     if given.out is not None:
         given.out.mkdir(parents=True, exist_ok=True)
@@ -120,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> Bench:
     is_tiny = given.tiny or device.type == "cpu"
     if is_tiny and not given.tiny:
         print("there is no GPU here: every part runs with a small network, as with --tiny", flush=True)
-    bench = Bench(device, is_tiny, given.brief, time.monotonic() + given.seconds, given.out)
+    bench = Bench(device, is_tiny, given.brief, time.monotonic() + given.seconds, given.out, given.cifar10)
     bench.peak = speed.matmul_peak("bfloat16", device)
     for name in given.parts.split(","):
         PARTS[name](bench)
@@ -538,7 +541,8 @@ def engines(bench: Bench) -> None:
 
 def _engine(bench: Bench, wrap: str, place: str, plain: dict[str, Any]) -> None:
     """Rows of one wrap; what training without one gave is kept for those that follow."""
-    command = [sys.executable, str(ROOT / "benchmarks/engines.py"), wrap, place, *(["--tiny"] if bench.tiny else [])]
+    command = [sys.executable, str(ROOT / "benchmarks/on_gpu/engines.py"), wrap, place]
+    command += ["--tiny"] if bench.tiny else []
     ran = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
     if ran.returncode:
         raise RuntimeError(ran.stderr[-300:])
@@ -605,6 +609,31 @@ def _loaded(bench: Bench) -> None:
             stream.close()
 
 
+def pictures(bench: Bench) -> None:
+    """A class model of CIFAR-10 by what is left of the time."""
+    if bench.cifar10 is None and not bench.tiny:
+        bench.add("pictures", "class model", "left out: no --cifar10")
+        return
+    bench.attempt("pictures", "class model", 150, partial(_pictured, bench))
+
+
+def _pictured(bench: Bench) -> None:
+    """Rows of the training and of each metric; the grid, the figures and small weights stay in ``--out``."""
+    with tempfile.TemporaryDirectory() as place:
+        out = bench.out or Path(place)
+        command = [sys.executable, str(ROOT / "benchmarks/on_gpu/class_model.py"), place, "--out", str(out)]
+        command += [
+            "--seconds",
+            str(bench.left - 20),
+            *(["--tiny"] if bench.tiny else ["--cifar10", str(bench.cifar10)]),
+        ]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=max(bench.left, 300), check=False)
+    if ran.returncode:
+        raise RuntimeError(ran.stderr[-300:])
+    for what, figure in json.loads(ran.stdout.splitlines()[-1]).items():
+        bench.add("pictures", what, f"{figure:.4g}", figure)
+
+
 PARTS: dict[str, Callable[[Bench], None]] = {
     "machine": machine,
     "parity": parity,
@@ -616,6 +645,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "starting": starting,
     "engines": engines,
     "waiting": waiting,
+    "pictures": pictures,
 }
 
 if __name__ == "__main__":

@@ -39,3 +39,5 @@ def test_every_part_succeeds(tmp_path):
         assert float(rows[f"{wrap}, losses beside none"].split()[0]) < 1e-4
         assert float(rows[f"{wrap}, goes on from its checkpoint"].split()[0]) == 0
         assert float(rows[f"{wrap}, goes on from a checkpoint of none"].split()[0]) < 1e-4
+    assert float(rows["frechet, random_conv: distance"]) > 0
+    assert {"class-model.png", "class-model.safetensors"} <= {file.name for file in tmp_path.iterdir()}

@@ -250,6 +250,16 @@ def test_no_two_files_of_tests_hide_each_other():
     assert Counter(file.name for file in files).most_common(1)[0][1] == 1
 
 
+def test_every_benchmark_can_be_started_without_arguments():
+    """As `make bench` does."""
+    for file in (PACKAGE.parent / "benchmarks").glob("*.py"):
+        for node in ast.walk(parsed(file)):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", None) == "add_argument":
+                name, options = ast.unparse(node.args[0]), {keyword.arg for keyword in node.keywords}
+                assert "--" in name or "nargs" in options, f"{file.name}: {name}"
+                assert "required" not in options, f"{file.name}: {name}"
+
+
 def test_no_module_is_named_for_leftovers():
     assert not {"utils", "helpers", "common", "misc"} & {file.stem for file in FILES}
 

@@ -1,6 +1,6 @@
 """One process that trains by an engine of several, or by none: is it right on this device, how fast, does it go on.
 
-    python benchmarks/engines.py none|ddp|fsdp FOLDER [--tiny]
+    python benchmarks/on_gpu/engines.py none|ddp|fsdp FOLDER [--tiny]
 
 A part of benchmarks/gpu.py, which starts it. One process is a world of its own here, over NCCL (gloo on a CPU), so that
 torch's DDP and FSDP2 do all that they do among many but wait for others: bf16, blocks compiled, a real training's
@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks import gpu
 from pixelflow.core.spec import ExperimentSpec
