@@ -105,6 +105,8 @@ class Trainer:
         if is_writer:
             self.run.history.rewind(first, self.state.metrics)
         with (
+            self.saver,
+            self.snapshots,
             make_progress(self.settings.steps, first, self.settings.batch_size, silent=not is_writer) as progress,
             tracked(self.run.path, self.spec, first, progress.say, is_writer) as trackers,
         ):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -32,6 +32,17 @@ class Saver:
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
         self._pinned = dict[tuple[str, str], Tensor]()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Wait for the thread: the next training of this process would remove what it is writing.
+
+        Of several processes one may be gone, for which it would wait; they end with their training.
+        """
+        if self._thread is not None and self._engine.parallel.size == 1:
+            self._thread.join()
 
     def begin(self, step: int, parts: Parts, state: Mapping[str, Any], best: int | None = None) -> None:
         """Copy what this process writes, and write it behind the training; all processes come here together.

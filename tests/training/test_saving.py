@@ -9,8 +9,9 @@ import torch
 
 from pixelflow.runs import checkpoint
 from pixelflow.system.engines import Engine
-from pixelflow.system.errors import CannotWriteError
+from pixelflow.system.errors import CannotWriteError, NonFiniteError
 from pixelflow.system.parallel import Parallel
+from pixelflow.training.loop import Trainer
 from pixelflow.training.saving import Saver
 
 
@@ -42,6 +43,20 @@ def test_training_goes_on_while_the_disk_is_slow(saver, slow_disk, tmp_path):
     saver.finish()
     assert (saver.newest, checkpoint.steps(tmp_path)) == (1, [1])
     assert torch.equal(checkpoint.load(tmp_path, parts=["model"]).tensors["model"]["a"], torch.ones(3))
+
+
+def test_no_thread_outlives_a_training_that_fails(slow_disk, trained, monkeypatch):
+    """The next one in this process removes drafts."""
+
+    def spoilt(self):
+        threading.Timer(0.3, slow_disk.set).start()
+        raise NonFiniteError("the weights are spoilt")
+
+    save = Trainer.save
+    monkeypatch.setattr(Trainer, "save", lambda self: save(self) if self.state.step < 4 else spoilt(self))
+    with pytest.raises(NonFiniteError):
+        trained("run")
+    assert not [thread for thread in threading.enumerate() if thread.name == "saving"]
 
 
 def test_one_is_written_at_a_time(saver, tmp_path):
