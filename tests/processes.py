@@ -21,7 +21,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import ModuleType
@@ -45,6 +45,19 @@ def run(
 def start(*arguments: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Process:
     """Python with these arguments, at work."""
     return Process(arguments, cwd or Path.cwd(), dict(os.environ if env is None else env))
+
+
+def forked(
+    target: Callable[..., object], given: Sequence[tuple[object, ...]], seconds: float = 240
+) -> list[int | None]:
+    """Run a function in a copy of this process for each tuple of arguments, all at a time; returns the exit codes."""
+    fork = multiprocessing.get_context("fork")
+    started = [fork.Process(target=target, args=own) for own in given]
+    for one in started:
+        one.start()
+    for one in started:
+        one.join(seconds)
+    return [one.exitcode for one in started]
 
 
 def popen(command: Sequence[str], *, stdin: int, stdout: IO[bytes], env: Mapping[str, str], **_: object) -> Process:

@@ -1,6 +1,5 @@
 """Two processes that train one run together, over gloo on the CPU, as torchrun starts them."""
 
-import multiprocessing
 import os
 import re
 import signal
@@ -107,27 +106,16 @@ def train_twice(rank: int, port: int, folder: Path) -> None:
 
 
 def test_a_script_trains_one_after_the_other(tmp_path):
-    fork, port = multiprocessing.get_context("fork"), free_port()
-    pair = [fork.Process(target=train_twice, args=(rank, port, tmp_path)) for rank in range(2)]
-    for process in pair:
-        process.start()
-    for process in pair:
-        process.join(120)
-    assert [process.exitcode for process in pair] == [0, 0]
+    port = free_port()
+    assert processes.forked(train_twice, [(rank, port, tmp_path) for rank in range(2)]) == [0, 0]
     a, b = (checkpoint.load(tmp_path / name / "checkpoints", parts=PARTS).tensors for name in ("a", "b"))
     assert all(torch.equal(a[part][name], b[part][name]) for part in PARTS for name in a[part])
 
 
 def train_together(size: int, folder: Path, *overrides: str) -> RunFolder:
     """Train with `size` processes, two on a machine as they are told; returns the run."""
-    fork, port = multiprocessing.get_context("fork"), free_port()
-    given = [(rank, size, port, folder, *overrides) for rank in range(size)]
-    started = [fork.Process(target=train_one, args=own) for own in given]
-    for process in started:
-        process.start()
-    for process in started:
-        process.join(240)
-    assert [process.exitcode for process in started] == [0] * size
+    port = free_port()
+    assert processes.forked(train_one, [(rank, size, port, folder, *overrides) for rank in range(size)]) == [0] * size
     return RunFolder(folder)
 
 
@@ -291,13 +279,8 @@ def average_gradients_of_one(rank: int, port: int, folder: Path, mode: str) -> N
 @pytest.mark.parametrize("mode", ["ddp", "fsdp", "hybrid"])
 def test_a_parameter_has_a_gradient_where_any_process_has_one_and_else_none(tmp_path, mode):
     """Also where only an earlier part of the step, in one process, used it."""
-    fork, port = multiprocessing.get_context("fork"), free_port()
-    pair = [fork.Process(target=average_gradients_of_one, args=(rank, port, tmp_path, mode)) for rank in range(2)]
-    for process in pair:
-        process.start()
-    for process in pair:
-        process.join(120)
-    assert [process.exitcode for process in pair] == [0, 0]
+    port = free_port()
+    assert processes.forked(average_gradients_of_one, [(rank, port, tmp_path, mode) for rank in range(2)]) == [0, 0]
     for rank in range(2):
         first, second, third, last = torch.load(tmp_path / f"{rank}.pt")
         assert last is None

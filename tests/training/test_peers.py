@@ -1,7 +1,6 @@
 """Processes that train together: none waits for one that does not come or is gone."""
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import socket
@@ -134,13 +133,9 @@ def one_of_two(rank: int, port: int, busy: float) -> None:
 
 @pytest.mark.parametrize("busy", [0, 60])
 def test_the_first_process_ends_whether_it_waits_or_computes(busy):
-    fork, port = multiprocessing.get_context("fork"), free_port()
-    pair = [fork.Process(target=one_of_two, args=(rank, port, busy)) for rank in range(2)]
-    for process in pair:
-        process.start()
-    for process in pair:
-        process.join(30)
-    assert [process.exitcode for process in pair] == [74, -signal.SIGKILL]
+    port = free_port()
+    codes = processes.forked(one_of_two, [(rank, port, busy) for rank in range(2)], 30)
+    assert codes == [74, -signal.SIGKILL]
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ from pixelflow.training.loader import batches
 from pixelflow.training.loop import Trainer
 from pixelflow.training.objective import Deal
 from pixelflow.training.state import TrainState
+from tests import processes
 from tests.conftest import make_spec
 from tests.training.test_distributed import free_port
 
@@ -100,13 +100,8 @@ class WithCopies(DistributedDataParallel):
 def measured(size: int, folder: Path, mode: str, what: Measure = measure) -> list[int]:
     """The most of each of the numbers that processes measure of themselves."""
     folder.mkdir()
-    fork, port = multiprocessing.get_context("fork"), free_port()
-    started = [fork.Process(target=what, args=(rank, size, port, folder, mode)) for rank in range(size)]
-    for process in started:
-        process.start()
-    for process in started:
-        process.join(240)
-    assert [process.exitcode for process in started] == [0] * size
+    port = free_port()
+    assert processes.forked(what, [(rank, size, port, folder, mode) for rank in range(size)]) == [0] * size
     found = [torch.load(folder / f"{rank}.pt") for rank in range(size)]
     return [max(own) for own in zip(*found, strict=True)]
 
