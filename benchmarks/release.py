@@ -318,18 +318,19 @@ def tensor(images: Any) -> Any:
 
 def at_equal_error(given: argparse.Namespace) -> None:
     """CPU seconds and arithmetic of images within `--error` of a fine reference: the release's way, and ours."""
-    from pixelflow.costs.tuning import SolverChoice, Tuner
+    from pixelflow.costs.planning import costs
+    from pixelflow.costs.tuning import Reuse, SolverChoice, Tuner
     from pixelflow.generation.run import Run
 
     run = Run.open(given.run, device="cpu")
-    tuner = Tuner(run, given.images, lambda text: None)
+    tuner = Tuner(run, given.images, lambda text: print(text, file=sys.stderr, flush=True))
     best = tuner.best(given.error)
     stages = len(run.model.cascade.stages)
     for steps in (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256):
-        release = tuner.tried(SolverChoice("euler", ("official", None), 1, (steps,) * stages))
+        release = tuner.tried(SolverChoice("euler", ("official", None), Reuse(), (steps,) * stages))
         if release.error <= given.error:
             break
-    macs = 2 * steps * sum(tuner.stage_macs)
+    macs = 2 * steps * costs(run.spec).evaluation_macs
     print(f"error {given.error:g}: the release's way takes {steps} Euler steps a stage, {2 * steps * stages} NFE")
     print(f"error {given.error:g}: ours is {best.choice}, {best.nfe:g} NFE, error {best.error:.4f}")
     print(f"error {given.error:g}: arithmetic {best.macs / macs:.3f} of the release's")

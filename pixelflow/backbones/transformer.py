@@ -38,7 +38,6 @@ token those of its image, and what attention gave for all resolutions one behind
 _KEPT_AT_ENDS, _KEPT_MIXED_AT_ENDS = 5.0, 3.0
 """Likewise behind the last block, for the norm, its modulation and the last layer; and more where they are mixed."""
 
-
 _MOST_SHARED = 1 << 31
 """Bytes of keys and values kept for all evaluations of a batch; of more, each evaluation projects its own."""
 
@@ -241,6 +240,9 @@ class Transformer(Backbone):
     @property
     def residual_blocks(self) -> tuple[nn.ModuleList, range]:
         return self.blocks, range(len(self.blocks))
+
+    def block_macs(self, rows: int, cols: int, context_tokens: int) -> float:
+        return self.cost_of_blocks(rows * cols, context_tokens).macs / len(self.blocks)
 
     @property
     def runs_in_graphs(self) -> bool:

@@ -29,7 +29,7 @@ def tune(
     ] = None,
     device: Device = None,
 ) -> None:
-    """Find the sampler, grid, steps of each stage and reuse of the null branch that cost least for an allowed error.
+    """Find the sampler, grid, steps of each stage and what is reused that cost least for an allowed error.
 
     Images are compared with the same ones drawn in very fine steps. The file that is written is taken by
 
@@ -60,12 +60,13 @@ def _text(run: Run, best: TunedSampling, error: float, images: int) -> str:
     """The file: settings as a spec has them, and in comments where they are from."""
     import yaml
 
-    kept = ("sampler", "grid", "steps", "guidance")
+    kept = ("sampler", "grid", "steps", "guidance", "block_cache")
     body = best.sampling.model_dump(mode="json", include=set(kept))
+    settings = {key: body[key] for key in kept if body[key] is not None}
     of_run = f"{run.spec.name}, step {run.step} ({run.source.weights} weights)"
     where = f"# Found by pixelflow tune for {of_run}: {images} images"
     measured = (
         f"# within {error:g} of a fine reference (root mean square {best.error:.4f}), at {best.macs / 1e9:.4g} GMAC "
         f"and {best.nfe:g} NFE an image"
     )
-    return f"{where}\n{measured}\n{yaml.safe_dump({key: body[key] for key in kept}, sort_keys=False)}"
+    return f"{where}\n{measured}\n{yaml.safe_dump(settings, sort_keys=False)}"

@@ -6,6 +6,7 @@ are always computed: they see where the state and the time are.
 
 from __future__ import annotations
 
+import math
 import weakref
 from typing import Any
 
@@ -34,18 +35,38 @@ def leave_out(backbone: Backbone, settings: BlockCacheSpec, stages: int) -> None
     Raises:
         UsageError: it has no blocks that can be left out.
     """
-    blocks, able = backbone.residual_blocks
-    count = round(settings.share * len(able))
-    if not count:
+    blocks, middle = backbone.residual_blocks[0], _middle(backbone, settings)
+    if not middle:
         raise UsageError(
             f"sampling.block_cache: the backbone {backbone.type_name()} has no middle blocks to leave out; "
             "set it to null, or give a larger share"
         )
-    first = able.start + (len(able) - count) // 2
     cache = _BlockCache(backbone, settings.every, stages - 1)
-    for index in range(first, first + count):
-        blocks[index] = _Middle(blocks[index], cache, is_first=index == first, is_last=index == first + count - 1)
+    for index in middle:
+        blocks[index] = _Middle(blocks[index], cache, is_first=index == middle[0], is_last=index == middle[-1])
     backbone.forward = cache  # type: ignore[method-assign]
+
+
+def blocks_left_out(backbone: Backbone, settings: BlockCacheSpec, nfe: float, asked: int) -> float:
+    """How many times a block is left out of one image's evaluations at the last stage.
+
+    Args:
+        nfe: evaluations of the network.
+        asked: guided velocities that these are spent on, one or two for each.
+    """
+    pairs = nfe - asked
+    left_out = sum(
+        each * (count - math.ceil(count / settings.every)) for each, count in ((2, pairs), (1, asked - pairs))
+    )
+    return left_out * len(_middle(backbone, settings))
+
+
+def _middle(backbone: Backbone, settings: BlockCacheSpec) -> range:
+    """The blocks that are left out."""
+    able = backbone.residual_blocks[1]
+    count = round(settings.share * len(able))
+    first = able.start + (len(able) - count) // 2
+    return range(first, first + count)
 
 
 class _Branch:

@@ -293,7 +293,7 @@ def generate(
                 x = model.cascade.renoise(x, stage, noise.renoising(model.cascade.up, channels, *size))
             branches = StageBranches(model.cascade, stage, own, weaker)
             velocity = StageField(plan.guidance, branches, model, on_step)
-            x = plan.sampler.integrate(velocity, x, points, partial(noise.white, channels, *size))
+            x = plan.sampler.at(stage).integrate(velocity, x, points, partial(noise.white, channels, *size))
             x = velocity.finished(x, points[-1])
             spent.by_stage.append(branches.spent)
             if on_stage is not None:

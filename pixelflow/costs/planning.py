@@ -17,6 +17,7 @@ from pydantic.main import IncEx
 from torch import Tensor, nn
 
 from pixelflow.core.assembly import build_cascade, build_dataset, build_network, build_plan, resolve
+from pixelflow.core.block_cache import blocks_left_out
 from pixelflow.core.cascade import Cascade, noise_level
 from pixelflow.core.condition import Condition
 from pixelflow.core.interfaces import Backbone, Conditioner, Cost, Output, Query
@@ -59,10 +60,12 @@ class StageCost:
     """Network function evaluations of one sample, guidance included."""
     share: float
     """Of the images of a training batch."""
+    left_out: float = 0.0
+    """Multiply-accumulates of one sample in blocks that are left out (``sampling.block_cache``)."""
 
     @property
     def sample_macs(self) -> float:
-        return self.nfe * self.once.macs
+        return self.nfe * self.once.macs - self.left_out
 
 
 @dataclass(frozen=True)
@@ -139,9 +142,10 @@ class Counting:
         network = _once(self._networks, _network, spec, _OF_NETWORK)
         cascade, plan = network.cascade, build_plan(spec.sampling, spec.stages)
         if plan.sampler.is_adaptive:
-            nfe = _rehearse(plan, cascade)
+            nfe, asked = _rehearse(plan, cascade), None  # how often guidance is asked is not known
         else:
             times = _once(self._times, lambda _: _asked(plan, cascade), spec, _OF_TIMES)
+            asked = len(times[-1])
             nfe = [plan.guidance.nfe_over(stage, own) for stage, own in zip(cascade.stages, times, strict=True)]
         mix = spec.objective.stage_mix or (1.0,) * len(cascade.stages)
         stages = []
@@ -151,7 +155,12 @@ class Counting:
             network.backbone.activation_checkpointing = spec.training.activation_checkpointing
             cost = network.backbone.cost(rows, cols, stage.index, network.context_tokens)
             share = mix[stage.index] / sum(mix)
-            stages.append(StageCost(stage, height, width, patch, rows * cols, cost, nfe[stage.index], share))
+            left_out, cache = 0.0, spec.sampling.block_cache
+            if stage.is_last and cache is not None and asked is not None:
+                left_out = blocks_left_out(network.backbone, cache, nfe[-1], asked)
+                left_out *= network.backbone.block_macs(rows, cols, network.context_tokens)
+            own = StageCost(stage, height, width, patch, rows * cols, cost, nfe[stage.index], share, left_out)
+            stages.append(own)
         return Costs(
             spec=spec.model_copy(update={"conditioners": network.conditioners}),
             parameters=network.parameters,
@@ -224,7 +233,7 @@ def _asked(plan: SamplingPlan, cascade: Cascade) -> list[list[float]]:
     asked = []
     for stage, steps in zip(cascade.stages, plan.steps, strict=True):
         field = _AskedField(stage)
-        plan.sampler.integrate(field, _NOTHING, plan.grid.points(steps), lambda: _NOTHING)
+        plan.sampler.at(stage).integrate(field, _NOTHING, plan.grid.points(steps), lambda: _NOTHING)
         asked.append(field.times)
     return asked
 

@@ -119,7 +119,8 @@ def sampling_speed(
         rounds = [_stage_seconds(model, spec, prompt) for _ in range(repeats + 1)][1:]
     seconds = [min(times) / batch_size for times in zip(*(times for times, _ in rounds), strict=True)]
     nfe = rounds[0][1]
-    done = [FLOP_PER_MAC * stage.once.macs * n for stage, n in zip(costs(spec).stages, nfe, strict=True)]
+    planned = zip(costs(spec).stages, nfe, strict=True)
+    done = [FLOP_PER_MAC * (stage.once.macs * spent - stage.left_out) for stage, spent in planned]
     stages = tuple(
         StageSpeed(own, count, work / own / peak) for own, count, work in zip(seconds, nfe, done, strict=True)
     )

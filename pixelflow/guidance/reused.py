@@ -17,20 +17,23 @@ from pixelflow.guidance.of_another import OfAnother
 class ReusedGuidance(OfAnother):
     """Another guidance, for which the difference of both branches is kept over some evaluations.
 
-    Between, only the conditional branch is evaluated: half the arithmetic. Every stage begins with both.
+    Between, only the conditional branch is evaluated: half the arithmetic. Every stage begins with both. The difference
+    stays as it was, or goes on along the line through its last two times.
     """
 
     class Params(OfAnother.Params):
         type: Literal["reused"] = "reused"
         every: int = Field(default=2, ge=1)
         """Guided evaluations for which one difference serves; 1 reuses nothing."""
+        extrapolated: bool = False
+        """Whether it goes on in time as it did between the last two evaluations of both, as soon as there are two."""
         guidance: Annotated[Guidance.Params, Slot("guidance")] = Field(default="constant")  # type: ignore[assignment]
         """The guidance that is led by it."""
 
     params: Params
 
     def guide(self, branches: Branches) -> Velocity:
-        return self._inner.guide(_Reusing(branches, self.params.every))
+        return self._inner.guide(_Reusing(branches, self.params))
 
     def nfe(self, stage: Stage, tau: float) -> int:
         return self._inner.nfe(stage, tau)
@@ -44,19 +47,28 @@ class ReusedGuidance(OfAnother):
 class _Reusing:
     """The branches of one stage; `both` evaluates both every so often."""
 
-    def __init__(self, branches: Branches, every: int) -> None:
+    def __init__(self, branches: Branches, settings: ReusedGuidance.Params) -> None:
         self.stage = branches.stage
-        self._branches, self._every, self._asked = branches, every, 0
-        self._difference: Tensor | None = None
+        self._branches, self._settings, self._asked = branches, settings, 0
+        self._known: list[tuple[float, Tensor]] = []
+        """The last times at which both were evaluated, and their differences (b c h w)."""
 
     def both(self, x: Tensor, tau: float) -> tuple[Tensor, Tensor]:
         self._asked += 1
-        if self._difference is None or (self._asked - 1) % self._every == 0:
+        if (self._asked - 1) % self._settings.every == 0:
             null, conditional = self._branches.both(x, tau)
-            self._difference = conditional - null
+            before = [one for one in self._known[-1:] if one[0] < tau and self._settings.extrapolated]
+            self._known = [*before, (tau, conditional - null)]
             return null, conditional
         conditional = self._branches.conditional(x, tau)
-        return conditional - self._difference, conditional
+        return conditional - self._difference(tau), conditional
+
+    def _difference(self, tau: float) -> Tensor:
+        time, newest = self._known[-1]
+        if len(self._known) == 1:
+            return newest
+        last_time, last = self._known[0]
+        return newest + (tau - time) / (time - last_time) * (newest - last)
 
     def conditional(self, x: Tensor, tau: float) -> Tensor:
         return self._branches.conditional(x, tau)

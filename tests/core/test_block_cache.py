@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 import torch
 
+from pixelflow.costs.planning import costs
 from pixelflow.generation.draw import draw
 from pixelflow.generation.ready import Flop, ready
 from pixelflow.system.errors import UsageError
@@ -38,6 +39,22 @@ def test_each_branch_and_each_batch_begins_with_all_blocks():
     _, ran = drawn(make_spec(*DEEP, "sampling.batch_size=3", CACHE, guidance))
     assert ran[0] == 6 + 6
     assert ran[1] == 6 + 2 + 2, "three evaluations of the pair, and three of the condition, of which two each are whole"
+
+
+@pytest.mark.parametrize(
+    "guidance", ["none", "{type: constant, scale: 1.5}", "{type: reused, every: 2, guidance: constant}"]
+)
+def test_a_plan_leaves_out_what_a_drawing_does(guidance):
+    spec = make_spec(*DEEP, CACHE, f"sampling.guidance={guidance}")
+    model = lively_model(spec)
+    images = Counter()
+    for index, block in enumerate(model.backbone.blocks):
+        block.register_forward_hook(lambda _, given, x, index=index: images.update({index: given[1].shape[0]}))
+    list(draw(model, spec, {"label": [1]}, [0]))
+    *_, last = costs(spec).stages
+    each = model.backbone.block_macs(last.height // last.patch, last.width // last.patch, 0)
+    assert last.left_out == (images[0] - images[1] + images[3] - images[2]) * each > 0
+    assert last.sample_macs == last.nfe * last.once.macs - last.left_out
 
 
 def test_the_images_are_near_and_the_nearer_the_less_is_left_out():

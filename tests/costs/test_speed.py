@@ -25,9 +25,14 @@ def test_the_shortest_call_counts_and_the_first_does_not(monkeypatch):
     assert len(calls) == 4
 
 
-@pytest.mark.parametrize("guidance", ["none", "{type: constant, scale: 1.5}"])
-def test_shares_are_work_over_time_and_peak(guidance):
-    spec = make_spec(f"sampling={{steps: [2, 3], guidance: {guidance}}}")
+@pytest.mark.parametrize(
+    ("guidance", "cache"),
+    [("none", "null"), ("{type: constant, scale: 1.5}", "null"), ("none", "{every: 2, share: 1.0}")],
+)
+def test_shares_are_work_over_time_and_peak(guidance, cache):
+    """Blocks that are left out are no work."""
+    spec = make_spec(f"sampling={{steps: [2, 3], guidance: {guidance}, block_cache: {cache}}}")
+    assert (costs(spec).stages[-1].left_out > 0) == (cache != "null")
     peak = 1e9
     found = speed.sampling_speed(lively_model(spec), spec, 10, 2, peak, repeats=1)
     assert [stage.nfe for stage in found.stages] == [stage.nfe for stage in costs(spec).stages]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import yaml
@@ -9,7 +11,8 @@ import yaml
 import pixelflow
 from pixelflow.cli.app import main
 from pixelflow.costs import tuning
-from pixelflow.costs.tuning import SolverChoice, Tuner
+from pixelflow.costs.tuning import Reuse, SolverChoice, Tuner
+from pixelflow.generation.draw import draw
 from pixelflow.generation.gallery import read_order
 from tests.conftest import make_run, make_spec
 
@@ -59,10 +62,39 @@ def test_the_search_leaves_no_cheaper_neighbour(quick, tmp_path):
             assert tuner.tried(SolverChoice(one.sampler, one.grid, one.reuse, tuple(fewer))).error > 0.05
 
 
+def test_what_is_fitted_is_measured_on_other_images_and_drawn_by_its_settings(quick, tmp_path):
+    opened = pixelflow.load(make_run(tmp_path / "run", make_spec("backbone.depth=1")), device="cpu")
+    tuner = Tuner(opened, 4, lambda text: None)
+    found = tuner.tried(SolverChoice("fitted", ("uniform", None), Reuse(2, is_extrapolated=True), (3, 4)))
+    assert [len(stage) for stage in found.sampling.sampler.weights] == [3, 4]
+    assert found.nfe == 3 + 2 + 4 + 2
+    parts = draw(opened.model, opened.spec, {"label": range(4)}, range(4), sampling=found.sampling)
+    images = torch.cat([part.images for part in parts])
+    assert found.error == float((images - tuner.reference)[2:].square().mean().sqrt())
+
+
+def test_blocks_are_left_out_where_that_is_cheaper_within_the_error(quick, tmp_path, monkeypatch):
+    """One solver with more steps than the error asks for: leaving blocks out is all that can be saved."""
+    monkeypatch.setattr(tuning, "SAMPLERS", ("midpoint",))
+    monkeypatch.setattr(tuning, "GRIDS", (("uniform", None),))
+    monkeypatch.setattr(tuning, "REUSES", (Reuse(),))
+    monkeypatch.setattr(tuning, "_neighbours", lambda choice, stages: iter(()))
+    opened = pixelflow.load(make_run(tmp_path / "run", make_spec("backbone.depth=4")), device="cpu")
+    tuner = Tuner(opened, 2, lambda text: None)
+    plain = tuner.tried(SolverChoice("midpoint", ("uniform", None), Reuse(), (4, 4)))
+    cached = tuner.tried(replace(plain.choice, has_block_cache=True))
+    assert cached.macs < plain.macs
+    assert cached.sampling.block_cache is not None
+    monkeypatch.setattr(tuning, "_UNIFORM", (4,))
+    assert tuner.best(max(plain.error, cached.error)) == cached
+    if plain.error < cached.error:
+        assert tuner.best(plain.error) == plain
+
+
 def test_arithmetic_counts_the_evaluations_that_reuse_saves(quick, tmp_path):
     opened = pixelflow.load(make_run(tmp_path / "run", make_spec("backbone.depth=1")), device="cpu")
     tuner = Tuner(opened, 2, lambda text: None)
-    whole, half = (tuner.tried(SolverChoice("euler", ("uniform", None), reuse, (4, 4))) for reuse in (1, 2))
+    whole, half = (tuner.tried(SolverChoice("euler", ("uniform", None), Reuse(every), (4, 4))) for every in (1, 2))
     assert (whole.nfe, half.nfe) == (16, 12)
     assert half.macs == pytest.approx(0.75 * whole.macs)
     assert not torch.equal(torch.tensor(whole.error), torch.tensor(half.error))

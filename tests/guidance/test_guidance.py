@@ -216,3 +216,26 @@ def test_a_difference_is_kept_for_velocities_that_moved_on(images):
     branches._velocities = conditional + 1, null * 0, weak
     torch.testing.assert_close(velocity(x, 0.5), conditional + 1 + 2 * (conditional - null))
     torch.testing.assert_close(velocity(x, 0.9), 3 * (conditional + 1))
+
+
+def test_an_extrapolated_difference_goes_on_along_its_line(images):
+    """Both are evaluated at 0 and 0.4; a difference that moves evenly in time is then met at 0.6."""
+    conditional, null, weak, x = images
+    branches = KnownBranches(CASCADE.stages[-1], conditional, null, weak)
+    settings = {"every": 2, "extrapolated": True, "guidance": {"type": "constant", "scale": 3.0}}
+    velocity = built("guidance", "reused", **settings).guide(branches)
+    for tau in (0.0, 0.2, 0.4):
+        branches._velocities = conditional, (1 - tau) * null, weak
+        velocity(x, tau)
+    wanted = conditional + 2 * (conditional - (1 - 0.6) * null)
+    torch.testing.assert_close(velocity(x, 0.6), wanted)
+    assert branches.spent == 6
+
+
+def test_nothing_is_extrapolated_from_one_time(images):
+    """A solver may ask twice at the same time, as Heun's does between two steps."""
+    conditional, null, weak, x = images
+    branches = KnownBranches(CASCADE.stages[-1], conditional, null, weak)
+    velocity = built("guidance", "reused", every=2, extrapolated=True).guide(branches)
+    for tau in (0.5, 0.5, 0.5, 0.9):
+        torch.testing.assert_close(velocity(x, tau), null + 1.5 * (conditional - null))

@@ -78,6 +78,10 @@ class Backbone(Component, nn.Module, ABC):
         """Blocks, and those among them that can be left out: neighbours which take tokens (n d) and give such alone."""
         return nn.ModuleList(), range(0)
 
+    def block_macs(self, rows: int, cols: int, context_tokens: int) -> float:
+        """Multiply-accumulates of one of these blocks, for one image of `rows` x `cols` tokens."""
+        return 0.0
+
     @property
     def runs_in_graphs(self) -> bool:
         """Whether an evaluation depends on tensors by their shapes alone, and may be captured as a CUDA graph."""

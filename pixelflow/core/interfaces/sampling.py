@@ -84,6 +84,10 @@ class Sampler(Component, ABC):
 
             def build(self) -> Sampler: ...
 
+    def at(self, stage: Stage) -> Sampler:
+        """The sampler as it works in one stage; for those that differ from stage to stage."""
+        return self
+
     @abstractmethod
     def integrate(self, field: Field, x: Tensor, points: Sequence[float], noise: Callable[[], Tensor]) -> Tensor:
         """Carry the state (b c h w) from ``points[0]`` to ``points[-1]``.
