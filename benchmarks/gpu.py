@@ -194,8 +194,7 @@ def relative(found: Tensor, wanted: Tensor) -> float:
 def _kernels(bench: Bench) -> None:
     """Every usable kernel on a packed batch of four resolutions, forward and backward, beside float32."""
     sides = (8, 16, 32, 64) if not bench.tiny else (2, 4)
-    images = [torch.empty(4, 3, side, side, device=bench.device) for side in sides]
-    layout = layout_of(images, [1] * len(sides))
+    layout = layout_of(tuple((4, 3, side, side) for side in sides), (1,) * len(sides), bench.device)
     heads, dim = (16, 72) if not bench.tiny else (2, 8)
     q, k, v, grad = (torch.randn(layout.tokens, heads, dim, device=bench.device) for _ in range(4))
     wanted = _attended("grouped", (q, k, v), grad, layout)

@@ -68,7 +68,7 @@ def by_tokens(lengths: Sequence[int], tokens: int, rounds: int) -> None:
 def without_attention(block: Block, length: int, images: int) -> Callable[[], Tensor]:
     """A block's evaluation whose attention gives its values back."""
     side = int(length**0.5)
-    layout = layout_of([torch.empty(images, 1, side, side)], [1])
+    layout = layout_of(((images, 1, side, side),), (1,), torch.device("cpu"))
     rope = transformer.rope_of(layout, HEAD_DIM)
     x, signal = torch.randn(images * length, HEADS * HEAD_DIM), torch.randn(images, HEADS * HEAD_DIM)
 

@@ -19,7 +19,7 @@ from torch.nn.utils.rnn import pad_sequence
 from pixelflow.backbones import layers
 from pixelflow.backbones.dit import DiT
 from pixelflow.core.condition import Condition
-from pixelflow.core.packing import ImageLayout, Layout, layout_of, patchify, unpatchify
+from pixelflow.core.packing import ImageLayout, Layout, layout_of
 from pixelflow.core.query import Query
 
 STAGES = 4
@@ -57,8 +57,9 @@ def main() -> None:
 def padded_forward(network: DiT, query: Query) -> list[Tensor]:
     """The same network on one dense batch."""
     images = query.images
-    layout = layout_of(images, [PATCH] * len(images))
-    tokens = [token for x in images for token in patchify(x, PATCH)]
+    layout = layout_of(tuple(x.shape for x in images), (PATCH,) * len(images), images[0].device)
+    patches = "b c (h ph) (w pw) -> b (h w) (c ph pw)"
+    tokens = [token for x in images for token in rearrange(x, patches, ph=PATCH, pw=PATCH)]
     lengths = torch.tensor([len(token) for token in tokens])
     longest = int(lengths.max())
     dense = Layout.of([longest] * len(tokens), images[0].device)
@@ -77,9 +78,9 @@ def padded_forward(network: DiT, query: Query) -> list[Tensor]:
             x = block(x, signal, Condition(), dense, rope)
     shift, scale = network.final_modulation(signal).chunk(2, dim=-1)
     x = layers.modulate(F.layer_norm(x, x.shape[-1:], eps=1e-6), shift, scale, dense)
-    x = network.patch_out[str(PATCH)](x).view(len(tokens), longest, -1)
+    x = x.view(len(tokens), longest, -1)
     return [
-        unpatchify(part[:, : group.length], PATCH, group.rows, group.cols)
+        network.leave(part[:, : group.length], PATCH, group, signal, None)
         for part, group in zip(x.split([group.count for group in layout.groups]), layout.groups, strict=True)
     ]
 

@@ -15,6 +15,7 @@ started   the same in a new process: also what imports call, registers every com
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -137,10 +138,13 @@ def started(folder: Path) -> str:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("trip", nargs="?", choices=("step", "sample"), help="list the functions of this one")
+    trip = parser.parse_args().trip
     with tempfile.TemporaryDirectory() as place:
         found = walks(Path(place))
-        if sys.argv[1:]:
-            print(*found[sys.argv[1]].lines(), sep="\n")
+        if trip is not None:
+            print(*found[trip].lines(), sep="\n")
         else:
             print(*(f"{name:8} {walk}" for name, walk in found.items()), sep="\n")
             print(f"{'started':8} {started(Path(place))}")

@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
@@ -24,7 +25,7 @@ from pixelflow.backbones.transformer import Transformer, blocks_cost
 from pixelflow.core.attention import self_attention
 from pixelflow.core.condition import Condition
 from pixelflow.core.interfaces import Cost
-from pixelflow.core.packing import ImageLayout, Joint, Layout, packed, patchify
+from pixelflow.core.packing import ImageLayout, Joint, Layout, packed
 from pixelflow.core.problems import problem
 from pixelflow.system.errors import UsageError
 
@@ -128,7 +129,8 @@ class JiT(Transformer):
             yield PlainBlock(params.heads, params.head_dim, params.hidden)
 
     def enter(self, images: Tensor, patch: int, signal: Tensor) -> tuple[Tensor, None]:
-        return self.patch_in[str(patch)](patchify(images, patch)).flatten(0, 1), None
+        patches = rearrange(images, "b c (h ph) (w pw) -> (b h w) (c ph pw)", ph=patch, pw=patch)
+        return self.patch_in[str(patch)](patches), None
 
     def run_blocks(self, x: Tensor, signal: Tensor, condition: Condition, layout: ImageLayout) -> Iterator[Tensor]:
         first, head_dim = self.params.first, self.params.head_dim

@@ -29,7 +29,7 @@ from pixelflow.backbones.layers import (
 from pixelflow.core.component import FormerKey
 from pixelflow.core.condition import Condition
 from pixelflow.core.interfaces import Backbone, Cost, Output, Query
-from pixelflow.core.packing import Group, ImageLayout, Layout, layout_of, patchify, unpatchify
+from pixelflow.core.packing import Group, ImageLayout, Layout, layout_of
 from pixelflow.system.errors import SpecError, UsageError
 
 _KEPT_MIXED = 5.0
@@ -156,14 +156,15 @@ class Transformer(Backbone):
         layer = self.patch_in[str(patch)]
         assert isinstance(layer, nn.Linear)
         if self.training:
-            return layer(patchify(images, patch)).flatten(0, 1), None
+            return layer(rearrange(images, "b c (h ph) (w pw) -> (b h w) (c ph pw)", ph=patch, pw=patch)), None
         kernel = rearrange(layer.weight, "d (c ph pw) -> d c ph pw", ph=patch, pw=patch)
         embedded = F.conv2d(images, kernel, layer.bias, stride=patch)
         return rearrange(embedded, "b d h w -> (b h w) d"), None
 
     def leave(self, tokens: Tensor, patch: int, group: Group, signal: Tensor, kept: Any) -> Tensor:
         """Tokens (b l d) of a group, modulated, to its output (b c h w)."""
-        return unpatchify(self.patch_out[str(patch)](tokens), patch, group.rows, group.cols)
+        pixels = self.patch_out[str(patch)](tokens)  # in another order than they come in, as in the release
+        return rearrange(pixels, "b (h w) (ph pw c) -> b c (h ph) (w pw)", h=group.rows, ph=patch, pw=patch)
 
     def zero(self) -> Iterator[nn.Module]:
         """The layers outside the blocks that start at zero, with the weights and biases of each."""
@@ -192,7 +193,7 @@ class Transformer(Backbone):
         if dtype.itemsize == 2:
             images = [own.to(dtype) for own in images]
         patches = [self.patches[stage] for stage in query.stages]
-        layout = layout_of(query.images, patches)
+        layout = layout_of(tuple(own.shape for own in images), tuple(patches), images[0].device)
         signal = F.silu(self._signal(layout, query))
         signals = signal.split([group.count for group in layout.groups])
         entered = [self.enter(*group) for group in zip(images, patches, signals, strict=True)]
@@ -205,9 +206,9 @@ class Transformer(Backbone):
         shift, scale = self.final_modulation(signal).chunk(2, dim=-1)
         x = modulate(self.final_norm(x), shift, scale, layout)
         groups = [
-            self.leave(own, patch, group, part, kept)
+            self.leave(own.unflatten(0, (group.count, -1)), patch, group, part, kept)
             for own, patch, group, part, (_, kept) in zip(
-                layout.split(x), patches, layout.groups, signals, entered, strict=True
+                x.split([len(own) for own in tokens]), patches, layout.groups, signals, entered, strict=True
             )
         ]
         return Output(groups, [_maps(kept_features[tap], layout) for tap in query.taps])

@@ -18,7 +18,7 @@ from einops import rearrange
 from torch import Tensor
 
 from pixelflow.core.attention_speed import Kernel, measured
-from pixelflow.core.packing import Joint, Layout, Padding, Span
+from pixelflow.core.packing import Joint, Layout, Padding
 from pixelflow.system.errors import MissingDependencyError, UsageError
 
 BACKEND_VARIABLE = "PIXELFLOW_ATTENTION"
@@ -90,9 +90,9 @@ def mark_for_compiling() -> None:
 
     Not by decorators: these import the compiler, which takes a second and a half, and few processes compile.
     """
-    global _uncompiled
+    global _uncompiled, _kernel
     _uncompiled = torch.compiler.disable(_called)
-    torch.compiler.assume_constant_result(_kernel)  # a traced block gets the name alone
+    _kernel = torch.compiler.assume_constant_result(_named)  # a traced block gets the name alone
 
 
 def joint_attention(
@@ -122,22 +122,18 @@ def grouped_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor
     if layout.is_one_of_many and torch.compiler.is_compiling():
         found: Tensor = _uncompiled(grouped_attention, q, k, v, layout)
         return found
-    if all(span.is_even for span in layout.spans):
-        parts = zip(layout.split(q), layout.split(k), layout.split(v), strict=True)
-        outputs = [_batched(queries, keys, values) for queries, keys, values in parts]
-    else:
-        outputs = [
-            _of_span(q, k, v, span, start, padding)
-            for span, start, padding in zip(layout.spans, layout.starts, layout.paddings, strict=True)
-        ]
+    sizes, outputs = [span.tokens for span in layout.spans], []
+    parts = zip(q.split(sizes), k.split(sizes), v.split(sizes), strict=True)
+    for span, padding, own in zip(layout.spans, layout.paddings, parts, strict=True):
+        if padding is None:
+            outputs.append(_batched(*(part.unflatten(0, (span.count, span.longest)) for part in own)))
+        else:
+            outputs.append(_padded(*own, padding))
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 
-def _of_span(q: Tensor, k: Tensor, v: Tensor, span: Span, start: int, padding: Padding | None) -> Tensor:
-    """One span of packed q, k, v (n heads d), which begins at `start` -> (tokens heads d)"""
-    if padding is None:
-        shape = (span.count, span.longest)
-        return _batched(*(part[start : start + span.tokens].unflatten(0, shape) for part in (q, k, v)))
+def _padded(q: Tensor, k: Tensor, v: Tensor, padding: Padding) -> Tensor:
+    """A span of sequences of several lengths; q, k, v (tokens heads d) -> (tokens heads d)"""
     bias = torch.zeros_like(padding.is_token, dtype=q.dtype).masked_fill(~padding.is_token, -torch.inf)
     q, k, v = (part[padding.rows] for part in (q, k, v))
     attended = _batched(q, k, v, rearrange(bias, "b m -> b 1 1 m"))
@@ -224,15 +220,6 @@ KERNELS: dict[str, Kernel] = {
 }
 
 
-def _kernel(device_type: str, dtype: torch.dtype) -> str:
-    return _chosen(device_type, dtype)
-
-
-@functools.cache
-def _chosen(device_type: str, dtype: torch.dtype) -> str:
-    return choose_kernel(device_type, dtype)
-
-
 def choose_kernel(device_type: str, dtype: torch.dtype) -> str:
     """The kernel's name for packed batches; ``PIXELFLOW_ATTENTION`` overrides it.
 
@@ -253,6 +240,16 @@ def choose_kernel(device_type: str, dtype: torch.dtype) -> str:
         reason = available_kernels(device_type, dtype)[wanted]
         raise MissingDependencyError(f"{BACKEND_VARIABLE}={wanted} cannot be used here: {reason}")
     return wanted
+
+
+_chosen = functools.cache(choose_kernel)
+_kernel: Callable[[str, torch.dtype], str] = _chosen
+"""The kernel's name, chosen once."""
+
+
+def _named(device_type: str, dtype: torch.dtype) -> str:
+    """`_kernel` where blocks are compiled, which takes plain functions alone."""
+    return _chosen(device_type, dtype)
 
 
 def kernel_speeds(device_type: str, dtype: torch.dtype) -> dict[str, float]:

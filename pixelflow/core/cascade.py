@@ -65,7 +65,7 @@ class Cascade:
         tau = tau.view(-1, 1, 1, 1)
         start = (1 - stage.start) * noise
         if stage.index:
-            start = start + stage.start * self.blur(y)
+            start = start + stage.start * self.up(self.down(y))
         end = stage.end * y + (1 - stage.end) * noise
         return tau * end + (1 - tau) * start, end - start
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import accumulate, count, groupby
+from itertools import count, groupby
 from typing import TypeVar
 
 import torch
-from einops import rearrange
 from torch import Tensor
 
 
@@ -46,7 +45,7 @@ class Padding:
     """How the sequences of an uneven span become a batch, and back."""
 
     rows: Tensor
-    """(count longest) the place in the packed sequence of each token; 0 where there is none"""
+    """(count longest) the place in the span of each token; 0 where there is none"""
     is_token: Tensor
     """(count longest)"""
     places: Tensor
@@ -113,20 +112,9 @@ class Layout:
         return torch.repeat_interleave(torch.arange(len(lengths)), lengths).to(self.device)
 
     @cached_property
-    def starts(self) -> tuple[int, ...]:
-        """Where each span begins."""
-        return tuple(accumulate((span.tokens for span in self.spans[:-1]), initial=0))
-
-    @cached_property
     def paddings(self) -> tuple[Padding | None, ...]:
         """For each span how its sequences become a batch; None where they are one as they lie."""
-        starts = torch.tensor([0, *self.lengths]).cumsum(0)
-        first, found = 0, list[Padding | None]()
-        for span in self.spans:
-            own = starts[first : first + span.count]
-            found.append(None if span.is_even else _padding(span, own, self.device))
-            first += span.count
-        return tuple(found)
+        return tuple(None if span.is_even else _padding(span, self.device) for span in self.spans)
 
     def split(self, tokens: Tensor) -> list[Tensor]:
         """Split tokens (n ...) into one (count length ...) view a span, all of which must be even."""
@@ -143,14 +131,14 @@ _MIXES = count()
 L = TypeVar("L", bound=Layout)
 
 
-def _padding(span: Span, starts: Tensor, device: torch.device) -> Padding:
-    offsets = torch.arange(span.longest)
-    is_token = offsets < torch.tensor(span.lengths)[:, None]
-    rows = torch.where(is_token, starts[:, None] + offsets, 0)
+def _padding(span: Span, device: torch.device) -> Padding:
+    offsets, lengths = torch.arange(span.longest), torch.tensor(span.lengths)
+    is_token = offsets < lengths[:, None]
+    rows = torch.where(is_token, (lengths.cumsum(0) - lengths)[:, None] + offsets, 0)
     return Padding(rows.to(device), is_token.to(device), is_token.flatten().nonzero().flatten().to(device))
 
 
-_NUMBERS, _TENSORS = ("images", "longest", "is_one_of_many"), ("bounds", "image_of_token", "starts", "paddings")
+_NUMBERS, _TENSORS = ("images", "longest", "is_one_of_many"), ("bounds", "image_of_token", "paddings")
 
 
 def _made(layout: L) -> L:
@@ -196,24 +184,19 @@ class ImageLayout(Layout):
 
 
 @lru_cache(maxsize=64)
-def _image_layout(groups: tuple[Group, ...], device: torch.device) -> ImageLayout:
-    spans = tuple(Span((group.length,) * group.count) for group in groups)
-    return _made(ImageLayout(spans, device, groups))
-
-
-def layout_of(images: Sequence[Tensor], patches: Sequence[int]) -> ImageLayout:
-    """The layout of image groups (b c h w), each cut into squares of its own patch size.
+def layout_of(shapes: tuple[tuple[int, ...], ...], patches: tuple[int, ...], device: torch.device) -> ImageLayout:
+    """The layout of image groups of these shapes (b c h w), each cut into squares of its own patch size; kept.
 
     Raises:
         ValueError: a side is not a multiple of the patch size.
     """
     groups = []
-    for group, patch in zip(images, patches, strict=True):
-        height, width = group.shape[-2:]
+    for (images, _, height, width), patch in zip(shapes, patches, strict=True):
         if height % patch or width % patch:
             raise ValueError(f"an image of {height}x{width} pixels cannot be cut into patches of {patch}")
-        groups.append(Group(group.shape[0], height // patch, width // patch))
-    return _image_layout(tuple(groups), images[0].device)
+        groups.append(Group(images, height // patch, width // patch))
+    spans = tuple(Span((group.length,) * group.count) for group in groups)
+    return _made(ImageLayout(spans, device, tuple(groups)))
 
 
 def packed(tokens: Tensor, mask: Tensor, counts: Sequence[int]) -> tuple[Tensor, Layout]:
@@ -261,13 +244,3 @@ def _joint(first: Layout, second: Layout) -> Joint:
     order = torch.cat([first.image_of_token, second.image_of_token]).argsort(stable=True)
     places = order.argsort()
     return Joint(layout, order, places[: first.tokens], places[first.tokens :])
-
-
-def patchify(images: Tensor, patch: int) -> Tensor:
-    """Images (b c h w) to tokens (b l c*p*p), each a patch in the order (c, ph, pw) of the release's input."""
-    return rearrange(images, "b c (h ph) (w pw) -> b (h w) (c ph pw)", ph=patch, pw=patch)
-
-
-def unpatchify(tokens: Tensor, patch: int, rows: int, cols: int) -> Tensor:
-    """Tokens (b l p*p*c) in the order (ph, pw, c) of the release's output projection to images (b c h w)."""
-    return rearrange(tokens, "b (h w) (ph pw c) -> b c (h ph) (w pw)", h=rows, w=cols, ph=patch, pw=patch)

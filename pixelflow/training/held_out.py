@@ -143,7 +143,7 @@ class HeldOutLoss:
         """The images, each at a stage, a time and with noise of its own."""
         values = columns(samples)
         groups = [
-            self._group(model, index, own.members, own.images, places)
+            self._group(model, index, own.members, own.images(model.device), places)
             for index in reversed(range(self._spec.stages))
             for own in grouped([sample.image for sample in samples])
         ]
@@ -156,7 +156,7 @@ class HeldOutLoss:
         stage, device = model.cascade.stages[index], model.device
         rows = [row for row, member in enumerate(members.tolist()) if places[member] % self._spec.stages == index]
         chosen = members[rows]
-        clean = model.cascade.at_stage(images[rows].to(device), stage)
+        clean = model.cascade.at_stage(images[rows], stage)
         own = [places[member] for member in chosen.tolist()]
         tau = torch.cat([self._times.sample(1, self._generator("time", place)) for place in own] or [torch.empty(0)])
         noise = [torch.randn(clean.shape[1:], generator=self._generator("noise", place)) for place in own]

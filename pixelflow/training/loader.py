@@ -37,17 +37,13 @@ class SizeGroup:
     pixels: Tensor
     """(n c h w) in [-1, 1], or of 8 bits, of which `images` makes these"""
 
-    @property
-    def images(self) -> Tensor:
-        """(n c h w) in [-1, 1], float32, on the pixels' device."""
-        if self.pixels.dtype != torch.uint8:
-            return self.pixels
+    def images(self, device: torch.device) -> Tensor:
+        """(n c h w) in [-1, 1], float32, on a device; pixels of 8 bits are sent as they are."""
+        pixels = self.pixels.to(device, non_blocking=True)
+        if pixels.dtype != torch.uint8:
+            return pixels
         # By a tensor, for a GPU multiplies by a number's inverse, which differs in the last bit.
-        return self.pixels.float() / torch.full((), 127.5, device=self.pixels.device) - 1
-
-    def on(self, device: torch.device) -> SizeGroup:
-        """The same with its images on a device, in floats; pixels of 8 bits are sent as they are."""
-        return SizeGroup(self.members, SizeGroup(self.members, self.pixels.to(device, non_blocking=True)).images)
+        return pixels.float() / torch.full((), 127.5, device=device) - 1
 
 
 @dataclass(frozen=True)
@@ -58,10 +54,6 @@ class Batch:
     """The images, by size; one group unless the spec lets images keep their shape."""
     values: dict[str, list[object]]
     """Field -> one value an image; only the fields that all of them have."""
-
-    def __len__(self) -> int:
-        """Images."""
-        return sum(len(group.members) for group in self.groups)
 
     def pin_memory(self) -> Batch:
         """The batch in page-locked memory, from which copies to the GPU overlap with computation."""

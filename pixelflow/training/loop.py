@@ -9,10 +9,9 @@ from contextlib import closing
 from functools import partial
 
 import torch
-from torch import Tensor
 
 from pixelflow.core import seeds
-from pixelflow.core.interfaces import Dataset, Work
+from pixelflow.core.interfaces import Dataset
 from pixelflow.core.model import FlowModel
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.runs import checkpoint
@@ -20,16 +19,15 @@ from pixelflow.runs.runfolder import RunFolder
 from pixelflow.system.errors import CannotWriteError, NonFiniteError, PixelflowError
 from pixelflow.system.parallel import Parallel
 from pixelflow.system.stopping import Stop, StopSignals
-from pixelflow.training import metrics
 from pixelflow.training.curves import Curves
 from pixelflow.training.evaluations import Evaluations
-from pixelflow.training.figures import StepFigures
 from pixelflow.training.held_out import HeldOutLoss, trained_on
 from pixelflow.training.initial import Inherited, former_run, inherit
 from pixelflow.training.loader import Batch, batches
+from pixelflow.training.metrics import MetricAverages, StepFigures
 from pixelflow.training.objective import WorkMaker, taught_labels, teacher_of
 from pixelflow.training.previews import Previews
-from pixelflow.training.rates import rate_at
+from pixelflow.training.rates import Rates
 from pixelflow.training.reporting import Progress, make_progress
 from pixelflow.training.saving import Saver
 from pixelflow.training.state import TrainState
@@ -52,7 +50,7 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
     ) -> None:
         self.callbacks = callbacks
-        self.run, self.spec, self.settings = run, spec, spec.training
+        self.run, self.spec, self.settings, self.rates = run, spec, spec.training, Rates(spec.training)
         self.dataset, self.parallel, self.signals = trained_on(dataset, spec), parallel, signals
         self.watched = parallel.answering(signals)
         self.state = TrainState.begin(spec, parallel, run.checkpoints)
@@ -192,18 +190,32 @@ class Trainer:
     def step(self, batch: Batch, began: float) -> None:
         """One optimizer step, without waiting for what it finds: `_settle` does, after the next one was begun.
 
+        Its gradient is of the mean loss, over all parts and processes.
+
         Raises:
             NonFiniteError: the loss or gradient of the step before is not finite; see `_settle`.
         """
-        state, step = self.state, self.state.step
+        state, step, settings = self.state, self.state.step, self.settings
         # For dropout within a network, the one thing that is drawn by process.
         torch.manual_seed(seeds.derive(self.spec.seed, "network", self.parallel.rank, step))
-        sums = self._backward(self.work(batch, step), len(batch))
-        norm = state.engine.clip(state.trained.values(), self.settings.max_grad_norm)
+        work = self.work(batch, step)
+        parts = work.parts(settings.grad_accumulation) if settings.grad_accumulation > 1 else [work]
+        images, is_half = sum(len(group.members) for group in work.groups), settings.precision == "bfloat16"
+        sums = torch.zeros(2, len(state.model.cascade.stages), device=self.parallel.device)  # of losses; their number
+        for index, part in enumerate(parts):
+            with state.engine.part(state.wrapped, index, len(parts)):
+                with torch.autocast(self.parallel.device.type, torch.bfloat16, enabled=is_half):
+                    losses = state.wrapped(part)
+                (torch.cat(losses).sum() / images).backward()
+            for group, loss in zip(part.groups, losses, strict=True):
+                sums[0, group.stage.index] += loss.detach().sum()
+                sums[1, group.stage.index] += len(loss)
+        self.parallel.sum(sums)
+        norm = state.engine.clip(state.trained.values(), settings.max_grad_norm)
         figures = StepFigures(step + 1, sums, norm)
         self._settle()
         self._is_whole = False
-        state.optimizer.step(rate_at(step, self.settings), skip=figures.is_spoilt)
+        state.optimizer.step(self.rates.at(step), skip=figures.is_spoilt)
         for average in state.averages:
             average.update(step)
         state.step += 1
@@ -213,23 +225,8 @@ class Trainer:
     def _settle(self) -> None:
         """Wait for what the last step found, before anything is saved or shown; raises NonFiniteError."""
         figures, self._figures = self._figures, None
-        if figures is not None and (what := figures.add_to(self.state.window)) is not None:
+        if figures is not None and (what := self.state.window.add(figures)) is not None:
             raise self._non_finite(f"{what} is not finite; the weights are not touched by it and")
-
-    def _backward(self, work: Work, images: int) -> Tensor:
-        """Gradients of the mean loss, over all parts and processes; (2 stages) the losses' sums and numbers."""
-        sums = torch.zeros(2, len(self.state.model.cascade.stages), device=self.parallel.device)
-        is_half, parts = self.settings.precision == "bfloat16", work.parts(self.settings.grad_accumulation)
-        for index, part in enumerate(parts):
-            with self.state.engine.part(self.state.wrapped, index, len(parts)):
-                with torch.autocast(self.parallel.device.type, torch.bfloat16, enabled=is_half):
-                    losses = self.state.wrapped(part)
-                (torch.cat(losses).sum() / images).backward()
-            for group, loss in zip(part.groups, losses, strict=True):
-                sums[0, group.stage.index] += loss.detach().sum()
-                sums[1, group.stage.index] += len(loss)
-        self.parallel.sum(sums)
-        return sums
 
     def save(self) -> None:
         """Begin to write a checkpoint of the present step, which `Saver.finish` waits for; unless there is one.
@@ -283,13 +280,13 @@ class Trainer:
     def _report(self, progress: Progress, trackers: Trackers) -> None:
         self._settle()
         state, window = self.state, self.state.window
-        line = window.line(state.step, rate_at(state.step - 1, self.settings))
+        line = window.line(state.step, self.rates.at(state.step - 1))
         left = (self.settings.steps - state.step) * window.seconds / window.steps
         if self.parallel.is_first:
             self.run.history.append(line)
         progress.show(line, left)
         trackers.write(line)
-        state.window = metrics.MetricAverages()
+        state.window = MetricAverages()
 
     def _look(self, progress: Progress, trackers: Trackers) -> None:
         """Whatever is to be seen of the weights of this step, if it is due and not there; a signal ends it in all."""

@@ -27,7 +27,7 @@ from pixelflow.core.work import Origin
 from pixelflow.generation.run import Run
 from pixelflow.system.errors import DataError, UsageError
 from pixelflow.system.parallel import Parallel
-from pixelflow.training.loader import Batch, SizeGroup
+from pixelflow.training.loader import Batch
 
 logger = logging.getLogger(__name__)
 
@@ -115,8 +115,8 @@ class WorkMaker:
         taught: Match | None = None,
     ) -> None:
         self._model, self._teacher, self._taught = model, teacher, taught
-        self._seed = spec.seed
-        self._parallel = parallel or Parallel(model.device)
+        self._seed, self._device, self._channels = spec.seed, model.device, spec.image.channels
+        self._parallel = parallel or Parallel(self._device)
         self.deal = Deal(spec, self._parallel)
         self._times = spec.objective.times.build()
         self._dropout = spec.objective.condition_dropout
@@ -128,11 +128,11 @@ class WorkMaker:
         Raises:
             DataError: a conditioner reads what the data do not have.
         """
-        count = len(batch) * self._parallel.size
+        count = sum(len(group.members) for group in batch.groups) * self._parallel.size
         stages, own = self.deal(step, count)
         tau = self._times.sample(count, seeds.generator(self._seed, "times", 0, step))
         dropped = torch.rand(count, generator=seeds.generator(self._seed, "dropout", 0, step)) < self._dropout
-        images = [group.on(self._model.device) for group in batch.groups]
+        images = {tuple(group.pixels.shape[2:]): (group.members, group.images(self._device)) for group in batch.groups}
         if self._is_mixed:
             sizes = self._mixed(batch, own)
         else:
@@ -165,7 +165,7 @@ class WorkMaker:
 
     def _groups(
         self,
-        images: Sequence[SizeGroup],
+        images: Mapping[tuple[int, ...], tuple[Tensor, Tensor]],
         sizes: Mapping[Size, Tensor],
         stage: Stage,
         chosen: Tensor,
@@ -175,22 +175,24 @@ class WorkMaker:
     ) -> Iterator[StageGroup]:
         """The chosen images of each size, of a mask (b) over the whole batch; `mine` are this process's places there.
 
+        `images` are this process's by size, with their places in its share.
+
         Noise comes from one stream a stage, whatever the sizes, and for the images of all processes.
         """
-        device, own = self._model.device, {tuple(group.pixels.shape[2:]): group for group in images}
+        device = self._device
         generator = seeds.generator(self._seed, "noise", 0, step, stage.index, device=device)
         for size, places in sizes.items():
             places = places[chosen[places]]
-            shape = (len(places), images[0].images.shape[1], *self._model.cascade.size(stage, *size))
+            shape = (len(places), self._channels, *self._model.cascade.size(stage, *size))
             noise = torch.randn(shape, generator=generator, device=device) if len(places) else torch.empty(shape)
             is_own = torch.isin(places, mine).nonzero().flatten()
             if len(is_own):
-                members = torch.searchsorted(mine, places[is_own])
-                rows = torch.searchsorted(own[size].members, members)
+                (of_size, pixels), members = images[size], torch.searchsorted(mine, places[is_own])
+                rows = torch.searchsorted(of_size, members)
                 own_tau, rows, is_own, members = (
                     part.to(device, non_blocking=True) for part in (tau[places[is_own]], rows, is_own, members)
                 )
-                clean = self._model.cascade.at_stage(own[size].images[rows], stage)
+                clean = self._model.cascade.at_stage(pixels[rows], stage)
                 states, targets = self._model.cascade.states(clean, noise[is_own], own_tau, stage)
                 yield StageGroup(stage, members, own_tau, states, targets, clean)
 
@@ -199,25 +201,19 @@ class Deal:
     """Which stage each image of a step's batch is trained on, and in which process."""
 
     def __init__(self, spec: ExperimentSpec, parallel: Parallel) -> None:
-        self._shares, self._seed = spec.objective.stage_mix or (1.0,) * spec.stages, spec.seed
-        self._parallel = parallel
+        shares = spec.objective.stage_mix or (1.0,) * spec.stages
+        self._ends = torch.tensor(shares, dtype=torch.float64).cumsum(0)
+        self._seed, self._parallel = spec.seed, parallel
 
     def __call__(self, step: int, count: int) -> tuple[Tensor, Tensor]:
         """The stages (b) of a whole batch of `count` images, and the places (b/size), ascending, of this process's.
 
-        Dealt out stage by stage, so that every process has as much to compute: the finest stage is most of it.
+        Systematic resampling, then shuffled: a stage's number is its share of the batch rounded down or up, and right
+        on average. Dealt out stage by stage, so that every process has as much to compute: the finest is most of it.
         """
-        stages = stages_of(count, self._shares, seeds.generator(self._seed, "stages", 0, step))
+        generator, ends = seeds.generator(self._seed, "stages", 0, step), self._ends
+        offset = torch.rand((), dtype=torch.float64, generator=generator)
+        points = (torch.arange(count, dtype=torch.float64) + offset) / count * ends[-1]
+        stages = torch.searchsorted(ends, points, right=True).clamp_max(len(ends) - 1)
+        stages = stages[torch.randperm(count, generator=generator)]
         return stages, stages.argsort(stable=True)[self._parallel.rank :: self._parallel.size].sort().values
-
-
-def stages_of(count: int, shares: Sequence[float], generator: torch.Generator) -> Tensor:
-    """The stage of each of `count` images: as even as the shares allow, then shuffled. Returns (count).
-
-    Systematic resampling: a stage's number is its share of the batch rounded down or up, and right on average.
-    """
-    ends = torch.tensor(shares, dtype=torch.float64).cumsum(0)
-    offset = torch.rand((), dtype=torch.float64, generator=generator)
-    points = (torch.arange(count, dtype=torch.float64) + offset) / count * ends[-1]
-    stages = torch.searchsorted(ends, points, right=True).clamp_max(len(shares) - 1)
-    return stages[torch.randperm(count, generator=generator)]

@@ -6,6 +6,8 @@ A spec alone decides on the rates, so that a run that is resumed, from whichever
 from __future__ import annotations
 
 import math
+from itertools import pairwise
+from typing import NamedTuple
 
 from pixelflow.core.training_settings import PhaseSpec, TrainingSpec
 from pixelflow.system.errors import UsageError
@@ -13,26 +15,39 @@ from pixelflow.system.errors import UsageError
 _SETTINGS = ("steps", "learning_rate", "warmup", "lr_schedule", "decay_end", "phases")
 
 
-def rate_at(step: int, training: TrainingSpec) -> float:
-    """The learning rate of step 0, 1, ...: a linear warm-up, then constant, or half a cosine towards 0, by phases."""
-    course, start, end = _course(step, training)
-    before = rate_at(start - 1, training) if start else 0.0
-    rate = before if course.learning_rate is None else course.learning_rate
-    done = step - start
-    if done < course.warmup:
-        return before + (rate - before) * (done + 1) / course.warmup
-    if course.lr_schedule == "constant":
-        return rate
-    progress = (done - course.warmup) / max(1, end - start - course.warmup)
-    return rate * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+class _Course(NamedTuple):
+    """The settings that hold from a step on."""
+
+    settings: TrainingSpec | PhaseSpec
+    start: int
+    end: int
+    """Where a cosine has fallen to 0."""
+    before: float
+    """The rate of the step before."""
 
 
-def _course(step: int, training: TrainingSpec) -> tuple[TrainingSpec | PhaseSpec, int, int]:
-    """The settings that hold in a step, the step from which on they do, and where a cosine has fallen to 0."""
-    begun = [phase for phase in training.phases if phase.start <= step]
-    following = [*(phase.start for phase in training.phases if phase.start > step), training.steps]
-    course, start = (begun[-1], begun[-1].start) if begun else (training, 0)
-    return course, start, course.decay_end or following[0]
+class Rates:
+    """The learning rate of every step of a training."""
+
+    def __init__(self, training: TrainingSpec) -> None:
+        self.courses: list[_Course] = []
+        settings: list[TrainingSpec | PhaseSpec] = [training, *training.phases]
+        starts = [0, *(phase.start for phase in training.phases), training.steps]
+        for own, (start, following) in zip(settings, pairwise(starts), strict=True):
+            before = self.at(start - 1) if start else 0.0
+            self.courses.append(_Course(own, start, own.decay_end or following, before))
+
+    def at(self, step: int) -> float:
+        """The rate of step 0, 1, ...: a linear warm-up, then constant, or half a cosine towards 0, by phases."""
+        course, start, end, before = [course for course in self.courses if course.start <= step][-1]
+        rate = before if course.learning_rate is None else course.learning_rate
+        done = step - start
+        if done < course.warmup:
+            return before + (rate - before) * (done + 1) / course.warmup
+        if course.lr_schedule == "constant":
+            return rate
+        progress = (done - course.warmup) / max(1, end - start - course.warmup)
+        return rate * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
 def refuse_other_past(run: object, before: TrainingSpec, now: TrainingSpec, done: int) -> None:
@@ -47,8 +62,9 @@ def refuse_other_past(run: object, before: TrainingSpec, now: TrainingSpec, done
     """
     if all(getattr(before, name) == getattr(now, name) for name in _SETTINGS):
         return
+    rates_before, rates_now = Rates(before), Rates(now)
     for step in reversed(range(done)):
-        then, here = rate_at(step, before), rate_at(step, now)
+        then, here = rates_before.at(step), rates_now.at(step)
         if then != here:
             raise UsageError(
                 f"{run}: {_changed(before, now)} would change the course of the learning rate in steps that are done "
@@ -60,7 +76,7 @@ def refuse_other_past(run: object, before: TrainingSpec, now: TrainingSpec, done
 
 def advice(before: TrainingSpec, done: int) -> str:
     """Overrides with which a run goes on after `done` steps at its first rate, and the course before stays."""
-    current, _, end = _course(done - 1, before)
+    current, _, end, _ = [course for course in Rates(before).courses if course.start < done][-1]
     phases = [phase.model_dump(exclude_defaults=True) for phase in before.phases if phase.start < done]
     keeps = ""
     if current.lr_schedule == "cosine" and end != done:
@@ -82,8 +98,9 @@ def told(training: TrainingSpec, step: int) -> str | None:
     """One line of the phase that a run is in after `step` steps, or comes to; None if it has none."""
     current = [phase for phase in training.phases if phase.start <= step][-1:]
     coming = [phase for phase in training.phases if phase.start > step][:1]
+    rates = Rates(training)
     shown = [
-        f"from step {phase.start} on {rate_at(phase.start + phase.warmup, training):.3g} ({phase.lr_schedule})"
+        f"from step {phase.start} on {rates.at(phase.start + phase.warmup):.3g} ({phase.lr_schedule})"
         for phase in (*current, *coming)
     ]
     return f"learning rate: {'; '.join(shown)}" if shown else None

@@ -26,7 +26,7 @@ def attended(q, k, v):
 
 def test_joint_attention_is_that_of_each_image_with_its_own_words():
     torch.manual_seed(0)
-    images = layout_of([torch.zeros(shape) for shape in SHAPES], [2, 2])
+    images = layout_of(tuple(SHAPES), (2, 2), torch.device("cpu"))
     words = Layout.of(WORDS, CPU, [2, 3])
     text, pixels = (
         tuple(torch.randn(layout.tokens, 2, 4, dtype=torch.float64, requires_grad=True) for _ in range(3))

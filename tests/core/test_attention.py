@@ -24,7 +24,7 @@ HEADS, HEAD_DIM = 2, 8
 
 
 def mixed_layout() -> Layout:
-    return layout_of([torch.zeros(2, 1, 8, 8), torch.zeros(3, 1, 4, 8), torch.zeros(1, 1, 2, 2)], [2, 2, 2])
+    return layout_of(((2, 1, 8, 8), (3, 1, 4, 8), (1, 1, 2, 2)), (2, 2, 2), torch.device("cpu"))
 
 
 def tokens(count: int, seed: int) -> Tensor:

@@ -56,7 +56,7 @@ def test_uneven_stages_and_mixed_shapes_make_few_graphs(backbone, monkeypatch):
     """A graph for each of the first mixes of shapes, and a few that all others share."""
     monkeypatch.setattr(packing, "MOST_MIXES", 1)
     monkeypatch.setattr(packing, "_MIXES", itertools.count())
-    for made in (packing._image_layout, packing._layout_of_lengths, packing._joint):
+    for made in (packing.layout_of, packing._layout_of_lengths, packing._joint):
         made.cache_clear()
     spec = make_spec(
         "data={type: image_folder, root: .}", "image={size: 16, channels: 1, max_aspect: 2}",

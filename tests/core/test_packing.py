@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import pytest
 import torch
-from einops import rearrange
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixelflow.core.packing import Group, layout_of, patchify, unpatchify
+from pixelflow.core.packing import Group, ImageLayout, layout_of
 
 sides = st.integers(1, 4)
 groups = st.lists(st.tuples(st.integers(1, 3), sides, sides, st.integers(1, 3)), min_size=1, max_size=4)
 
 
+def layout_in_patches(shapes: list[tuple[int, int, int, int]]) -> ImageLayout:
+    """Of groups of images, each given by count, rows, columns and patch size."""
+    sizes = tuple((count, 1, rows * patch, cols * patch) for count, rows, cols, patch in shapes)
+    return layout_of(sizes, tuple(patch for *_, patch in shapes), torch.device("cpu"))
+
+
 @given(groups)
 def test_a_layout_knows_whose_tokens_are_whose(shapes: list[tuple[int, int, int, int]]) -> None:
-    images = [torch.zeros(count, 1, rows * patch, cols * patch) for count, rows, cols, patch in shapes]
-    layout = layout_of(images, [patch for *_, patch in shapes])
+    layout = layout_in_patches(shapes)
     lengths = [rows * cols for count, rows, cols, _ in shapes for _ in range(count)]
     assert layout.groups == tuple(Group(count, rows, cols) for count, rows, cols, _ in shapes)
     assert (layout.images, layout.tokens, layout.longest) == (len(lengths), sum(lengths), max(lengths))
@@ -30,31 +34,18 @@ def test_a_layout_knows_whose_tokens_are_whose(shapes: list[tuple[int, int, int,
 
 @given(groups)
 def test_splitting_undoes_concatenation(shapes: list[tuple[int, int, int, int]]) -> None:
-    images = [torch.randn(count, 2, rows * patch, cols * patch) for count, rows, cols, patch in shapes]
-    patches = [patch for *_, patch in shapes]
-    layout = layout_of(images, patches)
+    layout = layout_in_patches(shapes)
     tokens = [torch.randn(group.count, group.length, 5) for group in layout.groups]
     parts = layout.split(torch.cat([part.flatten(0, 1) for part in tokens]))
     assert all(torch.equal(part, whole) for part, whole in zip(parts, tokens, strict=True))
 
 
-@given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 4), st.integers(1, 4))
-def test_patches_come_back_in_the_order_of_the_projections(channels: int, rows: int, cols: int, patch: int) -> None:
-    """Input patches are (c, ph, pw), output patches (ph, pw, c): between them lies this reordering."""
-    images = torch.randn(2, channels, rows * patch, cols * patch)
-    tokens = patchify(images, patch)
-    first = images[0, :, :patch, :patch]
-    assert torch.equal(tokens[0, 0], first.flatten())
-    reordered = rearrange(tokens, "b l (c ph pw) -> b l (ph pw c)", c=channels, ph=patch)
-    assert torch.equal(unpatchify(reordered, patch, rows, cols), images)
-
-
 def test_equal_batches_share_one_layout() -> None:
     batches = [[torch.zeros(2, 1, 4, 4), torch.zeros(1, 1, 8, 4)] for _ in range(2)]
-    first, second = (layout_of(images, [2, 2]) for images in batches)
+    first, second = (layout_of(tuple(own.shape for own in batch), (2, 2), batch[0].device) for batch in batches)
     assert first is second
 
 
 def test_sides_that_patches_do_not_divide_are_named() -> None:
     with pytest.raises(ValueError, match="6x4 pixels cannot be cut into patches of 4"):
-        layout_of([torch.zeros(1, 1, 6, 4)], [4])
+        layout_of(((1, 1, 6, 4),), (4,), torch.device("cpu"))

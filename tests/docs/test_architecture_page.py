@@ -15,7 +15,7 @@ from tests.test_structure import LAYERS, SWEEP_LAYERS
 PACKAGE = Path(pixelflow.__file__).parent
 PAGE = PACKAGE.parent / "docs" / "architecture.md"
 TEXT = PAGE.read_text(encoding="utf-8")
-NAMED = sorted(set(re.findall(r"`([\w/]+\.py)(?:: ([\w.]+))?`", TEXT)) | {("training/loop.py", "Trainer._backward")})
+NAMED = sorted(set(re.findall(r"`([\w/]+\.py)(?:: ([\w.]+))?`", TEXT)) | {("training/loop.py", "Trainer.step")})
 
 
 def defined(body: list[ast.stmt], prefix: str = "") -> Iterator[str]:
@@ -49,9 +49,8 @@ def test_the_layers_are_those_of_the_imports():
     assert f"Within `sweep` it is the same: {', '.join(f'`{name}`' for name in SWEEP_LAYERS)}," in TEXT
 
 
-def test_the_loss_is_two_hops_from_the_loop():
-    """The step calls `_backward`, and that calls the objective, whose `forward` is the loss."""
+def test_the_loss_is_one_hop_from_the_loop():
+    """The step calls the objective, whose `forward` is the loss."""
     loop = ast.parse((PACKAGE / "training/loop.py").read_text(encoding="utf-8"))
     bodies = {node.name: ast.unparse(node) for node in ast.walk(loop) if isinstance(node, ast.FunctionDef)}
-    assert "self._backward(" in bodies["step"]
-    assert "self.state.wrapped(" in bodies["_backward"]
+    assert "state.wrapped(" in bodies["step"]

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from einops import rearrange
 from torch import Tensor
 
-from pixelflow.core.packing import layout_of, patchify
+from pixelflow.core.packing import layout_of
 from pixelflow.core.query import Query
 from pixelflow.core.schedule import Stage
 from pixelflow.official import replay
@@ -52,7 +53,8 @@ def test_text_forward_with_masks(text_model: Golden, index: int) -> None:
 
 
 def packed(images: list[Tensor]) -> Tensor:
-    return torch.cat([patchify(group, PATCH).flatten(0, 1) for group in images])
+    order = "b c (h ph) (w pw) -> (b h w) (c ph pw)"
+    return torch.cat([rearrange(group, order, ph=PATCH, pw=PATCH) for group in images])
 
 
 def training_batch(golden: Golden, stages: list[Stage]) -> tuple[list[Tensor], list[Tensor], list[Tensor], Tensor]:
@@ -75,7 +77,7 @@ def training_batch(golden: Golden, stages: list[Stage]) -> tuple[list[Tensor], l
 def test_packed_training_batch_and_loss(class_model: Golden, is_training: bool) -> None:
     model, stages = class_model.run.model, list(reversed(class_model.stages))
     states, targets, times, labels = training_batch(class_model, stages)
-    layout = layout_of(states, [PATCH] * len(states))
+    layout = layout_of(tuple(x.shape for x in states), (PATCH,) * len(states), states[0].device)
     close(packed(states), class_model["train/packed/pixel_values"])
     close(packed(targets), class_model["train/packed/target_values"])
     assert layout.bounds.tolist() == class_model["train/packed/cumsum_q_len"].tolist()

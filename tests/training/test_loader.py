@@ -50,8 +50,9 @@ def labels(found: list[Batch]) -> list[int]:
 
 
 def same(first: list[Batch], second: list[Batch]) -> bool:
+    here = torch.device("cpu")
     return all(
-        torch.equal(one.groups[0].images, other.groups[0].images) and one.values == other.values
+        torch.equal(one.groups[0].images(here), other.groups[0].images(here)) and one.values == other.values
         for one, other in zip(first, second, strict=True)
     )
 
@@ -60,7 +61,7 @@ def same(first: list[Batch], second: list[Batch]) -> bool:
 def test_every_epoch_shows_every_image_once_and_no_batch_is_short(count, size, seed):
     steps = -(-3 * count // size)
     found = take(Numbers(count), steps, batch_size=size, seed=seed)
-    assert all(len(batch) == len(batch.values["label"]) == size for batch in found)
+    assert all(len(batch.groups[0].members) == len(batch.values["label"]) == size for batch in found)
     for epoch in range(3):
         assert sorted(labels(found)[epoch * count : (epoch + 1) * count]) == list(range(count))
 
@@ -103,7 +104,7 @@ def test_seeds_and_epochs_differ_in_order_and_augmentation():
     (other,) = take(dataset, 1, batch_size=8, seed=1)
     assert len({tuple(labels([batch])) for batch in (first, second, other)}) == 3
     drawn = {
-        round(value, 6) for batch in (first, second, other) for value in batch.groups[0].images[:, 1].flatten().tolist()
+        round(value, 6) for batch in (first, second, other) for value in batch.groups[0].pixels[:, 1].flatten().tolist()
     }
     assert len(drawn) == 24
 
@@ -118,7 +119,7 @@ def test_unlabelled_images_have_no_labels(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "1.png")
     dataset = ImageFolder(ImageFolder.Params(root=tmp_path), height=8, width=8, channels=3)
     (batch,) = take(dataset, 1)
-    assert batch.groups[0].images.shape == (4, 3, 8, 8)
+    assert batch.groups[0].pixels.shape == (4, 3, 8, 8)
     assert batch.values == {}
 
 
@@ -155,7 +156,7 @@ def test_a_folder_with_every_kind_of_bad_file(tmp_path: Path, caplog):
     with caplog.at_level(logging.WARNING):
         found = take(dataset, 13, bad_images=len(bad))
     assert len(bad) >= 25
-    assert all(batch.groups[0].images.shape == (4, 3, 8, 8) for batch in found)
+    assert all(batch.groups[0].pixels.shape == (4, 3, 8, 8) for batch in found)
     for path in bad:
         assert sum(str(path) in text for text in caplog.messages) == 1, path
     with pytest.raises(DataError, match=f"{len(bad)} unreadable"):

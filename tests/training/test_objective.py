@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from pixelflow.core import seeds
 from pixelflow.core.assembly import build_model
 from pixelflow.system.errors import DataError
+from pixelflow.system.parallel import Parallel
 from pixelflow.training.loader import Batch, grouped
-from pixelflow.training.objective import WorkMaker, build_objective, stages_of
+from pixelflow.training.objective import Deal, WorkMaker, build_objective
 from tests.conftest import make_spec
 
 
@@ -46,7 +47,7 @@ def test_the_loss_is_that_of_each_image_alone(stages):
         stage = group.stage
         noise = torch.randn(group.states.shape, generator=seeds.generator(spec.seed, "noise", 0, 5, stage.index))
         for row, image in enumerate(group.members.tolist()):
-            clean = batch.groups[0].images[image : image + 1]
+            clean = batch.groups[0].pixels[image : image + 1]
             for _ in range(stage.halvings):
                 clean = model.cascade.down(clean)
             tau, n = group.tau[row], noise[row : row + 1]
@@ -79,9 +80,15 @@ def test_a_step_depends_on_the_seed_and_its_number_alone():
     assert not torch.equal(first.groups[0].tau, other.groups[0].tau)
 
 
+def deal(shares) -> Deal:
+    spec = make_spec()
+    objective = spec.objective.model_copy(update={"stage_mix": tuple(shares)})
+    return Deal(spec.model_copy(update={"objective": objective}), Parallel(torch.device("cpu")))
+
+
 @given(st.integers(1, 60), st.lists(st.floats(0, 10), min_size=1, max_size=6).filter(lambda s: sum(s) > 0.1))
 def test_every_stage_gets_its_share_rounded_down_or_up(count, shares):
-    found = Counter(stages_of(count, shares, generator(count)).tolist())
+    found = Counter(deal(shares)(count, count)[0].tolist())
     assert sum(found.values()) == count
     for stage, share in enumerate(shares):
         exact = count * share / sum(shares)
@@ -89,7 +96,8 @@ def test_every_stage_gets_its_share_rounded_down_or_up(count, shares):
 
 
 def test_an_uneven_split_is_even_on_average_and_shuffled():
-    draws = [stages_of(10, (1, 1, 1), generator(seed)) for seed in range(400)]
+    shared = deal((1, 1, 1))
+    draws = [shared(step, 10)[0] for step in range(400)]
     counts = torch.stack([torch.bincount(draw, minlength=3) for draw in draws]).float()
     assert torch.allclose(counts.mean(0), torch.full((3,), 10 / 3), atol=0.1)
     positions = torch.stack(draws).float().mean(0)

@@ -5,6 +5,7 @@ import re
 import sys
 
 import pytest
+import torch
 
 from pixelflow.training import metrics, reporting
 from pixelflow.training.reporting import Bar, Lines, Silence, duration, make_progress
@@ -88,8 +89,10 @@ def test_other_processes_are_silent(capsys):
 
 def test_a_line_holds_means_over_images_and_stages():
     window = metrics.MetricAverages()
-    window.add([2.0, 0.0], [4, 0], gradient_norm=1.0, seconds=1.0)
-    window.add([1.0, 0.0], [2, 0], gradient_norm=3.0, seconds=2.0)
+    for step, (loss, images, norm) in enumerate([(2.0, 4, 1.0), (1.0, 2, 3.0)], start=1):
+        figures = metrics.StepFigures(step, torch.tensor([[loss, 0.0], [images, 0]]), torch.tensor(norm))
+        figures.seconds = float(step)
+        assert window.add(figures) is None
     line = window.line(step=2, learning_rate=0.1)
     assert line["loss"] == 0.5
     assert line["loss_by_stage"] == [0.5, None]

@@ -125,7 +125,7 @@ def spoil(monkeypatch, step: int, what: str) -> None:
             if what == "gradient":
                 weight.register_hook(lambda gradient: gradient * float("inf"))
             else:
-                batch.groups[0].images[0] = float("nan")
+                batch.groups[0].pixels[0] = float("nan")
         original(self, batch, began)
 
     monkeypatch.setattr(Trainer, "step", spoilt)

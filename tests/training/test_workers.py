@@ -46,9 +46,9 @@ def test_pictures_come_as_8_bits_and_are_the_same(pictures):
 
 def test_8_bits_become_what_data_sets_make_of_them_on_the_device():
     pixels = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
-    group = loader.SizeGroup(torch.tensor([0]), pixels).on(torch.device("cpu"))
-    assert group.pixels.dtype == torch.float32
-    assert torch.equal(group.images, pixels.float() / 127.5 - 1)
+    images = loader.SizeGroup(torch.tensor([0]), pixels).images(torch.device("cpu"))
+    assert images.dtype == torch.float32
+    assert torch.equal(images, pixels.float() / 127.5 - 1)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_what_reading_raises_is_raised(monkeypatch, error, raised):
 def test_a_huge_order_waits_for_nobody():
     """Places of a batch that no pipe holds, to processes that have as much to say."""
     found = take(Numbers(10_000), 6, batch_size=10_000, workers=1)
-    assert [len(batch) for batch in found] == [10_000] * 6
+    assert [len(batch.groups[0].members) for batch in found] == [10_000] * 6
 
 
 def test_a_stream_that_nobody_closes_keeps_no_process():
