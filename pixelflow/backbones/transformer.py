@@ -164,7 +164,8 @@ class Transformer(Backbone):
     def leave(self, tokens: Tensor, patch: int, group: Group, signal: Tensor, kept: Any) -> Tensor:
         """Tokens (b l d) of a group, modulated, to its output (b c h w)."""
         pixels = self.patch_out[str(patch)](tokens)  # in another order than they come in, as in the release
-        return rearrange(pixels, "b (h w) (ph pw c) -> b c (h ph) (w pw)", h=group.rows, ph=patch, pw=patch)
+        images: Tensor = rearrange(pixels, "b (h w) (ph pw c) -> b c (h ph) (w pw)", h=group.rows, ph=patch, pw=patch)
+        return images
 
     def zero(self) -> Iterator[nn.Module]:
         """The layers outside the blocks that start at zero, with the weights and biases of each."""

@@ -187,9 +187,8 @@ def _called(arguments: Sequence[str]) -> tuple[Callable[..., int | None], Plugin
     Raises:
         PixelflowError: the command cannot be used.
     """
-    line = plugin_commands.line_to_complete()
-    if line is not None:
-        return _for_completion(line), None
+    if os.environ.get(plugin_commands.COMPLETE):
+        return _for_completion(), None
     name = next((argument for argument in arguments if not argument.startswith("-")), None)
     if name in BUILT_IN:
         return _whole(), None
@@ -204,9 +203,9 @@ def _called(arguments: Sequence[str]) -> tuple[Callable[..., int | None], Plugin
     return whole, own
 
 
-def _for_completion(line: Sequence[str]) -> typer.Typer:
-    """The application with the commands of plugins."""
-    whole = application()
+def _for_completion() -> typer.Typer:
+    """The application with the commands of plugins, for a shell that asks what TAB may offer."""
+    whole, line = application(), plugin_commands.line_to_complete()
     for command in plugin_commands.found(BUILT_IN):
         if not command.refused:
             named = whole.command(command.name, help=f"of {command.distribution}")

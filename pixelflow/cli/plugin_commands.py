@@ -20,7 +20,7 @@ from pixelflow.system.errors import MissingDependencyError, one_line
 GROUP = "pixelflow.commands"
 
 _DISABLE = "PIXELFLOW_DISABLE_PLUGINS"  # as in core/plugins.py, which imports pydantic
-_COMPLETE = "_PIXELFLOW_COMPLETE"
+COMPLETE = "_PIXELFLOW_COMPLETE"
 """Set by the shell functions that ``--install-completion`` installs, to what is asked for."""
 _NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
 
@@ -95,10 +95,8 @@ def _refusal(name: str, owners: Sequence[str], built_in: Collection[str]) -> str
     return ""
 
 
-def line_to_complete() -> list[str] | None:
-    """The words behind ``pixelflow`` on the line of a shell that asks what TAB may offer; None where none asks."""
-    if not os.environ.get(_COMPLETE):
-        return None
+def line_to_complete() -> list[str]:
+    """The words behind ``pixelflow`` on the line of a shell that asks what TAB may offer."""
     return (os.environ.get("_TYPER_COMPLETE_ARGS") or os.environ.get("COMP_WORDS", "")).split()[1:]
 
 

@@ -26,8 +26,7 @@ _WIDEST = 80
 def show(file: Path, out: TextIO | None = None, environment: Mapping[str, str] = os.environ) -> None:
     """Show a picture below what was printed, if the terminal is one that can."""
     stream = sys.stdout if out is None else out
-    kind = _kind(environment)
-    if kind is None or stream is None or not stream.isatty():
+    if stream is None or not stream.isatty() or (kind := _kind(environment)) is None:
         return
     with suppress(OSError, ValueError, PixelflowError):  # no picture is no harm
         stream.write(_WRITERS[kind](file) + "\n")

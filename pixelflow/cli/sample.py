@@ -186,7 +186,6 @@ def _draw(
     """
     from pixelflow.generation.gallery import GRID, Gallery, Subject, holds, place_for
     from pixelflow.runs.environment import environment
-    from pixelflow.system.files import check_writable
 
     if not parallel.is_first:
         if (first := parallel.ask(None)) is not None:
@@ -194,13 +193,12 @@ def _draw(
                 pass
         return
     carried_out = environment(run.classes, run.spec, order.sampling, order.rewriting)
-    subject = Subject(order, carried_out, order.titles(run.classes))
+    subject = Subject(order, carried_out, order.titles(run.classes), run.spec.image.channels)
     folder = out or place_for(Path(run.source.run) / "samples", subject, is_new=is_new)
     if not is_new and holds(folder, subject):
         tell(f"these images were drawn before, and are in {folder}")
         parallel.ask(None)
         return
-    check_writable(folder)
     with Gallery(folder, subject) as gallery:
         _draw_into(gallery, run, weak, parallel)
         record = gallery.finish(columns)

@@ -81,13 +81,6 @@ def stand_in(kind: str, block: Mapping[str, object]) -> Absent | None:
     return found
 
 
-def dumped(value: ComponentParams, dump: Callable[[ComponentParams], object]) -> object:
-    """Serialise a slot's value; of a stand-in what was read."""
-    if isinstance(value, Absent):
-        return {"type": value.type, **(value.__pydantic_extra__ or {})}
-    return dump(value)
-
-
 def _whereabouts(name: str, owner: str) -> str:
     plugin = owner.rpartition(" ")[0]
     here = [one.distribution for one in plugins.third_party() if plugin and one.distribution.startswith(f"{plugin} ")]

@@ -115,8 +115,12 @@ def parse(text: str, source: str) -> Document:
     Raises:
         SpecError: it is not YAML, or holds duplicate keys, aliases, tags or too deep nesting.
     """
+    document = Document(source, None)
     try:
-        return _parsed(text, source)
+        loader = _Loader(text)
+        loader.source = source
+        if (node := loader.get_single_node()) is not None:
+            document.data = _plain(loader, node, (), document)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = _at(source, mark.line + 1, mark.column + 1) if mark else source
@@ -125,6 +129,7 @@ def parse(text: str, source: str) -> Document:
         before = text[: error.position]
         where = _at(source, before.count("\n") + 1, error.position - before.rfind("\n"))
         raise SpecError(f"{where} holds {_unreadable(error.character)}") from None
+    return document
 
 
 def _unreadable(character: int) -> str:
@@ -156,18 +161,6 @@ def _replaced(data: object, old: str, new: str) -> object:
     if isinstance(data, list):
         return [_replaced(value, old, new) for value in data]
     return data.replace(old, new) if isinstance(data, str) else data
-
-
-def _parsed(text: str, source: str) -> Document:
-    loader = _Loader(text)
-    loader.source = source
-    try:
-        document = Document(source, None)
-        node = loader.get_single_node()
-        document.data = None if node is None else _plain(loader, node, (), document)
-        return document
-    finally:
-        loader.dispose()
 
 
 def _plain(loader: _Loader, node: yaml.Node, key: Key, document: Document) -> object:

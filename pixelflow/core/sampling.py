@@ -132,8 +132,7 @@ class Conditions:
         times = torch.full((x.shape[0],), tau, device=x.device, dtype=x.dtype)
         later = None if until is None else [torch.full_like(times, until)]
         with self._autocast():
-            velocity: Tensor = self._model([x], [stage], [times], condition, later)[0]
-            return velocity
+            return self._model.evaluate([x], [stage], [times], condition, later).groups[0]
 
     def _shared(self, condition: Condition) -> Condition:
         with self._autocast():
@@ -194,7 +193,8 @@ class StageField:
         self._velocity, self._branches = guidance.guide(branches), branches
         self._model, self._stage, self._on_step = model, branches.stage, on_step
         self._last: tuple[Tensor, Tensor, float] | None = None
-        self._steps = 0
+        self.steps = 0
+        """That were handed over."""
 
     def __call__(self, x: Tensor, tau: float) -> Tensor:
         velocity = self._velocity(x, tau)
@@ -222,7 +222,7 @@ class StageField:
         return float(noise_level(self._stage, tau))
 
     def stepped(self, x: Tensor, tau: float) -> Tensor:
-        self._steps += 1
+        self.steps += 1
         if self._on_step is None or self._last is None:
             return x
         changed = self._on_step(self._stage, tau, x, self._last[1])
@@ -231,10 +231,6 @@ class StageField:
         if changed.shape != x.shape:
             raise UsageError(f"on_step returned a state of shape {tuple(changed.shape)} in place of {tuple(x.shape)}")
         return changed.to(x)
-
-    def finished(self, x: Tensor, tau: float) -> Tensor:
-        """The stage's last state; handed over here for a solver that hands over none of its steps."""
-        return x if self._steps else self.stepped(x, tau)
 
 
 OnStep = Callable[[Stage, float, Tensor, Tensor], Tensor | None]
@@ -294,7 +290,8 @@ def generate(
             branches = StageBranches(model.cascade, stage, own, weaker)
             velocity = StageField(plan.guidance, branches, model, on_step)
             x = plan.sampler.at(stage).integrate(velocity, x, points, partial(noise.white, channels, *size))
-            x = velocity.finished(x, points[-1])
+            if not velocity.steps:  # a solver that hands over none
+                x = velocity.stepped(x, points[-1])
             spent.by_stage.append(branches.spent)
             if on_stage is not None:
                 on_stage(stage, x, velocity.clean_estimate)

@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from pixelflow.core import plugins
-from pixelflow.core.absent import Absent, dumped, stand_in
+from pixelflow.core.absent import Absent, stand_in
 from pixelflow.core.component import Component, ComponentParams
 from pixelflow.core.problems import problem, shown
 from pixelflow.core.registry import DuplicateNameError, registry
@@ -51,9 +51,11 @@ def _dumped(
     dump: SerializerFunctionWrapHandler,
     info: SerializationInfo,
 ) -> object:
-    """Serialise a slot's value; what was handed over after the schema was made serialises itself."""
-    is_known = isinstance(value, Absent) or known.get(value.component.type_name()) is value.component
-    return dumped(value, dump) if is_known else value.model_dump(mode=info.mode)
+    """Serialise a slot's value: of a stand-in what was read; what came after the schema was made serialises itself."""
+    if isinstance(value, Absent):
+        return {"type": value.type, **(value.__pydantic_extra__ or {})}
+    is_known = known.get(value.component.type_name()) is value.component
+    return dump(value) if is_known else value.model_dump(mode=info.mode)
 
 
 @dataclass(frozen=True)

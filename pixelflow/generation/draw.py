@@ -124,9 +124,10 @@ def requested(
     edits: Edits | None = None,
 ) -> Request:
     """What `draw` draws; raises UsageError as it does."""
+    height, width = spec.image.size if size is None else checked_size(spec, size)
     return Request(
         prompt=Prompt(len(seeds), values),
-        shape=(spec.image.channels, *checked_size(spec, size or spec.image.size)),
+        shape=(spec.image.channels, height, width),
         patches=spec.patches,
         noise=lambda rows: SeededNoise(seeds[rows], model.device),
         null=Prompt(len(seeds), null_values) if null_values else Prompt(1),

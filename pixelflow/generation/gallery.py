@@ -108,6 +108,8 @@ class Subject:
     """Versions, platform and plugins that carry the order out."""
     titles: Sequence[str]
     """One an image."""
+    channels: int
+    """1 for grey, 3 for colour."""
 
     @cached_property
     def drawing(self) -> str:
@@ -122,6 +124,8 @@ def holds(folder: Path, subject: Subject) -> bool:
         CannotWriteError: what one that was killed had drawn cannot be put into place.
     """
     _complete(folder)
+    if not (folder / RECORD).exists():
+        return False
     with suppress(PixelflowError):
         found, order = _read_record(folder / RECORD), subject.order
         if found.order != order or plugin_changes(found.environment, subject.environment):
@@ -175,8 +179,11 @@ def _put_into_place(folder: Path) -> None:
 
 def _progress(folder: Path) -> DrawingProgress | None:
     """How far the unfinished drawing in a folder has come; None if there is none that can be gone on with."""
+    file = folder / _DRAFT / _BEGUN
+    if not file.exists():
+        return None
     with suppress(PixelflowError):
-        found = DrawingProgress.model_validate(_PROGRESS.read(folder / _DRAFT / _BEGUN))
+        found = DrawingProgress.model_validate(_PROGRESS.read(file))
         if all(_is_there(folder / _DRAFT / _name(index)) for index in range(found.images)):
             return found
     return None
@@ -297,7 +304,7 @@ class Gallery:
             environment=dict(self.subject.environment),
         )
         count = min(self.images, _IN_GRID)
-        shown = torch.cat([_read(self._draft / _name(index)) for index in range(count)])
+        shown = torch.stack([_read(self._draft / _name(index), self.subject.channels) for index in range(count)])
         columns = columns or columns_of(order.captions or order.labels or ())
         cell = CAPTION_CELL if order.captions else CELL
         self._save(grid(shown, self.subject.titles[:count], columns, cell), GRID)
@@ -310,10 +317,10 @@ class Gallery:
             picture.save(self._draft / name)
 
 
-def _read(file: Path) -> Tensor:
-    """A picture of the drawing, as the image (1 c h w) in [-1, 1] that gives it."""
+def _read(file: Path, channels: int) -> Tensor:
+    """A picture of the drawing, as the image (c h w) in [-1, 1] that gives it."""
     try:
-        return read_picture(file)[None]
+        return read_picture(file, channels)
     except DataError as error:
         raise DataError(f"{error}; remove it, and the drawing begins anew") from None
 

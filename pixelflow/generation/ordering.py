@@ -111,7 +111,8 @@ def _check(run: Drawable, wish: Wish, sampling: SamplingSpec, weak: Drawable | N
     has_encoder = any(conditioner.reads == CAPTION.name for conditioner in run.model.conditioners)
     if (CAPTION.name in wish.given or wish.negatives) and not has_encoder:
         raise UsageError("this run has no text encoder; in Python, give text= as token embeddings (b n d)")
-    check_negatives(wish.negatives, sampling)
+    if wish.negatives:
+        check_negatives(sampling)
     if weak is not None:
         check_weak(sampling)
     if wish.count is not None and not 1 <= wish.count <= MOST_IMAGES:

@@ -41,7 +41,7 @@ def ready(model: FlowModel, sampling: SamplingSpec, flop: Flop) -> FlowModel:
     is_half = sampling.precision != "float32" and own.runs_in_16_bits and _is_plain(own)
     is_compiled = compiling.pays(sampling.compile, flop.whole, model.device)
     is_cached = sampling.block_cache is not None  # what is computed then differs from one evaluation to the next
-    is_replayed = not is_cached and graphs.wanted(sampling.cuda_graphs, own, flop.largest)
+    is_replayed = sampling.cuda_graphs and not is_cached and graphs.wanted(sampling.cuda_graphs, own, flop.largest)
     if not (is_half or is_in_8_bits or is_compiled or is_replayed or is_cached):
         return model
     backbone = _copied(own, torch.bfloat16 if is_half else None)

@@ -65,6 +65,16 @@ class Run:
         """Names of the labels, where they have any."""
         self.source = source
         """Where the weights are from."""
+        has_encoder = any(params.context_dim is not None for params in spec.conditioners)
+        takes_tokens = model.backbone.context_dim is not None and not has_encoder
+        self.reads = {one.reads for one in model.conditioners} | ({CAPTION.name} if takes_tokens else set())
+        """The fields that the run is conditioned on."""
+        counted = [params.classes or 0 for params in spec.conditioners if isinstance(params, ClassLabel.Params)]
+        count = len(self.classes) or max(counted, default=0)
+        self.labels = range(count) if LABEL.name in self.reads else range(0)
+        """The labels of all classes; empty if the run is not conditioned on labels."""
+        self.known = Classes(self.classes, len(self.labels))
+        """The classes that labels are given of."""
 
     def __repr__(self) -> str:
         return f"Run({', '.join(f'{name}: {value}' for name, value in self._facts().items())})"
@@ -237,25 +247,6 @@ class Run:
     draw = _of(prepare, "Draw images, and return the `Result`: images, stages, NFE and order", Drawing.draw)
     sample = _of(prepare, "Draw images (b c h w) on the CPU, before clipping to [-1, 1]", lambda one: one.draw().images)
     images = _of(prepare, "Draw images, as 8-bit pictures (PIL)", lambda one: one.draw().pictures())
-
-    @property
-    def labels(self) -> range:
-        """The labels of all classes; empty if the run is not conditioned on labels."""
-        counted = [params.classes or 0 for params in self.spec.conditioners if isinstance(params, ClassLabel.Params)]
-        return range(len(self.classes) or max(counted, default=0)) if LABEL.name in self.reads else range(0)
-
-    @property
-    def known(self) -> Classes:
-        """The classes that labels are given of."""
-        return Classes(self.classes, len(self.labels))
-
-    @property
-    def reads(self) -> set[str]:
-        """The fields that the run is conditioned on."""
-        names = {conditioner.reads for conditioner in self.model.conditioners}
-        has_context = self.model.backbone.context_dim is not None
-        has_encoder = any(params.context_dim is not None for params in self.spec.conditioners)
-        return names | {CAPTION.name} if has_context and not has_encoder else names
 
     def label_indices(self, labels: Labels) -> list[int]:
         """Which of the run's classes are meant; see `pixelflow.core.labels.label_indices`.

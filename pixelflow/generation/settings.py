@@ -40,8 +40,10 @@ def changed_sampling(
         if value is not None:
             sampling[key] = _guidance(sampling[key], value) if key == "guidance" else _changed(sampling[key], value)
             document.overridden["sampling", key] = f"override {f'{key}={value}'!r}"
+    if assignments:
+        document = reading.override(document, assignments)
     with absent.allowed(absent.among(spec)):
-        return reading.validate(ExperimentSpec, reading.override(document, assignments)).sampling
+        return reading.validate(ExperimentSpec, document).sampling
 
 
 def whole_key(assignment: str) -> str:
@@ -76,10 +78,10 @@ def checked_size(spec: ExperimentSpec, size: Size) -> Size:
     return size
 
 
-def check_negatives(negatives: Sequence[str], sampling: SamplingSpec) -> None:
+def check_negatives(sampling: SamplingSpec) -> None:
     """Raise UsageError if there are negative prompts and no guidance that could lead away from them."""
     guidance = sampling.guidance.build()
-    if negatives and not guidance.uses_null:
+    if not guidance.uses_null:
         raise UsageError(
             f"a negative prompt does nothing without guidance, and {_described(guidance)} leads away from no caption; "
             "give a scale other than 1, e.g. guidance 3"

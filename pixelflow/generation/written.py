@@ -12,7 +12,7 @@ from pixelflow.system.errors import SpecError
 from pixelflow.system.printing import printable
 
 
-def component(text: str | None, option: str) -> object:
+def component(text: str, option: str) -> object:
     """What is a component's name, a YAML block with its settings, a number (``nan`` and ``inf`` are two), or several
     between commas, one a stage.
 
@@ -22,8 +22,6 @@ def component(text: str | None, option: str) -> object:
     Raises:
         SpecError: it is not YAML.
     """
-    if text is None:
-        return None
     try:
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
@@ -49,9 +47,10 @@ def sampling_changes(
         SpecError: it, or a text, is not YAML, or holds what is no setting of sampling.
     """
     named = {"sampler": sampler, "guidance": guidance, "grid": grid}
-    given = {"steps": _steps(steps)} | {key: component(text, f"--{key}") for key, text in named.items()}
-    kept = {} if settings is None else _read(settings)
-    return given | {key: value for key, value in kept.items() if given.get(key) is None}
+    given = {} if settings is None else dict(_read(settings))
+    if steps is not None:
+        given["steps"] = _steps(steps)
+    return given | {key: component(text, f"--{key}") for key, text in named.items() if text is not None}
 
 
 def _read(file: Path) -> Mapping[str, object]:
@@ -66,9 +65,7 @@ def _read(file: Path) -> Mapping[str, object]:
     return data
 
 
-def _steps(text: str | None) -> object:
+def _steps(text: str) -> object:
     """``10`` or ``10,20``; what is no number is left for the spec's own check to refuse."""
-    if text is None:
-        return None
     parts = [int(part) if re.fullmatch(r"\s*-?[0-9]+\s*", part) else part for part in text.split(",")]
     return parts if len(parts) > 1 else parts[0]

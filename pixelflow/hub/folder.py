@@ -23,9 +23,8 @@ from pixelflow.hub.code import drawing_code, package_name
 from pixelflow.runs import checkpoint
 from pixelflow.runs.history import Step
 from pixelflow.runs.runfolder import RunFolder
-from pixelflow.runs.stored import length_of
 from pixelflow.runs.weight_file import TrainedWeights
-from pixelflow.runs.weights import load_weights, part_of
+from pixelflow.runs.weights import PARTS, load_weights
 from pixelflow.system.errors import CannotWriteError, MissingInputError, PixelflowError, UsageError
 from pixelflow.system.files import draft_of, write_bytes, write_text, writing
 
@@ -190,7 +189,7 @@ def import_folder(source: Path, target: Path, origin: str) -> TrainedWeights:
         _check_fits(model, file)
     run = RunFolder.create(target, model.spec, model.classes)
     try:
-        parts = {"ema" if length_of(model.weights) else part_of(model.weights): model.tensors}
+        parts = {PARTS.get(model.weights, "ema"): model.tensors}
         checkpoint.save(run.checkpoints, model.step, parts, {"imported_from": origin}, keep=1)
     except BaseException:
         shutil.rmtree(run.path)

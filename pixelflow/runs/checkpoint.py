@@ -44,10 +44,6 @@ Keep = Callable[[str, str, Tensor], Tensor]
 """Part, name and tensor to what is kept of it."""
 
 
-def _everything(part: str, name: str, whole: Tensor) -> Tensor:
-    return whole
-
-
 @dataclass(frozen=True)
 class Checkpoint:
     """What a checkpoint holds, on the CPU."""
@@ -142,12 +138,12 @@ def steps(folder: Path) -> list[int]:
 
 
 def load(
-    folder: Path, step: int | None = None, parts: Collection[str] = ("ema",), keep: Keep = _everything
+    folder: Path, step: int | None = None, parts: Collection[str] = ("ema",), keep: Keep | None = None
 ) -> Checkpoint:
     """The checkpoint of `step`, with only the wanted parts read; by default the newest that is undamaged and finite.
 
     Args:
-        keep: ``keep(part, name, tensor)``, what is kept of each tensor; one is held whole at a time.
+        keep: ``keep(part, name, tensor)``, what is kept of each tensor, by default all; one is held whole at a time.
 
     Raises:
         MissingInputError: there is no checkpoint, or it has no such part.
@@ -228,7 +224,7 @@ def _manifest(step: int, sums: Mapping[str, str], number: int) -> bytes:
     return json.dumps({**body, "manifest_sha256": own}, indent=1).encode()
 
 
-def _read(path: Path, step: int, parts: Collection[str], keep: Keep) -> Checkpoint:
+def _read(path: Path, step: int, parts: Collection[str], keep: Keep | None) -> Checkpoint:
     sums = _read_manifest(path, step)
     files = tensor_files.parts_of(sums)
     for part in parts:
@@ -246,13 +242,13 @@ def _read(path: Path, step: int, parts: Collection[str], keep: Keep) -> Checkpoi
     return Checkpoint(step, tensors, state, sums)
 
 
-def _tensors(path: Path, part: str, files: Sequence[str], keep: Keep) -> dict[str, Tensor]:
+def _tensors(path: Path, part: str, files: Sequence[str], keep: Keep | None) -> dict[str, Tensor]:
     """What is kept of a part's tensors, each of which is finite."""
 
     def kept(name: str, whole: Tensor) -> Tensor:
         if not whole.isfinite().all():
             raise DataError(f"{path}: is spoilt ({part} {name} is not finite)")
-        return keep(part, name, whole)
+        return whole if keep is None else keep(part, name, whole)
 
     return tensor_files.read([path / file for file in files], kept)
 

@@ -69,6 +69,14 @@ class RunFolder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self.spec_file = self.path / _SPEC
+        self.init_file = self.path / "init.json"
+        self.changes_file = self.path / "changes.jsonl"
+        self.metrics_file = self.path / "metrics.jsonl"
+        self.checkpoints = self.path / "checkpoints"
+        self.averages = self.path / "averages"
+        self.samples = self.path / "samples"
+        self.evaluations = self.path / "evaluations"
         if not self.spec_file.is_file():
             what = "is not a run (it holds no spec.yaml)" if self.path.is_dir() else "there is no such run"
             raise MissingInputError(f"{self.path}: {what}; pixelflow train makes one")
@@ -98,38 +106,10 @@ class RunFolder:
             sync_folder(path.parent)
         return cls(path)
 
-    @property
-    def spec_file(self) -> Path:
-        return self.path / _SPEC
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
-
-    @property
-    def averages(self) -> Path:
-        return self.path / "averages"
-
-    @property
-    def init_file(self) -> Path:
-        return self.path / "init.json"
-
-    @property
-    def changes_file(self) -> Path:
-        return self.path / "changes.jsonl"
-
-    @property
-    def metrics_file(self) -> Path:
-        return self.path / "metrics.jsonl"
-
     @cached_property
     def history(self) -> History:
         """The run's metrics."""
         return History(self.metrics_file)
-
-    @property
-    def evaluations(self) -> Path:
-        return self.path / "evaluations"
 
     def step_of(self, step: Step | None) -> int | None:
         """The number of a checkpoint that may be called ``best``.
@@ -145,10 +125,6 @@ class RunFolder:
                 f"{self.path}: no step was evaluated while training, so none is best; train with evaluation.every=N"
             )
         return best.step
-
-    @property
-    def samples(self) -> Path:
-        return self.path / "samples"
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -179,7 +155,7 @@ class RunFolder:
         raw, source = files.read_bytes(self.spec_file, reading.LARGEST), str(self.spec_file)
         text = raw.decode("utf-8", "surrogateescape")
         number = records.unseal_text(text, source, _SPEC_CURE, 1 + len(_SPEC_MIGRATIONS))
-        document = reading.parse_bytes(raw, source)
+        document = reading.parse(text, source)
         if isinstance(document.data, dict):
             for step in _SPEC_MIGRATIONS[number - 1 :]:
                 document.data = step(document.data)

@@ -12,7 +12,7 @@ from pixelflow.core.training_settings import LONGEST_POWER_EMA
 from pixelflow.runs import checkpoint
 from pixelflow.runs.power_average import Profile, combination, part_of_length
 from pixelflow.runs.runfolder import RunFolder
-from pixelflow.runs.weights import part_of
+from pixelflow.runs.weights import PARTS
 from pixelflow.system import terminal
 from pixelflow.system.errors import MissingInputError, UsageError
 
@@ -42,19 +42,20 @@ def stored(run: RunFolder, step: int | None, weights: str) -> StoredWeights:
         MissingInputError: there is no such checkpoint or snapshot.
         DataError: it is damaged.
     """
-    if (length := length_of(weights)) is not None:
-        return _average(run, step, length)
-    part = part_of(weights)
+    part = PARTS.get(weights)
+    if part is None:
+        return _average(run, step, length_of(weights))
     found = checkpoint.load(run.checkpoints, step, [part])
     return StoredWeights(found.step, weights, found.tensors[part], found.digest(part))
 
 
-def length_of(weights: str) -> float | None:
-    """The length of an average that weights are named by; None for other names. Raises UsageError where it is none."""
+def length_of(weights: str) -> float:
+    """The length of an average that weights are named by; raises UsageError where it is none."""
     try:
         length = float(weights)
     except ValueError:
-        return None
+        names = ", ".join(PARTS)
+        raise UsageError(f"weights {weights!r} are unknown; use one of: {names}, or the length of an average") from None
     if not 0 < length <= LONGEST_POWER_EMA:
         raise UsageError(f"weights {weights}: the length of an average is above 0 and at most {LONGEST_POWER_EMA}")
     return length

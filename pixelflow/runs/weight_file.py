@@ -19,7 +19,7 @@ from pixelflow.core.spec import ExperimentSpec
 from pixelflow.runs import checkpoint
 from pixelflow.runs.runfolder import RunFolder
 from pixelflow.runs.stored import length_of, stored
-from pixelflow.runs.weights import part_of
+from pixelflow.runs.weights import PARTS
 from pixelflow.system import terminal
 from pixelflow.system.errors import DataError, UsageError, first_line
 from pixelflow.system.files import opened, write_bytes
@@ -79,8 +79,8 @@ class TrainedWeights:
         try:
             spec, step, weights = json.loads(header["spec"][: reading.LARGEST]), int(header["step"]), header["weights"]
             classes = tuple(map(str, json.loads(header.get("classes", "[]"))))
-            if length_of(weights) is None:
-                part_of(weights)
+            if weights not in PARTS:
+                length_of(weights)
         except (LookupError, ValueError, TypeError, RecursionError, UsageError):
             raise DataError(
                 f"{path}: its header does not tell what the weights are of; give a file that pixelflow has written"

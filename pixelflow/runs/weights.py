@@ -32,21 +32,13 @@ _SHOWN = 3
 """Names of each kind in an error."""
 
 
-_PARTS = {"ema": "ema", "raw": "model"}
-
-
-def part_of(weights: str) -> str:
-    """The part of a checkpoint that holds these weights; raises UsageError on unknown ones."""
-    if weights not in _PARTS:
-        raise UsageError(
-            f"weights {weights!r} are unknown; use one of: {', '.join(_PARTS)}, or the length of an average"
-        )
-    return _PARTS[weights]
+PARTS = {"ema": "ema", "raw": "model"}
+"""Names of weights -> the parts of a checkpoint that hold them."""
 
 
 def title_of(part: str) -> str:
-    """What people call a part of a checkpoint; the reverse of `part_of`."""
-    return next((weights for weights, own in _PARTS.items() if own == part), part)
+    """What people call a part of a checkpoint; the reverse of `PARTS`."""
+    return next((weights for weights, own in PARTS.items() if own == part), part)
 
 
 class SkipInit(TorchFunctionMode):

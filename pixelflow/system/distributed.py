@@ -49,7 +49,10 @@ def joined(device: str | None) -> Iterator[Parallel]:
         UsageError: there is no such device here, or the variables are not whole.
         LostPeerError: another process did not come, or is gone.
     """
-    if (size := _size()) == 1:
+    is_alone = "WORLD_SIZE" not in os.environ
+    if is_alone and os.environ.get("RANK", "0") != "0":
+        raise UsageError(f"WORLD_SIZE is not set, but RANK is {os.environ['RANK']!r}; {_START}")
+    if is_alone or (size := _number("WORLD_SIZE", range(1, 2**31))) == 1:
         yield Parallel(choose_device(device))
         return
     rank = _number("RANK", range(size))
@@ -106,15 +109,6 @@ def _store(rank: int, size: int, patience: timedelta) -> Store:
     """What all processes share, once in a process's life: the address is taken for as long."""
     store: Store = next(rendezvous("env://", rank, size, timeout=patience))[0]
     return store
-
-
-def _size() -> int:
-    """Processes that work together."""
-    if "WORLD_SIZE" in os.environ:
-        return _number("WORLD_SIZE", range(1, 2**31))
-    if os.environ.get("RANK", "0") != "0":
-        raise UsageError(f"WORLD_SIZE is not set, but RANK is {os.environ['RANK']!r}; {_START}")
-    return 1
 
 
 def _number(name: str, among: range, default: int | None = None) -> int:

@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from pixelflow.system.errors import DataError, first_line
-from pixelflow.system.files import read_bytes, write_text
+from pixelflow.system.files import read_bytes, write_bytes
 
 Body = dict[str, Any]
 """What a document says, without format and hash."""
@@ -67,7 +67,7 @@ class FileKind:
 
     def write(self, path: Path, body: Mapping[str, object]) -> None:
         """Replace `path` in one step; raises CannotWriteError."""
-        write_text(path, self.dumps(body) + "\n")
+        write_bytes(path, f"{self.dumps(body)}\n".encode())
 
     def dumps(self, body: Mapping[str, object]) -> str:
         """The document as text."""

@@ -27,7 +27,7 @@ from pixelflow.training.loader import Batch, batches
 from pixelflow.training.metrics import MetricAverages, StepFigures
 from pixelflow.training.objective import WorkMaker, taught_labels, teacher_of
 from pixelflow.training.previews import Previews
-from pixelflow.training.rates import Rates
+from pixelflow.training.rates import LearningRates
 from pixelflow.training.reporting import Progress, make_progress
 from pixelflow.training.saving import Saver
 from pixelflow.training.state import TrainState
@@ -50,7 +50,7 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
     ) -> None:
         self.callbacks = callbacks
-        self.run, self.spec, self.settings, self.rates = run, spec, spec.training, Rates(spec.training)
+        self.run, self.spec, self.settings, self.rates = run, spec, spec.training, LearningRates(spec.training)
         self.dataset, self.parallel, self.signals = trained_on(dataset, spec), parallel, signals
         self.watched = parallel.answering(signals)
         self.state = TrainState.begin(spec, parallel, run.checkpoints)

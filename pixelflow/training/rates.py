@@ -26,7 +26,7 @@ class _Course(NamedTuple):
     """The rate of the step before."""
 
 
-class Rates:
+class LearningRates:
     """The learning rate of every step of a training."""
 
     def __init__(self, training: TrainingSpec) -> None:
@@ -62,7 +62,7 @@ def refuse_other_past(run: object, before: TrainingSpec, now: TrainingSpec, done
     """
     if all(getattr(before, name) == getattr(now, name) for name in _SETTINGS):
         return
-    rates_before, rates_now = Rates(before), Rates(now)
+    rates_before, rates_now = LearningRates(before), LearningRates(now)
     for step in reversed(range(done)):
         then, here = rates_before.at(step), rates_now.at(step)
         if then != here:
@@ -76,7 +76,7 @@ def refuse_other_past(run: object, before: TrainingSpec, now: TrainingSpec, done
 
 def advice(before: TrainingSpec, done: int) -> str:
     """Overrides with which a run goes on after `done` steps at its first rate, and the course before stays."""
-    current, _, end, _ = [course for course in Rates(before).courses if course.start < done][-1]
+    current, _, end, _ = [course for course in LearningRates(before).courses if course.start < done][-1]
     phases = [phase.model_dump(exclude_defaults=True) for phase in before.phases if phase.start < done]
     keeps = ""
     if current.lr_schedule == "cosine" and end != done:
@@ -98,7 +98,7 @@ def told(training: TrainingSpec, step: int) -> str | None:
     """One line of the phase that a run is in after `step` steps, or comes to; None if it has none."""
     current = [phase for phase in training.phases if phase.start <= step][-1:]
     coming = [phase for phase in training.phases if phase.start > step][:1]
-    rates = Rates(training)
+    rates = LearningRates(training)
     shown = [
         f"from step {phase.start} on {rates.at(phase.start + phase.warmup):.3g} ({phase.lr_schedule})"
         for phase in (*current, *coming)

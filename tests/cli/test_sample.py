@@ -48,7 +48,7 @@ def subject(run: Path, count: int) -> Subject:
     opened = pixelflow.load(run)
     order = ordered(opened, Wish(count=count), opened.spec.sampling)
     told = environment(opened.classes, opened.spec, order.sampling, order.rewriting)
-    return Subject(order, told, order.titles(opened.classes))
+    return Subject(order, told, order.titles(opened.classes), opened.spec.image.channels)
 
 
 def test_writes_pictures_grid_filmstrip_and_record(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture):

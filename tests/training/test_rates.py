@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pixelflow.core.training_settings import PhaseSpec
 from pixelflow.system.errors import SpecError, UsageError
-from pixelflow.training.rates import Rates
+from pixelflow.training.rates import LearningRates
 from tests.conftest import make_spec
 from tests.training.conftest import lines_of
 from tests.training.test_resume import assert_same
@@ -21,28 +21,28 @@ def training(*overrides: str):
 
 def test_warm_up_rises_linearly_to_the_rate():
     settings = training("training.warmup=4", "training.steps=10")
-    assert [Rates(settings).at(step) for step in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1]
+    assert [LearningRates(settings).at(step) for step in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1]
 
 
 def test_cosine_falls_from_the_rate_to_nothing():
     settings = training("training.warmup=2", "training.steps=12", "training.lr_schedule=cosine")
-    assert Rates(settings).at(2) == 1
-    assert Rates(settings).at(7) == pytest.approx(0.5)
-    assert Rates(settings).at(12) == pytest.approx(0)
-    rates = [Rates(settings).at(step) for step in range(2, 12)]
+    assert LearningRates(settings).at(2) == 1
+    assert LearningRates(settings).at(7) == pytest.approx(0.5)
+    assert LearningRates(settings).at(12) == pytest.approx(0)
+    rates = [LearningRates(settings).at(step) for step in range(2, 12)]
     assert rates == sorted(rates, reverse=True)
 
 
 def test_a_warm_up_longer_than_the_run_is_allowed():
-    assert Rates(training("training.warmup=100", "training.lr_schedule=cosine")).at(3) == pytest.approx(0.04)
+    assert LearningRates(training("training.warmup=100", "training.lr_schedule=cosine")).at(3) == pytest.approx(0.04)
 
 
 def test_phases_follow_each_other_and_leave_the_steps_before_alone():
     before = training("training.steps=10", "training.lr_schedule=cosine")
     phases = "training.phases=[{start: 10, warmup: 2, learning_rate: 0.5}, {start: 15, lr_schedule: cosine}]"
     settings = training("training.steps=20", "training.lr_schedule=cosine", phases)
-    rates = [Rates(settings).at(step) for step in range(20)]
-    assert rates[:10] == [Rates(before).at(step) for step in range(10)]
+    rates = [LearningRates(settings).at(step) for step in range(20)]
+    assert rates[:10] == [LearningRates(before).at(step) for step in range(10)]
     assert rates[10] == pytest.approx((rates[9] + 0.5) / 2)
     assert rates[11:16] == [0.5] * 5
     assert rates[16:] == pytest.approx([0.5 * share for share in (0.9045, 0.6545, 0.3455, 0.0955)], abs=1e-4)
@@ -50,14 +50,14 @@ def test_phases_follow_each_other_and_leave_the_steps_before_alone():
 
 def test_a_phase_without_a_rate_holds_the_last_one():
     settings = training("training.steps=20", "training.lr_schedule=cosine", "training.phases=[{start: 10}]")
-    assert {Rates(settings).at(step) for step in range(10, 20)} == {Rates(settings).at(9)}
-    assert Rates(settings).at(9) > 0
+    assert {LearningRates(settings).at(step) for step in range(10, 20)} == {LearningRates(settings).at(9)}
+    assert LearningRates(settings).at(9) > 0
 
 
 def test_a_decay_may_end_before_or_after_the_steps():
     settings = training("training.steps=20", "training.lr_schedule=cosine", "training.decay_end=10")
-    assert Rates(settings).at(5) == pytest.approx(0.5)
-    assert Rates(settings).at(15) == 0
+    assert LearningRates(settings).at(5) == pytest.approx(0.5)
+    assert LearningRates(settings).at(15) == 0
 
 
 COURSE = {
@@ -73,10 +73,10 @@ def test_a_phase_changes_no_step_before_it_and_no_rate_is_beyond_what_was_asked(
     """Where each course says itself when it has fallen to 0."""
     whole = make_spec().training.model_copy(update={"steps": 40, **first})
     courses = tuple(PhaseSpec(start=start, **phases[start]) for start in sorted(phases))
-    rates = [Rates(whole.model_copy(update={"phases": courses})).at(step) for step in range(40)]
+    rates = [LearningRates(whole.model_copy(update={"phases": courses})).at(step) for step in range(40)]
     for count, phase in enumerate(courses):
         before = whole.model_copy(update={"phases": courses[:count]})
-        assert rates[: phase.start] == [Rates(before).at(step) for step in range(phase.start)]
+        assert rates[: phase.start] == [LearningRates(before).at(step) for step in range(phase.start)]
         if phase.warmup:
             low, high = sorted((rates[phase.start - 1], phase.learning_rate))
             assert low <= rates[phase.start] <= high or rates[phase.start] == pytest.approx(low)

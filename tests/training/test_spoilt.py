@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from pixelflow.runs import checkpoint, tensor_files
 from pixelflow.system.errors import NonFiniteError
-from pixelflow.training.rates import Rates
+from pixelflow.training.rates import LearningRates
 from tests import processes
 from tests.conftest import TINY
 from tests.training.test_resume import PARTS, assert_same
@@ -29,9 +29,9 @@ def test_weights_that_one_step_spoils_are_not_saved(trained, tmp_path):
 def test_the_last_finite_checkpoint_is_kept(trained, tmp_path, monkeypatch):
     options = ("training.keep=1", "training.save_every=2", "training.steps=6")
     whole = trained("whole", *options)
-    original = Rates.at
+    original = LearningRates.at
     with monkeypatch.context() as patch:
-        patch.setattr(Rates, "at", lambda self, step: 1e39 if step == 3 else original(self, step))
+        patch.setattr(LearningRates, "at", lambda self, step: 1e39 if step == 3 else original(self, step))
         with pytest.raises(NonFiniteError, match=r"after step 4; this is not saved and .* step 2 is kept"):
             trained("run", *options)
     found = checkpoint.load(tmp_path / "run" / "checkpoints", parts=PARTS)
