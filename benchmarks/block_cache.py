@@ -7,6 +7,7 @@ of RK4 a stage). Arithmetic is that of the same sampler with N steps at every st
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ from pixelflow.costs.speed import example_values
 from pixelflow.generation.draw import draw, mean_nfe
 from pixelflow.generation.run import Run
 from pixelflow.generation.settings import changed_sampling
+from pixelflow.system.errors import PixelflowError
 
 
 def main() -> None:
@@ -65,4 +67,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except PixelflowError as error:
+        sys.exit(str(error))

@@ -6,6 +6,7 @@ to decode and to resize to 288, antialiased. Rounds take turns, and the best of 
 
 from __future__ import annotations
 
+import argparse
 import io
 import itertools
 import tempfile
@@ -69,6 +70,7 @@ def with_torchvision(files: Sequence[Path]) -> Callable[[int], Any]:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as below:
         files = pictures(Path(below))

@@ -26,7 +26,7 @@ CPU = torch.device("cpu")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", default=Path("data/cifar10/train"))
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--real", type=int, default=8000)

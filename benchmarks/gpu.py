@@ -107,7 +107,7 @@ class Bench:
 
 
 def main(arguments: Sequence[str] | None = None) -> Bench:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=540.0)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--tiny", action="store_true")

@@ -9,12 +9,14 @@ sampler with its steps a stage, the teacher's first.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import torch
 
 import pixelflow
 from pixelflow.generation.pictures import filmstrip, write_png
+from pixelflow.system.errors import PixelflowError
 
 SHOWN = 10
 ROWS = [
@@ -53,4 +55,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except PixelflowError as error:
+        sys.exit(str(error))

@@ -7,11 +7,12 @@ seconds are those of all processes together.
 
 from __future__ import annotations
 
+import argparse
 import os
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -23,6 +24,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from pixelflow.core.interfaces import Dataset
 from pixelflow.data.digits import Digits
 from pixelflow.data.image_folder import ImageFolder
+from pixelflow.system.errors import PixelflowError
 from pixelflow.training import loader
 
 BATCH, ROUNDS = 128, 3
@@ -77,15 +79,18 @@ def _cpu() -> float:
     return sum(times[:4])
 
 
-def main(arguments: Sequence[str]) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("batches", type=int, nargs="?", default=100)
+    given = parser.parse_args()
     torch.set_num_threads(1)
-    folder = Path(arguments[0]) if arguments else None
+    folder, batches = given.folder, given.batches
     data: Dataset = (
         Digits.Params().build(height=16, width=16, channels=1)
         if folder is None
         else ImageFolder.Params(root=folder).build(height=32, width=32, channels=3)
     )
-    batches = int(arguments[1]) if len(arguments) > 1 else 100
     for workers in (0, 2):
         ratios: list[tuple[float, float]] = []
         for _ in range(ROUNDS):
@@ -96,4 +101,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main()
+    except PixelflowError as error:
+        sys.exit(str(error))

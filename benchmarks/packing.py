@@ -6,6 +6,7 @@ Both compute the same velocities; that is checked before anything is timed.
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections.abc import Callable
 from unittest import mock
@@ -29,6 +30,7 @@ SIDE = 64
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     params = DiT.Params(depth=6, heads=4, head_dim=64)

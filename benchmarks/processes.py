@@ -9,6 +9,7 @@ cores; on a busy one the figures mean nothing.
 
 from __future__ import annotations
 
+import argparse
 import os
 import socket
 import subprocess
@@ -74,6 +75,9 @@ def speed_up(run: Path, folder: Path, command: str, option: str, many: int) -> f
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("images", type=int, nargs="?", default=MANY)
+    images = parser.parse_args().images
     torch.set_num_threads(1)
     assert len(os.sched_getaffinity(0)) > 1, "two cores are needed"
     with tempfile.TemporaryDirectory() as below:
@@ -82,7 +86,7 @@ def main() -> None:
         run = random_run(folder / "run")
         seconds(1, "eval", str(run), "--images", str(FEW), "--out", str(folder / "before"))
         for command, option in (("sample", "--count"), ("eval", "--images")):
-            found = speed_up(run, folder, command, option, int(sys.argv[1]) if len(sys.argv) > 1 else MANY)
+            found = speed_up(run, folder, command, option, images)
             print(f"{command}: {found:.2f} times as fast with two processes (aim {AIM})", flush=True)
 
 

@@ -347,4 +347,9 @@ def at_equal_error(given: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from pixelflow.system.errors import PixelflowError
+
+    try:
+        main()
+    except PixelflowError as error:
+        sys.exit(str(error))

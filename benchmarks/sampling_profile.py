@@ -10,6 +10,7 @@ What is not the network is noise, operators, the solver's and the guidance's own
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Sequence
 
@@ -22,6 +23,7 @@ from pixelflow.core.registry import registry
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.generation.draw import draw
 from pixelflow.system.device import choose_device
+from pixelflow.system.errors import PixelflowError
 
 SPEC = """
 name: profile
@@ -99,4 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except PixelflowError as error:
+        sys.exit(str(error))

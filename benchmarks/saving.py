@@ -8,7 +8,7 @@ alternation. Printed: the ratio of the median stops, and a stop as a share of 1,
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 import time
 from pathlib import Path
@@ -41,7 +41,10 @@ def state_of(depth: int, folder: Path) -> TrainState:
     return state
 
 
-def main(depth: int = 12) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("depth", type=int, nargs="?", default=12)
+    depth = parser.parse_args().depth
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         state = state_of(depth, folder / "none")
@@ -64,4 +67,4 @@ def main(depth: int = 12) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:2]))
+    main()

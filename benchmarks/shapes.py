@@ -6,6 +6,7 @@ Every point draws the same captions of held-out combinations from the same seeds
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import count
@@ -31,6 +32,7 @@ from pixelflow.data.shapes.world import COUNTS, OPPOSITES, SHAPES, TASKS
 from pixelflow.generation.draw import evaluating
 from pixelflow.generation.run import Run
 from pixelflow.generation.settings import changed_sampling
+from pixelflow.system.errors import PixelflowError
 
 GUIDANCE = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 STEPS = (2, 4, 8, 15, 30)
@@ -41,7 +43,7 @@ Points = dict[float, dict[str, float]]
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("run", type=Path, nargs="?", default=Path("runs/shapes_t2i"))
     arguments.add_argument("--images", type=int, default=300)
     arguments.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
@@ -203,4 +205,7 @@ def plot(over_guidance: Points, over_steps: Points, steps_name: str, file: Path)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except PixelflowError as error:
+        sys.exit(str(error))

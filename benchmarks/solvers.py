@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from pixelflow.core.registry import registry
 from pixelflow.generation.draw import draw as draw_batches
 from pixelflow.generation.run import Run
 from pixelflow.generation.settings import changed_sampling
+from pixelflow.system.errors import PixelflowError
 
 FOLDER = Path(__file__).parent / "results"
 REFERENCE_STEPS = 200
@@ -34,7 +36,7 @@ Curve = list[tuple[float, float]]
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("run", type=Path, nargs="?", default=Path("runs/digits"))
     arguments.add_argument("--images", type=int, default=32)
     arguments.add_argument("--guidance", type=float, default=1.5)
@@ -118,4 +120,7 @@ def plot(curves: dict[str, Curve], run: Run, file: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except PixelflowError as error:
+        sys.exit(str(error))

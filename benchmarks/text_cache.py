@@ -7,6 +7,7 @@ batches with the encoder in the loop and with the cache.
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 import time
 from collections.abc import Sequence
@@ -38,6 +39,7 @@ training: {{batch_size: {batch}}}
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     print(f"device {device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     with tempfile.TemporaryDirectory() as folder:

@@ -11,6 +11,7 @@ reading images: states and targets, captions looked up in the cache, forward, ba
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 from pathlib import Path
 from statistics import median
@@ -28,6 +29,7 @@ ROUNDS = 5
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     print(f"device {device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     with tempfile.TemporaryDirectory() as folder:

@@ -6,9 +6,9 @@ one thread of a CPU is timed by the seconds that it works: what else the machine
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -19,15 +19,19 @@ from pixelflow.core.model import FlowModel
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.costs import speed
 from pixelflow.costs.speed import matmul_peak, sampling_speed, training_speed
+from pixelflow.system.errors import PixelflowError
 
 ROOT = Path(__file__).parent.parent
 CLASSES = 10
 
 
-def main(names: Sequence[str]) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("specs", nargs="*", default=["specs/digits.yaml", "specs/cifar10.yaml"], metavar="SPEC")
+    names = parser.parse_args().specs
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    for name in names or ("specs/digits.yaml", "specs/cifar10.yaml"):
+    for name in names:
         spec = read(ROOT / name)
         torch.set_num_threads(spec.training.threads or torch.get_num_threads())
         if device.type == "cpu" and torch.get_num_threads() == 1:
@@ -59,4 +63,7 @@ def scrambled(model: FlowModel) -> FlowModel:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main()
+    except PixelflowError as error:
+        sys.exit(str(error))

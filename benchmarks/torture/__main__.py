@@ -64,7 +64,11 @@ def faults(quick: bool) -> dict[str, Inject]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.torture", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.torture",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--quick", action="store_true", help="a few trials of each row")
     parser.add_argument("--rows", help="only rows whose names hold one of these, with commas between")
     parser.add_argument("--out", type=Path, help="write the table there too, as Markdown")

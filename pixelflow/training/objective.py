@@ -115,7 +115,13 @@ class WorkMaker:
         taught: Match | None = None,
     ) -> None:
         self._model, self._teacher, self._taught = model, teacher, taught
-        self._seed, self._device, self._channels = spec.seed, model.device, spec.image.channels
+        self._seed, self._device, cascade = spec.seed, model.device, model.cascade
+        self._shapes = {
+            (stage, size): (spec.image.channels, *cascade.size(stage, *size))
+            for stage in cascade.stages
+            for size in spec.sizes
+        }
+        """Of an image, by stage and full size."""
         self._parallel = parallel or Parallel(self._device)
         self.deal = Deal(spec, self._parallel)
         self._times = spec.objective.times.build()
@@ -183,7 +189,7 @@ class WorkMaker:
         generator = seeds.generator(self._seed, "noise", 0, step, stage.index, device=device)
         for size, places in sizes.items():
             places = places[chosen[places]]
-            shape = (len(places), self._channels, *self._model.cascade.size(stage, *size))
+            shape = (len(places), *self._shapes[stage, size])
             noise = torch.randn(shape, generator=generator, device=device) if len(places) else torch.empty(shape)
             is_own = torch.isin(places, mine).nonzero().flatten()
             if len(is_own):
