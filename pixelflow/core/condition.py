@@ -38,18 +38,6 @@ class Condition:
         )
 
     @staticmethod
-    def joined(parts: Sequence[Condition]) -> Condition:
-        """Several conditions of the same images: vectors add up, contexts lie one behind the other."""
-        vectors = [part.vector for part in parts if part.vector is not None]
-        tokens = [part.tokens for part in parts if part.tokens is not None]
-        masks = [part.mask for part in parts if part.mask is not None]
-        return Condition(
-            vector=torch.stack(vectors).sum(0) if vectors else None,
-            tokens=torch.cat(tokens, dim=1) if tokens else None,
-            mask=torch.cat(masks, dim=1) if masks else None,
-        )
-
-    @staticmethod
     def between(first: Condition, second: Condition, shares: Tensor) -> Condition:
         """What lies on the straight line between two conditions of the same images; shorter contexts are padded.
 

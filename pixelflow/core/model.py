@@ -131,10 +131,22 @@ class FlowModel(nn.Module):
         """What `prepare` gives for `count` images without a condition: one (count ...) a conditioner."""
         return [conditioner.null(count).to(self.device, non_blocking=True) for conditioner in self.conditioners]
 
-    def condition(self, prepared: Sequence[Tensor]) -> Condition:
-        """Prepared values (b ...), one tensor a conditioner, to the condition of b images.
+    def condition(self, prepared: Sequence[Tensor | None], context: Condition | None = None) -> Condition:
+        """Prepared values (b ...), one tensor a conditioner, to the condition of b images: vectors add up, contexts lie
+        one behind the other. `forward` does this itself; a sampler, which evaluates many times, does it once.
 
-        `forward` does this itself; a sampler, which evaluates many times, does it once.
+        Args:
+            prepared: None for a conditioner that takes no part.
+            context: goes behind what the conditioners give.
         """
-        parts = [conditioner(values) for conditioner, values in zip(self.conditioners, prepared, strict=True)]
-        return Condition.joined(parts)
+        asked = zip(self.conditioners, prepared, strict=True)
+        parts = [conditioner(values) for conditioner, values in asked if values is not None]
+        parts += [] if context is None else [context]
+        vectors = [part.vector for part in parts if part.vector is not None]
+        tokens = [part.tokens for part in parts if part.tokens is not None]
+        masks = [part.mask for part in parts if part.mask is not None]
+        return Condition(
+            vector=torch.stack(vectors).sum(0) if vectors else None,
+            tokens=torch.cat(tokens, dim=1) if tokens else None,
+            mask=torch.cat(masks, dim=1) if masks else None,
+        )

@@ -20,7 +20,7 @@ from pixelflow.system import terminal
 from pixelflow.system.errors import MissingInputError, SpecError
 from pixelflow.system.streams import read_start
 
-__all__ = ["Document", "dump", "override", "parse", "parse_value", "read_document", "validate"]
+__all__ = ["Document", "dump", "override", "parse", "parse_bytes", "parse_value", "read_document", "validate"]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -47,10 +47,15 @@ def read_document(path: Path) -> Document:
         raise MissingInputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     if len(raw) > LARGEST:
         raise SpecError(f"{path}: is larger than {LARGEST} bytes; this is not a spec")
+    return parse_bytes(raw, str(path))
+
+
+def parse_bytes(raw: bytes, source: str) -> Document:
+    """Parse what a YAML file holds; raises SpecError as `document.parse`, or where it is not UTF-8."""
     try:
-        return parse(raw.decode("utf-8"), str(path))
+        return parse(raw.decode("utf-8"), source)
     except UnicodeDecodeError as error:
-        raise SpecError(f"{path}: is not UTF-8 text (byte {error.start}); is this a spec?") from None
+        raise SpecError(f"{source}: is not UTF-8 text (byte {error.start}); is this a spec?") from None
 
 
 def _near_file(path: Path) -> str:

@@ -106,7 +106,8 @@ class Conditions:
         precision: Precision = "float32",
     ) -> None:
         self._model, self._condition, self._given_null = model, condition, null
-        self._has_autocast = precision != "float32" and not is_in_16_bits(model)
+        is_cast = precision != "float32" and not is_in_16_bits(model)
+        self._autocast = partial(torch.autocast, model.device.type, torch.bfloat16, enabled=is_cast)
 
     @property
     def _null(self) -> Condition:
@@ -137,9 +138,6 @@ class Conditions:
     def _shared(self, condition: Condition) -> Condition:
         with self._autocast():
             return self._model.backbone.shared(condition)
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self._model.device.type, torch.bfloat16, enabled=self._has_autocast)
 
 
 def is_in_16_bits(model: FlowModel) -> bool:

@@ -42,13 +42,15 @@ class Prompt:
 
     def condition(self, model: FlowModel) -> Condition:
         """The condition of all the images; raises UsageError for values that a conditioner does not know."""
-        conditions = []
+        device, prepared = model.device, list[Tensor | None]()
         for conditioner in model.conditioners:
-            if self.context is None or conditioner.reads != CAPTION.name:
-                values = self.values.get(conditioner.reads)
-                prepared = conditioner.null(self.count) if values is None else conditioner.prepare(values)
-                conditions.append(conditioner(prepared.to(model.device)))
-        own = Condition.joined([*conditions, *([self.context] if self.context else [])])
+            if self.context is not None and conditioner.reads == CAPTION.name:
+                prepared.append(None)
+                continue
+            values = self.values.get(conditioner.reads)
+            given = conditioner.null(self.count) if values is None else conditioner.prepare(values)
+            prepared.append(given.to(device))
+        own = model.condition(prepared, self.context)
         if self.towards is None:
             return own
         return Condition.between(own, self.towards.condition(model), torch.tensor(self.shares))

@@ -155,7 +155,7 @@ class RunFolder:
         raw, source = files.read_bytes(self.spec_file, reading.LARGEST), str(self.spec_file)
         text = raw.decode("utf-8", "surrogateescape")
         number = records.unseal_text(text, source, _SPEC_CURE, 1 + len(_SPEC_MIGRATIONS))
-        document = reading.parse(text, source)
+        document = reading.parse_bytes(raw, source)
         if isinstance(document.data, dict):
             for step in _SPEC_MIGRATIONS[number - 1 :]:
                 document.data = step(document.data)

@@ -22,19 +22,8 @@ def test_batches_of_different_lengths_are_padded_and_masked() -> None:
     assert both.mask.sum(1).tolist() == [3, 3, 5]
 
 
-def test_vectors_of_several_conditions_add_up_and_contexts_lie_behind_each_other() -> None:
-    first, second = text(2, 3), text(2, 1)
-    joined = Condition.joined([Condition(vector=torch.ones(2, 6)), Condition(vector=torch.ones(2, 6)), first, second])
-    assert joined.vector is not None
-    assert joined.tokens is not None
-    assert joined.mask is not None
-    assert torch.equal(joined.vector, torch.full((2, 6), 2.0))
-    assert joined.tokens.shape == (2, 4, 4)
-    assert joined.mask.shape == (2, 4)
-
-
-def test_nothing_joined_is_no_condition() -> None:
-    assert Condition.joined([]) == Condition() == Condition.batched([])
+def test_nothing_batched_is_no_condition() -> None:
+    assert Condition.batched([]) == Condition()
 
 
 def test_some_of_the_images() -> None:

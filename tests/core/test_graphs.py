@@ -123,7 +123,7 @@ def test_a_batch_s_arithmetic_decides(monkeypatch):
     """Of an evaluation at the last stage."""
     asked = []
     monkeypatch.setattr(graphs, "wanted", lambda setting, backbone, flop: asked.append(flop))
-    spec = make_spec("sampling.batch_size=4", "sampling.steps=1")
+    spec = make_spec("sampling.batch_size=4", "sampling.steps=1", "sampling.cuda_graphs=auto")
     model = lively_model(spec)
     for count in (2, 4, 8):
         drawing.draw(model, spec, {}, range(count))

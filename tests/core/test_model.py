@@ -9,6 +9,7 @@ from torch import nn
 from pixelflow.backbones.dit import DiT
 from pixelflow.backbones.hourglass import Hourglass
 from pixelflow.backbones.transformer import Transformer
+from pixelflow.conditioners.byte_text import ByteText
 from pixelflow.conditioners.class_label import ClassLabel
 from pixelflow.core.cascade import Cascade
 from pixelflow.core.condition import Condition
@@ -38,6 +39,22 @@ def lively(context_dim: int | None = None, params: Transformer.Params = BACKBONE
         if not parameter.any():
             nn.init.normal_(parameter, std=0.1)
     return model
+
+
+def test_vectors_of_several_conditioners_add_up_and_contexts_lie_behind_each_other() -> None:
+    labels = [ClassLabel(ClassLabel.Params(classes=5), width=16) for _ in range(2)]
+    words = ByteText(ByteText.Params(dim=TEXT, heads=2), width=16)
+    plain = lively(TEXT)
+    model = FlowModel(plain.cascade, plain.backbone, [*labels, words], plain.prediction)
+    given = Condition(tokens=torch.randn(2, 3, TEXT), mask=torch.ones(2, 3, dtype=torch.bool))
+    classes, captions = torch.tensor([1, 4]), words.prepare(["a cat", "two dogs"])
+    found = model.condition([classes, classes, captions], given)
+    assert torch.equal(found.vector, labels[0].table(classes) + labels[1].table(classes))
+    own = words(captions)
+    assert torch.equal(found.tokens, torch.cat([own.tokens, given.tokens], dim=1))
+    assert torch.equal(found.mask, torch.cat([own.mask, given.mask], dim=1))
+    assert torch.equal(model.condition([None, classes, None], given).tokens, given.tokens)
+    assert model.condition([None] * 3) == Condition()
 
 
 @pytest.mark.parametrize("is_training", [False, True], ids=["evaluation", "training"])

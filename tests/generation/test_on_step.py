@@ -104,7 +104,6 @@ class Secret(Sampler):
 
 
 def test_a_sampler_that_hands_over_no_steps_is_seen_at_the_end_of_each_stage(run: Run):
-    from pixelflow.core.condition import Condition
     from pixelflow.core.sampling import SamplingPlan, SeededNoise, generate
     from pixelflow.guidance.classifier_free import NoGuidance
     from pixelflow.samplers.grids import UniformGrid
@@ -113,7 +112,7 @@ def test_a_sampler_that_hands_over_no_steps_is_seen_at_the_end_of_each_stage(run
     plan = SamplingPlan(
         Secret(Sampler.Params()), UniformGrid(UniformGrid.Params()), NoGuidance(NoGuidance.Params()), [2, 2]
     )
-    condition = Condition.joined([model.condition(model.prepare({"label": [1]}))])
+    condition = model.condition(model.prepare({"label": [1]}))
 
     def ends_in_zero(stage, tau, x, velocity):
         seen.append((stage.index, tau))
