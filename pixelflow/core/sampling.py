@@ -105,15 +105,9 @@ class Conditions:
         null: Condition | None = None,
         precision: Precision = "float32",
     ) -> None:
-        self._model, self._condition, self._given_null = model, condition, null
+        self._model, self._condition, self._null = model, condition, null
         is_cast = precision != "float32" and not is_in_16_bits(model)
         self._autocast = partial(torch.autocast, model.device.type, torch.bfloat16, enabled=is_cast)
-
-    @property
-    def _null(self) -> Condition:
-        if self._given_null is None:
-            raise UsageError("this guidance needs a null condition; give uncond_text (and uncond_mask)")
-        return self._given_null
 
     @cached_property
     def conditional(self) -> Condition:
@@ -126,7 +120,7 @@ class Conditions:
     @cached_property
     def pair(self) -> Condition:
         """The null condition of all images, then the other."""
-        return self._shared(Condition.batched([self._null, self._condition]))
+        return self._shared(self._null, self._condition)
 
     def evaluate(self, x: Tensor, tau: float, stage: Stage, condition: Condition, until: float | None = None) -> Tensor:
         """The model's velocity (b c h w) of the states (b c h w) under one of these conditions; a mean one `until`."""
@@ -135,9 +129,13 @@ class Conditions:
         with self._autocast():
             return self._model.evaluate([x], [stage], [times], condition, later).groups[0]
 
-    def _shared(self, condition: Condition) -> Condition:
+    def _shared(self, *given: Condition | None) -> Condition:
+        """Conditions of all images, one behind the other, with what evaluations share of them."""
+        there = [one for one in given if one is not None]
+        if len(there) < len(given):
+            raise UsageError("this guidance needs a null condition; give uncond_text (and uncond_mask)")
         with self._autocast():
-            return self._model.backbone.shared(condition)
+            return self._model.backbone.shared(there[0] if len(there) == 1 else Condition.batched(there))
 
 
 def is_in_16_bits(model: FlowModel) -> bool:
