@@ -206,11 +206,10 @@ class Transformer(Backbone):
                 kept_features[index] = x
         shift, scale = self.final_modulation(signal).chunk(2, dim=-1)
         x = modulate(self.final_norm(x), shift, scale, layout)
+        left = zip(x.split([len(own) for own in tokens]), patches, layout.groups, signals, entered, strict=True)
         groups = [
             self.leave(own.unflatten(0, (group.count, -1)), patch, group, part, kept)
-            for own, patch, group, part, (_, kept) in zip(
-                x.split([len(own) for own in tokens]), patches, layout.groups, signals, entered, strict=True
-            )
+            for own, patch, group, part, (_, kept) in left
         ]
         return Output(groups, [_maps(kept_features[tap], layout) for tap in query.taps])
 
@@ -229,11 +228,8 @@ class Transformer(Backbone):
 
     def saving(self, block: nn.Module) -> Callable[..., Any]:
         """The block, recomputed in the backward pass where memory is to be saved."""
-        return (
-            partial(checkpoint, block, use_reentrant=False)
-            if self.activation_checkpointing and self.training
-            else block
-        )
+        is_saving = self.activation_checkpointing and self.training
+        return partial(checkpoint, block, use_reentrant=False) if is_saving else block
 
     @property
     def runs_in_16_bits(self) -> bool:
