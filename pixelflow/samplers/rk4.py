@@ -12,7 +12,11 @@ from pixelflow.core.interfaces import Field, Sampler
 
 
 class RK4(Sampler):
-    """Fourth order, four evaluations a step."""
+    """Fourth order, four evaluations a step.
+
+    A step to the clean image takes three, before its end: Ralston's method of third order (Math. Comp. 16, 1962), whose
+    one step has an error of fourth order. Why: see `heun`.
+    """
 
     order = 4
     nfe_per_step = 4
@@ -25,6 +29,10 @@ class RK4(Sampler):
             step, middle = after - now, (now + after) / 2
             first = field(x, now)
             second = field(x + step / 2 * first, middle)
+            if field.noise_level(after) == 0:
+                third = field(x + step * 3 / 4 * second, now + step * 3 / 4)
+                x = field.stepped(x + step / 9 * (2 * first + 3 * second + 4 * third), after)
+                continue
             third = field(x + step / 2 * second, middle)
             fourth = field(x + step * third, after)
             x = field.stepped(x + step / 6 * (first + 2 * second + 2 * third + fourth), after)

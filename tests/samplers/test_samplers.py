@@ -23,11 +23,16 @@ ADAPTIVE = [name for name in SAMPLERS if name not in FIXED]
 class Logistic:
     """x' = (1 + tau) x (1 - x / 3), solved by 3 / (1 + (3 / x0 - 1) exp(-tau - tau^2 / 2)); counts its calls."""
 
-    def __init__(self) -> None:
-        self.calls = 0
+    def __init__(self, *, ends_clean: bool = False) -> None:
+        self.asked: list[float] = []
+        self.ends_clean = ends_clean
+
+    @property
+    def calls(self) -> int:
+        return len(self.asked)
 
     def __call__(self, x: Tensor, tau: float) -> Tensor:
-        self.calls += 1
+        self.asked.append(tau)
         return (1 + tau) * x * (1 - x / 3)
 
     def mean(self, x: Tensor, tau: float, until: float) -> Tensor:
@@ -37,7 +42,7 @@ class Logistic:
         return torch.zeros_like(x)
 
     def noise_level(self, tau: float) -> float:
-        return 0.0
+        return 1 - tau if self.ends_clean else 1 - tau / 2
 
     def stepped(self, x: Tensor, tau: float) -> Tensor:
         return x
@@ -54,9 +59,9 @@ def built(name: str, **settings):
     return SAMPLERS[name].cls.Params(**settings).build()
 
 
-def error(sampler, points) -> float:
+def error(sampler, points, ends_clean=False) -> float:
     x = torch.full((1, 1, 1, 1), 0.5, dtype=torch.float64)
-    got = sampler.integrate(Logistic(), x, points, lambda: torch.zeros_like(x))
+    got = sampler.integrate(Logistic(ends_clean=ends_clean), x, points, lambda: torch.zeros_like(x))
     return abs(float(got) - 3 / (1 + 5 * math.exp(-1.5)))
 
 
@@ -70,10 +75,11 @@ def uneven(steps: int) -> list[float]:
 
 @pytest.mark.parametrize("name", FIXED)
 @pytest.mark.parametrize("points", [uniform, uneven])
-def test_order_on_a_nonlinear_equation(name, points):
+@pytest.mark.parametrize("ends_clean", [False, True])
+def test_order_on_a_nonlinear_equation(name, points, ends_clean):
     sampler = built(name)
     steps = {1: 400, 2: 200, 4: 40}[sampler.order]
-    slope = math.log2(error(sampler, points(steps)) / error(sampler, points(2 * steps)))
+    slope = math.log2(error(sampler, points(steps), ends_clean) / error(sampler, points(2 * steps), ends_clean))
     assert slope == pytest.approx(sampler.order, abs=0.2)
 
 
@@ -84,6 +90,34 @@ def test_evaluations_are_as_stated(name, steps):
     x = torch.ones(1, 1, 1, 1)
     sampler.integrate(field, x, uniform(steps), lambda: torch.zeros_like(x))
     assert field.calls == steps * sampler.nfe_per_step
+
+
+@pytest.mark.parametrize("name", FIXED)
+@pytest.mark.parametrize("steps", [1, 2, 7])
+def test_nothing_is_asked_of_a_clean_image(name, steps):
+    """Without noise no network can tell which noise it was, so that half of the last step's would be left."""
+    field, x = Logistic(ends_clean=True), torch.ones(1, 1, 1, 1)
+    built(name).integrate(field, x, uniform(steps), lambda: torch.zeros_like(x))
+    assert max(field.asked) < 1
+    assert field.calls <= steps * built(name).nfe_per_step
+
+
+class KnowsTheImage(Logistic):
+    """The best velocity where all images are white; of a clean one it takes any noise to be as likely."""
+
+    def __call__(self, x: Tensor, tau: float) -> Tensor:
+        return (1 - x) / (1 - tau) if tau < 1 else x
+
+    def noise_estimate(self, x: Tensor, velocity: Tensor, tau: float) -> Tensor:
+        return (x - tau) / (1 - tau)
+
+
+@pytest.mark.parametrize("name", sorted(set(FIXED) - {"sde_euler"}))
+@pytest.mark.parametrize("steps", [1, 4])
+def test_no_noise_is_left_in_a_clean_image(name, steps):
+    noise = torch.randn(1, 1, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    got = built(name).integrate(KnowsTheImage(ends_clean=True), noise, uniform(steps), lambda: noise)
+    assert torch.allclose(got, torch.ones_like(noise))
 
 
 @pytest.mark.parametrize("name", ADAPTIVE)
