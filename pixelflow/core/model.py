@@ -83,7 +83,7 @@ class FlowModel(nn.Module):
             later = torch.cat([stage.network_time(t) for stage, t in zip(stages, until, strict=True)])
         numbers = [stage.index for stage in stages]
         outputs, features = self.backbone(Query(images, numbers, time, condition, later, taps))
-        with torch.autocast(self.device.type, enabled=False):  # arithmetic on states stays exact
+        with torch.autocast(time.device.type, enabled=False):  # arithmetic on states stays exact
             velocities = [
                 self.prediction.velocity(output.to(x.dtype), x, rearrange(t, "b -> b 1 1 1"), stage, self.cascade.blur)
                 for output, x, t, stage in zip(outputs, images, tau, stages, strict=True)
