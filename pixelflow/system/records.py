@@ -67,14 +67,16 @@ class FileKind:
 
     def write(self, path: Path, body: Mapping[str, object]) -> None:
         """Replace `path` in one step; raises CannotWriteError."""
-        write_bytes(path, f"{self.dumps(body)}\n".encode())
+        write_bytes(path, self.dumps(body) + b"\n")
 
-    def dumps(self, body: Mapping[str, object]) -> str:
-        """The document as text."""
+    def dumps(self, body: Mapping[str, object]) -> bytes:
+        """The document as UTF-8."""
         plain = json.loads(json.dumps(body))  # as it will be read: keys are text, tuples are lists
         sealed = {FORMAT: self.format, HASH: digest({FORMAT: self.format, **plain}), **plain}
-        text = json.dumps(sealed, indent=1, ensure_ascii=False)
-        return text if _is_utf8(text) else json.dumps(sealed, indent=1)
+        try:
+            return json.dumps(sealed, indent=1, ensure_ascii=False).encode()
+        except UnicodeEncodeError:  # a file name with bytes that are no text
+            return json.dumps(sealed, indent=1).encode()
 
     def read(self, path: Path) -> Body:
         """The content of a document of any format up to this version's.
@@ -157,11 +159,3 @@ def unseal_text(text: str, where: str, cure: str, newest: int) -> int:
     if not 2 <= int(number) <= newest:
         raise later(where, number, newest)
     return int(number)
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # a file name with bytes that are no text
-        return False
-    return True
