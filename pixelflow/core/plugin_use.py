@@ -9,7 +9,7 @@ import uuid
 from pixelflow.core import plugins
 from pixelflow.core.component import ComponentParams, components
 from pixelflow.core.plugins import Plugin
-from pixelflow.core.registry import SESSION, registry
+from pixelflow.core.registry import BUILT_IN, SESSION, registry
 
 
 def owner(params: ComponentParams) -> Plugin | None:
@@ -18,7 +18,7 @@ def owner(params: ComponentParams) -> Plugin | None:
     if cls is None:
         return None
     entry = registry.of_kind(cls.kind).get(cls.type_name())
-    if entry is None or entry.cls is not cls:
+    if entry is None or entry.cls is not cls or entry.origin == BUILT_IN:
         return None
     return next((plugin for plugin in plugins.third_party() if plugin.origin == entry.origin), None)
 

@@ -24,7 +24,7 @@ from pixelflow.core import hookspecs, kinds
 from pixelflow.core.component import ComponentParams
 from pixelflow.core.plugin_source import source_sha256, top_levels
 from pixelflow.core.plugin_watch import marked, watched
-from pixelflow.core.registry import registry
+from pixelflow.core.registry import BUILT_IN, registry
 from pixelflow.system import terminal
 from pixelflow.system.errors import one_line
 
@@ -137,7 +137,7 @@ def _load_built_ins(manager: pluggy.PluginManager) -> None:
         module = importlib.import_module(module_name)
         manager.register(module, module_name)
         for cls in module.register_components():
-            registry.add(cls, "pixelflow")
+            registry.add(cls, BUILT_IN)
 
 
 def _found() -> list[tuple[Plugin, metadata.EntryPoint]]:

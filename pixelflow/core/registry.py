@@ -18,8 +18,8 @@ class Registration:
     """``pixelflow`` for built-ins, else the plugin's name and version."""
 
 
-SESSION = "this session"
-"""Origin of components that Python hands over."""
+SESSION, BUILT_IN = "this session", "pixelflow"
+"""Origins of components that Python hands over, and of those that come along."""
 
 
 class DuplicateNameError(ValueError):

@@ -12,20 +12,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-import torch
 from PIL import Image
-from torch import Tensor
 
 from pixelflow.core import reading
 from pixelflow.core.component import Settings
 from pixelflow.core.document import Document
 from pixelflow.generation.draw import Drawn, mean_nfe
 from pixelflow.generation.orders import Order
-from pixelflow.generation.pictures import CAPTION_CELL, CELL, columns_of, filmstrip, grid, to_pil
+from pixelflow.generation.pictures import CAPTION_CELL, CELL, columns_of, filmstrip, grid_of, to_pil
 from pixelflow.generation.whole_png import is_whole
 from pixelflow.runs.environment import plugin_changes
-from pixelflow.system import terminal
-from pixelflow.system.arrays import read_picture
+from pixelflow.system import decoding, terminal
 from pixelflow.system.errors import CannotWriteError, DataError, NonFiniteError, PixelflowError, UsageError
 from pixelflow.system.files import LOCK, check_free, is_free, locked_if_free, writing
 from pixelflow.system.records import Body, FileKind, digest, only_sealed
@@ -211,6 +208,8 @@ class Gallery:
         self._progress = DrawingProgress(drawing=subject.drawing, images=0, nfe=(), seconds=0)
         self._draft = folder / _DRAFT
         self._lock = ExitStack()
+        self._shown: list[Image.Image] = []
+        """Of the grid, as far as they were drawn here."""
 
     @property
     def images(self) -> int:
@@ -277,6 +276,8 @@ class Gallery:
                     "try more steps, less guidance or an earlier --step"
                 )
             self._save(picture, _name(self.images + place))
+            if self.images + place < _IN_GRID:
+                self._shown.append(picture)
         if not self.images:
             stages, clean = ([stage[:_IN_STRIP] for stage in states] for states in (drawn.stages, drawn.clean))
             self._save(filmstrip(stages, clean=clean, rows=self.subject.titles[: len(stages[-1])]), STAGES)
@@ -304,10 +305,10 @@ class Gallery:
             environment=dict(self.subject.environment),
         )
         count = min(self.images, _IN_GRID)
-        shown = torch.stack([_read(self._draft / _name(index), self.subject.channels) for index in range(count)])
+        before = [_read(self._draft / _name(index), self.subject.channels) for index in range(count - len(self._shown))]
         columns = columns or columns_of(order.captions or order.labels or ())
         cell = CAPTION_CELL if order.captions else CELL
-        self._save(grid(shown, self.subject.titles[:count], columns, cell), GRID)
+        self._save(grid_of([*before, *self._shown], self.subject.titles[:count], columns, cell), GRID)
         SAMPLES.write(self._draft / RECORD, record.model_dump(mode="json"))
         _put_into_place(self.folder)
         return record
@@ -317,12 +318,12 @@ class Gallery:
             picture.save(self._draft / name)
 
 
-def _read(file: Path, channels: int) -> Tensor:
-    """A picture of the drawing, as the image (c h w) in [-1, 1] that gives it."""
+def _read(file: Path, channels: int) -> Image.Image:
+    """A picture of the drawing."""
     try:
-        return read_picture(file, channels)
-    except DataError as error:
-        raise DataError(f"{error}; remove it, and the drawing begins anew") from None
+        return decoding.read(file, channels)
+    except decoding.UnreadableImageError as error:
+        raise DataError(f"{file}: cannot be read ({error}); remove it, and the drawing begins anew") from None
 
 
 def _name(index: int) -> str:

@@ -61,11 +61,22 @@ def grid(
         columns: of cells, which are filled row by row; by default the grid is about as high as wide.
         cell: smaller images are enlarged until their shorter side has this many pixels.
     """
-    height, width = (sum(image.shape[axis] for image in images) / len(images) for axis in (-2, -1))
-    columns = columns or max(1, round(math.sqrt(len(images) * height / width)))
-    factor = math.ceil(max(1.0, *(cell / min(image.shape[-2:]) for image in images)))
-    cells = [_enlarged(image[None], factor)[0] for image in images]
-    rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
+    return grid_of([picture for image in images for picture in to_pil(image[None])], titles, columns, cell)
+
+
+def grid_of(
+    pictures: Sequence[Image.Image],
+    titles: Sequence[str] | None = None,
+    columns: int | None = None,
+    cell: int = CELL,
+) -> Image.Image:
+    """A `grid` of what pictures already are."""
+    count = len(pictures)
+    height, width = sum(one.height for one in pictures) / count, sum(one.width for one in pictures) / count
+    columns = columns or max(1, round(math.sqrt(count * height / width)))
+    factor = math.ceil(max(1.0, *(cell / min(one.size) for one in pictures)))
+    cells = _enlarged(pictures, factor)
+    rows = [cells[start : start + columns] for start in range(0, count, columns)]
     return _sheet(rows, below=titles)
 
 
@@ -99,16 +110,16 @@ def filmstrip(
     if clean:
         pairs = zip(shown, clean, strict=True)
         shown = [column for own, estimate in pairs for column in (own, ("clean", estimate))][:-1]
-    columns = [_enlarged(images, factor * height // images.shape[-2]) for _, images in shown]
+    columns = [_enlarged(to_pil(images), factor * height // images.shape[-2]) for _, images in shown]
     cells = [list(row) for row in zip(*columns, strict=True)]
     return _sheet(cells, above=[title for title, _ in shown], left=rows)
 
 
-def _enlarged(images: Tensor, factor: int) -> list[Image.Image]:
-    """Pictures with every pixel a square of `factor` pixels."""
+def _enlarged(pictures: Sequence[Image.Image], factor: int) -> list[Image.Image]:
+    """In colour, with every pixel a square of `factor` pixels."""
     return [
         picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST).convert("RGB")
-        for picture in to_pil(images)
+        for picture in pictures
     ]
 
 
