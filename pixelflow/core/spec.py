@@ -184,6 +184,7 @@ class ExperimentSpec(Settings):
         patches = problem.within(("cascade",), self.cascade.patches, self.image)
         self._check_divisible(stages, patches)
         self._check_aspect()
+        self._check_jumps()
         problem.within(("backbone",), self.backbone.check, patches)
         problem.within(("sampling",), self.sampling.steps_of, stages)
         problem.within(("sampling", "guidance"), self.sampling.guidance.check, stages)
@@ -197,6 +198,16 @@ class ExperimentSpec(Settings):
             told = f"start at {', '.join(map(str, starts))}: each must start after the former"
             raise problem(told, "training", "phases")
         return self
+
+    def _check_jumps(self) -> None:
+        sampler, objective = self.sampling.sampler, self.objective
+        known = isinstance(sampler, Sampler.Params) and isinstance(objective, Objective.Params)
+        if not known or objective.trains_jumps or not sampler.jumps:
+            return
+        name, own = (params.component.type_name() for params in (objective, sampler))
+        raise problem(
+            f"{own} needs a run whose objective trains jumps, as shortcut does; {name} does not", "sampling", "sampler"
+        )
 
     def _check_aspect(self) -> None:
         height, width = self.image.size

@@ -36,6 +36,10 @@ class Shortcut(Objective):
         another run 0 will do."""
 
         @property
+        def trains_jumps(self) -> bool:
+            return True
+
+        @property
         def second_network(self) -> Teacher | Literal["ema"] | None:
             return self.teacher
 

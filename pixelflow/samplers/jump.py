@@ -25,6 +25,10 @@ class Jump(Sampler):
     class Params(Sampler.Params):
         type: Literal["jump"] = "jump"
 
+        @property
+        def jumps(self) -> bool:
+            return True
+
     def integrate(self, field: Field, x: Tensor, points: Sequence[float], noise: Callable[[], Tensor]) -> Tensor:
         for now, after in pairwise(points):
             x = field.stepped(x + (after - now) * field.mean(x, now, after), after)

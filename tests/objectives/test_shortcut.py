@@ -13,7 +13,7 @@ from pixelflow.core.exactness import GaussianCascade
 from pixelflow.core.registry import registry
 from pixelflow.core.work import Answer, Origin, StageGroup, Work
 from pixelflow.generation.run import Run
-from pixelflow.system.errors import UsageError
+from pixelflow.system.errors import SpecError, UsageError
 from pixelflow.training.objective import WorkMaker, build_objective, teacher_of
 from tests.conftest import lively_model, make_run, make_spec
 from tests.training.test_objective import make_batch
@@ -163,14 +163,21 @@ def test_a_backbone_without_a_second_time_is_refused_with_its_name(tmp_path, tin
         main(["train", str(tiny_file), *options])
     assert stopped.value.code == 2
     assert "backbone dit takes no second time" in capsys.readouterr().err
-    run = Run.open(make_run(tmp_path / "run", make_spec()), device="cpu")
+    run = Run.open(make_run(tmp_path / "run", make_spec("objective=shortcut")), device="cpu")
     with pytest.raises(UsageError, match="backbone dit takes no second time"):
         run.sample(labels=[1], sampler="jump", guidance="none")
 
 
+def test_jumps_of_a_run_that_was_not_trained_for_them_are_refused(tmp_path):
+    run = Run.open(make_run(tmp_path / "run", make_spec("backbone.until=true")), device="cpu")
+    with pytest.raises(SpecError, match=r"jump needs a run whose objective trains jumps.*; flow_matching does not"):
+        run.sample(labels=[1], sampler="jump")
+
+
 def test_guided_jumps_combine_mean_velocities(tmp_path):
     """One step over the one stage, from given noise."""
-    run = Run.open(make_run(tmp_path / "run", make_spec("backbone.until=true", "cascade.stages=1")), device="cpu")
+    changes = ("backbone.until=true", "cascade.stages=1", "objective=shortcut")
+    run = Run.open(make_run(tmp_path / "run", make_spec(*changes)), device="cpu")
     noise, model = torch.randn(2, 1, 16, 16), run.model
     (stage,), tau = model.cascade.stages, torch.zeros(2)
     prepared = model.prepare({"label": [1, 2]})

@@ -84,6 +84,11 @@ class Sampler(Component, ABC):
 
             def build(self) -> Sampler: ...
 
+        @property
+        def jumps(self) -> bool:
+            """Whether it asks for mean velocities, ``field.mean``, which the run's objective must have trained."""
+            return False
+
     def at(self, stage: Stage) -> Sampler:
         """The sampler as it works in one stage; for those that differ from stage to stage."""
         return self

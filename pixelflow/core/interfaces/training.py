@@ -125,6 +125,11 @@ class Objective(Component, nn.Module, ABC):
             """A second, frozen network that it asks: a run's, the average of the one that is trained, or none."""
             return None
 
+        @property
+        def trains_jumps(self) -> bool:
+            """Whether it trains mean velocities ``u(x, t, t')``, which samplers that jump ask for."""
+            return False
+
         def check(self, stages: int) -> None:
             """Raise ValueError if these settings do not fit a cascade of `stages` stages."""
             mix = self.stage_mix
