@@ -35,14 +35,21 @@ GRIDS: tuple[tuple[str, float | None], ...] = (("uniform", None), ("shifted", 2.
 class Reuse:
     """How long a difference of both branches is kept."""
 
-    every: int = 1
-    """Guided evaluations that share one null branch."""
+    every: int | tuple[int, ...] = 1
+    """Guided evaluations that share one null branch, at all stages or at each."""
     is_extrapolated: bool = False
 
     def __str__(self) -> str:
         if self.every == 1:
             return ""
-        return f", null branch every {self.every}" + (", extrapolated" if self.is_extrapolated else "")
+        every = self.every if isinstance(self.every, int) else ", ".join(map(str, self.every))
+        return f", null branch every {every}" + (", extrapolated" if self.is_extrapolated else "")
+
+    def longer(self, stage: int, stages: int) -> Reuse:
+        """The same, kept half as long again at one stage."""
+        every = [self.every] * stages if isinstance(self.every, int) else list(self.every)
+        every[stage] += -(-every[stage] // 2)
+        return replace(self, every=tuple(every))
 
 
 REUSES = (Reuse(), Reuse(2, is_extrapolated=True), Reuse(2), Reuse(3, is_extrapolated=True), Reuse(3), Reuse(6))
@@ -147,11 +154,11 @@ class Tuner:
         return None
 
     def _by_stage(self, start: TunedSampling, error: float) -> TunedSampling:
-        """Fewer steps of a stage, also for one more of a cheaper stage, as long as it is within the error."""
-        best = start
+        """Fewer evaluations of a stage, also for a step more of a cheaper stage, as long as it is within the error."""
+        best, is_guided = start, len(self._reuses) > 1
         stages = range(len(self._run.model.cascade.stages))
         while True:
-            cheaper = (own for own in _neighbours(best.choice, stages) if self.macs(own) < best.macs)
+            cheaper = (own for own in _neighbours(best.choice, stages, is_guided) if self.macs(own) < best.macs)
             better = next((one for one in map(self.tried, cheaper) if one.error <= error), None)
             if better is None:
                 return best
@@ -231,14 +238,16 @@ class Tuner:
         return found.sample_macs, sum(stage.nfe for stage in found.stages)
 
 
-def _neighbours(choice: SolverChoice, stages: Sequence[int]) -> Iterator[SolverChoice]:
-    """Choices with fewer steps at one stage, from the dearest on; with one more at a cheaper stage too."""
+def _neighbours(choice: SolverChoice, stages: Sequence[int], is_guided: bool) -> Iterator[SolverChoice]:
+    """Choices with fewer steps at one stage, from the dearest on, also with one more at a cheaper; or longer reuse."""
     for stage in reversed(stages):
         for fewer in dict.fromkeys([choice.steps[stage] * 2 // 3, choice.steps[stage] - 1]):
             if 0 < fewer < choice.steps[stage]:
                 less = _with(choice, stage, fewer)
                 yield less
                 yield from (_with(less, other, less.steps[other] + 1) for other in stages[:stage])
+        if is_guided:
+            yield replace(choice, reuse=choice.reuse.longer(stage, len(stages)))
 
 
 def _with(choice: SolverChoice, stage: int, steps: int) -> SolverChoice:

@@ -78,7 +78,7 @@ def test_blocks_are_left_out_where_that_is_cheaper_within_the_error(quick, tmp_p
     monkeypatch.setattr(tuning, "SAMPLERS", ("midpoint",))
     monkeypatch.setattr(tuning, "GRIDS", (("uniform", None),))
     monkeypatch.setattr(tuning, "REUSES", (Reuse(),))
-    monkeypatch.setattr(tuning, "_neighbours", lambda choice, stages: iter(()))
+    monkeypatch.setattr(tuning, "_neighbours", lambda *given: iter(()))
     opened = pixelflow.load(make_run(tmp_path / "run", make_spec("backbone.depth=4")), device="cpu")
     tuner = Tuner(opened, 2, lambda text: None)
     plain = tuner.tried(SolverChoice("midpoint", ("uniform", None), Reuse(), (4, 4)))

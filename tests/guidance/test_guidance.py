@@ -232,6 +232,20 @@ def test_an_extrapolated_difference_goes_on_along_its_line(images):
     assert branches.spent == 6
 
 
+def test_each_stage_may_keep_its_differences_for_as_long_as_it_is_given(images):
+    conditional, null, weak, x = images
+    guidance = built("guidance", "reused", every=(1, 2, 3))
+    times = [0.0, 0.2, 0.4, 0.6, 0.8, 0.9]
+    for stage, spent in zip(CASCADE.stages, (12, 9, 8), strict=True):
+        branches = KnownBranches(stage, conditional, null, weak)
+        velocity = guidance.guide(branches)
+        for tau in times:
+            velocity(x, tau)
+        assert branches.spent == guidance.nfe_over(stage, times) == spent
+    with pytest.raises(Exception, match=r"sampling\.guidance\.every: has 3 entries for 2 stages"):
+        make_spec("sampling.guidance={type: reused, every: [1, 2, 3]}")
+
+
 def test_nothing_is_extrapolated_from_one_time(images):
     """A solver may ask twice at the same time, as Heun's does between two steps."""
     conditional, null, weak, x = images
