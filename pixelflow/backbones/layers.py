@@ -24,14 +24,14 @@ class Rope(NamedTuple):
     cos: Tensor
     """(n 1 head_dim)"""
     sin: Tensor
-    """(n 1 head_dim)"""
+    """(n 1 head_dim), less than 0 where the second number of a pair is taken off the first"""
     turns: Tensor
     """(n 1 head_dim/2) the same as complex numbers"""
 
     @staticmethod
     def of(cos: Tensor, sin: Tensor) -> Rope:
-        """Of cosines and sines (n 1 head_dim), in pairs."""
-        return Rope(cos, sin, torch.complex(cos[..., ::2].contiguous(), sin[..., ::2].contiguous()))
+        """Of cosines and signed sines (n 1 head_dim), in pairs."""
+        return Rope(cos, sin, torch.complex(cos[..., ::2].contiguous(), sin[..., 1::2].contiguous()))
 
 
 @lru_cache(maxsize=16)
@@ -80,7 +80,8 @@ def _axial_rope(rows: int, cols: int, head_dim: int, device: torch.device) -> Ro
     by_col = repeat(torch.arange(cols)[:, None] * frequencies, "w k -> (h w) (k two)", h=rows, two=2)
     by_row = repeat(torch.arange(rows)[:, None] * frequencies, "h k -> (h w) (k two)", w=cols, two=2)
     angles = rearrange(torch.cat([by_col, by_row], dim=-1), "l d -> l 1 d")
-    return Rope.of(angles.cos().to(device), angles.sin().to(device))
+    signs = torch.tensor([-1.0, 1.0]).repeat(head_dim // 2)
+    return Rope.of(angles.cos().to(device), (signs * angles.sin()).to(device))
 
 
 def _packed_rope(groups: tuple[Group, ...], head_dim: int, device: torch.device) -> Rope:
@@ -128,7 +129,7 @@ def rotate(x: Tensor, rope: Rope) -> Tensor:
 
 def _rotated_in_real(x: Tensor, rope: Rope) -> Tensor:
     cos, sin, _ = rope
-    turned = torch.stack([-x[..., 1::2], x[..., 0::2]], dim=-1).flatten(-2)
+    turned = torch.stack([x[..., 1::2], x[..., 0::2]], dim=-1).flatten(-2)
     if len(cos) != len(x):
         shape = (-1, len(cos), *x.shape[1:])
         x, turned = x.view(shape), turned.view(shape)
