@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from pixelflow.core.model import FlowModel
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.runs import checkpoint
 from pixelflow.runs.runfolder import RunFolder
+from pixelflow.training.curves import Curves
 from tests import processes
 
 torch.set_num_threads(1)
@@ -74,17 +76,53 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return len(os.sched_getaffinity(0)) + 1
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    gc.enable()
+    processes.share()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Workers begin to collect at different places: of a new clone each compiles a part for all."""
+    gc.disable()  # nearly all that is made until everything is collected stays
+    worker = getattr(config, "workerinput", None)
+    if worker is not None and config.args == config.getini("testpaths"):
+        places = [place for place in sorted(Path(__file__).parent.iterdir()) if place.is_dir() or place.match("test_*")]
+        found = [str(place) for place in places if place.name[0] not in "._"]
+        turn = len(found) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
+        config.args[:] = found[turn:] + found[:turn]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """One order in all workers."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.path)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
+
 @pytest.fixture(autouse=True, scope="session")
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Features of real images are kept in a folder of this process."""
     os.environ["PIXELFLOW_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
+@pytest.fixture(autouse=True)
+def no_loss_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the time that a tiny training takes is that of its ``loss.png``; test_curves.py has it drawn."""
+    monkeypatch.setattr(Curves, "draw", lambda curves: None)
+
+
 @pytest.fixture
 def warm_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sweep's workers on this machine are processes of `tests.processes`."""
+    """A sweep's workers on this machine, and what they start, are processes of `tests.processes`."""
     own = SimpleNamespace(**{**vars(subprocess), "Popen": processes.popen})
     monkeypatch.setattr("pixelflow.sweep.executors.local.subprocess", own)
+    monkeypatch.setattr("pixelflow.sweep.work.together.subprocess", own)
 
 
 @pytest.fixture

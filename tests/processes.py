@@ -5,12 +5,13 @@
 no plugin and no component; a command is a fork of it, so it finds nothing that a test has loaded or patched, and can
 be killed, stopped and waited for as any process. Where importing is what is tested, or a stream that is no file,
 start Python anew with `subprocess`.
+
+pytest-xdist's workers share one server, which takes seconds to start.
 """
 
 from __future__ import annotations
 
 import atexit
-import contextlib
 import multiprocessing
 import os
 import runpy
@@ -22,21 +23,46 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import ModuleType
-from typing import IO
+from typing import IO, Any
 
 ROOT = Path(__file__).parents[1]
 
 _FORK = multiprocessing.get_context("forkserver")
+_FORK.set_forkserver_preload(["tests.processes", "tests.preloaded"])
+_SHARED = "PIXELFLOW_TESTS_SERVER"
+"""Environment variable with the address of the server that the process has started which started this one."""
+
+
+def share() -> None:
+    """Start the server, for this process and all those that it starts."""
+    if sys.version_info < (3, 14):  # from then on it asks for a key
+        forkserver.ensure_running()
+        os.environ[_SHARED] = forkserver._forkserver._forkserver_address
+
+
+def _use_shared() -> None:
+    """Have multiprocessing take the server that is shared, where there is one, as its own."""
+    server: Any = forkserver._forkserver
+    if _SHARED in os.environ and server._forkserver_address is None:
+        server._forkserver_address = os.environ[_SHARED]
+        server._forkserver_alive_fd = os.open(os.devnull, os.O_RDONLY)  # it ends with whoever has started it
+        server.ensure_running = lambda: None
 
 
 def run(
-    *arguments: str, cwd: Path | None = None, env: Mapping[str, str] | None = None, timeout: float = 300
+    *arguments: str,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 300,
+    out: Path | None = None,
+    err: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Python with these arguments, to its end."""
-    process = start(*arguments, cwd=cwd, env=env)
+    """Python with these arguments, to its end; its streams can go to files of one's own."""
+    process = Process(arguments, cwd or Path.cwd(), dict(os.environ if env is None else env), out=out, err=err)
     out, err = process.communicate(timeout)
     assert process.returncode is not None
     return subprocess.CompletedProcess(list(arguments), process.returncode, out, err)
@@ -60,25 +86,38 @@ def forked(
     return [one.exitcode for one in started]
 
 
-def popen(command: Sequence[str], *, stdin: int, stdout: IO[bytes], env: Mapping[str, str], **_: object) -> Process:
-    """``subprocess.Popen([sys.executable, ...], stdin=PIPE, stdout=file, stderr=STDOUT)``, at work."""
+def popen(
+    command: Sequence[str], *, stdin: int, env: Mapping[str, str], stdout: IO[bytes] | None = None, **_: object
+) -> Process:
+    """``subprocess.Popen([sys.executable, ...], stdin=PIPE, stdout=file, stderr=STDOUT)``, at work.
+
+    Without a file both streams go where this process's file descriptor 1 goes.
+    """
     assert command[0] == sys.executable
     assert stdin == subprocess.PIPE
-    return Process(tuple(command[1:]), Path.cwd(), dict(env), Path(stdout.name))
+    both = Path("/proc/self/fd/1").resolve() if stdout is None else Path(stdout.name)
+    return Process(tuple(command[1:]), Path.cwd(), dict(env), out=both, err=both, is_asked=True)
 
 
 class Process:
-    """A process at work, or its end; both its streams go to files. Where both go to one, its input is a pipe."""
+    """A process at work, or its end; both its streams go to files. If it `is_asked`, its input is a pipe."""
 
     def __init__(
-        self, arguments: tuple[str, ...], cwd: Path, environment: dict[str, str], both: Path | None = None
+        self,
+        arguments: tuple[str, ...],
+        cwd: Path,
+        environment: dict[str, str],
+        *,
+        out: Path | None = None,
+        err: Path | None = None,
+        is_asked: bool = False,
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="process-")
-        self._streams = [both or Path(self._folder.name) / name for name in ("out", "err")]
+        self._streams = [out or Path(self._folder.name) / "out", err or Path(self._folder.name) / "err"]
         for stream in self._streams:
             stream.touch()
-        _FORK.set_forkserver_preload(["tests.processes", "tests.preloaded"])
-        reader, self.stdin = (None, None) if both is None else _FORK.Pipe(duplex=False)
+        _use_shared()
+        reader, self.stdin = _FORK.Pipe(duplex=False) if is_asked else (None, None)
         self._process = _FORK.Process(target=_be, args=(arguments, cwd, environment, self._streams, reader))
         self._process.start()
         if reader is not None:
@@ -124,7 +163,7 @@ class Process:
     def communicate(self, timeout: float = 300) -> tuple[str, str]:
         """What it wrote to both streams, once it has ended."""
         self.wait(timeout)
-        out, err = (stream.read_text() for stream in self._streams)
+        out, err = (stream.read_text() if stream.is_file() else "" for stream in self._streams)
         return out, err
 
 
@@ -132,8 +171,10 @@ def _be(
     arguments: tuple[str, ...], cwd: Path, environment: dict[str, str], streams: list[Path], stdin: Connection | None
 ) -> None:
     """Become a Python that was started with these arguments."""
+    source = os.open(os.devnull, os.O_RDONLY) if stdin is None else stdin.fileno()
+    os.dup2(source, 0)
+    os.close(source)
     if stdin is not None:
-        os.dup2(stdin.fileno(), 0)
         sys.stdin = sys.__stdin__ = open(0, closefd=False)  # noqa: SIM115
     for number, stream in enumerate(streams, 1):
         file = os.open(stream, os.O_WRONLY | os.O_APPEND)
@@ -151,8 +192,10 @@ def _be(
     code = _code_of(arguments)
     threading._shutdown()
     atexit._run_exitfuncs()
-    with contextlib.suppress(OSError, ValueError):
+    try:
         sys.stdout.flush()
+    except (OSError, ValueError):
+        code = 120  # as Python has it
     os._exit(code)
 
 

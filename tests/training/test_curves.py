@@ -16,6 +16,11 @@ from tests.conftest import TINY, make_run, make_spec
 from tests.training.test_resume import stop_at
 
 
+@pytest.fixture(autouse=True)
+def no_loss_pictures() -> None:
+    """Here they are drawn."""
+
+
 def line(step: int, loss: float) -> str:
     return json.dumps({"step": step, "loss": loss, "loss_by_stage": [loss, None], "learning_rate": 1e-3}) + "\n"
 
