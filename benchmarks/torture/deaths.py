@@ -39,21 +39,29 @@ EXPECTED = {signal.SIGTERM: {75, -15, 0}, signal.SIGHUP: {75, -1, 0}, signal.SIG
 _MEETING = {"PIXELFLOW_RENDEZVOUS_TIMEOUT": "45"}
 """Seconds for which processes wait for one that was killed before it met them."""
 _REAL = 5
-"""One trial of so many starts the command as a user does, the others a copy of a process in which torch is imported."""
+"""One trial of so many starts the command as a user does, the others a copy of a process in which torch is imported.
+
+Where there are fewer trials than that, all are copies.
+"""
 
 
 class Campaign:
     """One training that is hit again and again until it is through, and then compared with one left in peace."""
 
-    def __init__(self, place: Path, processes: int, workers: int, mode: str) -> None:
-        self.place, self.processes = place, processes
+    def __init__(self, place: Path, count: int, processes: int, workers: int, mode: str) -> None:
+        self.place, self.processes, self.count = place, processes, count
         self.options = ["train", "tiny.yaml", f"training.workers={workers}", f"training.parallel={mode}"]
         spec(place)
         warm()
-        self.seconds = {kind: self._in_peace(f"whole{kind}", kind) for kind in (True, False)}
-        self.wanted = weights_of(place / "runs/wholeTrue")
+        kinds = {self.is_real(index) for index in range(count)}
+        self.seconds = {kind: self._in_peace(f"whole{kind}", kind) for kind in kinds}
+        self.wanted = weights_of(place / f"runs/whole{self.is_real(0)}")
         self.options += ["--run", "hit"]
         self.run = place / "runs/hit"
+
+    def is_real(self, trial: int) -> bool:
+        """Whether a trial starts the command as a user does."""
+        return self.count >= _REAL and trial % _REAL == 0
 
     def _in_peace(self, name: str, is_real: bool) -> float:
         """Seconds of the training."""
@@ -95,22 +103,22 @@ class Campaign:
 
 def kills(row: Row, place: Path, count: int, processes: int, workers: int, mode: str = "ddp") -> None:
     """Kill (SIGKILL) a training, or one of its processes; the same command goes on at once."""
-    _hits(row, Campaign(place, processes, workers, mode), count, {signal.SIGKILL: {0, 74, -signal.SIGKILL}})
+    _hits(row, Campaign(place, count, processes, workers, mode), {signal.SIGKILL: {0, 74, -signal.SIGKILL}})
 
 
 def signals(row: Row, place: Path, count: int, processes: int, workers: int, mode: str = "ddp") -> None:
     """SIGTERM, SIGINT and SIGHUP at random moments: saved, and the same command goes on from there."""
     common = {74, 75, 130} if processes > 1 else set()
     allowed = {number: codes | common for number, codes in EXPECTED.items()}
-    _hits(row, Campaign(place, processes, workers, mode), count, allowed)
+    _hits(row, Campaign(place, count, processes, workers, mode), allowed)
 
 
-def _hits(row: Row, campaign: Campaign, count: int, allowed: Mapping[signal.Signals, set[int]]) -> None:
+def _hits(row: Row, campaign: Campaign, allowed: Mapping[signal.Signals, set[int]]) -> None:
     """Each signal in turn, with the codes that may follow it; nothing that was saved is lost."""
-    for index, random in enumerate(seeds(row.fault, count)):
+    for index, random in enumerate(seeds(row.fault, campaign.count)):
         number, codes = list(allowed.items())[index % len(allowed)]
         before = campaign.step
-        outcome = campaign.hit(number, random, index % _REAL == 0)
+        outcome = campaign.hit(number, random, campaign.is_real(index))
         worst = max(outcome, key=lambda one: (one.is_hung, one.is_ugly))
         is_right = all(one.code in codes for one in outcome) and campaign.step >= before
         verdict = verdict_of(worst, is_right, "lost")
@@ -124,7 +132,7 @@ def _hits(row: Row, campaign: Campaign, count: int, allowed: Mapping[signal.Sign
 
 def _finish(row: Row, campaign: Campaign) -> None:
     """The last one goes on to its end, leaves no litter, and equals the training that nothing happened to."""
-    done = [ended(*one) for one in campaign.start(True)]
+    done = [ended(*one) for one in campaign.start(campaign.is_real(0))]
     litter = [str(path) for path in campaign.run.rglob("*") if path.name.endswith(".part")]
     is_right = all(one.code == 0 for one in done) and weights_of(campaign.run) == campaign.wanted and not litter
     worst = max(done, key=lambda one: (one.is_hung, one.is_ugly))
