@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import re
 import sys
@@ -30,9 +32,12 @@ def output(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return captured.out
 
 
-@pytest.fixture
-def validator(capsys):
-    return jsonschema.Draft202012Validator(json.loads(output(capsys, "schema")))
+@pytest.fixture(scope="module")
+def validator():
+    with contextlib.redirect_stdout(io.StringIO()) as told, pytest.raises(SystemExit) as stopped:
+        main(["schema"])
+    assert stopped.value.code == 0
+    return jsonschema.Draft202012Validator(json.loads(told.getvalue()))
 
 
 def test_the_schema_is_a_schema(validator):

@@ -12,11 +12,14 @@ from html.parser import HTMLParser
 import pytest
 
 from pixelflow.sweep.points.plan import Plan
+from pixelflow.sweep.points.points import read_sweep
 from pixelflow.sweep.report.report import write_report
 from pixelflow.sweep.report.results import Column, read_results
 from pixelflow.sweep.work.tasks import tasks_of
 from pixelflow.sweep.work.worker import work
 from pixelflow.system.files import write_text
+from tests.conftest import TINY
+from tests.sweep.conftest import QUICK
 
 MIXED = """
 points:
@@ -27,14 +30,25 @@ points:
 """
 
 
-@pytest.fixture
-def reported(plan_of, tmp_path):
-    """A finished sweep with a failed cell: its plan and folder."""
-    plan, folder = plan_of(MIXED), tmp_path / "sweeps" / "quick"
+@pytest.fixture(scope="module")
+def once(tmp_path_factory):
+    """The folder with a finished sweep, of which one cell failed."""
+    place = tmp_path_factory.mktemp("once")
+    (place / "tiny.yaml").write_text(TINY)
+    (place / "sweep.yaml").write_text(QUICK + MIXED)
+    plan, folder = Plan.of(*read_sweep(place / "sweep.yaml")), place / "sweeps" / "quick"
     plan.write(folder)
     work(folder, "cpu")
     write_report(plan, folder)
-    return plan, folder
+    return place
+
+
+@pytest.fixture
+def reported(once, tmp_path):
+    """A finished sweep with a failed cell: its plan and folder."""
+    shutil.copytree(once, tmp_path, dirs_exist_ok=True)
+    folder = tmp_path / "sweeps" / "quick"
+    return Plan.read(folder), folder
 
 
 class Page(HTMLParser):

@@ -15,7 +15,7 @@ from pixelflow.sweep.executors import Local
 from pixelflow.sweep.work import crew
 from pixelflow.sweep.work.tasks import Evaluation, Training, tasks_of
 from pixelflow.sweep.work.worker import work
-from pixelflow.system.errors import FailedTasksError
+from pixelflow.system.errors import FailedTasksError, PixelflowError
 from tests.training.test_distributed import assert_alike
 
 ONE = "axes: {sampling.steps: [2]}\n"
@@ -29,25 +29,48 @@ def tasks(plan, folder):
     return training, evaluation
 
 
+@pytest.mark.usefixtures("warm_workers")
 def test_two_processes_do_what_one_does(plan_of, tmp_path):
+    """The worker is this process, so that those it starts can be copies; `test_a_worker_is_told_of_them` hires one."""
     alone, together = tmp_path / "alone" / "quick", tmp_path / "together" / "quick"
     _, expected = tasks(plan_of(ONE), alone)
-    work(alone, "cpu")
-    crew.run(plan_of(ONE), together, Local(workers=1, processes=2), lambda line: None)
     training, found = tasks(plan_of(ONE), together)
+    work(alone, "cpu")
+    work(together, "cpu", processes=2)
     assert training.result["images_per_second"] > 0
     assert found.result["macs_per_image"] == expected.result["macs_per_image"]
     assert len(list(found.images.glob("0*.png"))) == 12
     assert_alike(*([one["values"] for one in task.result["results"]] for task in (found, expected)))
 
 
+@pytest.mark.usefixtures("warm_workers")
 def test_what_goes_wrong_in_them_is_the_tasks_failure(plan_of, tmp_path):
-    """Three processes cannot share a batch of eight."""
+    """Three processes cannot share a batch of eight; whoever hired the worker says so."""
+    plan, folder = plan_of(ONE), tmp_path / "sweeps" / "quick"
+    training, _ = tasks(plan, folder)
+    work(folder, "cpu", processes=3)
+    assert "training.batch_size 8 is not a multiple of 3" in training.failure
+    assert "Traceback" in training.log.read_text()
+
+
+def test_a_worker_is_told_of_them(plan_of, tmp_path, monkeypatch):
+    folder = tmp_path / "sweeps" / "quick"
+    (tmp_path / "python").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/told\nexit 70\n')
+    (tmp_path / "python").chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(PixelflowError):
+        crew.run(plan_of(ONE), folder, Local(workers=1, processes=3), lambda line: None)
+    assert (tmp_path / "told").read_text().split() == ["-m", work.__module__, str(folder), "3"]
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_hired_has_them_do_each_task(plan_of, tmp_path):
+    """With new interpreters throughout."""
     plan, folder = plan_of(ONE), tmp_path / "sweeps" / "quick"
     with pytest.raises(FailedTasksError, match=r"training.batch_size 8 is not a multiple of 3"):
         crew.run(plan, folder, Local(workers=1, processes=3), lambda line: None)
-    training, _ = tasks(plan, folder)
-    assert "Traceback" in training.log.read_text()
+    crew.run(plan, folder, Local(workers=1, processes=2), lambda line: None)
+    assert all(task.is_done for task in tasks(plan, folder))
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 
 import pytest
@@ -10,27 +11,47 @@ import torch
 from pixelflow.generation.run import Run
 from pixelflow.runs import checkpoint
 from pixelflow.runs.power_average import decay
+from pixelflow.runs.runfolder import RunFolder
 from pixelflow.runs.stored import stored
 from pixelflow.runs.weight_file import TrainedWeights
 from pixelflow.system.errors import DataError, MissingInputError, PreemptedError, UsageError
+from pixelflow.system.parallel import Parallel
+from pixelflow.system.stopping import StopSignals
 from pixelflow.training.loop import Trainer
+from pixelflow.training.session import train
+from tests.conftest import make_spec
 from tests.training.test_resume import stop_at
 
 ASKED = ("training.power_ema={lengths: [0.05, 0.1], every: 5}", "training.steps=40", "training.save_every=5")
 
 
+@pytest.fixture(scope="module")
+def once(tmp_path_factory):
+    """``once(every)``: a run with snapshots every so many steps, and the weights after each of its steps."""
+
+    @functools.cache
+    def trained(every: int):
+        weights = []
+        step = Trainer.step
+
+        def watched(self, batch, began):
+            step(self, batch, began)
+            weights.append({name: own.detach().clone() for name, own in self.state.model.state_dict().items()})
+
+        spec = make_spec(*ASKED, f"training.power_ema.every={every}")
+        with pytest.MonkeyPatch.context() as patch, StopSignals() as signals:
+            patch.setattr(Trainer, "step", watched)
+            run = train(spec, tmp_path_factory.mktemp("once") / "run", Parallel(torch.device("cpu")), signals)
+        return run.path, weights
+
+    return trained
+
+
 @pytest.fixture
-def followed(request, trained, monkeypatch):
+def followed(request, once, tmp_path):
     """A run that follows two averages, with snapshots every 5 steps or so, and the weights after each of its steps."""
-    weights = []
-    step = Trainer.step
-
-    def watched(self, batch, began):
-        step(self, batch, began)
-        weights.append({name: own.detach().clone() for name, own in self.state.model.state_dict().items()})
-
-    monkeypatch.setattr(Trainer, "step", watched)
-    return trained("run", *ASKED, f"training.power_ema.every={getattr(request, 'param', 5)}"), weights
+    path, weights = once(getattr(request, "param", 5))
+    return RunFolder(shutil.copytree(path, tmp_path / "run")), weights
 
 
 def average(weights, length: float) -> dict[str, torch.Tensor]:
@@ -96,8 +117,8 @@ def test_a_run_that_follows_none_says_so(trained):
     assert not run.averages.exists()
 
 
-def test_a_run_that_was_stopped_follows_on_bit_for_bit(trained, monkeypatch):
-    whole = trained("whole", *ASKED)
+def test_a_run_that_was_stopped_follows_on_bit_for_bit(once, trained, monkeypatch):
+    whole = RunFolder(once(5)[0])
     with monkeypatch.context() as patch:
         stop_at(patch, 12)
         with pytest.raises(PreemptedError):
@@ -109,8 +130,8 @@ def test_a_run_that_was_stopped_follows_on_bit_for_bit(trained, monkeypatch):
         assert all(torch.equal(tensor, other.tensors[name]) for name, tensor in one.tensors.items())
 
 
-def test_a_snapshot_that_a_kill_prevented_is_made_up_for(trained):
-    run = trained("run", *ASKED)
+def test_a_snapshot_that_a_kill_prevented_is_made_up_for(followed, trained):
+    run, _ = followed
     before = stored(run, None, "0.075").sha256
     shutil.rmtree(run.averages / "step-00000040")
     assert checkpoint.steps(run.averages)[-1] == 35
