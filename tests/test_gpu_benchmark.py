@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests import processes
+
 SCRIPT = Path(__file__).parents[1] / "benchmarks/gpu.py"
+AS_SCRIPT = "import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
 
 
 def table(folder: Path, *arguments: str) -> dict[str, str]:
     """What was measured, by its name."""
-    command = [sys.executable, str(SCRIPT), "--tiny", "--out", str(folder), *arguments]
-    subprocess.run(command, check=True, capture_output=True, text=True)
+    done = processes.run("-c", AS_SCRIPT, str(SCRIPT), "--tiny", "--out", str(folder), *arguments)
+    assert done.returncode == 0, done.stderr
     return {row["what"]: row["value"] for row in json.loads((folder / "gpu.json").read_text())["rows"]}
 
 

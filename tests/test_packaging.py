@@ -169,3 +169,4 @@ def test_the_demos_commands_need_the_base_install_alone(tmp_path: Path):
     command = [sys.executable, "-c", WITHOUT_EXTRAS, missing, json.dumps(commands)]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert (run / "loss.png").is_file()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ import pixelflow
 from pixelflow.cli.app import main
 from pixelflow.core import reading
 from pixelflow.core.assembly import build_dataset
+from tests import processes
 from tests.conftest import make_spec
 from tests.tiny_encoders import make_t5
 
@@ -121,7 +120,7 @@ def test_the_page_leads_from_an_empty_folder_to_a_grid(tmp_path, monkeypatch):
     page = (Path(__file__).parents[1] / "docs" / "own-pictures.md").read_text()
     monkeypatch.chdir(tmp_path)
     (script,) = re.findall(r"^```python draw.py\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    subprocess.run([sys.executable, "-c", script], check=True)
+    assert processes.run("-c", script).returncode == 0
     spec, large = re.findall(r"^```yaml spec\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     Path("my_pictures.yaml").write_text(spec)
     Path("large.yaml").write_text(large)
@@ -189,7 +188,7 @@ def test_the_pages_script_makes_a_captioned_folder_of_emoji(tmp_path, monkeypatc
     ]
     Path("package/emoji.json").write_text(json.dumps(kinds))
     (script,) = re.findall(r"^```python emoji.py\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    subprocess.run([sys.executable, "-c", script], check=True)
+    assert processes.run("-c", script).returncode == 0
     (made,) = Path("emoji-pictures").rglob("*.png")
     assert Image.open(made).getpixel((0, 0)) == Image.open(made).getpixel((36, 36)) == (255, 255, 255)
     assert made.with_suffix(".txt").read_text() == "crab"

@@ -81,9 +81,19 @@ def test_uneven_stages_and_mixed_shapes_make_few_graphs(backbone, monkeypatch):
     assert 0 < graphs() <= MOST_GRAPHS * (2 if backbone == "jit" else 1)
 
 
-def test_a_drawing_is_the_same_compiled_and_its_copy_is_compiled_once(tmp_path, monkeypatch):
-    spec, before = make_spec("backbone.depth=1", "sampling.steps=2"), os.environ.pop("TORCHINDUCTOR_CACHE_DIR", None)
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(("cascade.stages=1", "sampling.guidance=none"), id="one kind of batches"),
+        pytest.param((), id="several", marks=pytest.mark.slow),
+    ],
+)
+def test_a_drawing_is_the_same_compiled_and_its_copy_is_compiled_once(tmp_path, monkeypatch, options):
+    """What each kind of batches costs is C++; `test_uneven_stages_and_mixed_shapes_make_few_graphs` does without."""
+    spec = make_spec("backbone.depth=1", "sampling.steps=2", *options)
+    before = os.environ.pop("TORCHINDUCTOR_CACHE_DIR", None)
     monkeypatch.setenv("PIXELFLOW_CACHE", str(tmp_path))
+    monkeypatch.setattr("torch._inductor.config.cpp_cache_precompile_headers", False)  # it pays for many files
     model = lively_model(spec)
     try:
         plain, compiled, again = (

@@ -124,7 +124,8 @@ class Memory(TorchDispatchMode):
             if isinstance(tensor, torch.Tensor) and tensor.data_ptr() not in self._known:
                 storage = tensor.untyped_storage()
                 self._made[storage.data_ptr()] = StorageWeakRef(storage), storage.nbytes()
-        self.peak = max(self.peak, sum(size for storage, size in self._made.values() if not storage.expired()))
+        self._made = {place: made for place, made in self._made.items() if not made[0].expired()}
+        self.peak = max(self.peak, sum(size for _, size in self._made.values()))
         return result
 
 

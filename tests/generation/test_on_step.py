@@ -24,13 +24,17 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return pixelflow.load(make_run(tmp_path_factory.mktemp("runs") / "tiny", make_spec("backbone.until=true")))
 
 
+def quick(name: str) -> dict[str, object]:
+    """The sampler; few steps of an adaptive one are enough here."""
+    return {"type": name, **({"rtol": 0.1} if SAMPLERS[name].is_adaptive else {})}
+
+
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_every_step_is_seen_and_seeing_changes_nothing(run: Run, name: str):
     seen = []
-    plain = run.draw(**ASKED, sampler=name)
-    watched = run.draw(
-        **ASKED, sampler=name, on_step=lambda stage, tau, x, v: seen.append((stage.index, tau, x.clone(), v.shape))
-    )
+    asked = {**ASKED, "sampler": quick(name)}
+    plain = run.draw(**asked)
+    watched = run.draw(**asked, on_step=lambda stage, tau, x, v: seen.append((stage.index, tau, x.clone(), v.shape)))
     assert torch.equal(watched.images, plain.images)
     assert watched.nfe == plain.nfe
     for stage in run.model.cascade.stages:
@@ -47,7 +51,7 @@ def test_every_step_is_seen_and_seeing_changes_nothing(run: Run, name: str):
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_inpainting_keeps_what_is_known_and_fills_the_rest(run: Run, name: str):
     """At every step the known half is put where the cascade has it at that time: noised alike, at its stage's size."""
-    sampler = {"type": name, **({"rtol": 0.1} if SAMPLERS[name].is_adaptive else {})}  # few steps are enough here
+    sampler = quick(name)
     known = run.sample(labels=[7, 8], seed=50, steps=2).clamp(-1, 1)
     cascade, generator = run.model.cascade, torch.Generator().manual_seed(0)
     noise = {stage: torch.randn(cascade.at_stage(known, stage).shape, generator=generator) for stage in cascade.stages}

@@ -75,28 +75,23 @@ def test_nobody_else_prints():
         assert not lines, f"{file}:{lines}: print through core/terminal.py"
 
 
-def _run(*arguments: str, **streams) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
-    return subprocess.run(
-        [sys.executable, "-m", "pixelflow", *arguments],
-        text=True,
-        env=environment,
-        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams},
-    )
+FULL = Path("/dev/full")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
 def test_a_full_standard_error_changes_no_exit_code(tmp_path):
-    with Path("/dev/full").open("w") as full:
-        assert _run("validate", str(tmp_path / "missing.yaml"), stderr=full).returncode == 66
-        assert _run("schema", stderr=full).returncode == 0
+    asked = ["-m", "pixelflow", "validate", str(tmp_path / "missing.yaml")]
+    assert processes.run(*asked, err=FULL).returncode == 66
+    assert processes.run("-m", "pixelflow", "schema", err=FULL).returncode == 0
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
+    with FULL.open("w") as full:  # once with all that a Python does at its end
+        assert subprocess.run([sys.executable, *asked], stderr=full, env=environment).returncode == 66
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["schema"]])
 def test_a_full_standard_output_is_one_line(arguments):
-    with Path("/dev/full").open("w") as full:
-        done = _run(*arguments, stdout=full)
+    done = processes.run("-m", "pixelflow", *arguments, out=FULL)
     assert done.returncode == 73
     assert [line for line in done.stderr.splitlines() if line.startswith("pixelflow: ")] == done.stderr.splitlines()[
         -1:
