@@ -202,10 +202,10 @@ digits.Digits.sample = failing
 
 def test_a_signal_ends_what_the_first_process_draws_and_all_stop_together(start, tmp_path):
     """Drawing takes hours here."""
-    drawing = ("training.sample_every=30", "training.samples=4", "sampling.steps=100000")
+    drawing = ("training.sample_every=3", "training.samples=4", "sampling.steps=100000", "training.save_every=1000000")
     pair = [start(rank, 2, *ENDLESS, *drawing) for rank in range(2)]
-    pair[0].wait_for("step 20/")
-    time.sleep(1)
+    pair[0].wait_for("starting at")
+    time.sleep(2)
     for process in pair:
         process.send_signal(signal.SIGTERM)
     said = [own_lines(process) for process in pair]
