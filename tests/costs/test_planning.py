@@ -171,6 +171,7 @@ def test_evaluations_are_those_of_a_real_sample(sampler, guidance):
         f"sampling={{sampler: {sampler}, guidance: {guidance}, steps: [3, 4]}}",
         "backbone.depth=1",
         "backbone.until=true",
+        "objective=shortcut",
     )
     model = assembly.build_model(spec)
     plan = assembly.build_plan(spec.sampling, spec.stages)

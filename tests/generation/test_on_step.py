@@ -21,7 +21,9 @@ ASKED = {"labels": [1, 2], "seed": 3, "steps": [3, 4], "guidance": 1.5}
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return pixelflow.load(make_run(tmp_path_factory.mktemp("runs") / "tiny", make_spec("backbone.until=true")))
+    return pixelflow.load(
+        make_run(tmp_path_factory.mktemp("runs") / "tiny", make_spec("backbone.until=true", "objective=shortcut"))
+    )
 
 
 def quick(name: str) -> dict[str, object]:
