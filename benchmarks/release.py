@@ -326,7 +326,7 @@ def at_equal_error(given: argparse.Namespace) -> None:
     tuner = Tuner(run, given.images, lambda text: print(text, file=sys.stderr, flush=True))
     best = tuner.best(given.error)
     stages = len(run.model.cascade.stages)
-    for steps in (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256):
+    for steps in (4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128, 192, 256):
         release = tuner.tried(SolverChoice("euler", ("official", None), Reuse(), (steps,) * stages))
         if release.error <= given.error:
             break
