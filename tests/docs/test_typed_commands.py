@@ -154,7 +154,8 @@ def test_is_understood_and_names_what_there_is(command: Command):
 def check_changes(spec: ExperimentSpec, given: dict[str, Any], overrides: Sequence[str]) -> None:
     """The options and overrides of a command on a run validate against its spec."""
     for key in ("sampler", "guidance", "grid"):
-        component(given[key], f"--{key}")
+        if given[key] is not None:
+            component(given[key], f"--{key}")
     changes = sampling_changes(**{key: given[key] for key in ("steps", "sampler", "guidance", "grid")})
     changed_sampling(spec, changes)
     document = reading.Document("spec", spec.model_dump(mode="json"))
