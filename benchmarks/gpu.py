@@ -597,7 +597,7 @@ def _loaded(bench: Bench) -> None:
             next(stream)
             began, read = time.monotonic(), 0
             while read == 0 or (time.monotonic() - began < 4 and not bench.tiny):
-                read += len(next(stream))
+                read += sum(len(group.members) for group in next(stream).groups)
             rate = read / (time.monotonic() - began)
             bench.add(
                 "loading",

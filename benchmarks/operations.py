@@ -6,7 +6,7 @@ takes between operations is left out.
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -57,7 +57,10 @@ def told(what: str, call: Callable[[], object]) -> None:
         print(f"{own / whole:7.1%}  {clock.calls[name]:5} calls  {name}")
 
 
-def main(name: str) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("spec", nargs="?", default=str(Path("specs") / "digits.yaml"))
+    name = parser.parse_args().spec
     torch.manual_seed(0)
     torch.set_num_threads(1)
     spec = read(ROOT / name)
@@ -75,4 +78,4 @@ def clocked(call: Callable[[], object], device: torch.device, repeats: int) -> f
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2] or [str(Path("specs") / "digits.yaml")])
+    main()

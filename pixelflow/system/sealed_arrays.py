@@ -79,9 +79,7 @@ def seal_safetensors(content: bytes) -> bytes:
     header, own, data = _parts(content)
     metadata = {**own, FORMAT: str(_NEWEST)}
     metadata[HASH] = _safetensors_digest({"__metadata__": metadata, **header}, data)
-    text = json.dumps({"__metadata__": metadata, **header}).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + data
+    return _opening(header, metadata) + data
 
 
 def check_safetensors(content: bytes, where: str) -> dict[str, str]:
@@ -93,11 +91,22 @@ def check_safetensors(content: bytes, where: str) -> dict[str, str]:
     with parsing(f"{where}: is no safetensors file"):
         header, metadata, data = _parts(content)
     if {FORMAT, HASH} & metadata.keys():
+        is_as_sealed = content.startswith(_opening(header, metadata))  # JSON has many spellings of one header
         own = metadata.pop(HASH, "")
-        if own != _safetensors_digest({**header, "__metadata__": metadata}, data):
+        fits = own == _safetensors_digest({**header, "__metadata__": metadata}, data)
+        number = metadata.pop(FORMAT, "")
+        if fits:
+            _refuse_later(number, where)
+        if not fits or not is_as_sealed:
             raise DataError(f"{where}: is damaged (its hash does not fit); make it anew")
-        _refuse_later(metadata.pop(FORMAT, ""), where)
     return metadata
+
+
+def _opening(header: Mapping[str, object], metadata: Mapping[str, str]) -> bytes:
+    """A file up to its data: the length of its header, and that."""
+    text = json.dumps({"__metadata__": metadata, **header}).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
 
 
 def _parts(content: bytes) -> tuple[dict[str, object], dict[str, str], bytes]:

@@ -63,10 +63,9 @@ def test_a_sealed_safetensors_file_holds_the_same_tensors_and_its_own_metadata()
 @settings(max_examples=200)
 @given(st.data())
 def test_no_changed_byte_of_a_safetensors_file_is_believed(data):
-    """But for the spaces behind the header, which mean nothing."""
+    """Not even one that JSON reads alike, such as a tab for a space."""
     content = sealed()
-    start = 8 + int.from_bytes(content[:8], "little")
-    place = data.draw(st.integers(0, len(content) - 1).filter(lambda at: not content[at:start].isspace()))
+    place = data.draw(st.integers(0, len(content) - 1))
     other = data.draw(st.integers(0, 255).filter(lambda byte: byte != content[place]))
     changed = content[:place] + bytes([other]) + content[place + 1 :]
     with pytest.raises(DataError):
