@@ -11,7 +11,7 @@ from pixelflow.hub import zoo
 
 FOLDER = Path(pixelflow_zoo.__file__).parent
 NAMES = [entry.name for entry in metadata.entry_points(group=zoo.GROUP) if entry.value == "pixelflow_zoo"]
-LARGEST = 7_000_000
+LARGEST = 5_000_000
 
 
 def test_all_that_is_there_is_named():
