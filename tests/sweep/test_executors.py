@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -81,6 +82,27 @@ def test_a_cluster_that_nobody_answers_for_is_named_at_once(plan_of, tmp_path, f
         crew.run(plan_of(), tmp_path / "sweeps" / "quick", Ray(address=address), lambda line: None)
     assert "\n" not in str(caught.value)
     assert time.monotonic() - began < 15
+
+
+FORKING = """
+import multiprocessing, time
+from pixelflow.sweep.work.ending import end_with_parent
+end_with_parent()
+time.sleep(0.5)
+child = multiprocessing.get_context("fork").Process(target=print, args=("read",), daemon=True)
+child.start()
+child.join(20)
+print(child.exitcode, flush=True)
+"""
+
+
+def test_a_worker_that_waits_for_its_parents_end_may_fork_readers_of_data():
+    """A forked process closes its standard input, whose lock it has with whoever holds it."""
+    with subprocess.Popen(
+        [sys.executable, "-c", FORKING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as worker:
+        assert worker.stdout is not None
+        assert worker.stdout.read().split() == ["read", "0"]
 
 
 def test_what_a_worker_says_at_its_end_is_what_the_command_says(tmp_path, monkeypatch):

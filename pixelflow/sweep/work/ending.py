@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 
 
@@ -14,5 +13,7 @@ def end_with_parent() -> None:
 
 
 def _wait() -> None:
-    sys.stdin.buffer.read()
+    # Not by sys.stdin, which would be locked meanwhile: a process forked here, such as one that reads data, closes it.
+    while os.read(0, 4096):
+        pass
     os.kill(os.getpid(), signal.SIGTERM)
