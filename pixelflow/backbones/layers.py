@@ -129,27 +129,38 @@ def rotate(x: Tensor, rope: Rope) -> Tensor:
 
 def _rotated_in_real(x: Tensor, rope: Rope) -> Tensor:
     cos, sin, _ = rope
-    turned = torch.stack([x[..., 1::2], x[..., 0::2]], dim=-1).flatten(-2)
+    if torch.compiler.is_compiling() and x.device.type == "cuda":  # one read of each number in place of two
+        turned = x.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
+    else:
+        turned = torch.stack([x[..., 1::2], x[..., 0::2]], dim=-1).flatten(-2)
     if len(cos) != len(x):
         shape = (-1, len(cos), *x.shape[1:])
         x, turned = x.view(shape), turned.view(shape)
-    return (x * cos + turned * sin).to(x.dtype).flatten(0, -3)
+    given: Tensor = (x * cos + turned * sin).to(x.dtype).flatten(0, -3)
+    return given
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor, layout: Layout) -> Tensor:
     """adaLN: ``x * (1 + scale) + shift`` with x (n d) packed and shift, scale (images d)."""
-    if layout.is_uniform:
-        per_image = x.view(layout.images, layout.longest, x.shape[-1])
-        return (per_image * (1 + scale[:, None]) + shift[:, None]).flatten(0, 1)
-    index = layout.image_of_token
-    return x * (1 + scale[index]) + shift[index]
+    units = x.view(layout.units, layout.unit, x.shape[-1])
+    given: Tensor = (units * (1 + _of_units(scale, layout)) + _of_units(shift, layout)).flatten(0, 1)
+    return given
 
 
 def gate(x: Tensor, factor: Tensor, layout: Layout) -> Tensor:
     """``x * factor`` with x (n d) packed and factor (images d)."""
+    return (x.view(layout.units, layout.unit, x.shape[-1]) * _of_units(factor, layout)).flatten(0, 1)
+
+
+def _of_units(values: Tensor, layout: Layout) -> Tensor:
+    """What each image has (images d), for its units of tokens: (units 1 d)
+
+    Taken in float32, in which gradients are then summed: thousands of tokens, one after the other, are too many for 16
+    bits.
+    """
     if layout.is_uniform:
-        return (x.view(layout.images, layout.longest, x.shape[-1]) * factor[:, None]).flatten(0, 1)
-    return x * factor[layout.image_of_token]
+        return values[:, None]
+    return values.float()[layout.image_of_unit].to(values.dtype)[:, None]
 
 
 class StartsAsIdentity(nn.Module):
@@ -226,19 +237,25 @@ class MLP(nn.Module):
 
 
 def _is_fused(x: Tensor, layer: nn.Linear) -> bool:
-    """Whether a linear layer and its GELU can be one call, where gradients are not wanted: on CPUs.
+    """Whether a linear layer and its GELU can be one call, where gradients are not wanted.
 
-    The last bits of float32 differ, so that there only blocks that are compiled, whose bits differ anyway, do so.
+    On CPUs the last bits of float32 differ, so that there only compiled blocks, whose bits differ anyway, do so.
     """
-    is_free = torch.compiler.is_compiling() or x.dtype == torch.bfloat16
-    is_here = x.device.type == "cpu" and type(layer) is nn.Linear and x.dtype == layer.weight.dtype
-    is_here = is_here and type(layer.weight) is nn.Parameter  # and not of 8 bits
-    return is_free and is_here and _HAS_ONEDNN
+    is_16_bit, is_gpu = x.dtype in (torch.bfloat16, torch.float16), x.device.type == "cuda"
+    is_free = is_16_bit if is_gpu else (torch.compiler.is_compiling() or x.dtype == torch.bfloat16)
+    is_here = is_gpu or (x.device.type == "cpu" and _HAS_ONEDNN)
+    is_here = is_here and type(layer) is nn.Linear and x.dtype == layer.weight.dtype
+    return is_free and is_here and type(layer.weight) is nn.Parameter  # and not of 8 bits
 
 
 @torch.library.custom_op("pixelflow::linear_gelu", mutates_args=())
 def _linear_gelu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """OneDNN's product with its GELU; behind a name of ours, because inductor takes it with constant weights only."""
+    """A product with its GELU, by cuBLAS or oneDNN.
+
+    Behind a name of ours, because inductor takes the one apart, and the other with constant weights only.
+    """
+    if x.device.type == "cuda":
+        return torch._addmm_activation(bias, x, weight.t(), use_gelu=True)
     given: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "gelu", [], "tanh")
     return given
 

@@ -32,10 +32,10 @@ from pixelflow.core.interfaces import Backbone, Cost, Output, Query
 from pixelflow.core.packing import Group, ImageLayout, Layout, layout_of
 from pixelflow.system.errors import SpecError, UsageError
 
-_KEPT_MIXED = 5.0
-"""Numbers a token and channel that a block keeps for a batch of several resolutions: two scales and two gates, for each
-token those of its image, and what attention gave for all resolutions one behind the other."""
-_KEPT_AT_ENDS, _KEPT_MIXED_AT_ENDS = 5.0, 3.0
+_KEPT_MIXED = 1.0
+"""Numbers a token and channel that a block keeps for a batch of several resolutions: what attention gave for all of
+them, one behind the other."""
+_KEPT_AT_ENDS, _KEPT_MIXED_AT_ENDS = 5.0, 1.0
 """Likewise behind the last block, for the norm, its modulation and the last layer; and more where they are mixed."""
 
 _MOST_SHARED = 1 << 31

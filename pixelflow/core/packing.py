@@ -6,6 +6,7 @@ Images of equal shape lie together in groups; the tokens of all groups are conca
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -56,7 +57,7 @@ class Padding:
 class Layout:
     """How a packed sequence holds the tokens of each image. Get one from `layout_of` or `Layout.of`, which cache them.
 
-    Blocks see tensors of it alone (`bounds`, `image_of_token`) and numbers that are the same for many batches.
+    Blocks see tensors of it alone (`bounds`, `image_of_unit`) and numbers that are the same for many batches.
     """
 
     spans: tuple[Span, ...]
@@ -78,8 +79,8 @@ class Layout:
 
     @cached_property
     def is_one_of_many(self) -> bool:
-        """Whether many other mixes of lengths were met before it, so that nothing is compiled for this one alone."""
-        return not self.is_uniform and next(_MIXES) >= MOST_MIXES
+        """Whether many others of its kind were met before it, so that nothing is compiled for this one alone."""
+        return next(_PLAIN) >= MOST_PLAIN if self.is_uniform else next(_MIXES) >= MOST_MIXES
 
     @cached_property
     def images(self) -> int:
@@ -112,6 +113,24 @@ class Layout:
         return torch.repeat_interleave(torch.arange(len(lengths)), lengths).to(self.device)
 
     @cached_property
+    def unit(self) -> int:
+        """The most neighbouring tokens that divide every image.
+
+        What an image gives all of its tokens alike, such as a scale, is given to `units` of so many, and its gradient
+        summed within each at first.
+        """
+        return self.longest if self.is_uniform else math.gcd(*self.lengths)
+
+    @cached_property
+    def units(self) -> int:
+        return self.images if self.is_uniform else self.tokens // self.unit
+
+    @cached_property
+    def image_of_unit(self) -> Tensor:
+        """Index (units) of each unit's image."""
+        return self.image_of_token[:: self.unit]
+
+    @cached_property
     def paddings(self) -> tuple[Padding | None, ...]:
         """For each span how its sequences become a batch; None where they are one as they lie."""
         return tuple(None if span.is_even else _padding(span, self.device) for span in self.spans)
@@ -124,9 +143,10 @@ class Layout:
         return [part.unflatten(0, (span.count, span.longest)) for part, span in zip(parts, self.spans, strict=True)]
 
 
-MOST_MIXES = 6
-"""Mixes of lengths for each of which compiled blocks have a graph of their own; all others share one."""
-_MIXES = count()
+MOST_MIXES, MOST_PLAIN = 6, 24
+"""Mixes of lengths, and batches of one length, for each of which compiled blocks may have a graph of their own; all
+others share one."""
+_MIXES, _PLAIN = count(), count()
 
 L = TypeVar("L", bound=Layout)
 
@@ -138,7 +158,8 @@ def _padding(span: Span, device: torch.device) -> Padding:
     return Padding(rows.to(device), is_token.to(device), is_token.flatten().nonzero().flatten().to(device))
 
 
-_NUMBERS, _TENSORS = ("images", "longest", "is_one_of_many"), ("bounds", "image_of_token", "paddings")
+_NUMBERS = ("images", "longest", "is_one_of_many", "unit", "units")
+_TENSORS = ("bounds", "image_of_token", "image_of_unit", "paddings")
 
 
 def _made(layout: L) -> L:
