@@ -1,8 +1,9 @@
 """The one seam to attention kernels: packed self-attention, of two streams too, and cross-attention to padded context.
 
-On CPUs, and wherever images of one shape lie together in numbers, one batched call a resolution is best.
-On GPUs a packed batch goes through whichever kernel a short measurement found to be the fastest there, which is kept:
-block-diagonal ones (torch's varlen, FlashAttention 3, xformers) in one launch, or a batched call a resolution.
+On CPUs one batched call a resolution is best. On GPUs a packed batch goes through whichever kernel a short measurement
+found to be the fastest there, which is kept: block-diagonal ones (torch's varlen, FlashAttention 3, xformers) in one
+launch, or a batched call a resolution, of which torch or cuDNN chooses the kernel. Batches of one resolution go through
+one of the latter two.
 """
 
 from __future__ import annotations
@@ -39,9 +40,9 @@ def self_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
     Returns:
         (n heads head_dim)
     """
-    if layout.is_uniform:  # a plain batch
+    if layout.is_uniform and q.device.type == "cpu":  # a plain batch, where no other kernel is
         return _batched(*(part.unflatten(0, (layout.images, layout.longest)) for part in (q, k, v)))
-    name: str = _kernel(q.device.type, q.dtype)
+    name: str = _kernel(q.device.type, q.dtype, q.shape[-1], layout.is_uniform)
     return KERNELS[name](q, k, v, layout)
 
 
@@ -119,7 +120,7 @@ def grouped_attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor
     Returns:
         (n heads head_dim)
     """
-    if layout.is_one_of_many and torch.compiler.is_compiling():
+    if layout.is_one_of_many and not layout.is_uniform and torch.compiler.is_compiling():
         found: Tensor = _uncompiled(grouped_attention, q, k, v, layout)
         return found
     sizes, outputs = [span.tokens for span in layout.spans], []
@@ -220,8 +221,12 @@ KERNELS: dict[str, Kernel] = {
 }
 
 
-def choose_kernel(device_type: str, dtype: torch.dtype) -> str:
-    """The kernel's name for packed batches; ``PIXELFLOW_ATTENTION`` overrides it.
+BATCHED = ("grouped", "cudnn")
+"""Kernels that take a batch of one resolution as it is."""
+
+
+def choose_kernel(device_type: str, dtype: torch.dtype, head_dim: int = 64, is_uniform: bool = False) -> str:
+    """The kernel's name for packed batches, or for those of one resolution; ``PIXELFLOW_ATTENTION`` overrides it.
 
     Raises:
         UsageError: the variable names no kernel.
@@ -231,31 +236,32 @@ def choose_kernel(device_type: str, dtype: torch.dtype) -> str:
     if wanted not in ("auto", *KERNELS):
         raise UsageError(f"{BACKEND_VARIABLE}={wanted} is unknown; use one of: auto, {', '.join(KERNELS)}")
     usable = [name for name, reason in available_kernels(device_type, dtype).items() if reason is None]
-    if wanted == "auto":
-        if len(usable) < 2:
-            return usable[0]
-        spent = kernel_speeds(device_type, dtype)
-        return min(spent, key=lambda name: spent[name]) if spent else usable[0]
-    if wanted not in usable:
+    if wanted != "auto" and wanted not in usable:
         reason = available_kernels(device_type, dtype)[wanted]
         raise MissingDependencyError(f"{BACKEND_VARIABLE}={wanted} cannot be used here: {reason}")
-    return wanted
+    if wanted != "auto":
+        return wanted if wanted in BATCHED or not is_uniform else BATCHED[0]
+    if len(usable) < 2:
+        return usable[0]
+    spent = kernel_speeds(device_type, dtype, head_dim)
+    fit = {name: own for name, own in spent.items() if name in BATCHED or not is_uniform}
+    return min(fit, key=lambda name: fit[name]) if fit else usable[0]
 
 
 _chosen = functools.cache(choose_kernel)
-_kernel: Callable[[str, torch.dtype], str] = _chosen
+_kernel: Callable[[str, torch.dtype, int, bool], str] = _chosen
 """The kernel's name, chosen once."""
 
 
-def _named(device_type: str, dtype: torch.dtype) -> str:
+def _named(device_type: str, dtype: torch.dtype, head_dim: int, is_uniform: bool) -> str:
     """`_kernel` where blocks are compiled, which takes plain functions alone."""
-    return _chosen(device_type, dtype)
+    return _chosen(device_type, dtype, head_dim, is_uniform)
 
 
-def kernel_speeds(device_type: str, dtype: torch.dtype) -> dict[str, float]:
+def kernel_speeds(device_type: str, dtype: torch.dtype, head_dim: int = 64) -> dict[str, float]:
     """Milliseconds of every kernel that can run on the device with this dtype; see `attention_speed.measured`."""
     usable = [name for name, reason in available_kernels(device_type, dtype).items() if reason is None]
-    return measured({name: KERNELS[name] for name in usable}, torch.device(device_type), dtype)
+    return measured({name: KERNELS[name] for name in usable}, torch.device(device_type), dtype, head_dim)
 
 
 def available_kernels(device_type: str, dtype: torch.dtype) -> dict[str, str | None]:

@@ -25,7 +25,7 @@ Kernel = Callable[[Tensor, Tensor, Tensor, Layout], Tensor]
 
 _LENGTHS = (*[64] * 4, *[256] * 4, *[1024] * 4, *[4096] * 4)
 """Tokens of the images of a batch: four of each stage of a cascade from 64 to 4,096."""
-_HEADS, _HEAD_DIM = 16, 64
+_HEADS = 16
 _REPEATS = 5
 
 
@@ -36,20 +36,22 @@ class _Kept(Settings):
 _KEPT = FileKind("how long attention takes here", "it is measured anew", _Kept)
 
 
-def measured(kernels: Mapping[str, Kernel], device: torch.device, dtype: torch.dtype) -> dict[str, float]:
+def measured(
+    kernels: Mapping[str, Kernel], device: torch.device, dtype: torch.dtype, head_dim: int
+) -> dict[str, float]:
     """Milliseconds of each kernel, forward and backward, on a packed batch of four resolutions.
 
     They are taken from PIXELFLOW_CACHE where these kernels were measured on such a device by this version of torch
     before. A kernel that fails is left out.
     """
-    place = _place(kernels, device, dtype)
+    place = _place(kernels, device, dtype, head_dim)
     if place is not None and (kept := _kept(place)) is not None:
         return kept
     found = {}
     with torch.enable_grad():
         for name, kernel in kernels.items():
             with suppress(RuntimeError, TypeError, NotImplementedError):
-                found[name] = _milliseconds(kernel, device, dtype)
+                found[name] = _milliseconds(kernel, device, dtype, head_dim)
     if place is not None:
         with suppress(PixelflowError):
             _KEPT.write(place, {"milliseconds": found})
@@ -67,20 +69,20 @@ def _kept(place: Path) -> dict[str, float] | None:
         return None
 
 
-def _place(kernels: Mapping[str, Kernel], device: torch.device, dtype: torch.dtype) -> Path | None:
+def _place(kernels: Mapping[str, Kernel], device: torch.device, dtype: torch.dtype, head_dim: int) -> Path | None:
     """Where the measurement is kept; None where nothing can be."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    told = json.dumps([name, torch.__version__, str(dtype), sorted(kernels)])
+    told = json.dumps([name, torch.__version__, str(dtype), head_dim, sorted(kernels)])
     try:
         return cache_folder("attention") / f"{sha256(told.encode()).hexdigest()[:16]}.json"
     except PixelflowError:
         return None
 
 
-def _milliseconds(kernel: Kernel, device: torch.device, dtype: torch.dtype) -> float:
+def _milliseconds(kernel: Kernel, device: torch.device, dtype: torch.dtype, head_dim: int) -> float:
     lengths = _LENGTHS if device.type == "cuda" else _LENGTHS[:8]
     layout = Layout.of(lengths, device)
-    shape = (layout.tokens, _HEADS, _HEAD_DIM)
+    shape = (layout.tokens, _HEADS, head_dim)
     q, k, v = (torch.randn(shape, device=device, dtype=dtype, requires_grad=True) for _ in range(3))
     spent = []
     for _ in range(_REPEATS + 1):

@@ -66,7 +66,7 @@ class SamplingSpec(Settings):
     """bfloat16 runs the network in 16 bits, float8 its blocks' products in 8; the state stays in float32."""
     compile: Compile = "auto"
     """Compile the network's blocks; auto does so where the drawing is long enough to earn it back."""
-    cuda_graphs: Compile = False
+    cuda_graphs: Compile = "auto"
     """Launch all kernels of an evaluation at once; auto does so on GPUs for batches that are small for them."""
     block_cache: BlockCacheSpec | None = None
     """Blocks that are left out at some evaluations of the last stage, for less arithmetic; null for none."""

@@ -18,7 +18,7 @@ from pixelflow.generation.ready import Flop, ready
 from tests.conftest import lively_model, make_spec
 
 CPU = torch.device("cpu")
-MOST_GRAPHS = 12
+MOST_GRAPHS = 13
 """Of blocks that met any number of mixes of shapes: those of one mix of its own, and what lies around attention."""
 
 
@@ -79,6 +79,26 @@ def test_uneven_stages_and_mixed_shapes_make_few_graphs(backbone, monkeypatch):
             part, kept = found.pop()
             part._compiled_call_impl = kept
     assert 0 < graphs() <= MOST_GRAPHS * (2 if backbone == "jit" else 1)
+
+
+def test_the_first_kinds_of_batches_have_graphs_for_their_very_sizes(monkeypatch):
+    """As on GPUs: no size of theirs is left open, later kinds share graphs, and the results are the eager ones."""
+    monkeypatch.setattr(compiling, "_FIXED", {"cpu"})
+    monkeypatch.setattr(compiling, "_BACKEND", "eager")
+    monkeypatch.setattr(packing, "MOST_PLAIN", 3)
+    monkeypatch.setattr(packing, "_PLAIN", itertools.count())
+    packing.layout_of.cache_clear()
+    model = lively_model(make_spec("backbone.depth=1"))
+    stage, made = model.cascade.stages[1], []
+    eager = {count: asked(model, [(torch.ones(count, 1, 16, 16), stage)]) for count in range(2, 8)}
+    compile_parts(model.backbone)
+    for count, wanted in eager.items():
+        torch.testing.assert_close(asked(model, [(torch.ones(count, 1, 16, 16), stage)]), wanted)
+        made.append(graphs())
+    alone = made[0]
+    assert made[:3] == [alone, 2 * alone, 3 * alone]
+    assert made[3] - made[2] >= 1, "the first that has none of its own"
+    assert made[-1] == made[-2], "sizes are left open where there are too many"
 
 
 @pytest.mark.parametrize(
