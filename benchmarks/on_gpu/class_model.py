@@ -1,11 +1,11 @@
 """A class model by the minutes that there are: trained, drawn from and measured.
 
-    python benchmarks/on_gpu/class_model.py PLACE --cifar10 FOLDER [--seconds 360] [--out FOLDER] [--tiny]
+    python benchmarks/on_gpu/class_model.py PLACE [KEY=VALUE ...] --cifar10 FOLDER [--seconds 360] [--out FOLDER]
 
-A part of benchmarks/gpu.py, which starts it. The spec is specs/recipe/cifar10-recipe.yaml, for as many steps as fit
-into six tenths of the seconds; the rest is for compiling, drawing and measuring. In PLACE are the runs; the folder of
-``--out`` keeps the grid and, below 64 MB, the averaged weights in 16 bits. Prints one line of JSON. ``--tiny`` trains a
-small network on digits.
+A part of benchmarks/gpu.py, which starts it. The spec is specs/recipe/cifar10-recipe.yaml, with the changes that are
+given, for as many steps as fit into six tenths of the seconds; the rest is for compiling, drawing and measuring. In
+PLACE are the runs; the folder of ``--out`` keeps the grid and, below 64 MB, the averaged weights in 16 bits. Prints one
+line of JSON. ``--tiny`` trains a small network on digits.
 """
 
 from __future__ import annotations
@@ -48,17 +48,23 @@ TINY = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("place", type=Path)
+    parser.add_argument("changes", nargs="*", metavar="KEY=VALUE")
+    parser.add_argument("--name", default="class-model")
     parser.add_argument("--cifar10", type=Path, default=Path("data/cifar10"))
+    parser.add_argument("--classifier", type=Path, metavar="FILE", help="of pixelflow train-extractor, to agree with")
+    parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=360.0)
     parser.add_argument("--out", type=Path, default=Path())
     parser.add_argument("--tiny", action="store_true")
     given = parser.parse_args()
     torch.manual_seed(0)
-    changes = TINY if given.tiny else (f"data.root={given.cifar10 / 'train'}", "training.compile=true")
-    rate = steps_a_second(experiment("timed", WARM + TIMED, *changes), given.place)
+    changes = TINY if given.tiny else cifar10(given)
+    changes += tuple(given.changes)
+    rate = steps_a_second(experiment(f"{given.name}-timed", WARM + TIMED, *changes), given.place)
     steps = 4 * TIMED if given.tiny else int(given.seconds * SHARE * rate)
-    run = pixelflow.train(experiment("class-model", steps, *changes), out=given.place)
+    run = pixelflow.train(experiment(given.name, steps, *changes), out=given.place)
     spec = run.spec
+    kept(run, given.place / given.name, given.out)
     found = {
         "parameters, million": sum(tensor.numel() for tensor in run.model.parameters()) / 1e6,
         "training steps": float(steps),
@@ -68,8 +74,18 @@ def main() -> None:
     for result in pixelflow.evaluate(run, "evaluation.bootstrap=0"):
         for figure, value in result.values.items():
             found[f"{result.metric}: {figure}"] = float(value)
-    kept(run, given.place / "class-model", given.out)
     print(json.dumps(found), flush=True)
+
+
+def cifar10(given: argparse.Namespace) -> tuple[str, ...]:
+    """What the recipe is told of the pictures and the machine."""
+    metrics = [f"{{type: {metric}, extractor: efficientnet_lite0}}" for metric in ("frechet", "knn_precision_recall")]
+    metrics += [f"{{type: classifier_agreement, weights: {given.classifier}}}"] if given.classifier else []
+    return (
+        f"data.root={given.cifar10 / 'train'}", f"evaluation.reference={given.cifar10 / 'test'}",
+        f"evaluation.metrics=[{', '.join(metrics)}]", "sampling.batch_size=1000",
+        "training.compile=true", f"training.workers={given.workers}",
+    )  # fmt: skip
 
 
 def experiment(name: str, steps: int, *changes: str) -> ExperimentSpec:
@@ -99,13 +115,13 @@ def steps_a_second(spec: ExperimentSpec, place: Path) -> float:
 def kept(run: Run, folder: Path, out: Path) -> None:
     """The grid of what the last step draws, and the weights if they are small."""
     drawn = run.sample(labels=[index % len(run.classes) for index in range(100)], seed=0)
-    write_png(out / "class-model.png", grid(drawn, columns=len(run.classes)))
+    write_png(out / f"{folder.name}.png", grid(drawn, columns=len(run.classes)))
     weights = TrainedWeights.of(RunFolder(folder), None, "ema").in_bfloat16
-    target = out / "class-model.safetensors"
+    target = out / f"{folder.name}.safetensors"
     weights.write(target)
     if target.stat().st_size > LARGEST:
         target.unlink()
-    shutil.copy(folder / "metrics.jsonl", out / "class-model-metrics.jsonl")
+    shutil.copy(folder / "metrics.jsonl", out / f"{folder.name}-metrics.jsonl")
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from pixelflow.costs.memory import Fit
     from pixelflow.costs.planning import Costs
 
-_PEAK, _SHARE = 989e12, 0.25
-"""Of an H100, dense in bfloat16, and the share of it that training reached there (benchmarks/README.md)."""
+_PEAK, _SHARE = 989e12, 0.33
+"""Of an H100 or H200, dense in bfloat16, and the share of it that training reached there (benchmarks/README.md)."""
 
 
 def told(costs: Costs, speed: float | None = None) -> list[str]:
