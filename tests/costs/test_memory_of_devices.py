@@ -125,9 +125,7 @@ def test_a_plan_is_what_shards_take(tmp_path, size, options):
     assert max(peaks(spec, tmp_path, size)) == pytest.approx(expected, rel=0.1)
 
 
-@pytest.mark.parametrize(
-    ("images", "again", "took"), [(16, "false", 35.7), (32, "false", 62.5), (64, "true", 17.4)]
-)
+@pytest.mark.parametrize(("images", "again", "took"), [(16, "false", 35.7), (32, "false", 62.5), (64, "true", 17.4)])
 def test_a_plan_is_enough_for_what_an_h200_took(images, again, took):
     """The released class model without an average, its blocks compiled, which keep less (benchmarks/README.md)."""
     options = f"training.batch_size={images}", f"training.activation_checkpointing={again}"
