@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 _MOMENTUM = 0.95
 _STEPS = 5
@@ -37,6 +38,8 @@ class Muon(torch.optim.Optimizer):
         """
         super().__init__(matrices, {"lr": rate, "weight_decay": decay})
         self._whole, self._cut = whole, cut
+        self.found_inf: Tensor | None = None
+        """1 for a step that is none, else 0, on the device, as torch's fused AdamW takes it; nothing waits for it."""
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -46,7 +49,7 @@ class Muon(torch.optim.Optimizer):
                     ahead = self._ahead(matrix)
                     update = self._cut(orthogonal(self._whole(ahead.bfloat16())))
                     size = _RMS * math.sqrt(max(matrix.shape))
-                    matrix.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-group["lr"] * size)
+                    self._move(matrix, update, -group["lr"] * size, 1 - group["lr"] * group["weight_decay"])
 
     def _ahead(self, matrix: nn.Parameter) -> Tensor:
         """The gradient with Nesterov's momentum."""
@@ -54,8 +57,23 @@ class Muon(torch.optim.Optimizer):
         state = self.state[matrix]
         if not state:
             state["momentum_buffer"] = torch.zeros_like(matrix.grad)
+        if self.found_inf is not None:  # the momentum itself leaves the momentum as it is
+            own, kept = local(matrix.grad), local(state["momentum_buffer"])
+            own.copy_(torch.where(self.found_inf.bool(), kept, own))
         momentum: Tensor = state["momentum_buffer"].lerp_(matrix.grad, 1 - _MOMENTUM)
         return matrix.grad.lerp(momentum, _MOMENTUM)
+
+    def _move(self, matrix: nn.Parameter, update: Tensor, size: float, kept: float) -> None:
+        own, along = local(matrix), local(update)
+        if self.found_inf is None:
+            own.mul_(kept).add_(along, alpha=size)
+        else:
+            own.copy_(torch.where(self.found_inf.bool(), own, (own * kept).add_(along, alpha=size)))
+
+
+def local(tensor: Tensor) -> Tensor:
+    """What this process holds of a tensor; writing to it changes the tensor."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def orthogonal(matrix: Tensor) -> Tensor:

@@ -33,16 +33,13 @@ class Optimizer:
         """One step of every parameter, at this learning rate if one is given; the gradients are then forgotten.
 
         Args:
-            skip: 1 for no step, else 0, on the device. AdamW heeds it there; Muon waits for it.
+            skip: 1 for no step, else 0, on the device, where it is heeded.
         """
         for _, algorithm in self._parts:
             for group in algorithm.param_groups:
                 group["lr"] = group["lr"] if rate is None else rate
-            if isinstance(algorithm, AdamW):
-                algorithm.found_inf = skip  # type: ignore[attr-defined]  # as a gradient scaler tells it
-                algorithm.step()
-            elif skip is None or not skip:
-                algorithm.step()
+            algorithm.found_inf = skip  # type: ignore[attr-defined]  # as a gradient scaler tells it
+            algorithm.step()
             algorithm.zero_grad()
 
     def tensors(self) -> dict[str, Tensor]:

@@ -108,6 +108,33 @@ def test_muon_is_that_of_torch():
         assert all(map(torch.equal, ours, theirs))
 
 
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_a_step_that_is_none_leaves_weights_and_state_as_they_are(kind):
+    """Whatever the gradient; and one that is a step is that without a mark, to the bit."""
+    torch.manual_seed(0)
+    settings = make_spec(f"training.optimizer={kind}", "training.learning_rate=0.1").training
+    models = [nn.Sequential(nn.Linear(6, 8, bias=False), nn.Linear(8, 4, bias=False)) for _ in range(2)]
+    models[1].load_state_dict(models[0].state_dict())
+    marked, plain = (make_optimizer(model, settings) for model in models)
+
+    def held():
+        return {**models[0].state_dict(), **marked.tensors()}
+
+    for turn in range(4):
+        x = torch.randn(5, 6)
+        for model in models:
+            (model(x) ** 2).sum().backward()
+        if turn == 2:
+            before = {name: tensor.clone() for name, tensor in held().items()}
+            models[0][0].weight.grad[0, 0] = torch.nan
+            marked.step(skip=torch.tensor(1.0))
+            assert all(torch.equal(tensor, before[name]) for name, tensor in held().items())
+            (models[0](x) ** 2).sum().backward()
+        marked.step(skip=torch.tensor(0.0))
+        plain.step()
+        assert all(map(torch.equal, models[0].parameters(), models[1].parameters()))
+
+
 def test_ema_follows_its_formula():
     model = build_model(make_spec())
     ema = Ema(model, decay=0.5)
