@@ -462,15 +462,21 @@ WATCHED_STEPS = 6
 
 def waiting(bench: Bench) -> None:
     """What a step of the training loop waits for on the device, where it writes no line."""
-    bench.attempt("waiting", "in a step of training", 30, partial(_waited, bench))
+    for optimizer in ("adamw", "muon"):
+        bench.attempt("waiting", f"in a step of training by {optimizer}", 30, partial(_waited, bench, optimizer))
 
 
-def _waited(bench: Bench) -> None:
+def _waited(bench: Bench, optimizer: str) -> None:
     spec = reading.validate(
         ExperimentSpec,
         reading.override(
             reading.read_document(ROOT / "specs/digits.yaml"),
-            [f"training.steps={WATCHED_STEPS}", "training.log_every=1000", "training.sample_every=null"],
+            [
+                f"training.steps={WATCHED_STEPS}",
+                "training.log_every=1000",
+                "training.sample_every=null",
+                f"training.optimizer={optimizer}",
+            ],
         ),
     )
     step, found = Trainer.step, list[str]()
@@ -496,7 +502,7 @@ def _waited(bench: Bench) -> None:
         Trainer.step = step  # type: ignore[method-assign]
     places = ", ".join(sorted(set(found)))
     shown = f"{len(found) / (WATCHED_STEPS - 2):g} a step {places}" if bench.device.type == "cuda" else "needs a GPU"
-    bench.add("waiting", "synchronisations in a step of training", shown)
+    bench.add("waiting", f"synchronisations in a step of training by {optimizer}", shown)
 
 
 FIRST_STEP = """
@@ -641,15 +647,15 @@ def _pictured(bench: Bench) -> None:
 
 PARTS: dict[str, Callable[[Bench], None]] = {
     "machine": machine,
-    "parity": parity,
-    "attention": kernels,
     "training": training,
     "sampling": sampling,
-    "loading": loading,
-    "choosing": choosing,
     "starting": starting,
-    "engines": engines,
+    "parity": parity,
     "waiting": waiting,
+    "choosing": choosing,
+    "loading": loading,
+    "engines": engines,
+    "attention": kernels,
     "pictures": pictures,
 }
 
