@@ -89,9 +89,10 @@ def compile_parts(backbone: Backbone) -> None:
 
 
 def _called(own: Callable[..., Any], shared: Callable[..., Any], *given: Any, **named: Any) -> Any:
-    """A part, by a graph of this kind of batch alone, or by that of all kinds of which there are too many."""
-    layouts = (one.layout if isinstance(one, Joint) else one for one in given)
-    is_rare = any(isinstance(one, Layout) and one.is_one_of_many for one in layouts)
+    """A part, by a graph of this kind of batch alone, or by one of all kinds that are too many or not known."""
+    parts = [one.layout if isinstance(one, Joint) else one for one in given]
+    layouts = [one for one in parts if isinstance(one, Layout)]
+    is_rare = not layouts or any(one.is_one_of_many for one in layouts)
     return (shared if is_rare else own)(*given, **named)
 
 

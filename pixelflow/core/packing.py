@@ -143,7 +143,7 @@ class Layout:
         return [part.unflatten(0, (span.count, span.longest)) for part, span in zip(parts, self.spans, strict=True)]
 
 
-MOST_MIXES, MOST_PLAIN = 6, 24
+MOST_MIXES, MOST_PLAIN = 3, 24
 """Mixes of lengths, and batches of one length, for each of which compiled blocks may have a graph of their own; all
 others share one."""
 _MIXES, _PLAIN = count(), count()
