@@ -51,10 +51,10 @@ class ReferencePath:
         return x + (tau - before) / (after - before) * (y - x)
 
 
-def fitted_weights(
+def fitted_settings(
     run: Run, sampling: SamplingSpec, values: Mapping[str, Sequence[object]], seeds: Sequence[int], path: ReferencePath
-) -> tuple[StepWeights, ...]:
-    """For each stage the weights with which images of these values and seeds follow the path.
+) -> dict[str, object]:
+    """The settings of `fitted` with whose weights images of these values and seeds follow the path.
 
     Raises:
         OutOfMemoryError: memory does not hold them in one batch.
@@ -66,7 +66,7 @@ def fitted_weights(
     with evaluating(model), memory_for(f"fitting on {count} images", "lower the sampling's batch_size"):
         null = condition_for(Prompt(1), model, count)
         generate(model, plan, prompt.condition(model), null, SeededNoise(seeds, model.device), shape)
-    return tuple(fitting.found)
+    return {"type": Fitted.type_name(), "weights": tuple(fitting.found), "times": tuple(fitting.times)}
 
 
 class _Fitting(Fitted):
@@ -75,6 +75,7 @@ class _Fitting(Fitted):
     def __init__(self, path: ReferencePath) -> None:
         super().__init__(Fitted.Params())
         self.found: list[StepWeights] = []
+        self.times: list[tuple[float, ...]] = []
         self._path = path
 
     def at(self, stage: Stage) -> Self:
@@ -89,6 +90,7 @@ class _Fitting(Fitted):
             found.append(least_squares(given, self._path.at(self._stage, after, given[0]) - x))
             x = field.stepped(moved(x, given, found[-1]), after)
         self.found.append(tuple(found))
+        self.times.append(tuple(round(float(point), _DIGITS) for point in points))
         return x
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pixelflow.core.sampling import OnStep
 from pixelflow.core.spec import SamplingSpec
-from pixelflow.costs.fitting import ReferencePath, fitted_weights
+from pixelflow.costs.fitting import ReferencePath, fitted_settings
 from pixelflow.costs.planning import Counting
 from pixelflow.costs.speed import example_values
 from pixelflow.generation.draw import draw_request, requested
@@ -193,8 +193,8 @@ class Tuner:
             if choice.sampler == FITTED:
                 own, measured = slice(self._fitted_on), slice(self._fitted_on, None)
                 values = {name: column[own] for name, column in self._values.items()}
-                weights = fitted_weights(self._run, sampling, values, self._seeds[own], self._path)
-                sampling = self._changed({"sampler": {"type": FITTED, "weights": weights}}, sampling)
+                settings = fitted_settings(self._run, sampling, values, self._seeds[own], self._path)
+                sampling = self._changed({"sampler": settings}, sampling)
             images = self._drawn(sampling)
             error = float((images - self.reference)[measured].square().mean().sqrt())
             found = TunedSampling(choice, sampling, error, *self._cost(sampling))

@@ -33,6 +33,8 @@ class Fitted(Sampler):
         weights: tuple[StepWeights, ...] = ()
         """For each stage, coarse to fine, a list for each step: the weight of the first state, and of each velocity; as
         `pixelflow tune` writes them."""
+        times: tuple[tuple[float, ...], ...] = ()
+        """The times in [0, 1] of each stage's steps that they were fitted on, by which another grid is told."""
 
     params: Params
     _stage: Stage | None = None
@@ -53,7 +55,7 @@ class Fitted(Sampler):
         """Those of this stage.
 
         Raises:
-            UsageError: they were fitted for another cascade or number of steps.
+            UsageError: they were fitted for another cascade, number of steps or grid.
         """
         fitted, stage = self.params.weights, self._stage
         if not fitted or stage is None:
@@ -66,7 +68,16 @@ class Fitted(Sampler):
                 f"sampling.sampler.weights of stage {stage.index} were fitted for {len(own)} steps, and {steps} are "
                 "asked for; keep the steps that pixelflow tune found, or run it again"
             )
+        if self.params.times and not _are_close(self.params.times[stage.index], points):
+            raise UsageError(
+                f"sampling.sampler.weights of stage {stage.index} were fitted on another grid of times; keep the "
+                "sampling.grid that pixelflow tune found, or run it again"
+            )
         return own
+
+
+def _are_close(times: Sequence[float], points: Sequence[float]) -> bool:
+    return len(times) == len(points) and all(abs(one - other) < 1e-5 for one, other in zip(times, points, strict=True))
 
 
 def moved(x: Tensor, given: Sequence[Tensor], weights: Sequence[float]) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 
 import pixelflow
 from pixelflow.core.schedule import make_stages
-from pixelflow.costs.fitting import ReferencePath, fitted_weights, least_squares
+from pixelflow.costs.fitting import ReferencePath, fitted_settings, least_squares
 from pixelflow.generation.settings import changed_sampling
 from pixelflow.samplers.adams_bashforth2 import AdamsBashforth2
 from pixelflow.samplers.fitted import Fitted
@@ -80,12 +80,14 @@ def test_images_that_it_was_not_fitted_on_come_nearer_than_by_the_same_evaluatio
     labels, path = {"label": [0, 1, 2, 3]}, ReferencePath(4)
     run.draw(labels=labels["label"], seeds=range(4), sampler="rk4", steps=12, on_step=path.keep)
     coarse = changed_sampling(run.spec, {"steps": 3, "sampler": "fitted"})
-    weights = fitted_weights(run, coarse, labels, range(4), path)
-    assert [[len(step) for step in stage] for stage in weights] == [[2, 3, 4]] * 2
+    settings = fitted_settings(run, coarse, labels, range(4), path)
+    assert [[len(step) for step in stage] for stage in settings["weights"]] == [[2, 3, 4]] * 2
     others = {"labels": [4, 5, 6, 7], "seed": 10}
     exact = run.sample(**others, sampler="rk4", steps=12)
     off = {
         name: float((run.sample(**others, sampler=sampler, steps=3) - exact).square().mean().sqrt())
-        for name, sampler in (("fitted", {"type": "fitted", "weights": weights}), ("not", "fitted"))
+        for name, sampler in (("fitted", settings), ("not", "fitted"))
     }
     assert off["fitted"] < 0.7 * off["not"], off
+    with pytest.raises(UsageError, match="of stage 0 were fitted on another grid of times; keep the sampling.grid"):
+        run.sample(**others, sampler=settings, steps=3, grid={"type": "shifted", "shift": 3.0})
