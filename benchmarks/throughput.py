@@ -1,4 +1,4 @@
-"""Training and sampling speed as a share of the matrix-multiply peak: python benchmarks/throughput.py [SPEC ...]
+"""Training and sampling speed as a share of the matrix-multiply peak: throughput.py [--compiled] [SPEC ...]
 
 Every figure is a ratio of things measured in this run, as `pixelflow bench` measures them for a trained run, but that
 one thread of a CPU is timed by the seconds that it works: what else the machine does then hardly counts.
@@ -15,6 +15,7 @@ import torch
 
 from pixelflow.core import reading
 from pixelflow.core.assembly import build_model
+from pixelflow.core.compiling import compile_parts
 from pixelflow.core.model import FlowModel
 from pixelflow.core.spec import ExperimentSpec
 from pixelflow.costs import speed
@@ -28,10 +29,11 @@ CLASSES = 10
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("specs", nargs="*", default=["specs/digits.yaml", "specs/cifar10.yaml"], metavar="SPEC")
-    names = parser.parse_args().specs
+    parser.add_argument("--compiled", action="store_true", help="training once more, with the blocks compiled")
+    given = parser.parse_args()
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    for name in names:
+    for name in given.specs:
         spec = read(ROOT / name)
         torch.set_num_threads(spec.training.threads or torch.get_num_threads())
         if device.type == "cpu" and torch.get_num_threads() == 1:
@@ -43,9 +45,12 @@ def main() -> None:
         shown = f"{sampled.share:.0%} of {peak / 1e9:.0f} GFLOP/s ({spec.sampling.precision})"
         print(f"{name}: sampling {sampled.seconds:.4f} s/image, {shown}")
         peak = matmul_peak(spec.training.precision, device)
-        trained = training_speed(model, spec, CLASSES, peak, repeats=8)
-        shown = f"{trained.share:.0%} of {peak / 1e9:.0f} GFLOP/s ({spec.training.precision})"
-        print(f"{name}: training {trained.images_per_second:.1f} images/s, {shown}")
+        for what in ("training", "training, compiled") if given.compiled else ("training",):
+            if what != "training":
+                compile_parts(model.backbone)
+            trained = training_speed(model, spec, CLASSES, peak, repeats=8)
+            shown = f"{trained.share:.0%} of {peak / 1e9:.0f} GFLOP/s ({spec.training.precision})"
+            print(f"{name}: {what} {trained.images_per_second:.1f} images/s, {shown}")
 
 
 def read(path: Path) -> ExperimentSpec:
