@@ -17,6 +17,7 @@ import torch
 
 from pixelflow.core.attention import mark_for_compiling
 from pixelflow.core.component import Compile
+from pixelflow.core.condition import Condition
 from pixelflow.core.interfaces import Backbone
 from pixelflow.core.packing import Joint, Layout
 from pixelflow.system.cache import cache_folder
@@ -89,11 +90,14 @@ def compile_parts(backbone: Backbone) -> None:
 
 
 def _called(own: Callable[..., Any], shared: Callable[..., Any], *given: Any, **named: Any) -> Any:
-    """A part, by a graph of this kind of batch alone, or by one of all kinds that are too many or not known."""
-    parts = [one.layout if isinstance(one, Joint) else one for one in given]
-    layouts = [one for one in parts if isinstance(one, Layout)]
+    """A part, by a graph of this kind of batch alone, or by one of all kinds.
+
+    The latter where there are too many kinds, or none is known, or the length of text differs from batch to batch.
+    """
+    layouts = [one for one in given if isinstance(one, Layout)]
     is_rare = not layouts or any(one.is_one_of_many for one in layouts)
-    return (shared if is_rare else own)(*given, **named)
+    has_text = any(isinstance(one, Joint) or (isinstance(one, Condition) and one.tokens is not None) for one in given)
+    return (shared if is_rare or has_text else own)(*given, **named)
 
 
 def keep_on_disk() -> None:

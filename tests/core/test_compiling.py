@@ -18,6 +18,7 @@ from pixelflow.generation.ready import Flop, ready
 from tests.conftest import lively_model, make_spec
 
 CPU = torch.device("cpu")
+TEXT = "conditioners=[{type: bytes, dim: 16, depth: 1, heads: 2}]"
 MOST_GRAPHS = 13
 """Of blocks that met any number of mixes of shapes: those of one mix of its own, and what lies around attention."""
 
@@ -99,6 +100,19 @@ def test_the_first_kinds_of_batches_have_graphs_for_their_very_sizes(monkeypatch
     assert made[:3] == [alone, 2 * alone, 3 * alone]
     assert made[3] - made[2] >= 1, "the first that has none of its own"
     assert made[-1] == made[-2], "sizes are left open where there are too many"
+
+
+def test_batches_with_text_share_graphs_whatever_its_length(monkeypatch):
+    monkeypatch.setattr(compiling, "_FIXED", {"cpu"})
+    monkeypatch.setattr(compiling, "_BACKEND", "eager")
+    model = lively_model(make_spec(TEXT, "backbone.depth=1"))
+    compile_parts(model.backbone)
+    made = []
+    for length in range(2, 9):
+        values = model.prepare({"caption": ["a" * length, "b"]})
+        model([torch.ones(2, 1, 16, 16)], [model.cascade.stages[1]], [torch.full((2,), 0.5)], values)
+        made.append(graphs())
+    assert made[-1] == made[2], "three lengths are enough to know that they differ"
 
 
 @pytest.mark.parametrize(
@@ -190,7 +204,7 @@ def test_without_need_the_model_is_drawn_from_as_it_is(tiny_spec):
 
 
 def test_text_is_projected_once_a_batch_and_the_images_are_the_same_to_the_bit(monkeypatch):
-    spec = make_spec("conditioners=[{type: bytes, dim: 16, depth: 1, heads: 2}]", "sampling.steps=3")
+    spec = make_spec(TEXT, "sampling.steps=3")
     model, asked = lively_model(spec), []
     block = model.backbone.blocks[0].cross_attention
     block.kv.register_forward_hook(lambda *given: asked.append(1))
