@@ -54,9 +54,8 @@ def precision_recall(generated: Tensor, real: Tensor, neighbours: int) -> tuple[
 
 def _share_within(points: Tensor, others: Tensor, neighbours: int) -> float:
     """The share of `points` that lie within the neighbourhood of one of the `others`."""
-    reach = torch.cat(
-        [_squared_distances(part, others).kthvalue(neighbours + 1).values for part in others.split(_ROWS)]
-    )  # the nearest is the point itself
+    nearest = (_squared_distances(part, others).topk(neighbours + 1, largest=False) for part in others.split(_ROWS))
+    reach = torch.cat([own.values[:, -1] for own in nearest])  # the first of them is the point itself
     inside = [(_squared_distances(part, others) <= reach).any(1) for part in points.split(_ROWS)]
     return float(torch.cat(inside).double().mean())
 
