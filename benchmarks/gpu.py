@@ -1,7 +1,10 @@
-"""One device, one table: is it right there, how fast: python benchmarks/gpu.py [--seconds 540] [--out FOLDER] [--tiny]
+"""One device, one table: is it right there, how fast.
 
-Needs torch and this repository. Every part that fails is a row that says so; what the time does not allow is left out
-and named. ``--tiny`` runs every part with a small network, on a CPU too. Seconds an image are those of 30 Euler steps a
+    python benchmarks/gpu.py [--seconds 540] [--brief] [--out FOLDER] [--tiny]
+
+Needs torch and this repository. The parts come in the order of what is aimed at, and with ``--brief`` training and
+sampling leave out all else. Every part that fails is a row that says so; what the time does not allow is left out and
+named. ``--tiny`` runs every part with a small network, on a CPU too. Seconds an image are those of 30 Euler steps a
 stage with stage-wise guidance, from fewer steps that were timed. With ``--cifar10 FOLDER`` (class folders in its
 ``train``), the time that is left then trains a class model, whose images are measured.
 """
