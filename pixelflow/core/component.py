@@ -111,6 +111,8 @@ class Component:
     Params: ClassVar[type[ComponentParams]] = ComponentParams
     former_names: ClassVar[Mapping[str, str]] = {}
     """What was renamed of a kind: former name -> present one. Each stands for the other, called or defined."""
+    revision: ClassVar[int] = 1
+    """One more whenever equal settings come to give other results: a sweep then measures again."""
     params: ComponentParams
 
     def __init__(self, params: ComponentParams) -> None:

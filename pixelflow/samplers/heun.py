@@ -21,6 +21,7 @@ class Heun(Sampler):
 
     order = 2
     nfe_per_step = 2
+    revision = 2  # the first evaluated at the clean image too
 
     class Params(Sampler.Params):
         type: Literal["heun"] = "heun"

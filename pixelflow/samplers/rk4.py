@@ -20,6 +20,7 @@ class RK4(Sampler):
 
     order = 4
     nfe_per_step = 4
+    revision = 2  # the first evaluated at the clean image too
 
     class Params(Sampler.Params):
         type: Literal["rk4"] = "rk4"

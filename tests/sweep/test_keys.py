@@ -16,6 +16,8 @@ from pixelflow.core import plugins, spec, training_settings
 from pixelflow.core.component import Settings
 from pixelflow.core.former_keys import first_name
 from pixelflow.core.registry import registry
+from pixelflow.samplers.heun import Heun
+from pixelflow.samplers.rk4 import RK4
 from pixelflow.sweep.points import keys
 from pixelflow.sweep.points.keys import cell_key, telling, title, training_key
 from tests.conftest import make_spec
@@ -71,6 +73,15 @@ def test_a_default_that_changes_counts_from_then_on(monkeypatch):
     monkeypatch.setitem(keys.defaults()["TrainingSpec"], "weight_decay", 0.5)
     assert cell_key(make_spec("training.weight_decay=0.5")) == now
     assert cell_key(make_spec()) not in (now, explicit)
+
+
+def test_results_of_a_former_revision_are_not_taken_for_those_of_now(monkeypatch):
+    now = {name: cell_key(make_spec(f"sampling.sampler={name}")) for name in ("euler", "heun", "rk4")}
+    for sampler in (Heun, RK4):
+        monkeypatch.setattr(sampler, "revision", 1)
+    before = {name: cell_key(make_spec(f"sampling.sampler={name}")) for name in now}
+    assert [name for name in now if now[name] != before[name]] == ["heun", "rk4"]
+    assert training_key(make_spec("sampling.sampler=heun")) == training_key(make_spec())
 
 
 def test_of_what_the_file_does_not_hold_everything_counts(monkeypatch):

@@ -2,10 +2,11 @@
 
 A setting with the value that ``defaults.json`` holds for it is left out of the name, so that a new version with more
 settings finds what an older one has done. The file only ever grows. A default that changes stays in it as it was: from
-then on the new value is part of names, and results under the former value keep theirs. Components of plugins are not in
-the file; all of their settings count, and so does the code of the plugin: what another version of it found is not this
-one's. The objective has a row with its ``type``, which specs once did not have. A setting that was renamed keeps its
-first name, here and in the file.
+then on the new value is part of names, and results under the former value keep theirs; unless both give the same
+results, as CUDA graphs do, and the file takes the new one. A component whose results change with equal settings says
+so by its ``revision``, which is part of names. Components of plugins are not in the file; all of their settings count,
+and so does the code of the plugin: what another version of it found is not this one's. The objective has a row with its
+``type``, which specs once did not have. A setting that was renamed keeps its first name, here and in the file.
 """
 
 from __future__ import annotations
@@ -66,6 +67,8 @@ def telling(value: object, ignored: frozenset[str] = frozenset(), place: str = "
     plugin = owner(value) if isinstance(value, ComponentParams) else None
     if plugin is not None:
         told["plugin"] = code_of(plugin)
+    if isinstance(value, ComponentParams) and value.component.revision > 1:
+        told["revision"] = value.component.revision
     return {name: one for name, one in told.items() if name not in usual or one != usual[name]}
 
 
