@@ -170,7 +170,7 @@ def test_plan_says_what_fits_how_many_devices(tiny_file, capsys):
     assert "On 4 devices of 80.0 GB, 92% of it counted on: 2 images of a batch each" in shown
     rows = re.findall(r"^  (ddp|fsdp|hybrid) +(no|yes) +1 .* fits +\S+ \S+, \S+ GPU hours$", shown, re.MULTILINE)
     assert rows == [(mode, again) for mode in ("ddp", "fsdp", "hybrid") for again in ("no", "yes")]
-    assert "25% of an H100's peak" in shown
+    assert "33% of an H100's peak" in shown
     assert re.search(r"reading: \S+ \S? ?images a second a device, for which training.workers=\d+ read", shown)
     assert re.search(r"FID-50k: .* GPU hours to draw 50,000 images", shown)
     long = output(capsys, "plan", str(tiny_file), "training.steps=10000000", "--gpus", "1", "--tflops", "1e-6")
