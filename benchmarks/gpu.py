@@ -6,7 +6,7 @@ Needs torch and this repository. The parts come in the order of what is aimed at
 sampling leave out all else. Every part that fails is a row that says so; what the time does not allow is left out and
 named. ``--tiny`` runs every part with a small network, on a CPU too. Seconds an image are those of 30 Euler steps a
 stage with stage-wise guidance, from fewer steps that were timed. With ``--cifar10 FOLDER`` (class folders in its
-``train``), the time that is left then trains a class model, whose images are measured.
+``train`` and ``test``), the time that is left then trains a class model, whose images are measured.
 """
 
 from __future__ import annotations
@@ -400,7 +400,7 @@ def kind_of(kernel: str) -> str:
     return "copies" if "memcpy" in name or "memset" in name else "the rest"
 
 
-def _sampled(bench: Bench, model: FlowModel, spec: ExperimentSpec, what: str, size: int, note: str = "") -> None:
+def _sampled(bench: Bench, model: FlowModel, spec: ExperimentSpec, what: str, size: int) -> None:
     if what == "float8" and (reason := float8.lacking(bench.device)) is not None:
         bench.add("sampling", f"{what}, batch {size}", f"not here: {reason}")
         return
@@ -417,7 +417,7 @@ def _sampled(bench: Bench, model: FlowModel, spec: ExperimentSpec, what: str, si
     shares = " ".join(f"{spent.share:.0%}" for spent in measured.stages)
     told = f"{seconds:.3f} s an image; of the peak by stage {shares}"
     told += f"; {max(preparing, 0):.1f} s to compile" if own.sampling.compile is True else ""
-    bench.add("sampling", f"{what}, batch {size}{note}", told, seconds)
+    bench.add("sampling", f"{what}, batch {size}", told, seconds)
 
 
 def training(bench: Bench) -> None:
@@ -441,7 +441,6 @@ def _trained(
     spec = spec_of(
         bench, f"training.batch_size={size}", f"training.activation_checkpointing={str(checkpointing).lower()}"
     )
-    torch.compiler.reset()
     began = time.monotonic()
     model = make(bench, spec)
     if compiled:

@@ -30,8 +30,8 @@ _LEAST_SECONDS = {"cpu": 3600.0, "cuda": 120.0}
 thirds of it."""
 _FIXED = {"cuda"}
 """Devices on which the first kinds of batches have graphs for their very sizes. On an H200 norms and rotations took
-24 % of a training step of the paper's XL/4 with sizes left open, and 8 % of a block's time without. On CPUs it would
-cost more than it saves to compile again."""
+24 % of a training step of the paper's XL/4, most likely with sizes left open, and 8 % of the time of a block compiled
+for its own. No GPU has run a whole model this way yet. On CPUs it would cost more than it saves to compile again."""
 _BACKEND = "inductor"
 _LAYOUTS = 64
 """Kinds of batches (sizes that cannot be told apart by a number alone) that compiled blocks are made for."""
@@ -81,8 +81,9 @@ def compile_parts(backbone: Backbone) -> None:
     _tell_of_fallbacks()
     # of functions that depend on their arguments alone, such as the layout of a packed batch
     warnings.filterwarnings("ignore", "Dynamo detected a call to a `functools.lru_cache`", UserWarning)
+    has_fixed = next(backbone.parameters()).device.type in _FIXED
     for part in backbone.compiled_parts:
-        if next(backbone.parameters()).device.type in _FIXED:
+        if has_fixed:
             own, shared = (torch.compile(part._call_impl, backend=_BACKEND, dynamic=kind) for kind in (False, None))
             part._compiled_call_impl = partial(_called, own, shared)
         else:

@@ -159,7 +159,7 @@ def _padding(span: Span, device: torch.device) -> Padding:
 
 
 _NUMBERS = ("images", "longest", "is_one_of_many", "unit", "units")
-_TENSORS = ("bounds", "image_of_token", "image_of_unit", "paddings")
+_TENSORS = ("bounds", "image_of_unit", "paddings")
 
 
 def _made(layout: L) -> L:

@@ -68,7 +68,7 @@ class Fitted(Sampler):
                 f"sampling.sampler.weights of stage {stage.index} were fitted for {len(own)} steps, and {steps} are "
                 "asked for; keep the steps that pixelflow tune found, or run it again"
             )
-        if self.params.times and not _are_close(self.params.times[stage.index], points):
+        if stage.index < len(self.params.times) and not _are_close(self.params.times[stage.index], points):
             raise UsageError(
                 f"sampling.sampler.weights of stage {stage.index} were fitted on another grid of times; keep the "
                 "sampling.grid that pixelflow tune found, or run it again"

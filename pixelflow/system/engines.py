@@ -184,7 +184,7 @@ class Shards(Engine):
         return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
     def local(self, tensor: Tensor) -> Tensor:
-        return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+        return share_of(tensor)
 
     def own(self, named: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Shares of the first model, and in the first process what is whole everywhere."""
@@ -194,3 +194,8 @@ class Shards(Engine):
         if isinstance(tensor, DTensor):
             return self.parallel.rank < self.shards and len(tensor.to_local()) > 0
         return self.parallel.is_first
+
+
+def share_of(tensor: Tensor) -> Tensor:
+    """What this process holds of a tensor; writing to it changes the tensor."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
+
+from pixelflow.system.engines import share_of
 
 _MOMENTUM = 0.95
 _STEPS = 5
@@ -58,22 +59,17 @@ class Muon(torch.optim.Optimizer):
         if not state:
             state["momentum_buffer"] = torch.zeros_like(matrix.grad)
         if self.found_inf is not None:  # the momentum itself leaves the momentum as it is
-            own, kept = local(matrix.grad), local(state["momentum_buffer"])
+            own, kept = share_of(matrix.grad), share_of(state["momentum_buffer"])
             own.copy_(torch.where(self.found_inf.bool(), kept, own))
         momentum: Tensor = state["momentum_buffer"].lerp_(matrix.grad, 1 - _MOMENTUM)
         return matrix.grad.lerp(momentum, _MOMENTUM)
 
     def _move(self, matrix: nn.Parameter, update: Tensor, size: float, kept: float) -> None:
-        own, along = local(matrix), local(update)
+        own, along = share_of(matrix), share_of(update)
         if self.found_inf is None:
             own.mul_(kept).add_(along, alpha=size)
         else:
             own.copy_(torch.where(self.found_inf.bool(), own, (own * kept).add_(along, alpha=size)))
-
-
-def local(tensor: Tensor) -> Tensor:
-    """What this process holds of a tensor; writing to it changes the tensor."""
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
